@@ -8,8 +8,9 @@ from typing import Any
 
 import glmv
 
-# LiteLLM's limit for calls that set none. It would hold for a connection, too, where the core waits for 8 s.
-LITELLM_TIMEOUT = 600.0
+# LiteLLM's limits for calls that set none: of `completion`, and of its router and proxy (`litellm.request_timeout`).
+# They would hold for a connection, too, where the core waits for 8 s.
+LITELLM_TIMEOUTS = (600.0, 6000.0)
 
 _CONNECTION = ("auth", "token_ttl", "max_concurrency", "allow_http", "dialect", "base64_as")
 _RENAMED = {"max_completion_tokens": "max_tokens", "user": "user_id"}
@@ -56,7 +57,8 @@ def call_settings(
             `extra_body` that are options of glmv (`thinking`) count as these.
         api_base: the base URL, or None.
         headers: of this call.
-        timeout: seconds or an `httpx.Timeout`; LiteLLM's own 600 seconds leave the core's defaults as they are.
+        timeout: seconds or an `httpx.Timeout`; LiteLLM's own 600 and 6000 seconds leave the core's
+            defaults as they are.
         base_model: LiteLLM's name of the model behind an alias; one that is not in the catalogue is left out.
         drop: leave out what GLM does not have, in place of refusing it (LiteLLM's `drop_params`).
 
@@ -82,7 +84,7 @@ def call_settings(
         connection["base_url"] = api_base
     if headers:
         options["extra_headers"] = dict(headers)
-    if timeout is not None and timeout != LITELLM_TIMEOUT:
+    if timeout is not None and timeout not in LITELLM_TIMEOUTS:
         options["timeout"] = timeout
     if base_model is not None and glmv.find_model(base_model) is not None:
         options["base_model"] = base_model

@@ -201,6 +201,23 @@ async def test_a_stream_that_is_left_early_frees_its_connection(
     assert emu.requests[-1].ended_by == "client"
 
 
+def test_a_router_that_names_no_timeout_leaves_those_of_the_core(
+    litellm: Any, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, Any]] = []
+    chat = glmv.Client.chat
+
+    def recorded(client: glmv.Client, messages: Any, **options: Any) -> glmv.Completion:
+        given.append(options)
+        return chat(client, messages, **options)
+
+    monkeypatch.setattr(glmv.Client, "chat", recorded)
+    for more in ({}, {"timeout": 7.0}):
+        router = litellm.Router(model_list=[{"model_name": "seeing", "litellm_params": {**settings, **more}}])
+        router.completion("seeing", [{"role": "user", "content": "Hello"}])
+    assert [options.get("timeout") for options in given] == [None, 7.0]
+
+
 def test_registering_again_changes_nothing(litellm: Any) -> None:
     import glmv_litellm
 

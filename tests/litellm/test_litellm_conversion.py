@@ -100,6 +100,7 @@ def test_what_says_where_to_connect_is_kept_apart() -> None:
 
 def test_the_timeout_that_litellm_makes_up_is_not_one() -> None:
     assert "timeout" not in call_settings({}, timeout=600.0).options
+    assert "timeout" not in call_settings({}, timeout=6000.0).options
     assert call_settings({}, timeout=7.0).options["timeout"] == 7.0
 
 
