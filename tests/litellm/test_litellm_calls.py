@@ -166,6 +166,16 @@ def test_the_key_is_that_of_the_environment_where_none_is_given(
     assert ask(api_key=None).choices[0].message.content
 
 
+def test_a_key_that_is_corrected_in_the_environment_is_used(
+    emu: Emulator, ask: Ask, litellm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZHIPUAI_API_KEY", "mistyped.key")
+    with pytest.raises(litellm.AuthenticationError):
+        ask(api_key=None)
+    monkeypatch.setenv("ZHIPUAI_API_KEY", emu.api_key)
+    assert ask(api_key=None).choices[0].message.content
+
+
 def test_one_client_serves_all_calls_of_a_key_over_one_connection(emu: Emulator, ask: Ask) -> None:
     for _ in range(3):
         ask()

@@ -145,6 +145,7 @@ def test_the_clients_that_were_used_longest_ago_are_let_go() -> None:
 
 def test_a_place_that_the_settings_refuse_is_not_kept() -> None:
     kept = KeptClients()
-    with pytest.raises(glmv.InvalidRequestError):
-        kept.of("id.secret", {"dialect": "klingon"})
+    for dialect in ("klingon", {"name": "vllm"}):
+        with pytest.raises(glmv.InvalidRequestError):
+            kept.of("id.secret", {"dialect": dialect})
     assert len(kept) == 0
