@@ -79,6 +79,8 @@ def call_settings(
             raise NotOfGLM(f"{name}={value!r} cannot be sent: GLM has no such field. drop_params=True leaves it out.")
     if "thinking" in options:
         options["thinking"] = _thinking(options["thinking"])
+    if "response_format" in options:
+        options["response_format"] = _response_format(options["response_format"])
     connection = {name: options.pop(name) for name in _CONNECTION if name in options}
     if api_base is not None:
         connection["base_url"] = api_base
@@ -90,6 +92,15 @@ def call_settings(
         options["base_model"] = base_model
     # Agents and callers judge an answer themselves; one that is twice not what was asked for has a note.
     return CallSettings(connection, {"on_misfit": "return", **options})
+
+
+def _response_format(value: Any) -> Any:
+    """LiteLLM lets a schema stand beside `json_object`, too."""
+    match value:
+        case {"type": "json_object", "response_schema": schema} if schema:
+            return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        case _:
+            return value
 
 
 def _thinking(value: Any) -> Any:

@@ -117,9 +117,22 @@ class Size(BaseModel):
     height: int
 
 
-def test_an_answer_that_does_not_fit_its_schema_is_asked_for_again(emu: Emulator, ask: Ask, picture: str) -> None:
-    emu.say("It is large.", '{"width": 64, "height": 48}')
-    answer = ask(about(picture), response_format=Size)
+SCHEMA = Size.model_json_schema()
+
+
+@pytest.mark.parametrize(
+    "response_format",
+    [
+        Size,
+        {"type": "json_schema", "json_schema": {"name": "Size", "schema": SCHEMA, "strict": True}},
+        {"type": "json_object", "response_schema": SCHEMA},
+    ],
+)
+def test_an_answer_that_does_not_fit_its_schema_is_asked_for_again(
+    emu: Emulator, ask: Ask, picture: str, response_format: Any
+) -> None:
+    emu.say('{"large": true}', '{"width": 64, "height": 48}')
+    answer = ask(about(picture), response_format=response_format)
     assert Size.model_validate_json(answer.choices[0].message.content) == Size(width=64, height=48)
 
 
