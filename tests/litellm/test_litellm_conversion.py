@@ -63,6 +63,11 @@ def test_messages_are_not_changed() -> None:
             {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"},
             {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"}},
         ),
+        (
+            {"file_id": "data:image/png;base64,AAAA"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+        ),
+        ({"file_data": "https://a.example/b.pdf"}, {"type": "file", "file": {"file_url": "https://a.example/b.pdf"}}),
         ({"file_id": "file-123"}, {"type": "file", "file": {"file_id": "file-123"}}),
     ],
 )
