@@ -250,6 +250,19 @@ def test_registering_again_changes_nothing(litellm: Any) -> None:
     assert [item["provider"] for item in before].count("glmv") == 1
 
 
+def test_models_are_registered_beside_a_provider_that_is_there_and_own_prices_stay(
+    litellm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import glmv_litellm
+
+    monkeypatch.setattr(litellm, "model_cost", dict(litellm.model_cost))
+    del litellm.model_cost["glmv/glm-4.6v"]
+    litellm.register_model({"glmv/glm-4.5v": {"litellm_provider": "glmv", "mode": "chat", "input_cost_per_token": 1.0}})
+    glmv_litellm.register()
+    assert litellm.supports_vision("glmv/glm-4.6v")
+    assert litellm.model_cost["glmv/glm-4.5v"]["input_cost_per_token"] == 1.0
+
+
 def test_litellm_knows_what_the_models_can_do(litellm: Any) -> None:
     name = "glmv/glm-4.6v"
     assert litellm.supports_vision(name)
