@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
 from typing import Any
 
 import litellm
@@ -69,9 +70,10 @@ class GLMVProvider(CustomLLM):
         with litellm_errors(model):
             clients, options = self._call(given)
             mapper = StreamMapper(model)
-            async for delta in clients.asynchronous.stream(to_glmv(messages), model=model, **options):
-                for chunk in mapper.feed(delta):
-                    yield chunk
+            async with aclosing(clients.asynchronous.stream(to_glmv(messages), model=model, **options)) as deltas:
+                async for delta in deltas:
+                    for chunk in mapper.feed(delta):
+                        yield chunk
 
     def _call(self, given: Mapping[str, Any]) -> tuple[glmv.Clients, dict[str, Any]]:
         of_litellm = given.get("litellm_params") or {}
@@ -94,9 +96,11 @@ class GLMVProvider(CustomLLM):
         await self._clients.aclose()
 
 
-def _chunks(first: glmv.Delta | None, rest: Iterator[glmv.Delta], model: str) -> Iterator[ModelResponseStream]:
+def _chunks(
+    first: glmv.Delta | None, rest: Generator[glmv.Delta, None, None], model: str
+) -> Iterator[ModelResponseStream]:
     mapper = StreamMapper(model)
-    with litellm_errors(model):
+    with litellm_errors(model), closing(rest):
         if first is not None:
             yield from mapper.feed(first)
         for delta in rest:

@@ -224,6 +224,22 @@ async def test_a_stream_that_is_left_early_frees_its_connection(
     assert emu.requests[-1].ended_by == "client"
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_stream_that_is_closed_has_freed_its_slot(
+    emu: Emulator, ask: Ask, aask: Ask, asynchronous: bool
+) -> None:
+    options = {"max_concurrency": 1, "deadline": 5}
+    if asynchronous:
+        stream = await aask(stream=True, **options)
+        await anext(stream)
+        await stream.aclose()
+    else:
+        stream = ask(stream=True, **options)
+        next(stream)
+        stream.close()
+    assert ask(**options).choices[0].message.content  # it blocks the event loop, which can free nothing meanwhile
+
+
 def test_a_router_that_names_no_timeout_leaves_those_of_the_core(
     litellm: Any, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
