@@ -27,8 +27,8 @@ class GLMVProvider(CustomLLM):
     `reasoning_effort` unless they stand in `extra_body` or are named in `allowed_openai_params`.
 
     Clients are kept for each key and base URL. The key is that of the call, or else ZHIPUAI_API_KEY or ZAI_API_KEY.
-    Calls are repeated by the core (`max_retries`, 3 where nothing is said), so `num_retries` of LiteLLM may stay 0.
-    An HTTP client that a call names is not used.
+    Calls are repeated by the core (`max_retries`, 3 where nothing is said), unless LiteLLM's `num_retries` is given, or
+    its router asks, which repeats calls itself. An HTTP client that a call names is not used.
 
     Raises, from each of its calls, LiteLLM's exceptions; the core's error is their `__cause__`.
     """

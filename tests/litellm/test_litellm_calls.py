@@ -257,6 +257,30 @@ def test_a_router_that_names_no_timeout_leaves_those_of_the_core(
     assert [options.get("timeout") for options in given] == [None, 7.0]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("fault", [{"code": 1302}, {"code": 1301}, {"status": 500}])
+async def test_a_router_asks_the_next_model_where_the_first_refuses(
+    emu: Emulator, litellm: Any, settings: dict[str, Any], fault: dict[str, Any], stream: bool
+) -> None:
+    models = [
+        {"model_name": name, "litellm_params": {**settings, "extra_headers": {"X-Model": name}}}
+        for name in ("first", "second")
+    ]
+    router = litellm.Router(model_list=models, fallbacks=[{"first": ["second"]}], num_retries=0)
+    for asynchronous in (False, True):
+        emu.fail(**fault)
+        emu.say("Yes.")
+        messages = [{"role": "user", "content": "Hello"}]
+        if asynchronous:
+            answer = await router.acompletion("first", messages, stream=stream)
+            text = text_of([chunk async for chunk in answer]) if stream else answer.choices[0].message.content
+        else:
+            answer = router.completion("first", messages, stream=stream)
+            text = text_of(answer) if stream else answer.choices[0].message.content
+        assert text == "Yes."
+        assert [request.headers["x-model"] for request in emu.requests[-2:]] == ["first", "second"]
+
+
 def test_registering_again_changes_nothing(litellm: Any) -> None:
     import glmv_litellm
 
@@ -273,7 +297,7 @@ def test_models_are_registered_beside_a_provider_that_is_there_and_own_prices_st
 
     monkeypatch.setattr(litellm, "model_cost", dict(litellm.model_cost))
     del litellm.model_cost["glmv/glm-4.6v"]
-    litellm.register_model({"glmv/glm-4.5v": {"litellm_provider": "glmv", "mode": "chat", "input_cost_per_token": 1.0}})
+    litellm.model_cost["glmv/glm-4.5v"] = {"litellm_provider": "glmv", "mode": "chat", "input_cost_per_token": 1.0}
     glmv_litellm.register()
     assert litellm.supports_vision("glmv/glm-4.6v")
     assert litellm.model_cost["glmv/glm-4.5v"]["input_cost_per_token"] == 1.0
