@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from threading import Lock
@@ -14,7 +15,10 @@ import glmv
 # Pairs at most. A proxy whose users bring keys of their own would keep connections for each of them.
 MOST = 64
 
-_Place = tuple[SecretStr | None, tuple[tuple[str, Any], ...]]
+# What `glmv.Settings` without a key or a base URL reads. Clients read it once, and these are kept.
+_VARIABLES = ("ZHIPUAI_API_KEY", "ZAI_API_KEY", "GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL")
+
+_Place = tuple[SecretStr | None, str, tuple[SecretStr, ...]]
 
 
 class KeptClients:
@@ -37,13 +41,14 @@ class KeptClients:
         """The pair for a key and a place, made when there is none.
 
         Args:
-            api_key: None reads the environment when the pair is first used.
+            api_key: None is that of the environment, as it is now.
             connection: keywords of `glmv.Settings`, which are strings, numbers and truth values.
 
         Raises:
             InvalidRequestError: for a value that the settings refuse.
         """
-        place = (SecretStr(api_key) if api_key else None, tuple(sorted(connection.items())))
+        environment = tuple(SecretStr(os.environ.get(name, "")) for name in _VARIABLES)
+        place = (SecretStr(api_key) if api_key else None, repr(sorted(connection.items())), environment)
         with self._lock:
             clients = self._kept.get(place)
             if clients is None:

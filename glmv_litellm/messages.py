@@ -41,21 +41,25 @@ def _message(message: object) -> Any:
 def _part(part: Any) -> Any:
     """A content part -> the same; a file in LiteLLM's words becomes what it is.
 
-    LiteLLM writes the URL of a file as its id, and pictures and videos as files with a media type.
+    LiteLLM takes a URL and a data URI by either of two names, and pictures and videos as files with a media type.
     """
     match part:
         case {"type": "file", "file": {"file_data": str(source), **rest}}:
             return _file(part, source, "file_data", rest)
-        case {"type": "file", "file": {"file_id": str(source), **rest}} if source.lower().startswith(_SCHEMES):
-            return _file(part, source, "file_url", rest)
+        case {"type": "file", "file": {"file_id": str(source), **rest}}:
+            return _file(part, source, "file_id", rest)
         case _:
             return part  # the core names the parts that it takes
 
 
-_SCHEMES = ("http://", "https://")
-
-
 def _file(part: Mapping[Any, Any], source: str, name: str, rest: Mapping[Any, Any]) -> dict[str, Any]:
+    match source.partition(":")[0].lower():
+        case "http" | "https":
+            name = "file_url"
+        case "data":
+            name = "file_data"
+    if name == "file_id":  # of a stored file, which the core judges
+        return {**part, "file": {name: source, **rest}}
     others = {key: value for key, value in rest.items() if key != "format"}
     kind = _media_type(source, rest.get("format")).partition("/")[0]
     if kind in ("image", "video"):

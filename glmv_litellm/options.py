@@ -8,8 +8,9 @@ from typing import Any
 
 import glmv
 
-# LiteLLM's limit for calls that set none. It would hold for a connection, too, where the core waits for 8 s.
-LITELLM_TIMEOUT = 600.0
+# LiteLLM's limits for calls that set none: of `completion`, and of its router and proxy (`litellm.request_timeout`).
+# They would hold for a connection, too, where the core waits for 8 s.
+LITELLM_TIMEOUTS = (600.0, 6000.0)
 
 _CONNECTION = ("auth", "token_ttl", "max_concurrency", "allow_http", "dialect", "base64_as")
 _RENAMED = {"max_completion_tokens": "max_tokens", "user": "user_id"}
@@ -56,7 +57,8 @@ def call_settings(
             `extra_body` that are options of glmv (`thinking`) count as these.
         api_base: the base URL, or None.
         headers: of this call.
-        timeout: seconds or an `httpx.Timeout`; LiteLLM's own 600 seconds leave the core's defaults as they are.
+        timeout: seconds or an `httpx.Timeout`; LiteLLM's own 600 and 6000 seconds leave the core's
+            defaults as they are.
         base_model: LiteLLM's name of the model behind an alias; one that is not in the catalogue is left out.
         drop: leave out what GLM does not have, in place of refusing it (LiteLLM's `drop_params`).
 
@@ -77,17 +79,28 @@ def call_settings(
             raise NotOfGLM(f"{name}={value!r} cannot be sent: GLM has no such field. drop_params=True leaves it out.")
     if "thinking" in options:
         options["thinking"] = _thinking(options["thinking"])
+    if "response_format" in options:
+        options["response_format"] = _response_format(options["response_format"])
     connection = {name: options.pop(name) for name in _CONNECTION if name in options}
     if api_base is not None:
         connection["base_url"] = api_base
     if headers:
         options["extra_headers"] = dict(headers)
-    if timeout is not None and timeout != LITELLM_TIMEOUT:
+    if timeout is not None and timeout not in LITELLM_TIMEOUTS:
         options["timeout"] = timeout
     if base_model is not None and glmv.find_model(base_model) is not None:
         options["base_model"] = base_model
     # Agents and callers judge an answer themselves; one that is twice not what was asked for has a note.
     return CallSettings(connection, {"on_misfit": "return", **options})
+
+
+def _response_format(value: Any) -> Any:
+    """LiteLLM lets a schema stand beside `json_object`, too."""
+    match value:
+        case {"type": "json_object", "response_schema": schema} if schema:
+            return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        case _:
+            return value
 
 
 def _thinking(value: Any) -> Any:

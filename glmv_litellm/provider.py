@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
 from typing import Any
 
 import litellm
@@ -26,8 +27,8 @@ class GLMVProvider(CustomLLM):
     `reasoning_effort` unless they stand in `extra_body` or are named in `allowed_openai_params`.
 
     Clients are kept for each key and base URL. The key is that of the call, or else ZHIPUAI_API_KEY or ZAI_API_KEY.
-    Calls are repeated by the core (`max_retries`, 3 where nothing is said), so `num_retries` of LiteLLM may stay 0.
-    An HTTP client that a call names is not used.
+    Calls are repeated by the core (`max_retries`, 3 where nothing is said), unless LiteLLM's `num_retries` is given, or
+    its router asks, which repeats calls itself. An HTTP client that a call names is not used.
 
     Raises, from each of its calls, LiteLLM's exceptions; the core's error is their `__cause__`.
     """
@@ -69,9 +70,10 @@ class GLMVProvider(CustomLLM):
         with litellm_errors(model):
             clients, options = self._call(given)
             mapper = StreamMapper(model)
-            async for delta in clients.asynchronous.stream(to_glmv(messages), model=model, **options):
-                for chunk in mapper.feed(delta):
-                    yield chunk
+            async with aclosing(clients.asynchronous.stream(to_glmv(messages), model=model, **options)) as deltas:
+                async for delta in deltas:
+                    for chunk in mapper.feed(delta):
+                        yield chunk
 
     def _call(self, given: Mapping[str, Any]) -> tuple[glmv.Clients, dict[str, Any]]:
         of_litellm = given.get("litellm_params") or {}
@@ -94,9 +96,11 @@ class GLMVProvider(CustomLLM):
         await self._clients.aclose()
 
 
-def _chunks(first: glmv.Delta | None, rest: Iterator[glmv.Delta], model: str) -> Iterator[ModelResponseStream]:
+def _chunks(
+    first: glmv.Delta | None, rest: Generator[glmv.Delta, None, None], model: str
+) -> Iterator[ModelResponseStream]:
     mapper = StreamMapper(model)
-    with litellm_errors(model):
+    with litellm_errors(model), closing(rest):
         if first is not None:
             yield from mapper.feed(first)
         for delta in rest:

@@ -18,16 +18,19 @@ def register() -> None:
     """Add the provider `glmv` to LiteLLM, for this process: `litellm.completion("glmv/glm-4.6v", ...)`.
 
     The models of the catalogue are added to LiteLLM's table of models, which frameworks ask what a model can do
-    (`litellm.supports_vision("glmv/glm-4.6v")`). Prices are those of z.ai, in dollars, where one is listed. Calling it
-    again changes nothing.
+    (`litellm.supports_vision("glmv/glm-4.6v")`). Prices are those of z.ai, in dollars, where one is listed. What is
+    there stays as it is: a provider `glmv`, and facts of a model that were registered before. Calling it again changes
+    nothing.
     """
     known = litellm.custom_provider_map
-    if any(item["provider"] == PROVIDER for item in known):
-        return
-    # A list of its own: other modules may hold the old one as a default.
-    litellm.custom_provider_map = [*known, {"provider": PROVIDER, "custom_handler": provider}]
+    if all(item["provider"] != PROVIDER for item in known):
+        # A list of its own: other modules may hold the old one as a default.
+        litellm.custom_provider_map = [*known, {"provider": PROVIDER, "custom_handler": provider}]
     custom_llm_setup()  # type: ignore[no-untyped-call]  # else LiteLLM looks for the provider of each model in vain
-    litellm.register_model({f"{PROVIDER}/{row.name}": model_facts(row) for row in glmv.models() if row.chats})
+    models = {f"{PROVIDER}/{row.name}": row for row in glmv.models() if row.chats}
+    facts = {name: model_facts(row) for name, row in models.items() if name not in litellm.model_cost}
+    if facts:
+        litellm.register_model(facts)
 
 
 def model_facts(row: glmv.Model) -> dict[str, Any]:

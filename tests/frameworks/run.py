@@ -22,7 +22,7 @@ ENVIRONMENTS = ROOT / ".venv-frameworks"
 UV = Path(sys.executable).with_name("uv")
 PAGE = ROOT / "docs" / "frameworks.md"
 BEGIN, END = (f"<!-- {word} of frameworks, written by `make test-frameworks WRITE=1` -->" for word in ("begin", "end"))
-HEAD = ["| framework | its door | versions | a picture, and a tool call in between |", "|---|---|---|---|"]
+HEAD = ["| framework | connects by | versions | a picture, and a tool call in between |", "|---|---|---|---|"]
 INSTALLS_WITHIN, RUNS_WITHIN = 900, 300  # seconds
 
 
@@ -32,13 +32,13 @@ class Framework:
 
     Attributes:
         title: as its users write it.
-        door: by which it takes our model, in Markdown.
+        connects_by: how it takes our model, in Markdown.
         packages: what is installed beside glmv.
         proxied: whether it speaks to LiteLLM's proxy, and does not take LiteLLM itself.
     """
 
     title: str
-    door: str
+    connects_by: str
     packages: Sequence[str]
     proxied: bool = False
 
@@ -94,7 +94,7 @@ def row(name: str, framework: Framework) -> tuple[str, bool]:
 
 
 def _line(framework: Framework, versions: str, outcome: str) -> str:
-    return f"| {framework.title} | {framework.door} | {versions} | {outcome} |"
+    return f"| {framework.title} | {framework.connects_by} | {versions} | {outcome} |"
 
 
 def _last_line(text: str) -> str:

@@ -117,9 +117,22 @@ class Size(BaseModel):
     height: int
 
 
-def test_an_answer_that_does_not_fit_its_schema_is_asked_for_again(emu: Emulator, ask: Ask, picture: str) -> None:
-    emu.say("It is large.", '{"width": 64, "height": 48}')
-    answer = ask(about(picture), response_format=Size)
+SCHEMA = Size.model_json_schema()
+
+
+@pytest.mark.parametrize(
+    "response_format",
+    [
+        Size,
+        {"type": "json_schema", "json_schema": {"name": "Size", "schema": SCHEMA, "strict": True}},
+        {"type": "json_object", "response_schema": SCHEMA},
+    ],
+)
+def test_an_answer_that_does_not_fit_its_schema_is_asked_for_again(
+    emu: Emulator, ask: Ask, picture: str, response_format: Any
+) -> None:
+    emu.say('{"large": true}', '{"width": 64, "height": 48}')
+    answer = ask(about(picture), response_format=response_format)
     assert Size.model_validate_json(answer.choices[0].message.content) == Size(width=64, height=48)
 
 
@@ -166,6 +179,16 @@ def test_the_key_is_that_of_the_environment_where_none_is_given(
     assert ask(api_key=None).choices[0].message.content
 
 
+def test_a_key_that_is_corrected_in_the_environment_is_used(
+    emu: Emulator, ask: Ask, litellm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZHIPUAI_API_KEY", "mistyped.key")
+    with pytest.raises(litellm.AuthenticationError):
+        ask(api_key=None)
+    monkeypatch.setenv("ZHIPUAI_API_KEY", emu.api_key)
+    assert ask(api_key=None).choices[0].message.content
+
+
 def test_one_client_serves_all_calls_of_a_key_over_one_connection(emu: Emulator, ask: Ask) -> None:
     for _ in range(3):
         ask()
@@ -201,6 +224,63 @@ async def test_a_stream_that_is_left_early_frees_its_connection(
     assert emu.requests[-1].ended_by == "client"
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_stream_that_is_closed_has_freed_its_slot(
+    emu: Emulator, ask: Ask, aask: Ask, asynchronous: bool
+) -> None:
+    options = {"max_concurrency": 1, "deadline": 5}
+    if asynchronous:
+        stream = await aask(stream=True, **options)
+        await anext(stream)
+        await stream.aclose()
+    else:
+        stream = ask(stream=True, **options)
+        next(stream)
+        stream.close()
+    assert ask(**options).choices[0].message.content  # it blocks the event loop, which can free nothing meanwhile
+
+
+def test_a_router_that_names_no_timeout_leaves_those_of_the_core(
+    litellm: Any, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, Any]] = []
+    chat = glmv.Client.chat
+
+    def recorded(client: glmv.Client, messages: Any, **options: Any) -> glmv.Completion:
+        given.append(options)
+        return chat(client, messages, **options)
+
+    monkeypatch.setattr(glmv.Client, "chat", recorded)
+    for more in ({}, {"timeout": 7.0}):
+        router = litellm.Router(model_list=[{"model_name": "seeing", "litellm_params": {**settings, **more}}])
+        router.completion("seeing", [{"role": "user", "content": "Hello"}])
+    assert [options.get("timeout") for options in given] == [None, 7.0]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("fault", [{"code": 1302}, {"code": 1301}, {"status": 500}])
+async def test_a_router_asks_the_next_model_where_the_first_refuses(
+    emu: Emulator, litellm: Any, settings: dict[str, Any], fault: dict[str, Any], stream: bool
+) -> None:
+    models = [
+        {"model_name": name, "litellm_params": {**settings, "extra_headers": {"X-Model": name}}}
+        for name in ("first", "second")
+    ]
+    router = litellm.Router(model_list=models, fallbacks=[{"first": ["second"]}], num_retries=0)
+    for asynchronous in (False, True):
+        emu.fail(**fault)
+        emu.say("Yes.")
+        messages = [{"role": "user", "content": "Hello"}]
+        if asynchronous:
+            answer = await router.acompletion("first", messages, stream=stream)
+            text = text_of([chunk async for chunk in answer]) if stream else answer.choices[0].message.content
+        else:
+            answer = router.completion("first", messages, stream=stream)
+            text = text_of(answer) if stream else answer.choices[0].message.content
+        assert text == "Yes."
+        assert [request.headers["x-model"] for request in emu.requests[-2:]] == ["first", "second"]
+
+
 def test_registering_again_changes_nothing(litellm: Any) -> None:
     import glmv_litellm
 
@@ -208,6 +288,19 @@ def test_registering_again_changes_nothing(litellm: Any) -> None:
     glmv_litellm.register()
     assert litellm.custom_provider_map == before
     assert [item["provider"] for item in before].count("glmv") == 1
+
+
+def test_models_are_registered_beside_a_provider_that_is_there_and_own_prices_stay(
+    litellm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import glmv_litellm
+
+    monkeypatch.setattr(litellm, "model_cost", dict(litellm.model_cost))
+    del litellm.model_cost["glmv/glm-4.6v"]
+    litellm.model_cost["glmv/glm-4.5v"] = {"litellm_provider": "glmv", "mode": "chat", "input_cost_per_token": 1.0}
+    glmv_litellm.register()
+    assert litellm.supports_vision("glmv/glm-4.6v")
+    assert litellm.model_cost["glmv/glm-4.5v"]["input_cost_per_token"] == 1.0
 
 
 def test_litellm_knows_what_the_models_can_do(litellm: Any) -> None:

@@ -63,6 +63,11 @@ def test_messages_are_not_changed() -> None:
             {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"},
             {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"}},
         ),
+        (
+            {"file_id": "data:image/png;base64,AAAA"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+        ),
+        ({"file_data": "https://a.example/b.pdf"}, {"type": "file", "file": {"file_url": "https://a.example/b.pdf"}}),
         ({"file_id": "file-123"}, {"type": "file", "file": {"file_id": "file-123"}}),
     ],
 )
@@ -100,6 +105,7 @@ def test_what_says_where_to_connect_is_kept_apart() -> None:
 
 def test_the_timeout_that_litellm_makes_up_is_not_one() -> None:
     assert "timeout" not in call_settings({}, timeout=600.0).options
+    assert "timeout" not in call_settings({}, timeout=6000.0).options
     assert call_settings({}, timeout=7.0).options["timeout"] == 7.0
 
 
@@ -144,6 +150,7 @@ def test_the_clients_that_were_used_longest_ago_are_let_go() -> None:
 
 def test_a_place_that_the_settings_refuse_is_not_kept() -> None:
     kept = KeptClients()
-    with pytest.raises(glmv.InvalidRequestError):
-        kept.of("id.secret", {"dialect": "klingon"})
+    for dialect in ("klingon", {"name": "vllm"}):
+        with pytest.raises(glmv.InvalidRequestError):
+            kept.of("id.secret", {"dialect": dialect})
     assert len(kept) == 0

@@ -118,3 +118,15 @@ def test_calls_are_repeated_by_the_core_as_often_as_is_said(emu: Emulator, ask: 
     emu.fail(code=1302, times=2, retry_after=0)
     answer = ask(max_retries=2)
     assert answer.choices[0].message.provider_specific_fields["attempts"] == 3
+
+
+@pytest.mark.parametrize(("num_retries", "requests"), [(0, 1), (1, 2)])
+def test_a_router_repeats_calls_itself(
+    emu: Emulator, litellm: Any, settings: dict[str, Any], num_retries: int, requests: int
+) -> None:
+    emu.fail(code=1302, times=9, retry_after=0)
+    params = {**settings, "max_retries": 3}
+    router = litellm.Router(model_list=[{"model_name": "seeing", "litellm_params": params}], num_retries=num_retries)
+    with pytest.raises(litellm.RateLimitError):
+        router.completion("seeing", [{"role": "user", "content": "Hello"}])
+    assert len(emu.requests) == requests

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pydantic import BaseModel, SecretStr
 
 import glmv
+import glmv_litellm
 import langchain_glmv
 import llama_index_glmv
 from glmv_batch import Item, Job, Progress, Row
@@ -270,6 +271,16 @@ def llama_index(document: ImageDocument) -> None:
 def answers(llm: GLMV) -> None:
     assert_type(llm.complete("What?", image_url="https://example.com/a.png", temperature=0.1), CompletionResponse)
     llm.complete("What?", temperture=0.1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+# ---- LiteLLM ------------------------------------------------------------------------------------------------
+
+
+async def litellm() -> None:
+    assert_type(glmv_litellm.register(), None)
+    assert_type(glmv_litellm.provider, glmv_litellm.GLMVProvider)
+    glmv_litellm.provider.close()
+    await glmv_litellm.provider.aclose()
 
 
 # ---- jobs and the emulator ----------------------------------------------------------------------------------
