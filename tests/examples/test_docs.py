@@ -145,7 +145,10 @@ def answer(peer: Peer) -> None:
         peer.say(WHOLE | {"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": "a cup"}}]})
 
 
-@pytest.mark.parametrize("command", re.findall(r"`(glmv [a-z]+[^`]*)`", (DOCS / "cli.md").read_text("utf-8")))
+CLI = "".join((DOCS / name).read_text("utf-8") for name in ("cli.md", "zh/cli.md"))
+
+
+@pytest.mark.parametrize("command", re.findall(r"`(glmv [a-z]+[^`]*)`", CLI))
 def test_every_command_of_the_command_line_page_exists(command: str) -> None:
     _, name, *words = shlex.split(re.split(r" [<>] ", command)[0])
     commands = typer.main.get_command(app)
