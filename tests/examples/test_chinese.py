@@ -24,7 +24,7 @@ CHINESE = DOCS / "zh"
 PAGES = sorted(page.name for page in CHINESE.glob("*.md"))
 ENGLISH = {"quickstart.md": "index.md"}  # all others have the same name
 CODE = re.compile(r"^( *)```([a-z]*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
-OPTIONAL = ("langsmith", "127.0.0.1:11434", "def test_", 'via="platform"')
+OPTIONAL = ("langsmith", "127.0.0.1:11434", "def test_")
 
 
 def text(page: str) -> str:
@@ -149,6 +149,7 @@ def test_each_block_of_a_chinese_page_runs(
     page: str, folder: Path, run_code: RunCode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Settings, "_llm", None)
+    monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
     for table in (chat_models, embeddings):
         monkeypatch.setattr(table, "_BUILTIN_PROVIDERS", dict(table._BUILTIN_PROVIDERS))
     for code in runnable(page):

@@ -57,7 +57,8 @@ def test_every_block_of_the_readme_runs_unchanged(code: str, folder: Path, run_c
     assert "400" in printed, "the answer does not say how high the picture is"
 
 
-COMMANDS = sorted(set(re.findall(r"^(?:[^`]*`)?(glmv (?:ask|batch|models|doctor)[^`#\n]*)", README, re.MULTILINE)))
+COMMAND = re.compile(r"^(?:[^`]*`)?(glmv (?:ask|batch|models|doctor)[^`#\n]*)", re.MULTILINE)
+COMMANDS = sorted({*COMMAND.findall(README), *COMMAND.findall(CHINESE)})
 
 
 @pytest.mark.filterwarnings("default")
