@@ -12,6 +12,7 @@ import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -19,6 +20,7 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 
 import glmv
 from glmv.cli.app import app
+from glmv_emulator import Emulator
 from tests.support.fake_server import DONE, WHOLE, Peer, Server, chunk
 
 RunCode = Callable[..., str]
@@ -87,6 +89,40 @@ def test_each_block_of_a_page_runs_by_itself(page: str, run_code: RunCode) -> No
     for code in blocks(page):
         assert re.search(r"600|got 6", run_code(code)), code
     logging.getLogger("glmv").setLevel(logging.NOTSET)
+
+
+TESTING = [code for page in ("testing.md", "zh/testing.md") for code in blocks(page)]
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("code", [code for code in TESTING if "def test_" in code])
+def test_the_tests_of_the_testing_page_pass(code: str) -> None:
+    names: dict[str, Any] = {"__name__": "document"}
+    exec(compile(code, "document", "exec"), names)
+    tests = [value for name, value in names.items() if name.startswith("test_")]
+    assert tests
+    for test in tests:
+        with Emulator() as emu:
+            test(emu)
+            assert emu.unused == []
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("code", [code for code in TESTING if "def test_" not in code])
+def test_the_other_blocks_of_the_testing_page_run(code: str, run_code: RunCode) -> None:
+    server = Server().plays(answer)
+    try:
+        printed = run_code(code.replace("http://127.0.0.1:11434", f"http://127.0.0.1:{server.port}"))
+    finally:
+        server.stop()
+    assert ("a cup" in printed) == ("11434" in code)
+
+
+def test_the_chinese_tables_of_faults_are_those_of_the_emulator() -> None:
+    testing = runpy.run_path(str(DOCS / "testing.py"))
+    for path, words in testing["PAGES"].items():
+        text = path.read_text("utf-8")
+        assert testing["rendered"](text, words) == text, "python docs/testing.py writes them"
 
 
 @pytest.mark.filterwarnings("default")
