@@ -6,6 +6,7 @@ come before records of decisions and lists of tests. A page in two languages has
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 # A page -> the menus that it does without.
@@ -17,16 +18,19 @@ WIDE = {
 # A Chinese page -> the English page; every other has the same name.
 CHINESE = "zh/"
 SAME = {"zh/quickstart.md": "index.md"}
+# A line break is a space in HTML, which does not belong between Chinese characters or behind their punctuation.
+_HAN = r"[\u3000-\u9fff\uff00-\uffef]"
+BREAK = re.compile(rf"(?<={_HAN})\n {{0,3}}(?={_HAN})|(?<=[，。；：、])\n {{0,3}}(?=[`\w\[])")
 LATER = ("adr/", "coverage.md", "fidelity.md", "mutation.md", "promises.md")
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Take menus away; put pages behind others in the search."""
+    """Take menus away; put pages behind others in the search; join lines of Chinese."""
     if menus := WIDE.get(page.file.src_uri):
         page.meta["hide"] = menus
     if page.file.src_uri.startswith(LATER):
         page.meta["search"] = {"boost": 0.2}
-    return markdown
+    return BREAK.sub("", markdown) if page.file.src_uri.startswith(CHINESE) else markdown
 
 
 def on_page_content(html: str, page: Any, **_: Any) -> str:

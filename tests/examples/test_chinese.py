@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import re
+import runpy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -156,3 +157,11 @@ def test_each_block_of_a_chinese_page_runs(
         printed = run_code(code, folder)
         assert printed.strip() or "print(" not in code, code
     logging.getLogger("glmv").setLevel(logging.NOTSET)
+
+
+def test_a_line_break_between_chinese_characters_is_no_space_on_the_page() -> None:
+    join = runpy.run_path(str(DOCS / "page_settings.py"))["BREAK"].sub
+    assert join("", "模型，\n图片和\n消息。\n`image` 和\nPillow") == "模型，图片和消息。`image` 和\nPillow"
+    assert join("", "标题：\n\n- 一\n- 二\n\n| 甲 |\n| 乙 |\n") == "标题：\n\n- 一\n- 二\n\n| 甲 |\n| 乙 |\n"
+    for page in PAGES:  # only prose changes
+        assert [code for _, code in blocks(join("", text(page)))] == [code for _, code in blocks(text(page))]
