@@ -123,6 +123,7 @@ def test_the_chinese_tables_of_faults_are_those_of_the_emulator() -> None:
     for path, words in testing["PAGES"].items():
         text = path.read_text("utf-8")
         assert testing["rendered"](text, words) == text, "python docs/testing.py writes them"
+        assert [said for said in (words or {}).values() if said not in text] == [], "nothing needs these any more"
 
 
 @pytest.mark.filterwarnings("default")
