@@ -17,7 +17,7 @@ import glmv
 from glmv_emulator import Emulator
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "errors.md"
+PAGES = (ROOT / "docs" / "errors.md", ROOT / "docs" / "zh" / "errors.md")
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 WIDTH = 88
 SCHEMA = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
@@ -167,6 +167,6 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for path in (PAGE, *READMES):
+    for path in (*PAGES, *READMES):
         path.write_text(filled(path.read_text("utf-8")), "utf-8")
     sys.exit()

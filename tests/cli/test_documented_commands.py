@@ -30,7 +30,8 @@ OF_BATCHES = "glm-4v, glm-4v-plus and glm-4v-plus-0111"
 
 def commands() -> list[str]:
     """Commands in code spans and at the start of lines of code; a name alone, or one with a gap, is prose."""
-    text = "".join((DOCS / name).read_text("utf-8") for name in ("cli.md", "batch.md"))
+    pages = ("cli.md", "batch.md", "zh/cli.md", "zh/batch.md")
+    text = "".join((DOCS / name).read_text("utf-8") for name in pages)
     found = re.findall(r"`(glmv [^`]+)`|^(glmv .+)$", text, re.MULTILINE)
     written = [span or line for span, line in found]
     alone = {"glmv models", "glmv doctor"}

@@ -12,6 +12,7 @@ import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -19,12 +20,13 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 
 import glmv
 from glmv.cli.app import app
+from glmv_emulator import Emulator
 from tests.support.fake_server import DONE, WHOLE, Peer, Server, chunk
 
 RunCode = Callable[..., str]
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = ["index.md", "zh/quickstart.md", *sorted(f"migrate/{page.name}" for page in (DOCS / "migrate").glob("*.md"))]
+PAGES = ["index.md", *sorted(f"migrate/{page.name}" for page in (DOCS / "migrate").glob("*.md"))]
 
 
 def blocks(page: str) -> list[str]:
@@ -89,6 +91,41 @@ def test_each_block_of_a_page_runs_by_itself(page: str, run_code: RunCode) -> No
     logging.getLogger("glmv").setLevel(logging.NOTSET)
 
 
+TESTING = [code for page in ("testing.md", "zh/testing.md") for code in blocks(page)]
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("code", [code for code in TESTING if "def test_" in code])
+def test_the_tests_of_the_testing_page_pass(code: str) -> None:
+    names: dict[str, Any] = {"__name__": "document"}
+    exec(compile(code, "document", "exec"), names)
+    tests = [value for name, value in names.items() if name.startswith("test_")]
+    assert tests
+    for test in tests:
+        with Emulator() as emu:
+            test(emu)
+            assert emu.unused == []
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("code", [code for code in TESTING if "def test_" not in code])
+def test_the_other_blocks_of_the_testing_page_run(code: str, run_code: RunCode) -> None:
+    server = Server().plays(answer)
+    try:
+        printed = run_code(code.replace("http://127.0.0.1:11434", f"http://127.0.0.1:{server.port}"))
+    finally:
+        server.stop()
+    assert ("a cup" in printed) == ("11434" in code)
+
+
+def test_the_chinese_tables_of_faults_are_those_of_the_emulator() -> None:
+    testing = runpy.run_path(str(DOCS / "testing.py"))
+    for path, words in testing["PAGES"].items():
+        text = path.read_text("utf-8")
+        assert testing["rendered"](text, words) == text, "python docs/testing.py writes them"
+        assert [said for said in (words or {}).values() if said not in text] == [], "nothing needs these any more"
+
+
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", blocks("structured.md"))
 def test_a_block_about_structured_output_runs(code: str, run_code: RunCode) -> None:
@@ -145,7 +182,10 @@ def answer(peer: Peer) -> None:
         peer.say(WHOLE | {"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": "a cup"}}]})
 
 
-@pytest.mark.parametrize("command", re.findall(r"`(glmv [a-z]+[^`]*)`", (DOCS / "cli.md").read_text("utf-8")))
+CLI = "".join((DOCS / name).read_text("utf-8") for name in ("cli.md", "zh/cli.md"))
+
+
+@pytest.mark.parametrize("command", re.findall(r"`(glmv [a-z]+[^`]*)`", CLI))
 def test_every_command_of_the_command_line_page_exists(command: str) -> None:
     _, name, *words = shlex.split(re.split(r" [<>] ", command)[0])
     commands = typer.main.get_command(app)
@@ -175,13 +215,15 @@ def test_the_table_of_validators_equals_that_of_the_code() -> None:
 def test_every_class_of_error_has_a_message_that_a_call_raised() -> None:
     errors = runpy.run_path(str(DOCS / "errors.py"))
     text = (DOCS / "errors.md").read_text("utf-8")
+    chinese = (DOCS / "zh" / "errors.md").read_text("utf-8")
     kinds = {
         name for name, value in vars(glmv).items() if isinstance(value, type) and issubclass(value, glmv.GLMVError)
     }
     assert set(errors["CALLS"]) == kinds - {"GLMVError"}
     assert [name for name in errors["CALLS"] if f"### {name}\n" not in text] == []
     assert [name for name in errors["CALLS"] if f"```text\n{name}: " not in text] == []
-    assert errors["filled"](text) == text, "python docs/errors.py writes them"
+    for page in (text, chinese):
+        assert errors["filled"](page) == page, "python docs/errors.py writes them"
     for name in ("README.md", "README.zh-CN.md"):
         readme = (ROOT / name).read_text("utf-8")
         assert errors["filled"](readme) == readme, "python docs/errors.py writes them"

@@ -1,0 +1,167 @@
+"""The Chinese pages say the same as the English ones: headings, tables, names and code; their code runs."""
+
+from __future__ import annotations
+
+import ast
+import logging
+import re
+import runpy
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from langchain.chat_models import base as chat_models
+from langchain.embeddings import base as embeddings
+from llama_index.core import Settings
+from PIL import Image
+
+RunCode = Callable[..., str]
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+CHINESE = DOCS / "zh"
+PAGES = sorted(page.name for page in CHINESE.glob("*.md"))
+ENGLISH = {"quickstart.md": "index.md"}  # all others have the same name
+CODE = re.compile(r"^( *)```([a-z]*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+ELSEWHERE = ("127.0.0.1:11434", "def test_")  # test_docs.py runs them
+
+
+def text(page: str) -> str:
+    return (CHINESE / page).read_text("utf-8")
+
+
+def original(page: str) -> str:
+    return (DOCS / ENGLISH.get(page, page)).read_text("utf-8")
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """A page -> the languages and the code of its blocks."""
+    found = CODE.findall(page)
+    return [(language, re.sub(rf"^{indent}", "", code, flags=re.MULTILINE)) for indent, language, code in found]
+
+
+def prose(page: str) -> str:
+    return CODE.sub("", page)
+
+
+def strings(code: str) -> tuple[str, list[str]]:
+    """Python code -> what it does, and its strings, in their order."""
+    tree = ast.parse(code)
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+            node.value = ""
+    return ast.dump(tree), found
+
+
+def plain(code: str) -> str:
+    """Commands without what is quoted in them, and without comments."""
+    return re.sub(r'"[^"]*"', '""', re.sub(r" *#.*", "", code))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_chinese_page_has_the_headings_of_the_english_one(page: str) -> None:
+    levels = [re.findall(r"^#+(?= )", prose(one), re.MULTILINE) for one in (text(page), original(page))]
+    assert levels[0] == levels[1]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_chinese_page_has_the_code_of_the_english_one_but_for_words(page: str) -> None:
+    ours, theirs = blocks(text(page)), blocks(original(page))
+    assert [language for language, _ in ours] == [language for language, _ in theirs]
+    for (language, mine), (_, other) in zip(ours, theirs, strict=True):
+        if language != "python":
+            assert plain(mine) == plain(other)
+            continue
+        (does, words), (done, said) = strings(mine), strings(other)
+        assert does == done
+        changed = [word for word, was in zip(words, said, strict=True) if word != was]
+        assert [word for word in changed if word.isascii()] == [], "only what is translated may differ"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_chinese_page_has_the_tables_and_names_of_the_english_one(page: str) -> None:
+    def rows(one: str) -> list[int]:
+        return [table.count("\n") for table in re.findall(r"(?:^\|.*\n?)+", prose(one), re.MULTILINE)]
+
+    def names(one: str) -> set[str]:
+        return {re.sub(r'"[^"]*"', '""', name) for name in re.findall(r"`([^`]+)`", prose(one))}
+
+    assert rows(text(page)) == rows(original(page))
+    assert names(text(page)) ^ names(original(page)) == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_in_two_languages_link_to_each_other(page: str) -> None:
+    english = ENGLISH.get(page, page)
+    assert text(page).splitlines()[2] == f"[English](../{english}) · 中文"
+    assert original(page).splitlines()[2] == f"English · [中文](zh/{page})"
+
+
+@pytest.mark.parametrize("page", [*(f"docs/zh/{page}" for page in PAGES), "README.zh-CN.md"])
+def test_chinese_readers_are_led_to_chinese_pages(page: str) -> None:
+    translated = {(DOCS / ENGLISH.get(name, name)).resolve() for name in PAGES}
+    here = ROOT / page
+    links = re.findall(r"(?<!\[English)\]\((?!http|#)([^)#]+)", here.read_text("utf-8"))
+    assert [link for link in links if (here.parent / link).resolve() in translated] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_link_to_a_part_of_a_page_names_one_of_its_headings(page: str) -> None:
+    for file, anchor in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", text(page)):
+        there = (CHINESE / (file or page)).read_text("utf-8")
+        assert anchor in {slug(heading) for heading in re.findall(r"^#+ (.*)", there, re.MULTILINE)}
+
+
+def slug(heading: str) -> str:
+    """The id of a heading in the documentation."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that the pages speak of."""
+    here = tmp_path_factory.mktemp("reader")
+    for name in ("photo.jpg", "photos/a.jpg", "receipts/a.jpg", "pictures/a.jpg"):
+        (here / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / "examples" / "pictures" / "coffee.jpg", here / name)
+    Image.new("RGB", (600, 400), "black").save(here / "night.jpg")
+    with av.open(str(here / "clip.mp4"), "w") as video:
+        stream = video.add_stream("mpeg4", rate=4)
+        stream.width, stream.height, stream.pix_fmt = 600, 400, "yuv420p"
+        for shade in range(0, 240, 30):
+            frame = av.VideoFrame.from_ndarray(np.full((400, 600, 3), shade, np.uint8), format="rgb24")
+            video.mux(stream.encode(frame))
+        video.mux(stream.encode())
+    return here
+
+
+def runnable(page: str) -> list[str]:
+    codes = [code for language, code in blocks(text(page)) if language == "python"]
+    return [code for code in codes if not any(word in code for word in ELSEWHERE)]
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)])
+def test_each_block_of_a_chinese_page_runs(
+    page: str, folder: Path, run_code: RunCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Settings, "_llm", None)
+    monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
+    for table in (chat_models, embeddings):
+        monkeypatch.setattr(table, "_BUILTIN_PROVIDERS", dict(table._BUILTIN_PROVIDERS))
+    for code in runnable(page):
+        printed = run_code(code, folder)
+        assert printed.strip() or "print(" not in code, code
+    logging.getLogger("glmv").setLevel(logging.NOTSET)
+
+
+def test_a_line_break_between_chinese_characters_is_no_space_on_the_page() -> None:
+    join = runpy.run_path(str(DOCS / "page_settings.py"))["BREAK"].sub
+    assert join("", "模型，\n图片和\n消息。\n`image` 和\nPillow") == "模型，图片和消息。`image` 和\nPillow"
+    assert join("", "标题：\n\n- 一\n- 二\n\n| 甲 |\n| 乙 |\n") == "标题：\n\n- 一\n- 二\n\n| 甲 |\n| 乙 |\n"
+    for page in PAGES:  # only prose changes
+        assert [code for _, code in blocks(join("", text(page)))] == [code for _, code in blocks(text(page))]
