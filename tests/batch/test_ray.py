@@ -159,7 +159,7 @@ def test_more_actors_than_slots_are_refused() -> None:
 
 
 def test_a_literal_key_is_refused_because_it_would_be_pickled() -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="called in each worker"):
+    with pytest.raises(glmv.InvalidRequestError, match="which each worker calls"):
         over(None, "Describe it.", actors=1, api_key=KEY)
 
 
@@ -394,7 +394,8 @@ def test_the_examples_of_the_documentation_page_run(
     page = (ROOT / "docs" / "ray.md").read_text("utf-8")
     lake, chain = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     # One worker, and no lake of files: each takes Ray many processes.
-    lake = lake.replace('ray.data.read_parquet("s3://lake/photos")', "ray.data.from_items(rows)")
+    lake, count = re.subn(r"ray\.data\.read_parquet\([^)]*\)", "ray.data.from_items(rows)", lake)
+    assert count == 1
     run(lake.replace("s3://lake", str(tmp_path)).replace("actors=4", "actors=1"), rows=rows)
     found = parquet.read_table(tmp_path / "answers")
     assert found.column("shop").to_pylist() == ["here", "here"]
