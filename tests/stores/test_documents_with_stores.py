@@ -58,7 +58,7 @@ def test_the_block_about_an_index_runs_with_each_store(
 def test_the_block_about_pictures_in_langchain_runs_with_chroma(
     emu: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Image.new("RGB", (320, 200), "orange").save(tmp_path / "photo.jpg")
+    Image.new("RGB", (320, 200), "#8a6042").save(tmp_path / "photo.jpg")
     Image.new("RGB", (300, 100), "black").save(tmp_path / "night.jpg")
     monkeypatch.chdir(tmp_path)
     (code,) = [code for code in blocks("docs/rag.md", "InMemoryVectorStore") if "image(" in code]
