@@ -44,8 +44,15 @@ State = Literal["waiting", "in", "left"]
 
 
 class Caller(NamedTuple):
-    """The thread that asks for a slot, and its asyncio task if there is one."""
+    """The thread that asks for a slot, and its asyncio task if there is one.
 
+    Attributes:
+        name: of the task or thread, for messages.
+        thread: its identifier.
+        task: the task, or None.
+    """
+
+    name: str
     thread: int
     task: weakref.ref[object] | None
 

@@ -153,7 +153,8 @@ class Driver:
     def _enters(self, gate: Gate, notify: Callable[[], None]) -> Ticket:
         """Ask for a slot; after a refusal, at the same place in the queue."""
         after, self._refused = self._refused, None
-        self._ticket = ticket = gate.enter(f"{self._what} in {here()}", notify, after=after, by=caller())
+        by = caller()
+        self._ticket = ticket = gate.enter(f"{self._what} in {by.name}", notify, after=after, by=by)
         return ticket
 
     def _remaining_wait(self, gate: Gate, ticket: Ticket, step: Enter, started: float, *, blocking: bool) -> float:
@@ -199,11 +200,12 @@ class Driver:
     def _warn(self, gate: Gate, seconds: float, *, blocking: bool) -> None:
         """Log a warning if this call waits for a stream of its own thread or task."""
         self._warned = True
-        if (holder := gate.own(caller(), blocking=blocking)) is not None:
+        by = caller()
+        if (holder := gate.own(by, blocking=blocking)) is not None:
             log.warning(
                 "%s in %s has waited %.0f s for a slot of %s that it holds itself: %s. Read that stream to its end or "
                 "close it before the next call, or raise max_concurrency if the account allows more.",
-                self._what.capitalize(), here(), seconds, gate.name, holder,
+                self._what.capitalize(), by.name, seconds, gate.name, holder,
             )  # fmt: skip
 
     def _leave_gate(self, *, busy: Busy | None = None, good: bool = False) -> None:
@@ -252,20 +254,12 @@ class AsyncBody:
             yield piece
 
 
-def here() -> str:
-    """The name of the present task or thread, for the message of calls that wait for its slot."""
-    task = _task()
-    return task.get_name() if task else f"thread {threading.current_thread().name}"
-
-
 def caller() -> Caller:
     """The present task and thread."""
-    task = _task()
-    return Caller(threading.get_ident(), None if task is None else weakref.ref(task))
-
-
-def _task() -> asyncio.Task[Any] | None:
     try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
+        task = asyncio.current_task()
+    except RuntimeError:  # there is no event loop
+        task = None
+    if task is None:
+        return Caller(f"thread {threading.current_thread().name}", threading.get_ident(), None)
+    return Caller(task.get_name(), threading.get_ident(), weakref.ref(task))
