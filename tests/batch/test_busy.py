@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import PIL.Image
 import pytest
 
 import glmv
@@ -17,6 +16,7 @@ from glmv_batch import _calls as calls
 from glmv_batch import _outage as module
 from glmv_batch._outage import is_busy
 from glmv_emulator import Emulator
+from tests.batch.conftest import lines
 
 MODEL = "glm-4.6v-flash"
 COUNT = 12
@@ -49,22 +49,9 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Quiet:
     return Quiet(monkeypatch)
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(COUNT):
-        PIL.Image.new("RGB", (16, 16), (number, 255 - number, 128)).save(folder / f"{number:>02}.png")
-    return folder
-
-
 def job(emulator: Emulator, source: Any, **options: Any) -> Job:
     given = {"model": MODEL, "max_concurrency": 2, "thinking": False, "max_retries": 0, **options}
     return Job(source, "Which?", api_key=emulator.api_key, base_url=emulator.base_url, **given)
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 BUSY = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -10,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import PIL.Image
 import pydantic
 import pytest
 
@@ -19,27 +17,15 @@ from glmv_batch import Item, Job, Row
 from glmv_batch import _calls as module
 from glmv_batch._question import Question
 from glmv_emulator import Emulator
+from tests.batch.conftest import lines
 
 MODEL = "glm-4.6v-flash"
 COUNT = 40
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(COUNT):
-        PIL.Image.new("RGB", (16, 16), (number, 255 - number, 128)).save(folder / f"{number:>02}.png")
-    return folder
-
-
 def job(emulator: Emulator, source: Any, prompt: str | None = "Which colour is it?", **options: Any) -> Job:
     given = {"model": MODEL, "max_concurrency": 2, "thinking": False, **options}
     return Job(source, prompt, base_url=emulator.base_url, api_key=emulator.api_key, **given)
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def until_it_rests(running: Job) -> None:

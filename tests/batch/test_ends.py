@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import PIL.Image
 import pytest
 
 from glmv_batch import Job
 from glmv_batch import _outage as module
 from glmv_emulator import Emulator
+from tests.batch.conftest import lines
 
 MODEL = "glm-4.6v-flash"
 COUNT = 150
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(COUNT):
-        PIL.Image.new("RGB", (16, 16), (number, 255 - number, 128)).save(folder / f"{number:>03}.png")
-    return folder
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def assert_each_row_occurs_once(rows: list[dict[str, Any]]) -> None:

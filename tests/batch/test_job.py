@@ -20,6 +20,7 @@ from glmv.media import pixels
 from glmv_batch import Item, Job, Row
 from glmv_batch import _ledger as ledger_room
 from glmv_emulator import Emulator
+from tests.batch.conftest import lines
 from tests.support.other_servers import OPENAI, OtherServer
 
 MODEL = "glm-4.6v-flash"
@@ -45,10 +46,6 @@ def draw(path: Path, color: str) -> None:
 def job(emulator: Emulator, source: Any, prompt: str | None = "Which colour is it?", **options: Any) -> Job:
     given = {"model": MODEL, "max_concurrency": 4, "thinking": False, **options}
     return Job(source, prompt, base_url=emulator.base_url, api_key=emulator.api_key, **given)
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def test_every_picture_of_a_folder_gets_its_own_answer(emulator: Emulator, photos: Path, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import PIL.Image
 import pytest
 
 import glmv
@@ -156,16 +155,7 @@ def test_the_ledger_file_holds_no_picture_and_no_key(path: Path) -> None:
     assert b"base64" not in path.read_bytes()
 
 
-PHOTOS = 60
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(PHOTOS):
-        PIL.Image.new("RGB", (16, 16), (number, 255 - number, 128)).save(folder / f"{number:>02}.png")
-    return folder
+COUNT = 60
 
 
 def job(emulator: Emulator, photos: Path) -> Job:
@@ -225,7 +215,7 @@ def test_a_damaged_ledger_ends_the_job_with_its_name_and_a_remedy(
     assert out.read_bytes() == whole
     assert len(emulator.requests) == asked
     ledger.rename(tmp_path / "away")
-    assert job(emulator, photos).write(out).answered == PHOTOS
+    assert job(emulator, photos).write(out).answered == COUNT
 
 
 def test_a_temporary_read_error_of_the_ledger_ends_the_job(

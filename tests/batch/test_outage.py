@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import PIL.Image
 import pytest
 
 import glmv
@@ -18,6 +16,7 @@ from glmv_batch import _outage as module
 from glmv_batch._calls import AHEAD
 from glmv_batch._question import is_final
 from glmv_emulator import Emulator
+from tests.batch.conftest import lines
 
 MODEL = "glm-4.6v-flash"
 COUNT = 12
@@ -68,23 +67,10 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     return Network(monkeypatch)
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(COUNT):
-        PIL.Image.new("RGB", (16, 16), (number, 255 - number, 128)).save(folder / f"{number:>02}.png")
-    return folder
-
-
 def job(emulator: Emulator, photos: Path, **options: Any) -> Job:
     base = emulator.base_url.replace("127.0.0.1", "localhost")
     given = {"model": MODEL, "max_concurrency": 2, "thinking": False, "max_retries": 0, **options}
     return Job(photos, "Which?", api_key=emulator.api_key, **{"base_url": base, **given})
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def answered_before(emulator: Emulator, photos: Path) -> None:

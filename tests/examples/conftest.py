@@ -7,12 +7,25 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from glmv_emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
 RunCode = Callable[..., str]
+
+
+def write_clip(path: Path) -> None:
+    """Write a video of two seconds and 600 x 400 pixels, which grows brighter."""
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream("mpeg4", rate=4)
+        stream.width, stream.height, stream.pix_fmt = 600, 400, "yuv420p"
+        for shade in range(0, 240, 30):
+            frame = av.VideoFrame.from_ndarray(np.full((400, 600, 3), shade, np.uint8), format="rgb24")
+            video.mux(stream.encode(frame))
+        video.mux(stream.encode())
 
 
 @pytest.fixture

@@ -7,18 +7,16 @@ import logging
 import re
 import runpy
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 from langchain.chat_models import base as chat_models
 from langchain.embeddings import base as embeddings
 from llama_index.core import Settings
 from PIL import Image
 
-RunCode = Callable[..., str]
+from tests.examples.conftest import RunCode, write_clip
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 CHINESE = DOCS / "zh"
@@ -129,13 +127,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (here / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / "examples" / "pictures" / "coffee.jpg", here / name)
     Image.new("RGB", (600, 400), "black").save(here / "night.jpg")
-    with av.open(str(here / "clip.mp4"), "w") as video:
-        stream = video.add_stream("mpeg4", rate=4)
-        stream.width, stream.height, stream.pix_fmt = 600, 400, "yuv420p"
-        for shade in range(0, 240, 30):
-            frame = av.VideoFrame.from_ndarray(np.full((400, 600, 3), shade, np.uint8), format="rgb24")
-            video.mux(stream.encode(frame))
-        video.mux(stream.encode())
+    write_clip(here / "clip.mp4")
     return here
 
 

@@ -10,7 +10,6 @@ import runpy
 import shlex
 import shutil
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 import glmv
 from glmv.cli.app import app
 from glmv_emulator import Emulator
+from tests.examples.conftest import RunCode
 from tests.support.fake_server import DONE, WHOLE, Peer, Server, chunk
 
-RunCode = Callable[..., str]
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = ["index.md", *sorted(f"migrate/{page.name}" for page in (DOCS / "migrate").glob("*.md"))]

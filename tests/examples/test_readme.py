@@ -7,18 +7,15 @@ import runpy
 import shlex
 import shutil
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from glmv.cli.app import app
 from glmv_emulator import Emulator
+from tests.examples.conftest import RunCode, write_clip
 
-RunCode = Callable[..., str]
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 CHINESE = (ROOT / "README.zh-CN.md").read_text("utf-8")
@@ -39,13 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("photo.jpg", "photos/coffee.jpg"):
         shutil.copy(ROOT / "examples" / "pictures" / "coffee.jpg", here / name)
     shutil.copy(ROOT / "examples" / "pictures" / "chart.png", here / "photos")
-    with av.open(str(here / "clip.mp4"), "w") as video:
-        stream = video.add_stream("mpeg4", rate=4)
-        stream.width, stream.height, stream.pix_fmt = 600, 400, "yuv420p"
-        for shade in range(0, 240, 30):
-            frame = av.VideoFrame.from_ndarray(np.full((400, 600, 3), shade, np.uint8), format="rgb24")
-            video.mux(stream.encode(frame))
-        video.mux(stream.encode())
+    write_clip(here / "clip.mp4")
     return here
 
 

@@ -283,7 +283,7 @@ def test_pictures_that_the_published_processor_refuses_are_noted_where_it_reads_
 
 
 @each
-def test_limits_of_the_platform_refuse_there_are_noted_at_proxies_and_mean_nothing_to_engines(name: str) -> None:
+def test_limits_refuse_at_the_platform_are_noted_at_proxies_and_ignored_for_engines(name: str) -> None:
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(6)]
     http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER)))
     glm = glmv.Client(KEY, http_client=http, **{**at(name), "model": "glm-4v"})
