@@ -22,6 +22,7 @@ SKIPS = {
     "make test-stores": "a step of CI of its own",
     "make test-servers": "a step of CI of its own",
     "make test-wheel": "a step of CI of its own",
+    "make test-agents": "a step of CI of its own",
     "make test-engines": "2 GB; its last result stands in docs/servers.md",
     "no key is set": "CI has no key of the platform",
     "Model does not support audio inputs.": "LangChain's suite asks each model; GLM-4V takes no audio",
