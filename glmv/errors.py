@@ -113,6 +113,8 @@ def label(value: str | None) -> str | None:
     """A code or an id from a server, shortened, and with control characters escaped so that a terminal shows it."""
     if value is None:
         return None
+    if len(value) <= _LABEL and value.isprintable():
+        return value
     text = value[: _LABEL + 1]
     if not text.isprintable():
         text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

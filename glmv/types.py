@@ -281,6 +281,7 @@ class Completion:
         )
 
 
+# Fields of both `Delta` and `Completion`, in the order of `Completion`.
 _SHARED = (
     "finish_reason", "usage", "id", "model", "request_id", "created",
     "content_filter", "web_search", "boxes", "notes", "attempts", "raw",
@@ -295,7 +296,7 @@ class Accumulator:
     A delta with `replaces=True` starts over.
     """
 
-    __slots__ = ("_calls", "_facts", "_reasoning", "_text")
+    __slots__ = ("_calls", "_first", "_last", "_reasoning", "_text")
 
     def __init__(self) -> None:
         self._clear()
@@ -304,7 +305,8 @@ class Accumulator:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: list[tuple[list[str], list[str]]] = []  # id and name, and pieces of the arguments
-        self._facts: dict[str, Any] = {}
+        self._first: Delta | None = None
+        self._last: Delta | None = None
 
     def add(self, delta: Delta) -> None:
         """Add a delta."""
@@ -322,9 +324,10 @@ class Accumulator:
             identity[1] = identity[1] or piece.name
             if piece.arguments:
                 arguments.append(piece.arguments)
-        if delta.last or not self._facts:
-            facts = zip(_SHARED, _shared_of(delta), strict=True)
-            self._facts |= {name: value for name, value in facts if value is not None}
+        if self._first is None:
+            self._first = delta
+        if delta.last:
+            self._last = delta
 
     @property
     def text(self) -> str:
@@ -349,5 +352,10 @@ class Accumulator:
         return tuple(ToolCall(i, name, arguments[0] if arguments else "{}") for (i, name), arguments in self._calls)
 
     def completion(self) -> Completion:
-        """The answer so far."""
-        return Completion(self.text, self.reasoning, self.tool_calls, **self._facts)
+        """The answer so far, with the facts of the last delta; those that it lacks are of the first one."""
+        first, last = self._first, self._last or self._first
+        if first is None or last is None:
+            return Completion()
+        pairs = zip(_shared_of(last), _shared_of(first), strict=True)
+        facts = [earlier if fact is None else fact for fact, earlier in pairs]
+        return Completion(self.text, self.reasoning, self.tool_calls, *facts)

@@ -218,7 +218,7 @@ def _with_withdrawn(once: Attempt, call: Call, tries: Tries) -> Generator[Step, 
     yield Drop()
     if once is _streamed:
         yield Hand(deltas)
-    return tries.accumulator.completion()
+    return tries.shaper.total.completion()
 
 
 def _whole(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
@@ -230,7 +230,7 @@ def _whole(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
         # Some API gateways stream although the request did not ask for it.
         yield from _events(shaper, tries, events, unpack, begun, hand=False)
         shaper.end()
-        answer = tries.accumulator.completion()
+        answer = shaper.total.completion()
     else:
         body = yield from _body(call, tries, unpack, begun)
         answer = _completed(payload_of(opened, body, call.secrets, tries), tries, shaper, opened.status)
@@ -305,7 +305,7 @@ def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: in
             status_code=status,
         )
     shaper.end()
-    answer = tries.accumulator.completion()
+    answer = shaper.total.completion()
     answer.raw = payload
     return answer
 
@@ -330,7 +330,7 @@ def _streamed(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
         yield from _events(shaper, tries, events, unpack, begun)
         yield Hand(shaper.end())
     yield Finish()
-    return tries.accumulator.completion()
+    return shaper.total.completion()
 
 
 def _kind(opened: Opened) -> str:
@@ -455,15 +455,16 @@ def _with_facts(error: GLMVError, tries: Tries, reading: Reading) -> GLMVError:
                 error.add_cure(note)
             else:
                 error.add_note(f"note: {note}")
-    decoder = None if tries.shaper is None else tries.shaper.decoder
-    answered = decoder is not None and decoder.answered
+    shaper = tries.shaper
+    answered = shaper is not None and shaper.decoder.answered
     kinds = ContentFilterError | StreamTruncated | StreamInterrupted | DeadlineExceeded
     if tries.handed or isinstance(error, kinds) or (answered and isinstance(error, ContextLengthError)):
-        if decoder is not None and (rest := decoder.rest()) is not None:
-            tries.accumulator.add(rest)
-        received = tries.accumulator.completion()
+        received = Completion()
+        if shaper is not None:
+            if (rest := shaper.decoder.rest()) is not None:
+                shaper.total.add(rest)
+            received = shaper.total.completion()
+            received.usage = shaper.decoder.usage
+            error.fill(request_id=shaper.decoder.facts.get("request_id"))
         received.attempts = tries.attempt
-        if decoder is not None:
-            received.usage = decoder.usage
-            error.fill(request_id=decoder.facts.get("request_id"))
     return error.fill(attempts=tries.attempt, request_id=tries.request_id, partial=received)

@@ -285,6 +285,9 @@ class Gate:
 
     def _give_slots(self) -> list[Ticket]:
         """Gives free slots to waiting tickets. Returns the tickets to notify: these, and the next to call `look`."""
+        if not (self._queue or self._again):
+            self._looks = None
+            return []
         now = self.clock()
         notified = []
         while now >= self._paused_until and (self._queue or self._again) and len(self._holders) < self.width:

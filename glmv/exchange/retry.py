@@ -22,7 +22,6 @@ from glmv.errors import DeadlineExceeded, GateTimeout, GLMVError, RateLimitError
 from glmv.exchange.gate import Busy, Gate
 from glmv.options import Connection
 from glmv.sending import RETRY_BUDGET, timeouts
-from glmv.types import Accumulator
 from glmv.wire.codes import Retry
 
 if TYPE_CHECKING:
@@ -208,7 +207,6 @@ class Tries:
         "_refused",
         "_reset",
         "_started",
-        "accumulator",
         "attempt",
         "deadline",
         "handed",
@@ -230,7 +228,6 @@ class Tries:
         self.timed_out = False
         self.renewals = 0
         self.request_id: str | None = None
-        self.accumulator = Accumulator()  # the answer that this attempt received
         self.shaper: Shaper | None = None  # of a chat call's attempt
         self._reset = False
         self._free = 0  # attempts that do not count

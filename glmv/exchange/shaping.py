@@ -35,10 +35,14 @@ class Shaper:
 
     Args:
         call: its `reading` has the parameters; its `secrets` are masked.
-        tries: its accumulator and shaper are set to those of this attempt.
+        tries: its `shaper` is set to this one.
+
+    Attributes:
+        decoder: reads the chunks.
+        total: the answer that this attempt received.
     """
 
-    __slots__ = ("_call", "_cutter", "_notes", "_said", "_tries", "decoder")
+    __slots__ = ("_call", "_cutter", "_notes", "_said", "_tries", "decoder", "total")
 
     def __init__(self, call: Call, tries: Tries) -> None:
         self._call = call
@@ -47,7 +51,7 @@ class Shaper:
         self._said: Envelope | None = None  # an event with only a message: the error if no answer follows
         self._notes: tuple[str, ...] = ()  # about the server's parsers
         self.decoder = DeltaDecoder(call.reading.thought, call.reading.tools, markup=call.reading.markup)
-        tries.accumulator = Accumulator()
+        self.total = Accumulator()
         tries.shaper = self
 
     def events(self, events: Iterable[Event]) -> tuple[Hand, GLMVError | None]:
@@ -110,7 +114,7 @@ class Shaper:
             delta.text = self._cutter.feed(delta.text)
             if not (delta.text or delta.reasoning or delta.tool_calls):
                 return None
-        self._tries.accumulator.add(delta)
+        self.total.add(delta)
         return delta
 
     def _thought_ended(self, delta: Delta) -> Delta | None:
@@ -119,7 +123,7 @@ class Shaper:
         If the caller does not accept deltas that replace others, the text stays, and `</think>` marks its end.
         """
         delta.replaces = False
-        total = self._tries.accumulator
+        total = self.total
         text, end = total.text, delta.reasoning
         self._notes = (_THOUGHT_IN_TEXT,)
         if self._call.reading.cut:
@@ -158,7 +162,7 @@ class Shaper:
             raise MalformedResponse("The stream ended without an answer.")
         if (rest := self._kept(decoder.rest())) is not None:
             deltas.append(rest)
-        total = self._tries.accumulator
+        total = self.total
         nothing = not (total.text or total.reasoning or total.tool_calls or (self._cutter and self._cutter.hit))
         if nothing and decoder.unread and ending_of(decoder.finish_reason) is None:
             raise MalformedResponse(f"The answer has no readable content; its fields are {sorted(decoder.unread)}.")
@@ -166,7 +170,7 @@ class Shaper:
         if self._cutter is not None:
             if tail := self._cutter.finish():
                 held = Delta(tail, raw=last.raw)
-                self._tries.accumulator.add(held)
+                self.total.add(held)
                 deltas.append(held)
             if self._cutter.hit and ending_of(last.finish_reason) is None:
                 last.finish_reason = "stop"
@@ -176,14 +180,14 @@ class Shaper:
         last.request_id = last.request_id or self._tries.request_id
         last.boxes, clipped = read_boxes(total.text, call.reading.sizes, call.reading.boxes_of)
         last.notes = call.reading.notes + self._notes + clipped
-        self._tries.accumulator.add(last)
+        self.total.add(last)
         self._check_ending(last)
         deltas.append(last)
         return deltas
 
     def _check_ending(self, last: Delta) -> None:
         """Raises the error that the finish reason means, unless it is a success."""
-        reason, total = last.finish_reason, self._tries.accumulator
+        reason, total = last.finish_reason, self.total
         match ending_of(reason):
             case Ending.BROKEN:
                 raise Failure("network_error", f"The server stopped inside the answer (finish_reason {reason}).")

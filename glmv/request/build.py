@@ -48,7 +48,8 @@ def chat_request(messages: Messages, defaults: BaseModel, overrides: Mapping[str
         UnsupportedContent: for content that cannot be sent.
     """
     settings = vars(defaults)
-    options = {name: value for name in _OPTION_NAMES if (value := settings.get(name)) is not None}
+    values = zip(_OPTION_NAMES, map(settings.get, _OPTION_NAMES), strict=True)
+    options = {name: value for name, value in values if value is not None}
     call: dict[str, Any] = {}
     notes: list[str] = []
     own = model = settings.get("model", DEFAULT_MODEL)

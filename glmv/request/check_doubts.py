@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from glmv.catalog.row import Model
     from glmv.options import ChatRequest
 
+# Fields of a row whose doubts concern requests with pictures, videos or files.
+_OF_MEDIA = {"images", "video_base64", "video_formats", "file_forms"}
 # docs.z.ai: "6–64 characters"; docs.bigmodel.cn asks for a unique one only.
 _LEAST_REQUEST_ID = 6
 
@@ -33,6 +35,8 @@ def tell_doubts(request: ChatRequest, media: Sequence[Media], model: Model, tell
     """
     for line in model.doubts:
         field, _, doubt = line.partition(": ")
+        if field in _OF_MEDIA and not media:
+            continue
         for what in _relied_on(field, request, media, model):
             tell(Cause(f"{what}, which is in doubt: {doubt}."))
     request_id = request.options.get("request_id")
@@ -56,8 +60,6 @@ def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: 
         case "roles":
             has_system = any(message.role == "system" and message.text for message in request.messages)
             return [f"The system message was sent to {name} inside the user's"] if has_system else []
-        case "images" | "video_base64" | "video_formats" | "file_forms" if not media:
-            return []
         case "images":
             pictures = sum(isinstance(part, Image) for part in media)
             return [f"{pictures} pictures were sent to {name}"] if pictures > (model.images_sure or 0) else []

@@ -105,21 +105,26 @@ class Driver:
         log.debug(
             "HTTP %d from %s after %.2f s", response.status_code, self._where.host, time.monotonic() - self._sent_at
         )
-        mask = self._network.secrets.mask
-        headers = {name.decode("ascii").lower(): mask(value).decode("latin-1") for name, value in response.headers.raw}
+        # Masked together, which takes as long as one value. A line break in a value becomes a space (RFC 9110, 5.5).
+        raw = response.headers.raw
+        values = self._network.secrets.mask(b"\n".join([value.replace(b"\n", b" ") for _, value in raw]))
+        names = [name.decode("ascii").lower() for name, _ in raw]
+        # Not strict: without headers there is one empty value.
+        headers = dict(zip(names, values.decode("latin-1").split("\n"), strict=False))
         if response.is_stream_consumed:
             # A mocked response has read and decompressed its body already (`httpx.Response(content=...)`).
             headers.pop("content-encoding", None)
-        way = self._way()
         intermediate = None
-        if response.status_code >= 400 and way.proxy is not None:
+        proxy = self._pool.proxy
+        if response.status_code >= 400 and proxy is not None:
+            way = self._way()
             if (refused := refused_by_proxy(response.status_code, headers, way)) is not None:
                 raise refused
             intermediate = perhaps_refused_by_proxy(response.status_code, headers, way)
         # If a proxy may have refused the request, the next call reads the environment again.
         self._pool.in_doubt = intermediate is not None
         if intermediate is None:
-            heard_from(way)
+            heard_from(self._where.host, proxy)
         return Opened(response.status_code, headers, intermediate)
 
     def _failure(self, error: Exception) -> Failure | GLMVError:

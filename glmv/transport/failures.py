@@ -94,12 +94,12 @@ class Way(NamedTuple):
         return str(self.proxy) if self.at_proxy else f"{self.host} (through {self.proxy})"
 
 
-def heard_from(way: Way) -> None:
-    """Record that a host exists, because it has answered."""
+def heard_from(host: str, proxy: Proxy | None) -> None:
+    """Record that a host exists, and a proxy, because they have answered."""
     if len(_answered) < _MOST_ANSWERED:
-        _answered.add(way.host)
-        if way.proxy is not None:
-            _answered.add(way.proxy.place)
+        _answered.add(host)
+        if proxy is not None:
+            _answered.add(proxy.place)
 
 
 def refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failure | None:

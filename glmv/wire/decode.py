@@ -375,11 +375,9 @@ def _detail(details: object, name: str) -> int | None:
 
 
 def _integer(value: object) -> int | None:
+    if type(value) is int:  # almost always; a bool is another type
+        return value
     match value:
-        case bool() | None:
-            return None
-        case int():
-            return value
         case float() if value == value and abs(value) < 2**63:
             return int(value)
         case str() if len(value) < 20 and value.strip().removeprefix("-").isdecimal():

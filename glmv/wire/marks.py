@@ -64,6 +64,8 @@ class TagFilter:
 
     def finish(self) -> tuple[str, str, bool]:
         """The held content at the end of the answer, as `feed` returns it."""
+        if self._state == "text" and not (self._held or self._open):
+            return "", "", False
         return self._run(self._held, end=True)
 
     def settle(self, *, thought: bool) -> None:
