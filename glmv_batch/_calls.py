@@ -110,7 +110,7 @@ class Calls:
     """One run of a job. `run` belongs to one event loop. All methods but `stop` are called on that loop.
 
     Args:
-        hand: called with each row; must not block. The consumer of the row then calls `taken`.
+        hand: called with each row; must not block. The consumer calls `taken` when it has taken the row.
     """
 
     def __init__(

@@ -315,7 +315,7 @@ async def _is_dead(worker: Any) -> bool:
 
 
 def _share_of(coordinator: Any) -> int:
-    """The share of this process's worker; waits while living workers have all of them."""
+    """The share of the slots for this process's worker; waits while other living workers hold all shares."""
     me = ray.get_runtime_context()
     while True:
         try:

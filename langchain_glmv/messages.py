@@ -262,7 +262,7 @@ def _tool(content: Any, call_id: str, failed: bool, context: MessageContext) -> 
 
 
 def _parts_of_result(block: object, context: MessageContext) -> list[glmv.Part]:
-    """As `parts_of`; for content that cannot be sent or is not in the store, the model gets a sentence instead."""
+    """Like `parts_of`, but content that cannot be sent or is not in the store becomes a sentence for the model."""
     try:
         return parts_of(block, context)
     except glmv.InvalidRequestError as error:

@@ -163,8 +163,8 @@ def _grown(
 ) -> Model | FlexibleModel:
     """The object for the answer so far, with the fields received; the last one is a complete `output_cls`.
 
-    A field that was set stays set, and strings and lists only get longer, at any depth. If the answer begins again
-    ("replaces"), so does the object.
+    A field that was set stays set, and strings and lists only get longer, at any depth. If the response has
+    `replaces`, a new answer begins, and with it a new object.
     """
     if response.additional_kwargs.get("replaces"):
         current = None

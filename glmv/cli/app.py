@@ -69,12 +69,12 @@ class Commands(TyperGroup):
         return code if isinstance(code, int) else 0
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; failures are told here, before Typer has its own words for some of them."""
+        """Run the command; failures are printed here, because Typer would print some of them in its own words."""
         with failures_told():
             return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command; a picture in its place was meant for `ask`."""
+        """Find the command. If there is a picture instead of a command, the error names `glmv ask`."""
         if args and args[0] not in self.commands and is_source(args[0]):
             tell_error(f'{args[0]} is no command. Write: glmv ask {args[0]} "What is in this picture?"')
             raise typer.Exit(WRONG_USE)

@@ -42,7 +42,7 @@ Asking = Annotated[bool, typer.Option("--ask", help="Send one short question, wh
 
 
 def doctor(asking: Asking = False) -> None:
-    """Look at keys, base URL, network and versions; exit with 1 when a call could not work."""
+    """Check keys, base URL, network and versions; exit with 1 if a call would fail."""
     out.print(Text(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"))
     for name, purpose in PACKAGES.items():
         try:

@@ -13,15 +13,15 @@ import glmv
 from glmv.cli.terminal import out, say_json
 
 LEGEND = "Empty: not documented, nothing is refused for it.  -: not taken.  window, answer: tokens at most."
-Everything = Annotated[bool, typer.Option("--all", help="Text models too, not only those that see.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print all that is known of them as JSON.")]
+Everything = Annotated[bool, typer.Option("--all", help="List text models, too, not only vision models.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print everything known about them as JSON.")]
 
 MIB = 1024 * 1024  # bytes; the platform says "MB"
 GAP = "  "
 
 
 class ModelColumn(NamedTuple):
-    """One column, and whether it stands to the right."""
+    """A column of the table, and whether its values are right-aligned."""
 
     name: str
     right: bool

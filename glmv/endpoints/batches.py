@@ -83,7 +83,7 @@ class Batch:
 
     @property
     def ended(self) -> bool:
-        """Whether the batch has ended, in any way."""
+        """Whether the batch has ended, successfully or not."""
         return self.status in ENDED
 
 

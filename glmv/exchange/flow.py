@@ -59,10 +59,10 @@ LARGE_BODY = 1024 * 1024
 
 
 def exchange(call: Call, policy: Policy, *, stream: bool) -> Generator[Step, Any, Completion]:
-    """A chat call: yields deltas when it streams, and returns the whole answer.
+    """A chat call: yields deltas if it streams, and returns the whole answer.
 
     Raises:
-        GLMVError: of the class for the platform's code or for the failure.
+        GLMVError: the call failed; the class depends on the platform's error code, or on what failed.
     """
     once = _streamed if stream else _whole
     return _tried(call, policy, partial(_with_withdrawn, once) if call.sensitive == "return" else once)
@@ -81,7 +81,7 @@ def worked(function: Callable[[], T], policy: Policy, until: float | None = None
 
     Args:
         function: takes no arguments.
-        policy: of the call.
+        policy: the policy of the call.
         until: the deadline in monotonic seconds; None computes it from the policy, before the first attempt.
 
     Raises:

@@ -154,7 +154,7 @@ class Policy:
         )
 
     def skew(self, date: str) -> float:
-        """Seconds that the local clock is ahead of a `Date` header; 0 when the difference is small or unknown."""
+        """Seconds by which the local clock is ahead of a `Date` header; 0 if the difference is small or unknown."""
         try:
             off = self.wall() - parsedate_to_datetime(date).timestamp()
         except (TypeError, ValueError):

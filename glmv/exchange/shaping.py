@@ -68,7 +68,7 @@ class Shaper:
         return deltas, None
 
     def event(self, kind: str, data: bytes) -> Delta | None:
-        """One event of the stream -> its delta; None if the event has no content."""
+        """The delta of one event of the stream; None if the event has no content."""
         if not data:
             return None
         try:

@@ -87,7 +87,7 @@ def check(
 
 
 def _noted(request: ChatRequest, limits: Limits, **changes: Any) -> ChatRequest:
-    """The request with changes and their notes; the same object without new notes."""
+    """The request with the changes and their notes; the same object if there are no new notes."""
     if len(limits.notes) == len(request.notes):
         return request
     return request.but(notes=tuple(limits.notes), **changes)

@@ -52,16 +52,16 @@ class Plan:
         self.done = False
 
     def judge(self, answer: Completion) -> Completion:
-        """The answer -> the answer for the caller; `done` says whether it is final."""
+        """The answer for the caller. Afterwards `done` says whether it is final."""
         self.done = True
         return answer
 
     def show(self, deltas: Sequence[Delta]) -> Iterable[Delta]:
-        """Deltas, at least one -> the deltas for the caller."""
+        """The deltas for the caller, from at least one delta of the stream."""
         return deltas
 
     def end(self, answer: Completion) -> Iterable[Delta]:
-        """The sum of a finished stream -> the last deltas for the caller; `done` as in `judge`."""
+        """The last deltas for the caller, from the whole answer of a finished stream. Sets `done` like `judge`."""
         self.done = True
         return ()
 
@@ -126,7 +126,7 @@ class RepairPlan(Plan):
                 yield self._marked(visible)
 
     def end(self, answer: Completion) -> Iterable[Delta]:
-        """The last deltas of an answer that fits; none if there is a second turn. Errors as `judge`."""
+        """The last deltas of an answer that fits; none if the model is asked again. Raises the errors of `judge`."""
         last = self._last
         if self._spoiled:
             problem = "the stream has shown JSON of the reasoning, which the server sent as text"

@@ -161,9 +161,9 @@ class Driver:
         """Seconds to wait for a slot before checking again. Pauses of the gate do not count as waiting.
 
         Args:
-            gate: of the call.
-            ticket: of the call.
-            step: has the deadline, and the most seconds without a free slot.
+            gate: the gate of the call.
+            ticket: the call's ticket for a slot.
+            step: the step of the flow; it has the deadline and the longest time without a free slot, in seconds.
             started: when the wait began, in monotonic seconds.
             blocking: whether the wait blocks the thread.
 

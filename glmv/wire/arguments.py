@@ -24,7 +24,7 @@ def value_of(text: str, schema: Mapping[str, Any], key: str) -> Any:
 
 
 def _kinds(schema: object, root: Mapping[str, Any], depth: int = 6) -> set[str]:
-    """The types that a JSON Schema inside `root` allows; an empty set if that is hard to determine."""
+    """The types that a JSON Schema inside `root` allows; an empty set if they cannot be determined."""
     if not isinstance(schema, Mapping) or not depth:
         return set()
     kind = schema.get("type")
@@ -52,7 +52,7 @@ _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list:
 
 
 def _referred(ref: str, root: Mapping[str, Any]) -> object:
-    """The schema that a reference inside `root` names, or None."""
+    """The schema inside `root` that a `$ref` points to, or None."""
     schema: object = root
     document, _, path = ref.partition("#")
     for name in path.split("/")[1:] if not document else ["#"]:

@@ -52,9 +52,9 @@ class TagFilter:
         self._apart = False  # reasoning came in a separate field
 
     def feed(self, content: str) -> tuple[str, str, bool]:
-        """The next piece of content -> the visible text and the reasoning that are certain now.
+        """Takes the next piece of content. Returns the visible text and the reasoning that are certain now.
 
-        The third value is True if all text before was reasoning, which this content ends.
+        The third value is True if all text so far was reasoning and that reasoning ends in this piece.
         """
         if self._state == "text" and not self._held and "<" not in content:
             if self._open:
@@ -130,7 +130,7 @@ class TagFilter:
         return self._plain(content), reasoning, closed
 
     def _waited(self, content: str, *, end: bool) -> tuple[str, str]:
-        """Text that may be reasoning -> text and reasoning. Changes the state when it is decided."""
+        """Splits text that may be reasoning into text and reasoning. Changes the state once this is decided."""
         assert self._waiting is not None
         match, certain = self._mark_in(content, end=end) if self._open else (None, 0)
         if match is None and self._open and not end:
