@@ -60,14 +60,14 @@ def models(everything: Everything = False, as_json: AsJson = False) -> None:
 
 
 def fitting(rows: Sequence[Sequence[str]], width: int | None) -> tuple[dict[int, int], list[str]]:
-    """What a line has place for.
+    """Selects the columns that fit into a line.
 
     Args:
         rows: the cells of all columns.
-        width: of a line, in characters; None is without end.
+        width: the width of a line in characters; None is unlimited.
 
     Returns:
-        The number of each column that is shown with its width, and the names of those that are not.
+        The index and the width of each column that is shown, and the names of the columns that are not.
     """
     widths = {
         number: max(len(column.name), *(len(row[number]) for row in rows)) for number, column in enumerate(COLUMNS)
