@@ -116,7 +116,7 @@ class Ledger:
             tables = {name for (name,) in self._db.execute("select name from sqlite_master where type = 'table'")}
             if tables and "meta" not in tables:  # the first that is made
                 raise glmv.InvalidRequestError(
-                    f"{self.path} is no ledger of glmv_batch: its tables are {', '.join(sorted(tables)[:5])}."
+                    f"{self.path} is not a ledger of glmv_batch: its tables are {', '.join(sorted(tables)[:5])}."
                 )
             for pragma in ("journal_mode=WAL", "synchronous=FULL"):
                 self._db.execute(f"pragma {pragma}")

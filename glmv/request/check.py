@@ -108,7 +108,7 @@ def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:
     if not (asks or limits.hold):
         # With the platform's limits, `as_taken` checks the whole history.
         limits.over(
-            InvalidRequestError, "There is no user message: the platform requires one beside system and assistant."
+            InvalidRequestError, "There is no user message: the platform requires one besides system and assistant."
         )
 
 
@@ -130,6 +130,6 @@ def _without_system(messages: tuple[Message, ...], model: Model, limits: Limits)
         content.append(Text(system_text))
     rest[first] = replace(rest[first], content=tuple(content))
     limits.tell(
-        f"The documents of {model.name} have no system messages: the system text was put before the first user text."
+        f"{model.name} has no system messages in its documentation: the system text was put before the first user text."
     )
     return tuple(rest)

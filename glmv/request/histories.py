@@ -147,7 +147,7 @@ def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tupl
     if history.first_user == len(messages):
         roles = shortened(" and ".join(dict.fromkeys(message.role for message in messages)), 120)
         raise InvalidRequestError(
-            "There is no user message: the platform requires one beside system and assistant; "
+            "There is no user message: the platform requires one besides system and assistant; "
             f"the roles of messages[0] to messages[{len(messages) - 1}] are {roles}. {CURE}"
         )
     return tuple(taken) if changed else messages

@@ -150,10 +150,11 @@ def prepare(
 
 
 def _identified(headers: SecretHeaders, request_id: str) -> SecretHeaders:
-    """The headers with the request id added, for servers without a field for it in the body."""
+    """The headers with the request id, for servers that have no field for it in the body."""
     if not (request_id.isascii() and request_id.isprintable()):
         raise InvalidRequestError(
-            f"This server gets request_id as the header X-Request-Id, which takes printable ASCII; got {request_id!r}."
+            "This server takes request_id from the header X-Request-Id: it must be printable ASCII; "
+            f"got {request_id!r}."
         )
     return SecretHeaders({"X-Request-Id": request_id, **dict(headers.items())})
 

@@ -100,7 +100,7 @@ def trust_advice() -> str:
         if value := os.environ.get(name):
             return (
                 f"{name} names {value[:200]!r} as {is_a} of trusted certificates: it must contain the authority that "
-                "signed this one (a company's proxy has its own)."
+                "signed the server's certificate (a company's proxy has its own authority)."
             )
     return (
         "If a company's proxy or firewall replaces certificates, set SSL_CERT_FILE to a PEM file with its own "

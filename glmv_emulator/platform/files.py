@@ -138,7 +138,7 @@ def _line(number: int, line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         request = None
     if not isinstance(request, dict) or not isinstance(request.get("body"), dict):
-        raise Refusal("1210", f"第 {number} 行不是合法的请求", f"line {number} is no request")
+        raise Refusal("1210", f"第 {number} 行不是合法的请求", f"line {number} is not a request")
     custom_id = request.get("custom_id")
     if not isinstance(custom_id, str) or len(custom_id) < SHORTEST_CUSTOM_ID:
         raise Refusal("1214", f"第 {number} 行 custom_id（≥{SHORTEST_CUSTOM_ID}）", f"line {number}: custom_id")

@@ -90,7 +90,7 @@ def test_a_database_of_somebody_elses_is_refused_and_left_as_it_is(path: Path) -
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("create table customers (name)")
     before = path.read_bytes()
-    with pytest.raises(glmv.InvalidRequestError, match="is no ledger of glmv_batch: its tables are customers"):
+    with pytest.raises(glmv.InvalidRequestError, match="is not a ledger of glmv_batch: its tables are customers"):
         Ledger(path, place="here")
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["job.ledger"]

@@ -230,7 +230,7 @@ class TestRoles:
         turns = [Message("system", "Be brief."), Message("user", [URL, "Why?"]), Message("system", "In French.")]
         request = checked("glm-4v", turns)
         assert request.messages == (Message("user", [URL, "Be brief.\n\nIn French.\n\nWhy?"]),)
-        assert "have no system messages" in request.notes[0]
+        assert "has no system messages" in request.notes[0]
 
     def test_a_system_text_becomes_a_user_text_if_the_user_sent_none(self) -> None:
         request = checked("glm-4v", [Message("system", "Describe."), Message("user", URL)])
