@@ -107,7 +107,7 @@ def parser(prog: str) -> Parser:
 def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
     """A running emulator with these options (None means those of the process). It stops at the end of the block.
 
-    A wrong option ends the process with code 2. If the emulator can be reached from the network, a warning is written to
+    A wrong option ends the process with code 2. If the network can reach the emulator, a warning is written to
     standard error.
 
     Raises:
