@@ -123,7 +123,9 @@ def test_rows_can_come_in_the_order_of_the_input(emulator: Emulator, photos: Pat
     assert [row.key for row in job(emulator, result).rows(order="input")] == [str(path) for path in result]
 
 
-def test_a_schema_gives_objects_and_the_ledger_keeps_them(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_answers_to_a_schema_are_objects_and_are_read_again_from_the_ledger(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     for _ in range(2):
         rows = list(job(emulator, photos, schema=Shown).rows(ledger=tmp_path / "l", order="input"))
         assert [row.parsed.main_color for row in rows] == list(COLORS)
@@ -323,7 +325,7 @@ def test_the_platforms_batches_keep_columns_and_keys(
     assert {(row["key"], row["n"]) for row in lines(tmp_path / "o.jsonl")} == {(5, 1.5), ("six", 2)}
 
 
-def test_answers_of_another_server_are_not_mixed_in(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_ledger_with_answers_of_another_server_is_refused(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     list(job(emulator, photos).rows(ledger=tmp_path / "l"))
     elsewhere = Job(photos, "?", api_key="test-id.test-secret", base_url="https://open.bigmodel.cn")
     with pytest.raises(
@@ -533,7 +535,9 @@ def test_a_job_is_made_without_a_key(monkeypatch: pytest.MonkeyPatch, photos: Pa
     assert Job(photos, "What is it?", budget="10 CNY").progress.done == 0
 
 
-def test_what_can_be_read_once_only_is_not_written_twice(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_source_that_can_be_read_only_once_is_not_written_twice(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "o.tsv"
     asked = job(emulator, (str(path) for path in sorted(photos.iterdir())))
     with pytest.raises(glmv.InvalidRequestError, match="has no column"):

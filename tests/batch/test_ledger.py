@@ -86,7 +86,7 @@ def test_a_file_that_is_not_a_ledger_is_refused_and_left_unchanged(path: Path) -
     assert path.read_bytes() == before
 
 
-def test_a_database_of_somebody_elses_is_refused_and_left_as_it_is(path: Path) -> None:
+def test_a_database_of_another_program_is_refused_and_not_changed(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("create table customers (name)")
     before = path.read_bytes()

@@ -255,7 +255,9 @@ def test_no_list_of_arguments_ends_in_a_traceback(
         ("ask one.png 'What?' --base-url nonsense", 1, "The base URL must begin with https://"),
     ],
 )
-def test_a_usual_mistake_is_told_with_what_to_do(emu: Emulator, folder: Path, typed: str, code: int, told: str) -> None:
+def test_the_error_of_a_usual_mistake_says_what_to_do(
+    emu: Emulator, folder: Path, typed: str, code: int, told: str
+) -> None:
     result = run(emu, folder, shlex.split(typed))
     assert (result.exit_code, result.stdout) == (code, "")
     assert told in result.stderr
@@ -309,7 +311,7 @@ def test_an_answer_that_the_code_page_cannot_hold_is_printed_all_the_same(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such devices")
-def test_a_full_disk_and_a_closed_output_are_told(emu: Emulator, folder: Path) -> None:
+def test_a_full_disk_and_a_closed_output_are_reported(emu: Emulator, folder: Path) -> None:
     for words in (["models"], ["ask", "one.png", "Q"], ["--version"], ["models", "--json"]):
         done = typed(emu, folder, *words, to="> /dev/full")
         assert (done.returncode, done.stderr.count(b"Traceback")) == (1, 0)
@@ -391,7 +393,7 @@ def test_a_file_that_cannot_be_read_is_named(
     assert os.strerror(number) in result.stderr
 
 
-def test_a_fault_of_our_own_is_told_as_such(
+def test_a_bug_of_glmv_exits_with_70_and_names_the_exception(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import glmv.cli

@@ -95,7 +95,7 @@ def test_none_removes_a_default_under_any_of_its_names(name: str) -> None:
     assert options(defaults, **{name: None}) == {"temperature": 0.5}
 
 
-def test_an_override_wins_over_the_default() -> None:
+def test_an_override_has_priority_over_the_default() -> None:
     assert options(Options(temperature=0.5, top_p=0.1), temperature=0.7) == {"temperature": 0.7, "top_p": 0.1}
 
 
@@ -104,7 +104,7 @@ def test_a_single_stop_word_is_a_list_of_one() -> None:
     assert options(stop_sequences=["x", "y"]) == {"stop": ["x", "y"]}
 
 
-def test_the_model_of_a_call_wins_and_the_method_sets_stream() -> None:
+def test_the_model_of_a_call_has_priority_and_the_method_sets_stream() -> None:
     request = chat_request("hi", Settings(model="glm-4v"), {"model": "glm-4.5v", "stream": True})
     assert (request.model, dict(request.options)) == ("glm-4.5v", {})
 

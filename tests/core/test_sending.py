@@ -22,7 +22,7 @@ from glmv.exchange.retry import RetryBudget
         ({"http_client": object()}, "got object"),
     ],
 )
-def test_an_http_client_of_the_wrong_kind_is_refused_in_a_sentence(kind: Any, given: Any, told: str) -> None:
+def test_an_http_client_of_the_wrong_class_is_refused(kind: Any, given: Any, told: str) -> None:
     with pytest.raises(glmv.InvalidRequestError) as raised:
         kind("id.secret", **given)
     assert told in str(raised.value)

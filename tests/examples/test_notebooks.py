@@ -69,7 +69,7 @@ def test_the_notebook_says_at_its_top_which_server_answered(path: Path) -> None:
     assert first.startswith("Answers come from the emulator")
 
 
-def test_an_answer_that_is_scripted_says_so(path: Path) -> None:
+def test_every_scripted_answer_is_marked(path: Path) -> None:
     if path.stem.startswith("6"):
         return  # it is about scripts, and says at its top that it always asks the emulator
     scripted = re.compile(r"^(?: {4})?(?:scripted\(|emu\.(?:say|call|answer)\()", re.MULTILINE)

@@ -162,7 +162,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("said", REFUSED.values(), ids=REFUSED)
-def test_a_refused_prompt_is_an_invalid_request_and_not_a_refusal(said: dict[str, Any], way: str) -> None:
+def test_a_refused_prompt_raises_invalid_request_and_not_model_refusal(said: dict[str, Any], way: str) -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(400, json=said)
 

@@ -93,17 +93,17 @@ def test_options_of_the_core_in_the_extra_body_are_options() -> None:
 @pytest.mark.parametrize(
     ("given", "sent"), [({"type": "enabled", "budget_tokens": 9}, True), ({"type": "disabled"}, {"type": "disabled"})]
 )
-def test_a_budget_of_thinking_is_left_out(given: Any, sent: Any) -> None:
+def test_a_thinking_budget_is_left_out(given: Any, sent: Any) -> None:
     assert call_settings({"thinking": given}).options["thinking"] == sent
 
 
-def test_what_says_where_to_connect_is_kept_apart() -> None:
+def test_options_of_the_connection_are_separated_from_those_of_the_call() -> None:
     made = call_settings({"dialect": "vllm", "seed": 1}, api_base="http://127.0.0.1:1/v1", headers={"a": "b"})
     assert made.connection == {"dialect": "vllm", "base_url": "http://127.0.0.1:1/v1"}
     assert made.options == {"on_misfit": "return", "seed": 1, "extra_headers": {"a": "b"}}
 
 
-def test_the_timeout_that_litellm_makes_up_is_not_one() -> None:
+def test_the_default_timeouts_of_litellm_are_ignored() -> None:
     assert "timeout" not in call_settings({}, timeout=600.0).options
     assert "timeout" not in call_settings({}, timeout=6000.0).options
     assert call_settings({}, timeout=7.0).options["timeout"] == 7.0
@@ -138,7 +138,7 @@ def test_clients_are_kept_by_key_and_place() -> None:
     assert kept.of("id.secret", place) is not first
 
 
-def test_the_clients_that_were_used_longest_ago_are_let_go() -> None:
+def test_the_least_recently_used_clients_are_removed() -> None:
     kept = KeptClients(most=2)
     first, second = kept.of("id.1", {}), kept.of("id.2", {})
     kept.of("id.1", {})
@@ -148,7 +148,7 @@ def test_the_clients_that_were_used_longest_ago_are_let_go() -> None:
     assert kept.of("id.2", {}) is not second
 
 
-def test_a_place_that_the_settings_refuse_is_not_kept() -> None:
+def test_clients_for_settings_that_are_refused_are_not_kept() -> None:
     kept = KeptClients()
     for dialect in ("klingon", {"name": "vllm"}):
         with pytest.raises(glmv.InvalidRequestError):

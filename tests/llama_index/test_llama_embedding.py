@@ -38,7 +38,7 @@ async def test_all_entry_points_give_the_same_vectors(embedding: GLMVEmbedding) 
     await embedding.clients.aclose()
 
 
-def test_many_texts_go_in_few_requests(embedding: GLMVEmbedding, glmv_emulator: Any) -> None:
+def test_many_texts_are_sent_in_requests_of_64(embedding: GLMVEmbedding, glmv_emulator: Any) -> None:
     texts = [f"text number {number}" for number in range(130)]
     assert len(embedding.get_text_embedding_batch(texts)) == 130
     assert [len(request.body["input"]) for request in glmv_emulator.requests][:2] == [64, 64]

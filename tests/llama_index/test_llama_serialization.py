@@ -135,7 +135,7 @@ def test_metadata_comes_from_the_catalogue() -> None:
     assert (metadata.num_input_files, metadata.is_function_calling_model) == (5, False)
 
 
-def test_a_context_window_set_by_the_user_wins() -> None:
+def test_a_context_window_set_by_the_user_has_priority() -> None:
     assert GLMV(model="glm-4v", context_window=9000, max_tokens=10).metadata.context_window == 9000
 
 

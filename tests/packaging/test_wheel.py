@@ -55,6 +55,6 @@ def test_the_sample_pictures_come_with_the_wheel(newcomer: Path) -> None:
     assert str(ROOT) not in told.stdout
 
 
-def test_the_version_is_the_one_of_the_wheel(newcomer: Path) -> None:
+def test_the_command_prints_the_version_of_the_wheel(newcomer: Path) -> None:
     version = next(newcomer.glob("*.whl")).name.split("-")[1]
     assert run("glmv --version", newcomer).stdout.strip() == f"glmv {version}"

@@ -551,7 +551,7 @@ def test_an_invalid_compressed_body_is_malformed(flow: Any, stream: bool) -> Non
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("line", [b"\0", b": x\n", b"data:\n\n"])
-def test_a_compression_bomb_is_stopped_at_the_bound(flow: Any, stream: bool, line: bytes) -> None:
+def test_a_compression_bomb_is_stopped_at_the_limit(flow: Any, stream: bool, line: bytes) -> None:
     bomb = gzip.compress(line * (4_000_000 // len(line)), 1)
     kind = "text/event-stream" if stream else "application/json"
     answer = flow.Answer([bomb], 200, {"content-type": kind, "content-encoding": "gzip"})
@@ -560,7 +560,7 @@ def test_a_compression_bomb_is_stopped_at_the_bound(flow: Any, stream: bool, lin
     assert "300000 bytes" in str(error)
 
 
-def test_an_endless_body_is_stopped_at_the_bound(flow: Any) -> None:
+def test_an_endless_body_is_stopped_at_the_limit(flow: Any) -> None:
     outcome = flow.run(flow.Answer([b" " * 1000] * 101, 200, {}), stream=False, limit=100_000)
     assert type(outcome.failure) is glmv.MalformedResponse
     assert "100000 bytes" in str(outcome.failure)

@@ -660,7 +660,7 @@ def test_an_unknown_host_is_final_and_names_its_setting(
     assert f"check {variable}, the network, DNS and VPN" in str(error)
 
 
-def test_a_host_that_answered_before_counts_as_existing(
+def test_a_host_that_answered_before_is_known_to_exist(
     ask: Any, server: Server, no_pauses: Any, monkeypatch: Any
 ) -> None:
     real = socket.getaddrinfo

@@ -83,7 +83,7 @@ def test_a_model_that_reads_pages_takes_no_chat() -> None:
     assert f"{row.name} is not a chat model" in request.notes[0]
 
 
-def test_notes_of_before_are_kept_and_each_note_comes_once() -> None:
+def test_earlier_notes_are_kept_and_no_note_is_repeated() -> None:
     asked = replace(chat_request("hi", Options(), {"model": "glm-4.6v", "stop": ["a", "b"]}), notes=("before",))
     request = check(asked, find_model("glm-4.6v"))
     assert request.notes[0] == "before"
@@ -323,7 +323,7 @@ class TestOptions:
         assert "at most 1,024 tokens; got 1,025" in refused(LimitExceeded, "glm-4v-flash", "hi", max_tokens=1025)
         assert checked("glm-4v", "hi", max_tokens=4095).options["max_tokens"] == 4095
 
-    def test_stop_words_beyond_the_rows_number_are_applied_by_the_client(self) -> None:
+    def test_stop_words_beyond_the_models_limit_are_applied_by_the_client(self) -> None:
         request = checked("glm-4.6v", "hi", stop=["a", "b", "c"])
         assert (request.options["stop"], request.cut) == (["a"], ("b", "c"))
         assert len(request.notes) == 1

@@ -99,7 +99,7 @@ def test_a_moderation_of_openrouter_is_a_content_filter() -> None:
         ("server_error", glmv.ServerError),
     ],
 )
-def test_an_error_name_counts_if_there_is_no_status(code: str, kind: type[glmv.GLMVError]) -> None:
+def test_an_error_name_decides_if_there_is_no_status(code: str, kind: type[glmv.GLMVError]) -> None:
     assert type(error(told("m", code=code), None)) is kind
     assert type(error({"type": "error", **told("m", type=code)}, 200)) is kind
 
@@ -194,7 +194,7 @@ OVERFLOWS = {
 
 @pytest.mark.parametrize("status", [400, 413, 422, 500, None, 200])
 @pytest.mark.parametrize("name", OVERFLOWS)
-def test_too_long_a_prompt_is_recognized_for_every_server(name: str, status: int | None) -> None:
+def test_a_prompt_that_is_too_long_is_recognized_on_every_server(name: str, status: int | None) -> None:
     found = error(OVERFLOWS[name], status)
     # A 422 may quote the request, so nothing in its text is taken for a code.
     by_code_in_text = name in ("LiteLLM, text kept", "a gateway that wraps", "the platform's text behind a gateway")
@@ -242,7 +242,7 @@ REPEATED = {
 @pytest.mark.parametrize("status", [400, 429, 500, None])
 @pytest.mark.parametrize("own", [None, "429", "400", "internal"])
 @pytest.mark.parametrize("name", REPEATED)
-def test_a_code_that_a_gateway_repeats_counts(name: str, own: str | None, status: int | None) -> None:
+def test_a_code_that_a_gateway_repeats_is_read(name: str, own: str | None, status: int | None) -> None:
     message, code = REPEATED[name]
     result = error(told(message, code=own), status)
     assert result.code == code

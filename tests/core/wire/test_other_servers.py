@@ -186,7 +186,7 @@ def test_a_request_id_invalid_in_a_header_is_refused(bad: str) -> None:
     assert server.bodies == []
 
 
-def test_errors_have_the_request_id_and_the_users_header_wins() -> None:
+def test_errors_have_the_request_id_and_a_header_of_the_user_overrides_it() -> None:
     server = OtherServer(())
     client = glmv.Client(**server.options())
     with pytest.raises(glmv.InvalidRequestError) as caught:
@@ -402,7 +402,7 @@ def test_on_other_servers_the_platforms_ranges_do_not_apply(
 
 @pytest.mark.parametrize("given", RANGES)
 @pytest.mark.parametrize("variable", ["GLMV_BASE_URL", "ZHIPUAI_BASE_URL"])
-def test_a_server_set_by_environment_variable_counts(
+def test_the_platforms_ranges_do_not_apply_to_a_server_of_the_environment(
     variable: str, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = OtherServer(OPENAI)

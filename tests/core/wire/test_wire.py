@@ -202,7 +202,7 @@ def test_the_first_of_two_finish_reasons_counts(flow: Any) -> None:
     )
 
 
-def test_a_content_filter_after_the_finish_reason_counts(flow: Any) -> None:
+def test_a_content_filter_after_the_finish_reason_is_an_error(flow: Any) -> None:
     outcome = flow.decode([chunk({"content": "x"}, "stop"), chunk({"content": ""}, "sensitive")])
     assert isinstance(outcome.failure, glmv.ContentFilterError)
 
@@ -787,7 +787,7 @@ def test_cached_and_reasoning_tokens_are_read_where_they_are_counted(
         (-(2.0**62), -(2**62)),
     ],
 )
-def test_counts_are_read_of_texts_and_fractions_as_far_as_they_are_counts(value: Any, read: int) -> None:
+def test_token_counts_are_read_from_strings_and_floats_up_to_64_bits(value: Any, read: int) -> None:
     assert usage_of({"total_tokens": value}).total_tokens == read
 
 

@@ -100,7 +100,7 @@ def test_a_name_next_to_a_dot_or_another_script_is_recognized(words: str) -> Non
     assert [name for name, _ in calls(words, tools=BOTH)] == ["get_weather"]
 
 
-def test_a_name_inside_json_does_not_call_a_tool() -> None:
+def test_a_tool_name_inside_a_schema_does_not_call_the_tool() -> None:
     schema = json.dumps({"type": "object", "properties": {"get_weather": STRING}, "required": ["get_weather"]})
     assert json.loads(text(f"Fill this: {schema}", tools=BOTH)) == {"get_weather": ""}
 
@@ -248,7 +248,7 @@ def test_a_property_for_the_answer_holds_the_answer_text() -> None:
     assert json.loads(text(json.dumps(schema), pictures=1))["answer"] == text("Hm.", pictures=1)
 
 
-def test_results_of_tools_fill_json() -> None:
+def test_the_result_of_a_tool_fills_a_property_of_the_json() -> None:
     schema = {"type": "object", "properties": {"degrees": INTEGER}, "required": ["degrees"]}
     turn = ("Hm.", called("get_weather"), gave("sunny, degrees: 31"))
     assert json.loads(text(*turn, system=json.dumps(schema))) == {"degrees": 31}

@@ -39,7 +39,7 @@ def test_a_web_page_is_refused_even_with_the_key(glm: Any, headers: dict[str, st
     assert "choices" not in answer.text
 
 
-def test_a_preflight_is_granted_nothing(glm: Any) -> None:
+def test_a_cors_preflight_is_refused(glm: Any) -> None:
     asking = {
         "origin": "https://evil.example",
         "access-control-request-method": "POST",

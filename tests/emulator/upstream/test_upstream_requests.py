@@ -47,7 +47,7 @@ def test_pictures_are_sent_as_data_uris_if_their_bytes_are_known(before: Any, se
     assert [part["image_url"] for part in rest] == [{"url": u} for u in (png_uri, jpeg_uri, png_uri, foreign)]
 
 
-def test_the_platforms_checks_come_first(before: Any, server: Server) -> None:
+def test_a_request_that_the_platform_refuses_is_not_sent_upstream(before: Any, server: Server) -> None:
     glm = before()
     assert glm.code("Hello", model="glm-9v") == "1211"
     assert glm.code("Hello", temperature=2) == "1214"
