@@ -104,7 +104,7 @@ def items(
 
     Args:
         source: a path (folder, picture, video, CSV, TSV, JSON lines, Parquet), a pattern such as `photos/*.jpg` or
-            `shards/*.parquet`, a table of pyarrow, pandas, polars or DuckDB, or what else has `__arrow_c_stream__`, a
+            `shards/*.parquet`, a table of pyarrow, pandas, polars or DuckDB, or any object with `__arrow_c_stream__`, a
             data set of Hugging Face, Ray or PyTorch (with a length and indices), or an iterable of `Item`, paths,
             URLs, bytes, Pillow pictures, parts of `glmv` or rows (mappings). Paths in a file are relative to that
             file. In a folder without pictures and videos, the Parquet files are read.

@@ -1,4 +1,4 @@
-"""The ledger: one SQLite file beside the output that stores each answer before its row is passed on.
+"""The ledger: one SQLite file next to the output, which stores each answer before its row is passed on.
 
 WAL with `synchronous=FULL`: a stored answer survives a power failure (sqlite.org/pragma.html, "synchronous").
 `locking_mode=EXCLUSIVE`: a second run finds the ledger locked. A killed run leaves no lock, because the lock is the

@@ -1,6 +1,6 @@
 """Pictures to try things with, and how a notebook shows them: `picture("coffee.jpg")`, `row(...)`, `print_lines(...)`.
 
-Needs Pillow, as the emulator does. The licences of the pictures stand beside them, in LICENSES.md.
+Needs Pillow, as the emulator does. The licences of the pictures are next to them, in LICENSES.md.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def row(*pictures: Picture, captions: Sequence[str] = (), height: int = 210, wra
     Args:
         pictures: paths, bytes or Pillow pictures; photographs are turned upright.
         captions: texts beneath, one for each picture.
-        height: of each picture, in pixels.
+        height: the height of each picture, in pixels.
         wrap: how many characters a line of a caption has at least.
     """
     small = [_fitted(one, height) for one in pictures]

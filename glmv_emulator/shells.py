@@ -10,7 +10,7 @@ def assignments(variables: Mapping[str, str]) -> str:
     """Lines that set variables, for sh, PowerShell and cmd; each shell's under its name, to be copied.
 
     Args:
-        variables: names with their values, which stand on one line.
+        variables: names with their values, which are printed on one line.
     """
     return "\n\n".join("\n".join([name, *(one(*each) for each in variables.items())]) for name, one in _SHELLS)
 

@@ -100,7 +100,7 @@ class QuotaError(glmv.QuotaError, ModelPermissionDeniedError, PermissionError):
 
 
 class ContentFilterError(glmv.ContentFilterError, ModelInvalidRequestError, ValueError):
-    """The platform refused or withdrew content; `partial` holds what had been streamed."""
+    """The platform refused or withdrew content; `partial` is the part that was streamed before."""
 
 
 class ContentWithdrawnError(ContentFilterError, ModelRefusalError):

@@ -383,7 +383,7 @@ def gate(account: str, host: str, model: str, width: int | None, documented: int
 
     Args:
         account: a name for the key, which does not reveal it.
-        host, model: of the calls; upper and lower case of the model are equal.
+        host, model: the host and the model of the calls; the case of the model does not matter.
         width: the user's number of slots, or None.
         documented: the number of the catalogue, or None.
     """

@@ -122,7 +122,7 @@ class Policy:
         idle_timeout: seconds between two events of a stream, or None.
         timeouts: seconds for each phase of a request, see `glmv.sending.timeouts`.
         gate: the gate for slots, or None for endpoints without one.
-        host: of the server, for messages.
+        host: host and port of the server, for messages.
         repeatable: whether a request that may have reached the server may be sent again.
         budget: the retry budget, shared by the calls of a client.
         renew: drops the signed token, so that the next request has a new one; returns False without signed tokens.
@@ -174,7 +174,7 @@ def policy_of(
     """The policy of one call: options of the call override those of the settings.
 
     Args:
-        settings: of the client.
+        settings: the settings of the client.
         call: options of the call, see `ChatRequest.call`.
         host, budget, renew, gate: see `Policy`.
     """
@@ -303,7 +303,7 @@ class Tries:
         return self._refused.add_cure(error.message)
 
     def _queues(self, error: GLMVError, kind: Retry) -> bool:
-        """Whether a refused call waits in its gate, instead of a pause of its own."""
+        """Whether a refused call waits in its gate instead of making its own pause."""
         return kind is Retry.BUSY and isinstance(error, RateLimitError) and self.policy.gate is not None
 
     def _count(self, gate: Gate, error: GLMVError) -> None:

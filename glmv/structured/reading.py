@@ -37,7 +37,7 @@ _FENCE = re.compile(r"```[a-zA-Z]{0,12}(.*)```", re.DOTALL)
 # A reference in the prose, as in "picture [1] shows".
 _REFERENCE = re.compile(r"\[\s*\d+\s*\]")
 
-# Keys of an object that wraps the value, beside the name of the class.
+# Keys of an object that wraps the value, in addition to the name of the class.
 _WRAPPERS = frozenset({
     "result", "results", "response", "answer", "output", "data", "json", "object", "parameters", "properties",
     "arguments", "args", "input", "value", "values", "items",
@@ -69,7 +69,7 @@ def shape_of(schema: Mapping[str, Any] | None, names: Iterable[str] = (), name: 
     Args:
         schema: the schema, None for any object.
         names: other names of its properties, such as the fields of a pydantic class.
-        name: its name in the request, beside the title of the schema.
+        name: its name in the request, in addition to the title of the schema.
     """
     if schema is None:
         return Shape()

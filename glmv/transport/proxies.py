@@ -90,7 +90,7 @@ def proxy_for(url: str) -> Proxy | None:
     """The proxy for a URL by the environment and the operating system's settings, or None.
 
     Args:
-        url: of the server. For this machine there is never a proxy.
+        url: the server's URL. This machine is never reached through a proxy.
 
     Raises:
         InvalidRequestError: the configured proxy cannot be used.

@@ -1,4 +1,4 @@
-"""The emulator's table of models, from `models.toml` beside this file; it shares no data with the client's table."""
+"""The emulator's table of models, from `models.toml` next to this file; it shares no data with the client's table."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def last_chunks(outcome: Outcome, era: Era, head: dict[str, Any], *, first: bool
 
 def withdrawn(last: dict[str, Any]) -> dict[str, Any]:
     """A last chunk -> that of an answer which the content filter withdrew, as in the platform's security page: the
-    delta has the role of the author of the filtered text, the filter is beside the choices, and there is no usage."""
+    delta has the role of the author of the filtered text, the filter is next to the choices, and there is no usage."""
     choice = last["choices"][0] | {"finish_reason": "sensitive", "delta": {"role": "user", "content": ""}}
     fields = {name: value for name, value in last.items() if name != "usage"}
     return fields | {"choices": [choice], "content_filter": [{"role": "user", "level": 1}]}
