@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 # This variable turns the recording of content on (gen-ai-spans.md, "Capturing instructions, inputs, and outputs"; the
-# values beside "true" are those of opentelemetry-util-genai).
+# values other than "true" are those of opentelemetry-util-genai).
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _CAPTURES = ("true", "span_only", "span_and_event")
 SCHEMA = "https://opentelemetry.io/schemas/1.37.0"

@@ -112,7 +112,7 @@ class Ledger:
     def _begin(self, place: str) -> None:
         try:
             self._db.execute("pragma locking_mode=EXCLUSIVE")
-            # Before anything is written: a database of somebody else's stays as it is.
+            # Checked before anything is written, so that the database of another program is not changed.
             tables = {name for (name,) in self._db.execute("select name from sqlite_master where type = 'table'")}
             if tables and "meta" not in tables:  # the first that is made
                 raise glmv.InvalidRequestError(

@@ -26,7 +26,7 @@ NAMES = (
     "rain_chart.png",
 )
 
-# In a wheel the pictures are one folder; in a checkout they stand with the examples.
+# In a wheel the pictures are in a folder of the package; in a checkout they are in `examples`.
 _EXAMPLES = Path(__file__).parents[1] / "examples"
 _FOLDERS = (
     Path(__file__).parent / "sample_pictures",

@@ -29,5 +29,5 @@ def _cmd(name: str, value: str) -> str:
     return f'set "{name}={value}"'
 
 
-# What stands above the lines of a shell is a comment in it.
+# The heading above the lines for a shell is a comment in that shell.
 _SHELLS = (("# sh, bash, zsh", _sh), ("# PowerShell", _powershell), ("rem cmd", _cmd))

@@ -97,7 +97,7 @@ def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
     answer, thoughts = Wrap(out.width), Wrap(err.width)
     on_terminal = sys.stdout.isatty()
     last, begun, thinks, whole = glmv.Delta(), False, False, True
-    # Whatever ends this, what comes next begins on a line of its own.
+    # However this ends, later output begins in a new line.
     try:
         with err.status("waiting for the first word", spinner="dots" if err.encoding.startswith("utf") else "line"):
             last = next((delta for delta in deltas if delta.text or delta.last or (thought and delta.reasoning)), last)

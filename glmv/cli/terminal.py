@@ -122,7 +122,7 @@ def failures_told() -> Iterator[None]:
         tell_error(in_words_of_the_shell(str(missing)))
         raise typer.Exit(FAILED) from None
     except sqlite3.Error as error:
-        tell_error(f"The ledger beside the output cannot be used: {error}.")
+        tell_error(f"The ledger next to the output cannot be used: {error}.")
         raise typer.Exit(FAILED) from None
     except OSError as error:
         if error.errno in _CLOSED and error.filename is None:
@@ -133,7 +133,7 @@ def failures_told() -> Iterator[None]:
 
 
 def _of_system(error: OSError) -> str:
-    if error.errno is None:  # the packages' own, in sentences
+    if error.errno is None:  # raised by the packages, with a message in sentences
         return in_words_of_the_shell(str(error))
     if error.filename is not None:
         return f"{error.filename} cannot be used: {error.strerror}."
@@ -141,7 +141,7 @@ def _of_system(error: OSError) -> str:
     return f"The output cannot be written: {error.strerror}."
 
 
-# Windows says EINVAL of a pipe that nobody reads.
+# Windows reports EINVAL for a pipe that nobody reads.
 _CLOSED = {errno.EPIPE, errno.EINVAL} if os.name == "nt" else {errno.EPIPE}
 
 

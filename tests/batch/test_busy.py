@@ -26,8 +26,8 @@ class Quiet:
     """Replaces waits; they take no time.
 
     Attributes:
-        pauses: seconds of each.
-        meanwhile: called in each.
+        pauses: the seconds of each wait.
+        meanwhile: a function that is called in each wait.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:

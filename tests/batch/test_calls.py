@@ -29,7 +29,7 @@ def job(emulator: Emulator, source: Any, prompt: str | None = "Which colour is i
 
 
 def until_it_rests(running: Job) -> None:
-    """Wait until no new call starts because nobody reads the rows."""
+    """Wait until no new call starts, because the rows are not read."""
     rested, result = threading.Event(), -1
     while running.progress.done != result:
         result = running.progress.done

@@ -1,4 +1,4 @@
-"""The command line, as a person meets it."""
+"""The commands `ask`, `models` and `emulate`, as a user runs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`glmv ask` at a terminal: lines that break between words, and a question where it belongs."""
+"""`glmv ask` at a terminal: lines break between words, and the question comes last."""
 
 from __future__ import annotations
 

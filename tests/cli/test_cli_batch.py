@@ -1,4 +1,4 @@
-"""`glmv batch`: many pictures, one line each, nothing asked twice."""
+"""`glmv batch`: one line for each of many pictures, and no picture is asked about twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`glmv doctor`: what is wrong with a set-up, without telling secrets."""
+"""`glmv doctor` reports problems of a set-up, and prints no secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is typed, a command ends in an answer, or in one sentence with a documented exit code."""
+"""Every command ends with an answer, or with one sentence and a documented exit code."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ def shell(emu: Emulator, **more: str) -> dict[str, str]:
 
 
 def typed(emu: Emulator, folder: Path, *words: str, to: str = "", **more: str) -> subprocess.CompletedProcess[bytes]:
-    """Run the command as a shell does; `to` is where it leads standard output."""
+    """Run the command in a shell; `to` redirects its standard output."""
     command: list[str] = [*COMMAND, *words]
     if to:
         command = ["sh", "-c", f"{shlex.join(command)} {to}"]

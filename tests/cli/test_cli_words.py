@@ -1,4 +1,4 @@
-"""No message on the command line names what only Python has."""
+"""No message on the command line names something that exists only in Python."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ PROGRAMMERS_ONLY = (
 
 
 def messages(path: Path) -> Iterator[str]:
-    """Strings of a module that are sentences; what is filled in is a 7."""
+    """The strings of a module that are sentences; a 7 replaces each value of an f-string."""
     tree = ast.parse(path.read_text("utf-8"))
     apart: set[ast.AST] = set()
     for node in ast.walk(tree):

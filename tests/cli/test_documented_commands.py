@@ -1,4 +1,4 @@
-"""Every command in docs/cli.md, docs/batch.md and the help texts runs as it is written."""
+"""Every command in docs/cli.md, docs/batch.md and the help texts runs as written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OF_BATCHES = "glm-4v, glm-4v-plus and glm-4v-plus-0111"
 
 
 def commands() -> list[str]:
-    """Commands in code spans and at the start of lines of code; a name alone, or one with a gap, is prose."""
+    """Commands in code spans and at the start of lines of code. A name alone, or a command with a gap, is not one."""
     pages = ("cli.md", "batch.md", "zh/cli.md", "zh/batch.md")
     text = "".join((DOCS / name).read_text("utf-8") for name in pages)
     found = re.findall(r"`(glmv [^`]+)`|^(glmv .+)$", text, re.MULTILINE)
@@ -46,7 +46,7 @@ def helped(*words: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The files that the documents speak of."""
+    """A folder with the files that the documents name."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     (tmp_path / "scans").mkdir()

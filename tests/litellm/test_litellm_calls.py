@@ -1,4 +1,4 @@
-"""Calls through LiteLLM: the same words and usage as the core's, and what a call may say."""
+"""Calls through LiteLLM give the text and usage of `glmv`, and accept its options."""
 
 from __future__ import annotations
 

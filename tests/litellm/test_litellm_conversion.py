@@ -1,4 +1,4 @@
-"""Messages and options on their way in, without LiteLLM itself."""
+"""Conversion of LiteLLM's messages and options; LiteLLM is not imported."""
 
 from __future__ import annotations
 

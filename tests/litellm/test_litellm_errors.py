@@ -1,4 +1,4 @@
-"""Errors of the core as LiteLLM's classes."""
+"""Errors of `glmv` are raised as LiteLLM's classes."""
 
 from __future__ import annotations
 
