@@ -170,7 +170,7 @@ class Calls:
                 await self._quiet(BUSY_PAUSES[self._pass])
                 self._pass += 1
                 # Each item is removed from the old queue when it is read; items that fail again form a new queue.
-                self._source, self._aside, self._aside_bytes = _taken(self._aside), deque(), 0
+                self._source, self._aside, self._aside_bytes = _drain(self._aside), deque(), 0
                 self._ended = self._ended_early
                 await self._whole(source, readers)
         self._loop = None
@@ -442,7 +442,7 @@ class Calls:
         self.stop(str(error))
 
 
-def _taken(items: deque[Item]) -> Iterator[Item]:
+def _drain(items: deque[Item]) -> Iterator[Item]:
     while items:
         yield items.popleft()
 

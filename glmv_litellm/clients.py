@@ -59,7 +59,7 @@ class KeptClients:
                 self._kept.popitem(last=False)
             return clients
 
-    def _taken(self) -> list[glmv.Clients]:
+    def _remove_all(self) -> list[glmv.Clients]:
         with self._lock:
             kept = list(self._kept.values())
             self._kept.clear()
@@ -67,10 +67,10 @@ class KeptClients:
 
     def close(self) -> None:
         """Close the blocking clients. The next call creates new ones."""
-        for clients in self._taken():
+        for clients in self._remove_all():
             clients.close()
 
     async def aclose(self) -> None:
         """Close all clients; of the asynchronous ones, the connections of the running event loop."""
-        for clients in self._taken():
+        for clients in self._remove_all():
             await clients.aclose()

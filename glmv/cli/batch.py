@@ -136,7 +136,7 @@ def batch(
             **asked,
         )
         try:
-            with _shown(job, progress) as on_row:
+            with _display(job, progress) as on_row:
                 job.write(
                     out, order=order.value, retry_failed=retry_failed, on_row=on_row, keep_columns=_names(keep_columns)
                 )
@@ -156,7 +156,7 @@ def _names(value: str | None) -> list[str] | bool:
 
 
 @contextmanager
-def _shown(job: Job, how: Shown) -> Iterator[Any]:
+def _display(job: Job, how: Shown) -> Iterator[Any]:
     """A function to call with each row; it shows the progress of the job."""
     match how:
         case Shown.json:

@@ -18,13 +18,13 @@ class Wrap:
 
     def feed(self, text: str) -> str:
         """Takes the next piece of an answer. Returns the text to write now; a word that may continue is held back."""
-        return "".join(self._taken(letter) for letter in text)
+        return "".join(self._take(letter) for letter in text)
 
     def rest(self) -> str:
         """The word that was held back."""
         return self._placed()
 
-    def _taken(self, letter: str) -> str:
+    def _take(self, letter: str) -> str:
         if letter == "\n":
             return self._ended()
         self._line = (self._line + letter)[: len(FENCE)]

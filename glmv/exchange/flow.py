@@ -112,7 +112,7 @@ def _tried(call: Call, policy: Policy, once: Attempt) -> Generator[Step, Any, An
         try:
             result = yield from once(call, tries)
         except (Failure, GLMVError) as problem:
-            error, kind = _judged(problem, tries)
+            error, kind = _error_and_retry(problem, tries)
         else:
             policy.budget.earn(after_retry=tries.attempt > 1)
             return result
@@ -292,7 +292,7 @@ def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion
     try:
         return _completed(payload, tries, Shaper(call, tries))
     except (Failure, GLMVError) as problem:
-        error, _ = _judged(problem, tries)
+        error, _ = _error_and_retry(problem, tries)
         raise _with_facts(error, tries, call.reading) from None
 
 
@@ -402,7 +402,7 @@ def _idle(seconds: float) -> Failure:
     return Failure("read_timeout", f"No event of the stream came for {seconds:g} s (idle_timeout).")
 
 
-def _judged(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry]:
+def _error_and_retry(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry]:
     """A failure or error -> the error to raise if there is no retry, and the kind of retry."""
     kind: Retry
     match problem:

@@ -63,7 +63,7 @@ def check(
     tell_unseen(request.messages, limits.tell, lambda: limits.hold or not is_private(host_of(base_url)))
     if model is None:
         messages = as_taken(request.messages, limits.tell) if limits.hold else request.messages
-        return _noted(request, limits, messages=messages)
+        return _with_notes(request, limits, messages=messages)
     if not model.chats:
         limits.over(
             UnsupportedContent,
@@ -71,7 +71,7 @@ def check(
             f'{{"model": "{model.name}", "file": <URL or base64>}}, which this client does not support (zai-sdk does: '
             "client.layout_parsing.create). To ask about a picture in chat use glm-4.6v.",
         )
-        return _noted(request, limits)
+        return _with_notes(request, limits)
     _roles(request.messages, model, limits)
     messages = checked_media(request.messages, media, model, limits)
     if limits.hold:  # after the media, whose errors have the indexes of the caller's messages
@@ -86,7 +86,7 @@ def check(
     return request.but(messages=messages, options=options, cut=(*request.cut, *cut), notes=notes)
 
 
-def _noted(request: ChatRequest, limits: Limits, **changes: Any) -> ChatRequest:
+def _with_notes(request: ChatRequest, limits: Limits, **changes: Any) -> ChatRequest:
     """The request with the changes and their notes; the same object if there are no new notes."""
     if len(limits.notes) == len(request.notes):
         return request

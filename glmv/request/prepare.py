@@ -126,7 +126,7 @@ def prepare(
         )
     headers = request.call.get("extra_headers") or NO_HEADERS
     if own_id and not dialect.own_fields:
-        headers = _identified(headers, own_id)
+        headers = _with_request_id(headers, own_id)
     return Call(
         "POST",
         "/chat/completions",
@@ -149,7 +149,7 @@ def prepare(
     )
 
 
-def _identified(headers: SecretHeaders, request_id: str) -> SecretHeaders:
+def _with_request_id(headers: SecretHeaders, request_id: str) -> SecretHeaders:
     """The headers with the request id, for servers that have no field for it in the body."""
     if not (request_id.isascii() and request_id.isprintable()):
         raise InvalidRequestError(

@@ -89,7 +89,7 @@ def address_of(settings: Connection, environ: Mapping[str, str]) -> Address:
         named_by = next((name for name in ("GLMV_BASE_URL", base_variable) if variables.get(name)), "")
         base_url = variables[named_by].get_secret_value() if named_by else home
     base_url = base_url.strip().rstrip("/")
-    host = _checked(base_url, settings.allow_http)
+    host = _check_base_url(base_url, settings.allow_http)
     dialect = dialect_of(base_url, settings.dialect)
     if settings.base64_as is not None:
         dialect = replace(dialect, base64=settings.base64_as)
@@ -131,7 +131,7 @@ def _likely(environ: Mapping[str, SecretStr]) -> tuple[str, str, str]:
     return next(alone, None) or next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
 
 
-def _checked(base_url: str, allow_http: bool) -> str:
+def _check_base_url(base_url: str, allow_http: bool) -> str:
     if "@" in base_url:  # first, because the other messages repeat parts of the URL
         raise InvalidRequestError("base_url contains a user name or password; pass the key as api_key instead.")
     try:

@@ -99,13 +99,13 @@ def proxy_for(url: str) -> Proxy | None:
     host = parts.hostname or ""
     if is_loopback(host) or host in ("0.0.0.0", "::", *_THIS_MACHINE):  # noqa: S104 - compared, not listened on
         return None
-    proxy = _named(parts.scheme, host, parts.port)
+    proxy = _proxy_or_problem(parts.scheme, host, parts.port)
     if isinstance(proxy, str):
         raise settings_failed(proxy)
     return proxy
 
 
-def _named(scheme: str, host: str, port: int | None) -> Proxy | str | None:
+def _proxy_or_problem(scheme: str, host: str, port: int | None) -> Proxy | str | None:
     """The proxy, or the problem with it: so the frame that raises has no password in its variables."""
     proxies = getproxies()
     kind = scheme if proxies.get(scheme) else "all"

@@ -93,7 +93,7 @@ class TagFilter:
             else:
                 self._state = "lead" if self._waiting is None else "due"
         if self._state == "due":
-            content, reasoning = self._waited(content, end=end)
+            content, reasoning = self._split_waiting(content, end=end)
             if self._state == "due":
                 return "", "", False
         if self._state == "think":
@@ -129,7 +129,7 @@ class TagFilter:
             content, self._held = _split_tail(content, self._tags)
         return self._plain(content), reasoning, closed
 
-    def _waited(self, content: str, *, end: bool) -> tuple[str, str]:
+    def _split_waiting(self, content: str, *, end: bool) -> tuple[str, str]:
         """Splits text that may be reasoning into text and reasoning. Changes the state once this is decided."""
         assert self._waiting is not None
         match, certain = self._mark_in(content, end=end) if self._open else (None, 0)
