@@ -96,7 +96,7 @@ def row(*pictures: Picture, captions: Sequence[str] = (), height: int = 210, wra
 
 
 def print_lines(text: object) -> None:
-    """Print in lines that need no scrolling; line breaks that are there stay."""
+    """Print text in lines that need no scrolling; existing line breaks are kept."""
     for line in str(text).splitlines():
         indent = " " * (len(line) - len(line.lstrip()))
         sys.stdout.write(textwrap.fill(line, WIDTH, subsequent_indent=indent, break_on_hyphens=False) + "\n")

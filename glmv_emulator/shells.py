@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 def assignments(variables: Mapping[str, str]) -> str:
-    """Lines that set variables, for sh, PowerShell and cmd; each shell's under its name, to be copied.
+    """Lines that set variables, to be copied: for sh, PowerShell and cmd, each under the name of the shell.
 
     Args:
         variables: names with their values, which are printed on one line.

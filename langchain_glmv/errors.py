@@ -116,7 +116,7 @@ class ContentWithdrawnError(ContentFilterError, ModelRefusalError):
 
 
 class RateLimitError(glmv.RateLimitError, ModelRateLimitError):
-    """The account or the model is busy."""
+    """The account or the model has too many requests at the moment."""
 
 
 class ServerError(glmv.ServerError, ModelAPIError):

@@ -106,7 +106,7 @@ def proxy_for(url: str) -> Proxy | None:
 
 
 def _proxy_or_problem(scheme: str, host: str, port: int | None) -> Proxy | str | None:
-    """The proxy, or the problem with it: so the frame that raises has no password in its variables."""
+    """The proxy, or the problem with it. The caller raises, so that the frame of the error has no password."""
     proxies = getproxies()
     kind = scheme if proxies.get(scheme) else "all"
     value = proxies.get(kind, "").strip()

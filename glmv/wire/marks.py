@@ -277,7 +277,7 @@ def _corners_in(text: str) -> Iterator[re.Match[str]]:
 
 
 def _grid_of(numbers: Sequence[float], *, named: bool) -> tuple[int, int, int, int] | None:
-    """Four numbers -> a box in the grid, or None; `named` says that the text calls them a place."""
+    """Four numbers -> a box in the grid, or None; `named` is whether the text says that they are a position."""
     if not all(-_BEYOND <= number <= GRID + _BEYOND for number in numbers):
         return None
     x1, y1, x2, y2 = (min(max(round(number), 0), GRID) for number in numbers)
@@ -292,7 +292,7 @@ def _grid_of(numbers: Sequence[float], *, named: bool) -> tuple[int, int, int, i
 
 
 def _is_place(match: re.Match[str], text: str, lines: dict[int, bool]) -> bool:
-    """Whether the text around says that the numbers are a place."""
+    """Whether the text around the numbers says that they are a position."""
     before = text[max(0, match.start() - 60) : match.start()].rpartition("\n")[2]
     if _PLACE.search(before):
         return True
