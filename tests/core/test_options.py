@@ -19,7 +19,7 @@ def options(defaults: Options | None = None, **given: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "words"),
     [
         ({"temperature": 1.5}, ["temperature", "0.0 to 1.0", "1.5"]),
         ({"temperature": -0.1}, ["temperature", "0.0 to 1.0", "-0.1"]),
@@ -44,10 +44,10 @@ def options(defaults: Options | None = None, **given: Any) -> dict[str, Any]:
         ({"temperature": 3, "top_p": 4}, ["temperature", "top_p"]),
     ],
 )
-def test_a_value_out_of_range_is_refused_with_the_range(given: dict[str, Any], told: list[str]) -> None:
+def test_a_value_out_of_range_is_refused_with_the_range(given: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(glmv.InvalidRequestError) as raised:
         options(**given)
-    for word in told:
+    for word in words:
         assert word in str(raised.value)
 
 

@@ -21,11 +21,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Ignore the warnings that LiteLLM causes in pydantic."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            for told in (
+            for warning in (
                 "ignore:.*`ReadOnly` qualifier:UserWarning",
                 "ignore:Accessing the 'model_:DeprecationWarning",
             ):
-                item.add_marker(pytest.mark.filterwarnings(told))
+                item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @pytest.fixture(scope="session")

@@ -116,9 +116,9 @@ def test_older_field_names_are_accepted(given: dict[str, Any], field: str, value
 
 
 def test_a_misspelled_field_is_refused_without_its_value() -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="Did you mean 'api_key'") as told:
+    with pytest.raises(glmv.InvalidRequestError, match="Did you mean 'api_key'") as raised:
         GLMV(api_kye=SECRET)
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(raised.value)
 
 
 @BOTH_FACES

@@ -49,10 +49,10 @@ def test_two_commands_lead_to_an_answer_about_a_picture_of_ones_own(newcomer: Pa
 
 def test_the_sample_pictures_come_with_the_wheel(newcomer: Path) -> None:
     code = "from glmv_emulator import samples; print(*(samples.picture(name) for name in samples.NAMES), sep='\\n')"
-    told = run(f'python -c "{code}"', newcomer)
-    assert told.returncode == 0, told.stderr
-    assert len(told.stdout.split()) == 10
-    assert str(ROOT) not in told.stdout
+    done = run(f'python -c "{code}"', newcomer)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == 10
+    assert str(ROOT) not in done.stdout
 
 
 def test_the_command_prints_the_version_of_the_wheel(newcomer: Path) -> None:

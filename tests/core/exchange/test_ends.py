@@ -338,7 +338,7 @@ def test_the_error_of_a_broken_large_request_names_its_size(kind: str) -> None:
     from glmv.exchange.retry import Policy, RetryBudget
     from glmv.request.prepare import Call
 
-    def told(size: int) -> str:
+    def message_for(size: int) -> str:
         body: Any = bytes(size)
         steps = fetch(Call("POST", "/x", lambda _: body), Policy(max_retries=0, budget=RetryBudget()))
         next(steps)
@@ -348,5 +348,5 @@ def test_the_error_of_a_broken_large_request_names_its_size(kind: str) -> None:
             steps.send(None)
         return str(caught.value)
 
-    assert "MB" in told(LARGE_BODY)
-    assert "MB" not in told(LARGE_BODY - 1)
+    assert "MB" in message_for(LARGE_BODY)
+    assert "MB" not in message_for(LARGE_BODY - 1)

@@ -238,9 +238,9 @@ def test_38_the_error_of_a_redirect_names_its_target(ask: Any, server: Any, stre
 def test_39_a_wrong_local_clock_is_reported_in_seconds(ask: Any, server: Any, off: int) -> None:
     server.plays(refuses_by_another_clock(off))
     error = failure(ask(auth="token"), glmv.AuthenticationError, attempts=2)
-    told = re.search(rf"clock is (\d+) s {'ahead of' if off > 0 else 'behind'} the server's", str(error))
-    assert told is not None
-    assert abs(int(told[1]) - abs(off)) <= 1
+    match = re.search(rf"clock is (\d+) s {'ahead of' if off > 0 else 'behind'} the server's", str(error))
+    assert match is not None
+    assert abs(int(match[1]) - abs(off)) <= 1
 
 
 def test_errors_name_host_and_port_but_not_the_key(ask: Any, server: Any) -> None:

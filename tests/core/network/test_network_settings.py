@@ -384,7 +384,7 @@ def test_invalid_entries_of_no_proxy_are_ignored(value: str, monkeypatch: Any) -
 
     monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", f"good.example,{value}")
-    ignored = [told for told in proxy_variables() if told.endswith("is ignored")]
+    ignored = [sentence for sentence in proxy_variables() if sentence.endswith("is ignored")]
     assert ignored == [f"NO_PROXY contains {value!r}, which is not a host and is ignored"]
     assert proxy_for(OPEN) is not None
     assert proxy_for("https://good.example/v1") is None

@@ -143,9 +143,9 @@ def test_a_video_is_sent_as_pictures_of_frames(before: Any, server: Server) -> N
     glm = before()
     part = {"type": "video_url", "video_url": {"url": glm.emu.host(video())}}
     assert glm.chat(part, "What changes?", model="glm-4.6v").status_code == 200
-    told, *frames, asked = sent(server)["messages"][0]["content"]
+    sentence, *frames, asked = sent(server)["messages"][0]["content"]
     assert asked["text"] == "What changes?"
-    assert told["text"].startswith(f"{len(frames)} frames of a video of 2.0 s, at 0.0, ")
+    assert sentence["text"].startswith(f"{len(frames)} frames of a video of 2.0 s, at 0.0, ")
     pictures = [Image.open(io.BytesIO(base64.b64decode(f["image_url"]["url"].partition(",")[2]))) for f in frames]
     colours = [picture.convert("RGB").getpixel((80, 60)) for picture in pictures]
     assert (colours[0][0] > 200, colours[-1][2] > 200) == (True, True)  # red first, blue last
