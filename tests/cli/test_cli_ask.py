@@ -38,7 +38,7 @@ def test_lines_break_between_words_and_no_word_is_lost(step: int) -> None:
     ]
 
 
-def test_text_that_fits_is_left_as_it_is() -> None:
+def test_text_that_fits_into_a_line_is_unchanged() -> None:
     assert wrapped(PROSE, 500) == PROSE
 
 

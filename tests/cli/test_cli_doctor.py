@@ -91,7 +91,7 @@ def test_money_is_that_of_the_server_and_names_the_day_of_its_price() -> None:
     assert money("glm-4.6v", cached, USD_HOST) == "0.0019 USD by the price of 2026-06"
 
 
-def test_money_stays_silent_where_no_price_is_known() -> None:
+def test_the_cost_is_empty_if_no_price_is_known() -> None:
     usage = glmv.Usage(1_000_000, 0, 1_000_000)
     assert money("glm-4.6v-flash", usage, CNY_HOST) == money("glm-4.6v-flash", usage, USD_HOST) == "free"
     assert money("somebody-elses-model", usage, CNY_HOST) == ""
@@ -121,7 +121,7 @@ def test_a_picture_that_cannot_be_shrunk_is_not_shown_in_the_terminal() -> None:
     assert drawn(torn, "kitty") == ""
 
 
-def test_what_is_behind_a_proxy_is_tried_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_connects_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glmv.transport.proxies.is_loopback", lambda host: False)
     with socket.create_server(("127.0.0.1", 0)) as proxy, Emulator() as emu:
         port = proxy.getsockname()[1]

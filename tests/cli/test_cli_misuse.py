@@ -265,7 +265,7 @@ def test_the_error_of_a_usual_mistake_says_what_to_do(
     assert result.stderr.count("\n") == 1, "not broken into lines, which is for terminals"
 
 
-def test_what_the_shell_made_of_a_pattern_is_taken(emu: Emulator, folder: Path) -> None:
+def test_files_that_the_shell_expanded_from_a_pattern_are_accepted(emu: Emulator, folder: Path) -> None:
     result = run(emu, folder, ["batch", "one.png", "two.jpg", "What?", "-o", "several.jsonl"])
     assert result.exit_code == 0, result.stderr
     rows = [json.loads(line) for line in (folder / "several.jsonl").read_text("utf-8").splitlines()]
@@ -339,7 +339,7 @@ def test_an_output_that_nobody_reads_ends_quietly(emu: Emulator, folder: Path) -
 
 
 @pytest.mark.parametrize("signalled", [KeyboardInterrupt()])
-def test_ctrl_c_ends_with_130_wherever_it_comes(
+def test_ctrl_c_at_any_point_ends_with_exit_code_130(
     emu: Emulator, folder: Path, monkeypatch: pytest.MonkeyPatch, signalled: BaseException
 ) -> None:
     def interrupted(*_: Any, **__: Any) -> Any:

@@ -190,7 +190,7 @@ def test_structured_output_of_withdrawn_content_is_a_refusal(
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-def test_include_raw_gives_the_refusal_beside_the_message(way: str, emu: Emulator) -> None:
+def test_include_raw_returns_the_refusal_and_the_message(way: str, emu: Emulator) -> None:
     emu.say(withdrawn(json.dumps({"dish": "soup"})))
     outcome = ask(connect(emu).with_structured_output(Recipe, include_raw=True), way)
     assert (outcome["parsed"], outcome["raw"].response_metadata["finish_reason"]) == (None, "sensitive")

@@ -66,7 +66,7 @@ async def test_litellm_langchain_and_the_core_give_the_same_words_and_usage(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_a_stream_ends_with_its_usage_where_it_is_asked_for(
+async def test_a_stream_ends_with_its_usage_if_it_is_requested(
     ask: Ask, aask: Ask, emu: Emulator, asynchronous: bool
 ) -> None:
     emu.say(Reply("One two.", usage={"prompt_tokens": 11, "completion_tokens": 3}))
@@ -290,7 +290,7 @@ def test_registering_again_changes_nothing(litellm: Any) -> None:
     assert [item["provider"] for item in before].count("glmv") == 1
 
 
-def test_models_are_registered_beside_a_provider_that_is_there_and_own_prices_stay(
+def test_registering_adds_missing_models_and_keeps_existing_prices(
     litellm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import glmv_litellm

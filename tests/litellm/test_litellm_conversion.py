@@ -21,7 +21,7 @@ def part_after(part: dict[str, Any]) -> Any:
     return message["content"][0]
 
 
-def test_marks_of_litellm_and_of_frameworks_are_left_out() -> None:
+def test_keys_that_litellm_and_frameworks_add_are_left_out() -> None:
     message = {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm.", "provider_specific_fields": {"a": 1}}
     assert to_glmv([{**message, "thinking_blocks": [], "cache_breakpoint": True}]) == [
         {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm."}
@@ -71,11 +71,11 @@ def test_messages_are_not_changed() -> None:
         ({"file_id": "file-123"}, {"type": "file", "file": {"file_id": "file-123"}}),
     ],
 )
-def test_a_file_in_the_words_of_litellm_becomes_what_it_is(file: dict[str, Any], becomes: dict[str, Any]) -> None:
+def test_a_file_part_of_litellm_becomes_a_file_picture_or_video(file: dict[str, Any], becomes: dict[str, Any]) -> None:
     assert part_after({"type": "file", "file": file}) == becomes
 
 
-def test_other_parts_stay_as_they_are() -> None:
+def test_other_content_parts_are_unchanged() -> None:
     part = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
     assert part_after(part) is part
 
@@ -115,12 +115,12 @@ def test_the_base_model_of_an_alias_is_one_of_the_catalogue() -> None:
 
 
 @pytest.mark.parametrize("given", [{"n": 1}, {"logprobs": False}, {"presence_penalty": 0.0}, {"modalities": ["text"]}])
-def test_what_asks_for_nothing_is_left_out(given: dict[str, Any]) -> None:
+def test_unsupported_options_without_an_effect_are_left_out(given: dict[str, Any]) -> None:
     assert call_settings(given).options == {"on_misfit": "return"}
 
 
 @pytest.mark.parametrize("given", [{"n": 2}, {"logprobs": True}, {"frequency_penalty": 0.5}, {"logit_bias": {"1": 2}}])
-def test_what_glm_does_not_have_is_refused_or_dropped(given: dict[str, Any]) -> None:
+def test_unsupported_options_are_refused_or_dropped(given: dict[str, Any]) -> None:
     with pytest.raises(NotOfGLM, match=rf"{next(iter(given))}=.* drop_params"):
         call_settings(given)
     assert call_settings(given, drop=True).options == {"on_misfit": "return"}

@@ -93,7 +93,7 @@ def test_a_refused_connection_is_an_api_connection_error(ask: Ask, litellm: Any)
         ask(api_base="http://127.0.0.1:9/v1")
 
 
-def test_what_glm_does_not_have_is_an_unsupported_parameter(ask: Ask, emu: Emulator, litellm: Any) -> None:
+def test_an_unsupported_option_is_an_unsupported_params_error(ask: Ask, emu: Emulator, litellm: Any) -> None:
     with pytest.raises(litellm.UnsupportedParamsError, match="frequency_penalty"):
         ask(frequency_penalty=0.5)
     assert ask(frequency_penalty=0.5, drop_params=True).choices[0].message.content

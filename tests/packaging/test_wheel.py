@@ -37,7 +37,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
-def test_two_commands_lead_to_an_answer_about_a_picture_of_ones_own(newcomer: Path) -> None:
+def test_two_commands_install_glmv_and_answer_about_a_picture(newcomer: Path) -> None:
     wheel = next(newcomer.glob("*.whl")).name
     installed = run(f'pip install --quiet "./{wheel}[cli,emulator]"', newcomer)
     assert installed.returncode == 0, installed.stderr

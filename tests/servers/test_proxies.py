@@ -147,7 +147,7 @@ def test_a_host_that_squid_forbids_is_refused_for_good(
     assert (raised.value.kind, raised.value.attempts) == ("proxy_refused", 1)
 
 
-def test_a_refusal_by_squid_names_it_and_a_corrected_no_proxy_holds(
+def test_the_error_of_a_refusal_by_squid_names_it_and_no_proxy_corrects_it(
     plain: Server, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
 ) -> None:
     with proxies.squid(tmp_path_factory.mktemp("squid"), allows="deny") as squid:
@@ -192,7 +192,7 @@ def test_doctor_names_the_proxy(proxy: ForwardProxy, plain: Server, monkeypatch:
         assert glm.reach(20) == f"the proxy {proxy.place} (ALL_PROXY)"
 
 
-def test_a_proxy_that_signs_anew_is_trusted_by_ssl_cert_file_in_the_same_client(
+def test_a_proxy_with_its_own_authority_is_trusted_once_ssl_cert_file_names_it(
     encrypted: Encrypted, tmp_path: Path, monkeypatch: Any
 ) -> None:
     assert MITMDUMP.exists(), HOW

@@ -269,7 +269,7 @@ def test_a_pause_of_two_minutes_is_waited_for_and_no_longer_one() -> None:
     assert World(chance=0.0).pauses(Retry.BUSY, RateLimitError("", retry_after=120.1)) == []
 
 
-def test_a_deadline_is_past_when_its_moment_comes_and_not_a_second_earlier() -> None:
+def test_a_deadline_has_passed_at_its_time_and_not_a_second_earlier() -> None:
     world = World(deadline=10.0)
     for moment, past in ((50.0, False), (59.0, False), (59.99, False), (60.0, True), (61.0, True)):
         world.now = moment

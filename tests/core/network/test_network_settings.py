@@ -532,7 +532,7 @@ def stale(tmp_path: Path, what: str) -> str:
         ("SSLKEYLOGFILE", "in a missing folder", "cannot be written"),
     ],
 )  # fmt: skip
-def test_a_stale_variable_is_named_in_one_sentence(
+def test_the_error_of_an_unusable_file_names_its_variable_in_one_sentence(
     ask: Any, tmp_path: Path, variable: str, what: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = stale(tmp_path, what)

@@ -290,7 +290,7 @@ class TestRoles:
         assert request.messages == tuple(turns)
         assert not any("went in front" in note for note in request.notes)
 
-    def test_an_empty_system_message_is_left_out_where_there_is_no_place_for_it(self) -> None:
+    def test_an_empty_system_message_is_left_out_for_a_model_without_system_messages(self) -> None:
         request = checked("glm-4v", [Message("system", ""), Message("user", "Why?")])
         assert request.messages == (Message("user", "Why?"),)
         assert not any("went in front" in note for note in request.notes)
@@ -424,7 +424,7 @@ class TestOptions:
         assert checked("glm-4.6v", "hi", tools=tools).options["tools"] == tools
         assert checked("glm-4v", "hi", tools=[]).options["tools"] == []
 
-    def test_what_a_tool_has_is_kept_beside_what_is_filled_in(self) -> None:
+    def test_missing_fields_of_a_tool_are_filled_in_and_others_unchanged(self) -> None:
         tool = {"type": "function", "function": {"name": "look", "description": None, "parameters": {"type": "object"}}}
         (filled,) = checked("glm-4.6v", "hi", tools=[tool]).options["tools"]
         assert filled["function"] == {"name": "look", "description": "look", "parameters": {"type": "object"}}

@@ -129,7 +129,7 @@ def test_an_endless_chunked_body_is_refused_at_the_limit(emulate: Any) -> None:
     assert glm.chat("Hello").status_code == 200
 
 
-def test_requests_are_served_beside_hundreds_of_silent_connections(glm: Any) -> None:
+def test_requests_are_served_during_hundreds_of_silent_connections(glm: Any) -> None:
     with contextlib.ExitStack() as opened:
         for _ in range(400):
             opened.enter_context(socket.create_connection(address(glm)))
