@@ -49,7 +49,7 @@ finally:
 
 
 class Place:
-    """A folder with pictures, the output beside it, and runs of the same job in separate processes."""
+    """A folder with pictures, the output next to it, and runs of the same job in separate processes."""
 
     def __init__(self, folder: Path, rows: int) -> None:
         self.photos, self.out, self.rows = folder / "photos", folder / "out" / "o.jsonl", rows

@@ -184,7 +184,7 @@ class Client(Endpoints, Base):
         return self.run_stream(request_of(messages, self.settings, model, cast("dict[str, Any]", options)))
 
     def run(self, request: ChatRequest) -> Completion:
-        """As `chat`, for a `ChatRequest`."""
+        """Like `chat`, but takes a `ChatRequest`."""
         context = self._context()
         plan = plan_for(request, context.address.dialect)
         while True:
@@ -193,7 +193,7 @@ class Client(Endpoints, Base):
                 return answer
 
     def run_stream(self, request: ChatRequest) -> Generator[Delta]:
-        """As `stream`, for a `ChatRequest`."""
+        """Like `stream`, but takes a `ChatRequest`."""
         context = self._context()
         plan = plan_for(request, context.address.dialect)
         while not plan.done:
@@ -302,7 +302,7 @@ class AsyncClient(AsyncEndpoints, Base):
     async def chat(
         self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]
     ) -> Completion:
-        """As `Client.chat`. Large content is read, checked, fitted and encoded in a worker thread."""
+        """Like `Client.chat`, but large content is read, checked, fitted and encoded in a worker thread."""
         keywords = cast("dict[str, Any]", options)
         if is_large(messages):
             return await self.run(await self._converted(messages, model, keywords))
@@ -312,7 +312,7 @@ class AsyncClient(AsyncEndpoints, Base):
     def stream(
         self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]
     ) -> AsyncGenerator[Delta]:
-        """As `Client.stream`. Large content is read, checked, fitted and encoded in a worker thread."""
+        """Like `Client.stream`, but large content is read, checked, fitted and encoded in a worker thread."""
         keywords = cast("dict[str, Any]", options)
         if is_large(messages):
             return self.run_stream(partial(self._converted, messages, model, keywords))
@@ -322,7 +322,7 @@ class AsyncClient(AsyncEndpoints, Base):
         return await self._result(self._context().converted(messages, model, options))
 
     async def run(self, request: ChatRequest) -> Completion:
-        """As `chat`, for a `ChatRequest`."""
+        """Like `chat`, but takes a `ChatRequest`."""
         context = self._context()
         plan = plan_for(request, context.address.dialect)
         while True:
@@ -333,7 +333,7 @@ class AsyncClient(AsyncEndpoints, Base):
     async def run_stream(
         self, request: ChatRequest | Callable[[], Coroutine[Any, Any, ChatRequest]]
     ) -> AsyncGenerator[Delta]:
-        """As `stream`, for a `ChatRequest` or an asynchronous function that returns one."""
+        """Like `stream`, but takes a `ChatRequest` or an asynchronous function that returns one."""
         if not isinstance(request, ChatRequest):
             request = await request()
         context = self._context()
@@ -352,18 +352,18 @@ class AsyncClient(AsyncEndpoints, Base):
     async def embed(
         self, texts: str | Sequence[str], *, model: str = "embedding-3", dimensions: int | None = None
     ) -> Embeddings:
-        """As `Client.embed`."""
+        """The asynchronous form of `Client.embed`."""
         return await self._result(_embedding(self._context(), texts, model, dimensions))
 
     async def count_tokens(
         self, messages: Messages, *, model: str | None = None, tools: list[dict[str, Any]] | None = None
     ) -> int:
-        """As `Client.count_tokens`."""
+        """The asynchronous form of `Client.count_tokens`."""
         context = self._context()
         return await self._result(count_tokens(context, messages, model, tools))
 
     async def reach(self, timeout: float = 3.0) -> str | None:
-        """As `Client.reach`."""
+        """The asynchronous form of `Client.reach`."""
         where = replace(self.address, signer=None)
         driver = await self._driver(reach(where, timeout), where=where)
         try:

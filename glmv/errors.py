@@ -184,7 +184,7 @@ class ContentFilterError(GLMVError):
 
 @public_class
 class RateLimitError(GLMVError):
-    """The account or the model is busy."""
+    """The account or the model has too many requests at the moment."""
 
     retryable = True
 

@@ -42,7 +42,7 @@ class OptionKeywords(TypedDict, total=False):
 
 @public_class
 class CallKeywords(OptionKeywords, total=False):
-    """Keywords of one call, as of `Client.chat`; `glmv.Options` and `glmv.ChatRequest` say what each means.
+    """Keywords of one call, such as `Client.chat`; `glmv.Options` and `glmv.ChatRequest` say what each means.
 
     For functions that pass keywords on: `def ask(text: str, **options: Unpack[glmv.CallKeywords])`.
     """
@@ -63,7 +63,7 @@ class CallKeywords(OptionKeywords, total=False):
 
 @public_class
 class ClientKeywords(OptionKeywords, total=False):
-    """Keywords of `glmv.Client` beside the key; `glmv.Settings` says what each means."""
+    """Keywords of `glmv.Client` except the key; `glmv.Settings` says what each means."""
 
     base_url: str | None
     auth: Literal["key", "token"]
@@ -99,7 +99,7 @@ _UNSET = _Unset()
 
 
 def shows(kind: Any) -> Callable[[F], F]:
-    """Makes `inspect.signature` and help show the keywords of a function in place of its `**options`.
+    """Makes `inspect.signature` and help show the keywords of a function instead of its `**options`.
 
     Args:
         kind: the TypedDict that the function unpacks: `CallKeywords`, `ClientKeywords`, or one that extends them.

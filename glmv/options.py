@@ -168,9 +168,9 @@ class Connection(ShowsFields):
             raises `AuthenticationError`. Copies share the function; pickles do not contain it.
         base_url: the base URL of the API. None: the environment and the key decide (see `glmv.Client`). A key argument
             that equals ZAI_API_KEY is treated as that variable. A key that is in no variable goes to ZHIPUAI_BASE_URL
-            or ZAI_BASE_URL, unless ZHIPUAI_API_KEY or ZAI_API_KEY beside it has another key, and else to
-            open.bigmodel.cn. A function's key is not known beforehand: it goes to such a base URL, else where a key in
-            a variable would go.
+            or ZAI_BASE_URL, unless the key variable of that base URL has another key; else it goes to open.bigmodel.cn.
+            A function's key is not known beforehand: it goes to a base URL whose key variable is not set, else where a
+            key in a variable would go.
         auth: "key" sends the key itself; "token" sends a short-lived token signed with it.
         token_ttl: lifetime of a signed token in seconds; 0 or less sends the key itself.
         timeout: seconds for each connection, each read and each write, or an `httpx.Timeout`; None is connect 8, read

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 # This variable turns the recording of content on (gen-ai-spans.md, "Capturing instructions, inputs, and outputs"; the
-# values beside "true" are those of opentelemetry-util-genai).
+# values other than "true" are those of opentelemetry-util-genai).
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _CAPTURES = ("true", "span_only", "span_and_event")
 SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
@@ -85,7 +85,7 @@ def watched(
     idle = [type(provider).__module__.startswith(_IDLE) for provider in providers]
     if all(idle) or (idle[1] and not tracing) or _is_suppressed():
         return flow
-    return _told(flow, _Watch(_tools(*providers), operation, where, tracing=tracing))
+    return _watch_flow(flow, _Watch(_tools(*providers), operation, where, tracing=tracing))
 
 
 def _is_suppressed() -> bool:
@@ -133,7 +133,7 @@ def _tools(tracing: Any, measuring: Any) -> _Tools:
     )
 
 
-def _told(flow: Generator[Step, Any, _T], watch: _Watch) -> Generator[Step, Any, _T]:
+def _watch_flow(flow: Generator[Step, Any, _T], watch: _Watch) -> Generator[Step, Any, _T]:
     try:
         answer = yield from _steps(flow, watch)
     except GeneratorExit:

@@ -30,7 +30,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
 # Seconds to keep trying while the platform does not answer; the batches continue meanwhile.
 PATIENCE = 3_600.0
 
-_LINE = 512  # bytes of a line beside its messages: custom_id, model, options
+_LINE = 512  # bytes of a line without its messages: custom_id, model, options
 _METADATA = "glmv_chunk"
 
 

@@ -110,7 +110,7 @@ class Calls:
     """One run of a job. `run` belongs to one event loop. All methods but `stop` are called on that loop.
 
     Args:
-        hand: called with each row; must not block. The consumer of the row then calls `taken`.
+        hand: called with each row; must not block. The consumer calls `taken` when it has taken the row.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class Calls:
                 await self._quiet(BUSY_PAUSES[self._pass])
                 self._pass += 1
                 # Each item is removed from the old queue when it is read; items that fail again form a new queue.
-                self._source, self._aside, self._aside_bytes = _taken(self._aside), deque(), 0
+                self._source, self._aside, self._aside_bytes = _drain(self._aside), deque(), 0
                 self._ended = self._ended_early
                 await self._whole(source, readers)
         self._loop = None
@@ -442,7 +442,7 @@ class Calls:
         self.stop(str(error))
 
 
-def _taken(items: deque[Item]) -> Iterator[Item]:
+def _drain(items: deque[Item]) -> Iterator[Item]:
     while items:
         yield items.popleft()
 

@@ -34,8 +34,8 @@ class KeptColumns:
     """The columns of the source that are copied into the output.
 
     Args:
-        columns: their names; True copies all, False none.
-        taken: names of the output's other columns; a source column with such a name gets the prefix `source_`.
+        columns: the names of columns to copy; True copies all, False none.
+        taken: names of the output's other columns; a source column with one of these names gets the prefix `source_`.
     """
 
     def __init__(self, columns: bool | Sequence[str], taken: Iterable[str]) -> None:
@@ -52,11 +52,11 @@ class KeptColumns:
 
     @property
     def columns(self) -> list[str]:
-        """Their names in the output; with True, those of the rows so far."""
+        """The names of the copied columns in the output; if all are copied, those in the rows so far."""
         return list(self._called.values())
 
     def of(self, row: Row) -> dict[str, Any]:
-        """A row's values, by their names in the output."""
+        """The values that are copied from a row, by the names of their columns in the output."""
         for name, value in row.columns.items() if self._all else ():
             # Pictures are not copied, neither as bytes nor as a data URI.
             if not (isinstance(value, str) and value.startswith("data:")):

@@ -104,7 +104,7 @@ def items(
 
     Args:
         source: a path (folder, picture, video, CSV, TSV, JSON lines, Parquet), a pattern such as `photos/*.jpg` or
-            `shards/*.parquet`, a table of pyarrow, pandas, polars or DuckDB, or what else has `__arrow_c_stream__`, a
+            `shards/*.parquet`, a table of pyarrow, pandas, polars or DuckDB, or any object with `__arrow_c_stream__`, a
             data set of Hugging Face, Ray or PyTorch (with a length and indices), or an iterable of `Item`, paths,
             URLs, bytes, Pillow pictures, parts of `glmv` or rows (mappings). Paths in a file are relative to that
             file. In a folder without pictures and videos, the Parquet files are read.
@@ -263,7 +263,7 @@ def _each(rows: Iterable[Any], column: str | None) -> Iterator[Item]:
             case Mapping():
                 yield _item(row, column, "item 1" if number == 1 else None, None)
             case str() | os.PathLike():
-                yield Item(_named(os.fspath(row)), row)
+                yield Item(_name_of(os.fspath(row)), row)
             case glmv.Image() | glmv.Video() | glmv.File():
                 yield Item(row.name or row.url or "", row)
             case bytes() | bytearray() | memoryview():
@@ -298,7 +298,7 @@ def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder:
         key = str(source.get("path") or "") if key == "" else key
         source = source.get("bytes") or source.get("path")
     if isinstance(source, str):
-        key = _named(source) if key == "" else key
+        key = _name_of(source) if key == "" else key
         if folder is not None and "://" not in source and not source.startswith(_DATA):
             source = str(folder / source)
     else:
@@ -320,7 +320,7 @@ def _is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ in _NOTHING or is_nan or (isinstance(value, str | bytes) and not value)
 
 
-def _named(source: str) -> str:
+def _name_of(source: str) -> str:
     """The name of a path or URL; "" for a data URI."""
     return "" if source.startswith(_DATA) else source
 

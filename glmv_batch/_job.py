@@ -37,7 +37,7 @@ class Job:
 
     Examples:
         >>> job = Job("photos", "Describe it in one sentence.", model="glm-4.6v")
-        >>> job.write("answers.jsonl")  # or .csv, .parquet; the ledger is beside it
+        >>> job.write("answers.jsonl")  # or .csv, .parquet; the ledger is next to it
         >>> for row in job.rows(ledger="answers.ledger"):  # or one by one
         ...     print(row.key, row.text)
 

@@ -1,4 +1,4 @@
-"""The ledger: one SQLite file beside the output that stores each answer before its row is passed on.
+"""The ledger: one SQLite file next to the output, which stores each answer before its row is passed on.
 
 WAL with `synchronous=FULL`: a stored answer survives a power failure (sqlite.org/pragma.html, "synchronous").
 `locking_mode=EXCLUSIVE`: a second run finds the ledger locked. A killed run leaves no lock, because the lock is the
@@ -112,11 +112,11 @@ class Ledger:
     def _begin(self, place: str) -> None:
         try:
             self._db.execute("pragma locking_mode=EXCLUSIVE")
-            # Before anything is written: a database of somebody else's stays as it is.
+            # Checked before anything is written, so that the database of another program is not changed.
             tables = {name for (name,) in self._db.execute("select name from sqlite_master where type = 'table'")}
             if tables and "meta" not in tables:  # the first that is made
                 raise glmv.InvalidRequestError(
-                    f"{self.path} is no ledger of glmv_batch: its tables are {', '.join(sorted(tables)[:5])}."
+                    f"{self.path} is not a ledger of glmv_batch: its tables are {', '.join(sorted(tables)[:5])}."
                 )
             for pragma in ("journal_mode=WAL", "synchronous=FULL"):
                 self._db.execute(f"pragma {pragma}")

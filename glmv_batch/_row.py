@@ -20,7 +20,7 @@ class Row:
         parsed: with a schema, the parsed answer: an object of the pydantic class, or a JSON value.
         usage: tokens, if the server reported them.
         model: the model that answered.
-        attempts: number of requests that were sent.
+        attempts: the number of requests that were sent.
         seconds: time from reading the picture to the last byte of the answer, with the wait for a slot.
         error, error_class, code, retryable: the error's message, the name of its class in `glmv`, the platform's
             code, and whether the same request may succeed later.

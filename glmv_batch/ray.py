@@ -186,13 +186,13 @@ class Vision:
         """A table -> the same rows in order, with the columns of the answers."""
         rows = await asyncio.to_thread(table.to_pylist)
         task = await asyncio.to_thread(_digest, table) if self._coordinator is not None else ""
-        stored = await self._known(task)
+        stored = await self._stored(task)
         results = await asyncio.gather(
-            *(self._told(task, place, row, stored.get(place)) for place, row in enumerate(rows))
+            *(self._answer(task, place, row, stored.get(place)) for place, row in enumerate(rows))
         )
         yield await asyncio.to_thread(self._joined, table, results)
 
-    async def _known(self, task: str) -> Mapping[int, Row]:
+    async def _stored(self, task: str) -> Mapping[int, Row]:
         """The answers that a dead worker already had for this task."""
         if self._coordinator is None:
             return {}
@@ -202,7 +202,7 @@ class Vision:
             return {}
         return stored
 
-    async def _told(self, task: str, place: int, columns: Mapping[str, Any], stored: Row | None) -> Row:
+    async def _answer(self, task: str, place: int, columns: Mapping[str, Any], stored: Row | None) -> Row:
         if stored is not None:
             return stored
         async with self._ready:
@@ -315,7 +315,7 @@ async def _is_dead(worker: Any) -> bool:
 
 
 def _share_of(coordinator: Any) -> int:
-    """The share of this process's worker; waits while living workers have all of them."""
+    """The share of the slots for this process's worker; waits while other living workers hold all shares."""
     me = ray.get_runtime_context()
     while True:
         try:

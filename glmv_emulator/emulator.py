@@ -248,7 +248,7 @@ class Emulator:
 
         Args:
             name: the tool's name; it need not be one of the request's tools.
-            arguments: its arguments. For text beside a call, or arguments that are not valid JSON, pass
+            arguments: its arguments. For text together with a call, or arguments that are not valid JSON, pass
                 `Reply(tool_calls=[ToolCall(name, arguments)])` to `say`.
 
         Raises:
@@ -265,7 +265,7 @@ class Emulator:
 
         Args:
             function: a function from an `Ask` to a `Reply` or a str. It can return `default_answer(ask)` for requests
-                that the default rules shall answer.
+                for the default rules to answer.
 
         Raises:
             TypeError: the function cannot be called with an `Ask`.

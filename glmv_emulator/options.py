@@ -54,13 +54,13 @@ def parser(prog: str) -> Parser:
     def row(name: str, help_text: str, *, short: tuple[str, ...] = (), many: bool = False, **settings: Any) -> None:
         if many:
             settings |= {"action": "append", "default": []}
-        # argparse would break lines at hyphens, also inside of names.
+        # argparse would break lines at hyphens, even inside names.
         lines = textwrap.fill(help_text + " *" * many, HELP_WIDTH, break_on_hyphens=False)
         group.add_argument(*short, name, help=lines.replace(NO_BREAK, " "), **settings)
 
     group = result.add_argument_group("where it listens")
     row("--port", "0 uses a free one (default)", short=("-p",), type=_count, default=0, metavar="N")
-    row("--host", f"{LOOPBACK} by default; others open it to the network", default=LOOPBACK, metavar="ADDRESS")
+    row("--host", f"{LOOPBACK} by default; another one opens it to the network", default=LOOPBACK, metavar="ADDRESS")
     row("--api-key", "the key to accept; by default a new one for each run", metavar="KEY")
     row("--tls", "files of a certificate and its key, for https", nargs=2, type=_file, metavar=("CERT", "KEY"))
 
@@ -68,33 +68,35 @@ def parser(prog: str) -> Parser:
     eras = get_args(Era)
     row(
         "--era",
-        f"whose response shapes: {', '.join(eras[:-1])} or {eras[-1]} (default)",
+        f"the year of its response format: {', '.join(eras[:-1])} or {eras[-1]} (default)",
         choices=eras,
         default=eras[-1],
         metavar="YEAR",
     )
-    row("--say", "the next answer to any request; in order", many=True, metavar="TEXT")
+    row("--say", "the next answer, to any request; several are used in order", many=True, metavar="TEXT")
     doubts = ", ".join(sorted(DOUBTS))
     row("--strict", f"the narrower reading of a doubt: {doubts}", many=True, choices=sorted(DOUBTS), metavar="DOUBT")
-    row("--stubborn", "prose first if the prompt asks for JSON", action="store_true")
-    row("--seed", "varies open details, and draws faults", type=int, default=0, metavar="N")
-    upstream = "an OpenAI-compatible server (Ollama, vLLM, llama.cpp) that answers, such as http://127.0.0.1:11434/v1"
+    row("--stubborn", "answers in prose first if the prompt asks for JSON", action="store_true")
+    row("--seed", "number that selects undocumented details and random faults", type=int, default=0, metavar="N")
+    upstream = (
+        "an OpenAI-compatible server (Ollama, vLLM, llama.cpp) that answers instead, such as http://127.0.0.1:11434/v1"
+    )
     row("--upstream", upstream, metavar="URL")
-    row("--upstream-model", "the model to request; by default that of the request", metavar="NAME")
-    key = f"its own key; the variable {UPSTREAM_KEY} by default"
+    row("--upstream-model", "the model of that server; by default that of the request", metavar="NAME")
+    key = f"the key of that server; by default the variable {UPSTREAM_KEY}"
     row("--upstream-key", key, metavar="KEY")
-    silence = "seconds for which it may send nothing (default: 300)"
+    silence = "maximum seconds without data from that server (default: 300)"
     row("--upstream-timeout", silence, type=_seconds, default=300.0, metavar="SECONDS")
 
     group = result.add_argument_group("how fast it is")
-    row("--pace", "between two chunks of a stream", type=_seconds, default=0.0, metavar="SECONDS")
-    polls = "number of polls that a task needs (default: 1)"
+    row("--pace", "seconds between two chunks of a stream", type=_seconds, default=0.0, metavar="SECONDS")
+    polls = "polls until an asynchronous task has ended (default: 1)"
     row("--async-polls", polls, type=_count, default=1, metavar="N")
-    most = "requests of a model at once; one more is refused with 1302"
+    most = "concurrent requests of a model; more are refused with 1302"
     row("--concurrency", most, many=True, type=_limit, metavar="MODEL=N")
 
     group = result.add_argument_group("what goes wrong")
-    row("--fault", 'such as busy or "cut; after=2"; once each, in order', many=True, dest="faults", metavar="FAULT")
+    row("--fault", 'such as busy or "cut; after=2"; each once, in order', many=True, dest="faults", metavar="FAULT")
     row("--chance", "the probability of a fault in a request, 0 to 1", type=float, metavar="P")
     days = ", ".join(f'"{name}"'.replace(" ", NO_BREAK) for name in PROFILES)
     row("--profile", f"a named set of faults: {days}", choices=tuple(PROFILES), metavar="NAME")
@@ -105,7 +107,8 @@ def parser(prog: str) -> Parser:
 def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
     """A running emulator with these options (None means those of the process). It stops at the end of the block.
 
-    A wrong option ends the process with code 2. If the network can reach it, a warning is written to standard error.
+    A wrong option ends the process with code 2. If the network can reach the emulator, a warning is written to
+    standard error.
 
     Raises:
         ImportError: the extra is not installed.

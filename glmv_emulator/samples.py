@@ -1,6 +1,6 @@
 """Pictures to try things with, and how a notebook shows them: `picture("coffee.jpg")`, `row(...)`, `print_lines(...)`.
 
-Needs Pillow, as the emulator does. The licences of the pictures stand beside them, in LICENSES.md.
+Needs Pillow, as the emulator does. The licences of the pictures are next to them, in LICENSES.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NAMES = (
     "rain_chart.png",
 )
 
-# In a wheel the pictures are one folder; in a checkout they stand with the examples.
+# In a wheel the pictures are in a folder of the package; in a checkout they are in `examples`.
 _EXAMPLES = Path(__file__).parents[1] / "examples"
 _FOLDERS = (
     Path(__file__).parent / "sample_pictures",
@@ -73,7 +73,7 @@ def row(*pictures: Picture, captions: Sequence[str] = (), height: int = 210, wra
     Args:
         pictures: paths, bytes or Pillow pictures; photographs are turned upright.
         captions: texts beneath, one for each picture.
-        height: of each picture, in pixels.
+        height: the height of each picture, in pixels.
         wrap: how many characters a line of a caption has at least.
     """
     small = [_fitted(one, height) for one in pictures]
@@ -96,7 +96,7 @@ def row(*pictures: Picture, captions: Sequence[str] = (), height: int = 210, wra
 
 
 def print_lines(text: object) -> None:
-    """Print in lines that need no scrolling; line breaks that are there stay."""
+    """Print text in lines that need no scrolling; existing line breaks are kept."""
     for line in str(text).splitlines():
         indent = " " * (len(line) - len(line.lstrip()))
         sys.stdout.write(textwrap.fill(line, WIDTH, subsequent_indent=indent, break_on_hyphens=False) + "\n")

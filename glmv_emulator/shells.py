@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 
 def assignments(variables: Mapping[str, str]) -> str:
-    """Lines that set variables, for sh, PowerShell and cmd; each shell's under its name, to be copied.
+    """Lines that set variables, to be copied: for sh, PowerShell and cmd, each under the name of the shell.
 
     Args:
-        variables: names with their values, which stand on one line.
+        variables: names with their values, which are printed on one line.
     """
     return "\n\n".join("\n".join([name, *(one(*each) for each in variables.items())]) for name, one in _SHELLS)
 
@@ -29,5 +29,5 @@ def _cmd(name: str, value: str) -> str:
     return f'set "{name}={value}"'
 
 
-# What stands above the lines of a shell is a comment in it.
+# The heading above the lines for a shell is a comment in that shell.
 _SHELLS = (("# sh, bash, zsh", _sh), ("# PowerShell", _powershell), ("rem cmd", _cmd))

@@ -1,4 +1,4 @@
-"""GLM-4V in LiteLLM: a provider, so that what takes its models through LiteLLM gets what glmv adds.
+"""GLM-4V in LiteLLM: a provider with which every program that uses LiteLLM can use the features of glmv.
 
     import litellm, glmv_litellm
     glmv_litellm.register()

@@ -1,4 +1,4 @@
-"""Clients that are kept between calls, one pair for each key and place."""
+"""Clients that are kept between calls: one pair for each key and set of connection settings."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from pydantic import SecretStr
 
 import glmv
 
-# Pairs at most. A proxy whose users bring keys of their own would keep connections for each of them.
+# The most pairs. Without a limit, a proxy whose users send their own keys would keep connections for all of them.
 MOST = 64
 
-# What `glmv.Settings` without a key or a base URL reads. Clients read it once, and these are kept.
+# Variables that `glmv.Settings` reads for a missing key or base URL. They select the clients, too, because a client
+# does not read them again.
 _VARIABLES = ("ZHIPUAI_API_KEY", "ZAI_API_KEY", "GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL")
 
 _Place = tuple[SecretStr | None, str, tuple[SecretStr, ...]]
 
 
 class KeptClients:
-    """Clients by key and place, those used last first to stay. Safe to share between threads and event loops.
+    """A cache of clients by key and connection settings. Safe to share between threads and event loops.
 
     Args:
-        most: pairs that are kept. The one that was used longest ago is let go; its connections are closed when the
-            calls that use it have ended.
+        most: the most pairs that are kept. Beyond that the least recently used pair is removed; its connections are
+            closed when the calls that use it have ended.
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -38,14 +39,14 @@ class KeptClients:
         return len(self._kept)
 
     def of(self, api_key: str | None, connection: Mapping[str, Any]) -> glmv.Clients:
-        """The pair for a key and a place, made when there is none.
+        """The pair of clients for a key and connection settings; it is created if there is none.
 
         Args:
-            api_key: None is that of the environment, as it is now.
-            connection: keywords of `glmv.Settings`, which are strings, numbers and truth values.
+            api_key: None takes the key from the environment, as it is at this call.
+            connection: keywords of `glmv.Settings` whose values are strings, numbers or booleans.
 
         Raises:
-            InvalidRequestError: for a value that the settings refuse.
+            InvalidRequestError: the settings refuse a value.
         """
         environment = tuple(SecretStr(os.environ.get(name, "")) for name in _VARIABLES)
         place = (SecretStr(api_key) if api_key else None, repr(sorted(connection.items())), environment)
@@ -58,18 +59,18 @@ class KeptClients:
                 self._kept.popitem(last=False)
             return clients
 
-    def _taken(self) -> list[glmv.Clients]:
+    def _remove_all(self) -> list[glmv.Clients]:
         with self._lock:
             kept = list(self._kept.values())
             self._kept.clear()
             return kept
 
     def close(self) -> None:
-        """Close the blocking clients. The next call makes new ones."""
-        for clients in self._taken():
+        """Close the blocking clients. The next call creates new ones."""
+        for clients in self._remove_all():
             clients.close()
 
     async def aclose(self) -> None:
-        """Close all clients, of asynchronous ones the connections of the running loop."""
-        for clients in self._taken():
+        """Close all clients; of the asynchronous ones, the connections of the running event loop."""
+        for clients in self._remove_all():
             await clients.aclose()

@@ -1,6 +1,7 @@
-"""Errors of the core -> LiteLLM's exception classes, by one table.
+"""Converts errors of `glmv` to LiteLLM's exception classes, by one table.
 
-LiteLLM's router decides by class and status what is tried again and where, and leaves its own classes as they are.
+LiteLLM's router decides by the class and the status of an exception whether to retry a call, and on which deployment.
+LiteLLM does not convert exceptions of its own classes.
 Sources: docs.litellm.ai, "Exception Mapping"; litellm.exceptions.
 """
 
@@ -18,7 +19,7 @@ from glmv_litellm.options import NotOfGLM
 
 PROVIDER = "glmv"
 
-# Core class -> LiteLLM's, and the HTTP status that the latter stands for.
+# The class of `glmv` -> the class of LiteLLM, and the HTTP status of the latter.
 TABLE: dict[type[glmv.GLMVError], tuple[type[Exception], int]] = {
     glmv.InvalidRequestError: (theirs.BadRequestError, 400),
     glmv.LimitExceeded: (theirs.BadRequestError, 400),
@@ -45,16 +46,17 @@ _WITHOUT_RESPONSE = (theirs.APIConnectionError, theirs.Timeout, theirs.APIRespon
 
 
 def as_litellm(error: glmv.GLMVError, model: str) -> Exception:
-    """The same error as one of LiteLLM's.
+    """Convert an error of `glmv` to an exception of LiteLLM.
 
     Args:
-        error: of the core.
-        model: as it was asked for.
+        error: the error of `glmv`.
+        model: the name of the requested model.
 
     Returns:
         An exception with LiteLLM's `message`, `model`, `llm_provider` and `status_code`. Its
-        `provider_specific_fields` has what else is known: `code`, `request_id`, `retry_after`, `attempts`,
-        `content_filter`, and `partial_text`, what had come of the answer.
+        `provider_specific_fields` has the other facts that are known: `code`, `request_id`, `retry_after`,
+        `attempts`, `content_filter`, and the part of the answer that was received, as `partial_text` and
+        `partial_reasoning`.
     """
     made, status = next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
     given: dict[str, Any] = {"message": str(error), "model": model, "llm_provider": PROVIDER}
@@ -66,7 +68,7 @@ def as_litellm(error: glmv.GLMVError, model: str) -> Exception:
 
 
 def _response(status: int, retry_after: float | None) -> httpx.Response:
-    """What LiteLLM reads the pause from. No header of the platform goes in."""
+    """The response from which LiteLLM reads the pause before a retry. It has no header of the platform."""
     headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
     return httpx.Response(status, headers=headers, request=httpx.Request("POST", "https://glmv.invalid"))
 
@@ -87,7 +89,7 @@ def _facts(error: glmv.GLMVError) -> dict[str, Any]:
 
 @contextmanager
 def litellm_errors(model: str) -> Iterator[None]:
-    """`with litellm_errors(model):` lets errors of the core out as LiteLLM's; the core's is their `__cause__`."""
+    """A context in which errors of `glmv` are raised as LiteLLM's exceptions, with the original as `__cause__`."""
     try:
         yield
     except glmv.GLMVError as error:

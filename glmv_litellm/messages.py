@@ -1,6 +1,6 @@
-"""LiteLLM's messages -> those that the core reads, which are OpenAI-shaped dicts, too.
+"""Converts LiteLLM's messages to dicts in OpenAI's form, which `glmv` accepts.
 
-Strings in messages are not trusted: no file is opened, no URL fetched.
+Strings in messages are not trusted: no file is opened, and no URL is fetched.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# What a message may hold by OpenAI's reference, and `reasoning_content`. LiteLLM and the frameworks above it leave
-# marks of their own in messages, which no server reads.
+# The keys of a message in OpenAI's reference, and `reasoning_content`. LiteLLM and frameworks that use it add keys that
+# no server reads.
 _KEYS = frozenset(
     {"role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "refusal", "audio", "function_call"}
 )
 
 
 def to_glmv(messages: Iterable[object]) -> list[Any]:
-    """A conversation as LiteLLM hands it over -> the same with the keys that the core knows.
+    """A conversation from LiteLLM, with only the keys that `glmv` knows.
 
     Args:
         messages: dicts or LiteLLM's `Message` objects; they are not changed.
@@ -35,13 +35,13 @@ def _message(message: object) -> Any:
         case _ if callable(dump := getattr(message, "model_dump", None)):
             return _message(dump())
         case _:
-            return message  # the core says what a message is
+            return message  # `glmv` raises an error that says what a message is
 
 
 def _part(part: Any) -> Any:
-    """A content part -> the same; a file in LiteLLM's words becomes what it is.
+    """A content part; LiteLLM's form of a file is converted to a file, picture or video of OpenAI's form.
 
-    LiteLLM takes a URL and a data URI by either of two names, and pictures and videos as files with a media type.
+    LiteLLM accepts a URL or a data URI under two names, and a picture or a video as a file with a media type.
     """
     match part:
         case {"type": "file", "file": {"file_data": str(source), **rest}}:
@@ -49,7 +49,7 @@ def _part(part: Any) -> Any:
         case {"type": "file", "file": {"file_id": str(source), **rest}}:
             return _file(part, source, "file_id", rest)
         case _:
-            return part  # the core names the parts that it takes
+            return part  # for an unknown part `glmv` raises an error that lists the accepted ones
 
 
 def _file(part: Mapping[Any, Any], source: str, name: str, rest: Mapping[Any, Any]) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _file(part: Mapping[Any, Any], source: str, name: str, rest: Mapping[Any, An
             name = "file_url"
         case "data":
             name = "file_data"
-    if name == "file_id":  # of a stored file, which the core judges
+    if name == "file_id":  # the id of a stored file, which `glmv` checks
         return {**part, "file": {name: source, **rest}}
     others = {key: value for key, value in rest.items() if key != "format"}
     kind = _media_type(source, rest.get("format")).partition("/")[0]
@@ -68,7 +68,7 @@ def _file(part: Mapping[Any, Any], source: str, name: str, rest: Mapping[Any, An
 
 
 def _media_type(source: str, given: object) -> str:
-    """What a file is said to be: by its data URI, or else by `format`."""
+    """The media type of a file: that of its data URI, or else that of `format`; "" if neither has one."""
     if source[:5].lower() == "data:":
         return source[5:].partition(",")[0].partition(";")[0].lower()
     return str(given or "").lower()

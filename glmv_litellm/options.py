@@ -1,4 +1,4 @@
-"""What LiteLLM hands to a provider -> where to connect, and the options of the call."""
+"""Converts what LiteLLM passes to a provider: to connection settings and options of the call."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 import glmv
 
-# LiteLLM's limits for calls that set none: of `completion`, and of its router and proxy (`litellm.request_timeout`).
-# They would hold for a connection, too, where the core waits for 8 s.
+# The timeouts in seconds that LiteLLM passes if a call sets none: that of `completion`, and that of its router and
+# proxy (`litellm.request_timeout`). They are ignored, because they would also apply to connecting, where `glmv` waits
+# for 8 s at most.
 LITELLM_TIMEOUTS = (600.0, 6000.0)
 
 _CONNECTION = ("auth", "token_ttl", "max_concurrency", "allow_http", "dialect", "base64_as")
 _RENAMED = {"max_completion_tokens": "max_tokens", "user": "user_id"}
-# Options of OpenAI's that GLM does not have, with the values that ask for nothing.
+# Options of OpenAI that GLM does not have, with the values that have no effect.
 _NOT_OF_GLM: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("logprobs", "top_logprobs", "frequency_penalty", "presence_penalty"), (False, 0)),
     **dict.fromkeys(("logit_bias", "functions", "function_call", "audio", "prediction", "web_search_options"), ()),
@@ -30,10 +31,10 @@ class NotOfGLM(glmv.InvalidRequestError):
 
 @dataclass(frozen=True)
 class CallSettings:
-    """One call as LiteLLM hands it over.
+    """The settings and options of one call.
 
     Attributes:
-        connection: keywords of `glmv.Settings` without the key: the base URL and what else says where to connect.
+        connection: keywords of `glmv.Settings` about the connection, such as the base URL, but not the key.
         options: keywords of `glmv.Client.chat`.
     """
 
@@ -50,17 +51,17 @@ def call_settings(
     base_model: str | None = None,
     drop: bool = False,
 ) -> CallSettings:
-    """The arguments of a provider's method -> settings.
+    """Convert the arguments of a provider's method.
 
     Args:
-        given: LiteLLM's `optional_params`: options in OpenAI's names, and what it does not know itself. Keys of
-            `extra_body` that are options of glmv (`thinking`) count as these.
+        given: LiteLLM's `optional_params`: options under OpenAI's names, and options that LiteLLM does not know. A key
+            of `extra_body` that is an option of `glmv`, such as `thinking`, is treated as that option.
         api_base: the base URL, or None.
-        headers: of this call.
-        timeout: seconds or an `httpx.Timeout`; LiteLLM's own 600 and 6000 seconds leave the core's
-            defaults as they are.
-        base_model: LiteLLM's name of the model behind an alias; one that is not in the catalogue is left out.
-        drop: leave out what GLM does not have, in place of refusing it (LiteLLM's `drop_params`).
+        headers: headers of this call.
+        timeout: seconds or an `httpx.Timeout`. LiteLLM's own defaults of 600 and 6000 seconds are ignored, so that
+            `glmv` uses its defaults.
+        base_model: LiteLLM's name of the model behind an alias; it is ignored if it is not in the catalogue.
+        drop: whether options that GLM does not have are left out instead of refused (LiteLLM's `drop_params`).
 
     Raises:
         NotOfGLM: an option that GLM has no field for.
@@ -72,7 +73,7 @@ def call_settings(
         further = {name: value for name, value in body.items() if name not in glmv.Options.model_fields}
         options |= {"extra_body": further} if further else {}
     options.pop("stream", None)
-    options.pop("stream_options", None)  # usage is always asked for: LiteLLM counts by it, and shows it as it was told
+    options.pop("stream_options", None)  # usage is always requested: LiteLLM needs it, and may hide it
     for name in options.keys() & _NOT_OF_GLM.keys():
         value = options.pop(name)
         if value not in _NOT_OF_GLM[name] and not drop:
@@ -90,12 +91,12 @@ def call_settings(
         options["timeout"] = timeout
     if base_model is not None and glmv.find_model(base_model) is not None:
         options["base_model"] = base_model
-    # Agents and callers judge an answer themselves; one that is twice not what was asked for has a note.
+    # Agents and callers check answers themselves. If the second answer does not fit either, it is returned with a note.
     return CallSettings(connection, {"on_misfit": "return", **options})
 
 
 def _response_format(value: Any) -> Any:
-    """LiteLLM lets a schema stand beside `json_object`, too."""
+    """`response_format` in OpenAI's form: LiteLLM also accepts a schema together with `json_object`."""
     match value:
         case {"type": "json_object", "response_schema": schema} if schema:
             return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
@@ -104,7 +105,7 @@ def _response_format(value: Any) -> Any:
 
 
 def _thinking(value: Any) -> Any:
-    """Anthropic's shape, which LiteLLM hands on, has a budget that GLM has no field for."""
+    """`thinking` as an option of `glmv`: GLM has no field for the budget in Anthropic's form."""
     match value:
         case {"type": "enabled", "budget_tokens": _}:
             return True

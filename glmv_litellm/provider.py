@@ -1,4 +1,4 @@
-"""`GLMVProvider`: what LiteLLM calls for models named `glmv/...`."""
+"""`GLMVProvider`: LiteLLM calls its methods for models named `glmv/...`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from glmv_litellm.responses import StreamMapper, response_of
 
 
 class GLMVProvider(CustomLLM):
-    """A custom provider of LiteLLM over the core: pictures are fitted, tools may be forced, answers fit their schema.
+    """A custom provider of LiteLLM that uses `glmv`: pictures are fitted, tools may be forced, answers fit a schema.
 
-    LiteLLM calls its methods, with the arguments of `litellm.completion` as it has read them. Beside OpenAI's options,
-    those of `glmv.Client.chat` may be given (`do_sample`, `deadline`, `keep_pictures`, ...), and `auth`, `dialect`,
-    `max_concurrency` and `allow_http` of `glmv.Settings`. LiteLLM's own check refuses `thinking` and
-    `reasoning_effort` unless they stand in `extra_body` or are named in `allowed_openai_params`.
+    LiteLLM calls its methods with the arguments of `litellm.completion`, after checking them. Besides OpenAI's options,
+    a call may have those of `glmv.Client.chat` (`do_sample`, `deadline`, `keep_pictures`, ...), and `auth`, `dialect`,
+    `max_concurrency` and `allow_http` of `glmv.Settings`. LiteLLM refuses `thinking` and `reasoning_effort` unless they
+    are in `extra_body` or listed in `allowed_openai_params`.
 
     Clients are kept for each key and base URL. The key is that of the call, or else ZHIPUAI_API_KEY or ZAI_API_KEY.
-    Calls are repeated by the core (`max_retries`, 3 where nothing is said), unless LiteLLM's `num_retries` is given, or
-    its router asks, which repeats calls itself. An HTTP client that a call names is not used.
+    `glmv` retries calls (`max_retries`, by default 3), unless `num_retries` is set or LiteLLM's router makes the call:
+    then LiteLLM retries. An HTTP client passed to the call is ignored.
 
-    Raises, from each of its calls, LiteLLM's exceptions; the core's error is their `__cause__`.
+    Every call raises LiteLLM's exceptions; the error of `glmv` is their `__cause__`.
     """
 
     def __init__(self) -> None:
@@ -40,14 +40,14 @@ class GLMVProvider(CustomLLM):
     def completion(
         self, *, model: str, messages: Sequence[Any], model_response: ModelResponse, **given: Any
     ) -> ModelResponse:
-        """Ask, and get the whole answer."""
+        """Send a request, and return the whole answer."""
         with litellm_errors(model):
             clients, options = self._call(given)
             answer = clients.sync.chat(to_glmv(messages), model=model, **options)
             return response_of(answer, model_response, model)
 
     def streaming(self, *, model: str, messages: Sequence[Any], **given: Any) -> Iterator[ModelResponseStream]:
-        """Ask, and get the answer in chunks. The first is waited for, so that a refusal is raised here."""
+        """Stream an answer in chunks. The call waits for the first chunk, and raises an error that comes before it."""
         with litellm_errors(model):
             clients, options = self._call(given)
             deltas = clients.sync.stream(to_glmv(messages), model=model, **options)
@@ -57,7 +57,7 @@ class GLMVProvider(CustomLLM):
     async def acompletion(
         self, *, model: str, messages: Sequence[Any], model_response: ModelResponse, **given: Any
     ) -> ModelResponse:
-        """As `completion`."""
+        """The asynchronous form of `completion`."""
         with litellm_errors(model):
             clients, options = self._call(given)
             answer = await clients.asynchronous.chat(to_glmv(messages), model=model, **options)
@@ -66,7 +66,7 @@ class GLMVProvider(CustomLLM):
     async def astreaming(
         self, *, model: str, messages: Sequence[Any], **given: Any
     ) -> AsyncIterator[ModelResponseStream]:
-        """As `streaming`; a refusal is raised when the first chunk is asked for."""
+        """The asynchronous form of `streaming`; an error before the first chunk is raised when it is requested."""
         with litellm_errors(model):
             clients, options = self._call(given)
             mapper = StreamMapper(model)

@@ -18,15 +18,15 @@ def register() -> None:
     """Add the provider `glmv` to LiteLLM, for this process: `litellm.completion("glmv/glm-4.6v", ...)`.
 
     The models of the catalogue are added to LiteLLM's table of models, which frameworks ask what a model can do
-    (`litellm.supports_vision("glmv/glm-4.6v")`). Prices are those of z.ai, in dollars, where one is listed. What is
-    there stays as it is: a provider `glmv`, and facts of a model that were registered before. Calling it again changes
+    (`litellm.supports_vision("glmv/glm-4.6v")`). Prices are those of z.ai, in dollars, if z.ai lists one. A provider
+    named `glmv` and facts about a model that were registered earlier are not replaced. Calling `register` again changes
     nothing.
     """
     known = litellm.custom_provider_map
     if all(item["provider"] != PROVIDER for item in known):
-        # A list of its own: other modules may hold the old one as a default.
+        # A new list, because other modules may hold the old one as a default.
         litellm.custom_provider_map = [*known, {"provider": PROVIDER, "custom_handler": provider}]
-    custom_llm_setup()  # type: ignore[no-untyped-call]  # else LiteLLM looks for the provider of each model in vain
+    custom_llm_setup()  # type: ignore[no-untyped-call]  # without it LiteLLM does not find the provider
     models = {f"{PROVIDER}/{row.name}": row for row in glmv.models() if row.chats}
     facts = {name: model_facts(row) for name, row in models.items() if name not in litellm.model_cost}
     if facts:
@@ -34,7 +34,7 @@ def register() -> None:
 
 
 def model_facts(row: glmv.Model) -> dict[str, Any]:
-    """A row of the catalogue -> what LiteLLM's table of models says of it."""
+    """The entry in LiteLLM's table of models for a row of the catalogue."""
     facts: dict[str, Any] = {
         "litellm_provider": PROVIDER,
         "mode": "chat",
@@ -51,7 +51,7 @@ def model_facts(row: glmv.Model) -> dict[str, Any]:
         "supports_reasoning": row.thinking != "no",
     }
     price = row.price_in("USD")
-    # LiteLLM warns of each model without these two, and then counts 0.
+    # Without these two LiteLLM warns about each model, and takes 0.
     facts |= {"cache_creation_input_token_cost": 0.0, "cache_read_input_token_cost": 0.0}
     if price is not None:
         facts["input_cost_per_token"] = price.input / _MILLION

@@ -1,4 +1,4 @@
-"""Completions and deltas of the core -> LiteLLM's responses and chunks."""
+"""Converts completions and deltas of `glmv` to responses and chunks of LiteLLM."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from litellm.types.utils import Choices, Delta, Message, ModelResponse, ModelRes
 
 import glmv
 
-# Finish reasons that mean another of OpenAI's than LiteLLM takes them for. LiteLLM maps what else it knows.
+# A finish reason that LiteLLM maps to the wrong one of OpenAI's. LiteLLM maps the others correctly.
 _FULL = "model_context_window_exceeded"
 
 
 def response_of(answer: glmv.Completion, response: ModelResponse, model: str) -> ModelResponse:
-    """A whole answer, written into the response that LiteLLM has made for the call.
+    """Write a whole answer into the response that LiteLLM has created for the call, and return it.
 
     Args:
-        answer: of the core.
-        response: is changed and returned.
-        model: as it was asked for.
+        answer: the answer from `glmv`.
+        response: LiteLLM's response; it is changed and returned.
+        model: the name of the requested model.
     """
     calls = [
         {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
@@ -42,12 +42,12 @@ def response_of(answer: glmv.Completion, response: ModelResponse, model: str) ->
 
 
 class StreamMapper:
-    """The deltas of one answer, in order -> LiteLLM's chunks.
+    """Converts the deltas of one answer, in order, to LiteLLM's chunks.
 
-    LiteLLM drops whatever stands beside a finish reason, so usage and facts have a chunk of their own before it.
+    LiteLLM drops everything else in a chunk with a finish reason, so usage and facts come in an earlier chunk.
 
     Args:
-        model: as it was asked for.
+        model: the name of the requested model.
     """
 
     def __init__(self, model: str) -> None:
@@ -57,7 +57,7 @@ class StreamMapper:
         self._called = False
 
     def feed(self, delta: glmv.Delta) -> Iterator[ModelResponseStream]:
-        """One delta -> its chunks: none, one, or at the end up to three."""
+        """The chunks for one delta: one with its content; for the last delta also facts, usage and finish reason."""
         self._id = self._id or delta.id
         self._created = self._created or delta.created
         if delta.text or delta.reasoning or delta.tool_calls:
@@ -110,7 +110,7 @@ def _usage(usage: glmv.Usage) -> Usage:
 
 
 def _facts(answer: glmv.Completion | glmv.Delta) -> dict[str, Any]:
-    """What LiteLLM has no field for, as plain data: it stands in `provider_specific_fields` of the message."""
+    """Facts that LiteLLM has no field for, as plain data for the message's `provider_specific_fields`."""
     facts: dict[str, Any] = {
         "request_id": answer.request_id,
         "notes": list(answer.notes),

@@ -208,7 +208,7 @@ def _text_chunk(text: str) -> AIMessageChunk:
 
 
 def usage_of(usage: glmv.Usage | None) -> UsageMetadata | None:
-    """Usage -> LangChain's usage; the total is the one that the server sent."""
+    """LangChain's form of usage; the total is the one that the server sent."""
     if usage is None:
         return None
     result = UsageMetadata(

@@ -48,11 +48,11 @@ class GLMVEmbeddings(glmv.Component, Embeddings):
         return self.embed_documents([text])[0]
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        """As `embed_documents`."""
+        """The asynchronous form of `embed_documents`."""
         with joined_errors():
             client = self.clients.asynchronous
             return (await client.embed(texts, model=self.model, dimensions=self.dimensions)).vectors if texts else []
 
     async def aembed_query(self, text: str) -> list[float]:
-        """As `embed_query`."""
+        """The asynchronous form of `embed_query`."""
         return (await self.aembed_documents([text]))[0]

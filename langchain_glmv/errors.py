@@ -100,7 +100,7 @@ class QuotaError(glmv.QuotaError, ModelPermissionDeniedError, PermissionError):
 
 
 class ContentFilterError(glmv.ContentFilterError, ModelInvalidRequestError, ValueError):
-    """The platform refused or withdrew content; `partial` holds what had been streamed."""
+    """The platform refused or withdrew content; `partial` is the part that was streamed before."""
 
 
 class ContentWithdrawnError(ContentFilterError, ModelRefusalError):
@@ -116,7 +116,7 @@ class ContentWithdrawnError(ContentFilterError, ModelRefusalError):
 
 
 class RateLimitError(glmv.RateLimitError, ModelRateLimitError):
-    """The account or the model is busy."""
+    """The account or the model has too many requests at the moment."""
 
 
 class ServerError(glmv.ServerError, ModelAPIError):

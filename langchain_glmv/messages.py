@@ -166,7 +166,7 @@ def to_glmv(
     notes: list[str] = []
     mapped: list[glmv.Message] = []
     for index, message in enumerate(messages):
-        mapped += _sent(message, MessageContext(index, message.type, model, notes, store), answered)
+        mapped += _converted(message, MessageContext(index, message.type, model, notes, store), answered)
     if mapped and mapped[-1].role == "user" and not mapped[-1].content and not may_be_empty:
         index = max(at for at, message in enumerate(messages) if message.type in _ASKING)
         raise glmv.InvalidRequestError(
@@ -175,7 +175,7 @@ def to_glmv(
     return mapped, tuple(dict.fromkeys(notes))
 
 
-def _sent(message: BaseMessage, context: MessageContext, answered: set[str]) -> list[glmv.Message]:
+def _converted(message: BaseMessage, context: MessageContext, answered: set[str]) -> list[glmv.Message]:
     match message:
         case SystemMessage():
             return _unless_empty(glmv.Message("system", _lines(message.content, context)), context)
@@ -187,7 +187,7 @@ def _sent(message: BaseMessage, context: MessageContext, answered: set[str]) -> 
             return [_tool(message.content, message.tool_call_id, message.status == "error", context)]
         case ChatMessage() if (kind := _ROLES.get(message.role.lower())) is not None:
             same = kind(content=message.content, additional_kwargs=message.additional_kwargs)
-            return _sent(same, context, answered)
+            return _converted(same, context, answered)
         case ChatMessage():
             raise glmv.UnsupportedContent(
                 f"messages[{context.index}] has role {glmv.shown(message.role)}. The role of a ChatMessage is user, "
@@ -262,7 +262,7 @@ def _tool(content: Any, call_id: str, failed: bool, context: MessageContext) -> 
 
 
 def _parts_of_result(block: object, context: MessageContext) -> list[glmv.Part]:
-    """As `parts_of`; for content that cannot be sent or is not in the store, the model gets a sentence instead."""
+    """Like `parts_of`, but content that cannot be sent or is not in the store becomes a sentence for the model."""
     try:
         return parts_of(block, context)
     except glmv.InvalidRequestError as error:

@@ -84,7 +84,7 @@ class Intake:
         """Raise the error of one block with its position; with `on_unsupported` "warn", add a note and warn instead.
 
         Raises:
-            InvalidRequestError: of the same class as `error`.
+            InvalidRequestError: an error of the same class as `error`.
         """
         message = in_terms(error.message)
         if not message.startswith(where):

@@ -30,7 +30,7 @@ _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 class Answer:
-    """An answer while it streams: each delta in, LlamaIndex's cumulative response out.
+    """An answer while it streams: it takes deltas, and returns LlamaIndex's cumulative responses.
 
     It sums the deltas passed to it. The accumulator inside glmv may be ahead, since it sums all that the server sent.
     """

@@ -46,7 +46,7 @@ class StructuredOutput(FunctionCallingLLM):
     If `pydantic_program_mode` is not DEFAULT, LlamaIndex's own programs run: with tools, or with text and a parser.
     """
 
-    def _asked(
+    def _messages_and_options(
         self,
         output_cls: type[BaseModel],
         prompt: PromptTemplate,
@@ -85,7 +85,7 @@ class StructuredOutput(FunctionCallingLLM):
         if not self._by_schema:
             other: Model = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
             return other
-        messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
+        messages, options = self._messages_and_options(output_cls, prompt, llm_kwargs, prompt_args)
         llm_kwargs = None  # tracebacks may show this frame's variables, and headers may contain credentials
         _started(output_cls, prompt, prompt_args)
         return _ended(_parsed(self.chat(messages, **options), output_cls))
@@ -102,7 +102,7 @@ class StructuredOutput(FunctionCallingLLM):
         if not self._by_schema:
             other: Model = await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
             return other
-        messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
+        messages, options = self._messages_and_options(output_cls, prompt, llm_kwargs, prompt_args)
         llm_kwargs = None  # tracebacks may show this frame's variables, and headers may contain credentials
         _started(output_cls, prompt, prompt_args)
         return _ended(_parsed(await self.achat(messages, **options), output_cls))
@@ -117,11 +117,11 @@ class StructuredOutput(FunctionCallingLLM):
         if not self._by_schema:
             yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
             return
-        messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
+        messages, options = self._messages_and_options(output_cls, prompt, llm_kwargs, prompt_args)
         llm_kwargs = None  # tracebacks may show this frame's variables, and headers may contain credentials
         current: Model | FlexibleModel | None = None
         for response in self.stream_chat(messages, **{"may_replace": True, **options}):
-            current = _grown(response, output_cls, current)
+            current = _next_object(response, output_cls, current)
             yield current
 
     async def _structured_astream_call(
@@ -133,13 +133,13 @@ class StructuredOutput(FunctionCallingLLM):
     ) -> AsyncGenerator[Objects[Model], None]:
         if not self._by_schema:
             return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
-        messages, options = self._asked(output_cls, prompt, llm_kwargs, prompt_args)
+        messages, options = self._messages_and_options(output_cls, prompt, llm_kwargs, prompt_args)
         llm_kwargs = None  # tracebacks may show this frame's variables, and headers may contain credentials
 
         async def objects() -> AsyncGenerator[Objects[Model], None]:
             current: Model | FlexibleModel | None = None
             async for response in await self.astream_chat(messages, **{"may_replace": True, **options}):
-                current = _grown(response, output_cls, current)
+                current = _next_object(response, output_cls, current)
                 yield current
 
         return objects()
@@ -158,13 +158,13 @@ def _parsed(response: ChatResponse, output_cls: type[Model]) -> Model:
     return output_cls.model_validate_json(response.message.content or "")
 
 
-def _grown(
+def _next_object(
     response: ChatResponse, output_cls: type[Model], current: Model | FlexibleModel | None
 ) -> Model | FlexibleModel:
     """The object for the answer so far, with the fields received; the last one is a complete `output_cls`.
 
-    A field that was set stays set, and strings and lists only get longer, at any depth. If the answer begins again
-    ("replaces"), so does the object.
+    A field that was set stays set, and strings and lists only get longer, at any depth. If the response has
+    `replaces`, a new answer begins, and with it a new object.
     """
     if response.additional_kwargs.get("replaces"):
         current = None

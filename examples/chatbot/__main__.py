@@ -1,4 +1,4 @@
-"""`python examples/chatbot`, then open the page that it names."""
+"""`python examples/chatbot`, then open the page whose address it prints."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def application(glm: glmv.AsyncClient, largest: int = LARGEST_PICTURE) -> FastAP
 
 
 async def body_of(request: Request, largest: int) -> bytes:
-    """The body, read no further than it may be long: a length that is announced may be a lie or be missing."""
+    """The body, read up to its size limit: the length in the header may be wrong or missing."""
     too_large = HTTPException(413, f"A picture may have {largest / 1e6:g} MB at most.")
     if int(request.headers.get("content-length") or 0) > largest:
         raise too_large
@@ -96,8 +96,8 @@ async def body_of(request: Request, largest: int) -> bytes:
 async def answer(glm: glmv.AsyncClient, chat: Chat, text: str) -> AsyncIterator[str]:
     """The answer as events: words, then one of end, withdrawn, failed.
 
-    When the visitor goes, the server cancels this generator where it waits; `aclosing` then closes the stream to the
-    model, so that nobody pays for words that nobody reads.
+    If the visitor leaves, the server cancels this generator where it waits; `aclosing` then closes the stream to the
+    model, so that words that nobody reads cost nothing.
     """
     question = chat.question(text)
     said: list[str] = []

@@ -1,4 +1,4 @@
-"""Conversations in memory: which there are, what was said, and the picture that waits for its question."""
+"""Conversations in memory: their messages, and an uploaded picture until the next question."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MOST_TURNS = 12  # of each; older turns, and their pictures, are forgotten
 
 @dataclass
 class Chat:
-    """One conversation. It grows by whole turns only, so a question that failed may simply be asked again."""
+    """One conversation. Only whole turns are added, so a question that failed can be asked again."""
 
     turns: list[tuple[glmv.Message, glmv.Message]] = field(default_factory=list)
     picture: glmv.Image | None = None
     busy: bool = False
 
     def question(self, text: str) -> glmv.Message:
-        """The next message of the user, with the picture that waits."""
+        """The next message of the user, with the uploaded picture."""
         return glmv.Message("user", [part for part in (self.picture, text) if part is not None])
 
     def messages(self, question: glmv.Message) -> list[glmv.Message]:
@@ -33,7 +33,7 @@ class Chat:
 
 
 class Chats:
-    """All conversations, by names that nobody can guess."""
+    """All conversations, by names that cannot be guessed."""
 
     def __init__(self) -> None:
         self._chats: OrderedDict[str, Chat] = OrderedDict()

@@ -1,4 +1,4 @@
-"""Who answers: the real platform when a key is set, else the emulator on this machine."""
+"""The server that answers: the real platform if a key is set, else the emulator on this machine."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ KEYS = ("ZHIPUAI_API_KEY", "ZAI_API_KEY")
 
 @dataclass(frozen=True)
 class Place:
-    """Where the demo asks.
+    """The server of the demo.
 
     Attributes:
         is_emulator: whether answers are an emulator's.
-        settings: what both adapters are made with.
-        fast_model: the model asked about the photograph.
-        given: a picture's path -> what is handed to that model: the path, or a URL of it.
-        how_given: the same in words.
+        settings: the settings of both adapters.
+        fast_model: the model that is asked about the photograph.
+        given: a function from a picture's path to the source for that model: the path, or a URL of it.
+        how_given: a text that says which of the two.
     """
 
     is_emulator: bool

@@ -19,7 +19,7 @@ WIDTH = 96
 
 
 class Column:
-    """Text on its way to the terminal, wrapped beside a label.
+    """Text on its way to the terminal, wrapped to the right of a label.
 
     Attributes:
         seconds: from the label to the last word.
@@ -37,7 +37,7 @@ class Column:
         self.seconds = 0.0
 
     def write(self, words: str) -> None:
-        """Show more. A word is printed when it is complete, so that it can be wrapped."""
+        """Add text. A word is printed when it is complete, so that it can be wrapped."""
         if words and self.first_word is None:
             self.first_word = time.perf_counter() - self._begun
         for letter in words:

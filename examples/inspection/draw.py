@@ -1,6 +1,6 @@
 """Draws photos of tea tins as they come off the packing line: labels and QR codes, right and wrong.
 
-What is wrong with each stands in the table, so that verdicts can be compared with what was drawn. The tea is invented.
+The table says what is wrong with each picture, so that verdicts can be compared with the drawing. The tea is invented.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TABLE, METAL, PAPER, INK, GREEN = "#b9b2a6", "#8d9399", "#fbf8ef", "#22262b", "#
 
 @dataclass(frozen=True)
 class Tin:
-    """A tin on the line: what its label says, and what its code says ('' for none)."""
+    """A tin on the packing line: the texts of its label and its code ('' for no code)."""
 
     product: str = "Harbour Green"
     batch: str = "B-2041"

@@ -24,7 +24,7 @@ UNREADABLE = (glmv.MalformedResponse, glmv.ContentFilterError, glmv.UnsupportedC
 
 
 class Finding(TypedDict):
-    """What is known of one photo at the end."""
+    """The result of the inspection of one photo."""
 
     photo: str
     verdict: Verdict
@@ -33,7 +33,7 @@ class Finding(TypedDict):
 
 
 class Photo(TypedDict, total=False):
-    """One photo on its way through the flow."""
+    """The state of one photo in the flow."""
 
     path: str
     seen: str
@@ -53,7 +53,7 @@ class Shift(TypedDict, total=False):
 
 
 def passes_by_itself(error: Exception) -> bool:
-    """Whether a second try may help, as after a busy platform or a broken connection; arrears do not go away."""
+    """Whether a retry may help, as after a busy platform or a broken connection, but not with an account in arrears."""
     return isinstance(error, glmv.GLMVError) and error.retryable
 
 
@@ -112,12 +112,12 @@ def inspection(model: BaseChatModel, order: Order) -> Any:
 
 
 def by_hand(unread: glmv.GLMVError) -> Command[Any]:
-    """On to a person, with the reason."""
+    """Leave the photo to a person, with the reason."""
     return Command(update={"verdict": "by hand", "reasons": [f"not read: {type(unread).__name__}"]}, goto="note")
 
 
 def each_photo(shift: Shift) -> list[Send]:
-    """One branch a photo; the client's gate keeps them within what the account may have under way."""
+    """One branch for each photo; the client's gate limits the concurrent calls to those that the account allows."""
     return [Send("inspect", {"path": path}) for path in shift["paths"]]
 
 

@@ -1,4 +1,4 @@
-"""What is right and what is wrong: the order, the label as it was read, and the verdict on it. Pure code."""
+"""The rules of the inspection: the order, the label as it was read, and the verdict on it. Pure code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Label(BaseModel):
 
 
 class Order(BaseModel):
-    """What is being packed, and what each code has to say."""
+    """The tea that is being packed, and the required text of each code."""
 
     product: str = "Harbour Green"
     batch: str = "B-2041"
@@ -30,7 +30,7 @@ class Order(BaseModel):
 
 
 def judge(label: Label, code: str | None, order: Order) -> tuple[Verdict, list[str]]:
-    """A label and what its code says -> the verdict, and why. What a new label cannot mend is rejected."""
+    """The verdict on a label and the text of its code, with reasons. "reject" if a new label does not solve it."""
     fatal = []
     if label.product.casefold() != order.product.casefold():
         fatal.append(f"it says {label.product!r}, {order.product!r} is being packed")

@@ -1,4 +1,4 @@
-"""Draws a week of till receipts, and lays three photographs beside them: a lake of pictures in small.
+"""Draws the receipts of a till for a week, and adds three photographs: a small lake of pictures.
 
 Every number comes from the table below, so a test or a reader can compare the Parquet table with what was drawn.
 """
@@ -42,12 +42,12 @@ def receipt(shop: str, day: str, lines: list[tuple[str, float]]) -> Image.Image:
 
 
 def total(lines: list[tuple[str, float]]) -> float:
-    """What the lines add up to."""
+    """The sum of the lines."""
     return round(sum(price for _, price in lines), 2)
 
 
 def fill(folder: Path) -> Path:
-    """The pictures into a folder; returns it."""
+    """Write the pictures into a folder, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, (shop, day, lines) in enumerate(RECEIPTS, 1):
         receipt(shop, day, lines).save(folder / f"receipt_{number}.png")

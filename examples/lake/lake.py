@@ -39,6 +39,6 @@ def job(folder: Path, **connection: Any) -> Job:
 
 
 def query(table: Path, sql: str) -> duckdb.DuckDBPyRelation:
-    """What SQL says about the table, which it knows as `lake`."""
+    """The result of an SQL query; its name for the table is `lake`."""
     lake = duckdb.read_parquet(str(table))
     return lake.query("lake", sql)

@@ -24,7 +24,7 @@ WIDTH = 110  # letters of a line
 
 @contextmanager
 def place() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Who answers, and what to connect with."""
+    """The server that answers, and its settings."""
     if os.environ.get("ZHIPUAI_API_KEY") or os.environ.get("ZAI_API_KEY"):
         yield "GLM-4V", {}
         return

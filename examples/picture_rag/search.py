@@ -1,4 +1,4 @@
-"""A folder of pictures in, answers with the pictures they come from out: one key is enough for all of it."""
+"""Answers questions about a folder of pictures, and names the pictures that an answer comes from. One key is enough."""
 
 from __future__ import annotations
 
@@ -58,5 +58,5 @@ def index_of(
 
 
 def engine_of(index: VectorStoreIndex, llm: GLMV, pictures: int = 2) -> RetrieverQueryEngine:
-    """An index -> something to ask: it shows the model the pictures that fit best, and names them."""
+    """A query engine for an index: it shows the model the pictures that fit best, and names them."""
     return RetrieverQueryEngine.from_args(index.as_retriever(similarity_top_k=pictures), llm=llm, multimodal=True)

@@ -34,7 +34,7 @@ def chromium() -> str | None:
 
 
 def hands_and_eyes(page: Page) -> list[Any]:
-    """The tools of the agent: it sees what a person sees, and clicks where it points."""
+    """The tools of the agent: it takes screenshots, and clicks at a point."""
 
     @tool
     async def screenshot() -> list[dict[str, Any]]:

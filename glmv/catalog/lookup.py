@@ -1,4 +1,4 @@
-"""The models of the platform by name, from `models.toml` beside this file."""
+"""The models of the platform by name, from `models.toml` next to this file."""
 
 from __future__ import annotations
 

@@ -93,10 +93,10 @@ class Processor:
 
 
 def _steps(total: int, frame_rate: float, rate: float, until: int, most: int) -> tuple[int, int]:
-    """Take frames in steps of 1/rate seconds up to `until`. Returns how many, and the index of the last one.
+    """Take frames in steps of 1/rate seconds up to `until`. Returns their number and the index of the last one.
 
-    It stops after `most` + 1 frames. The sums are those of the published processors, including their rounding errors,
-    which decide about a frame at the exact time of a step.
+    It stops after `most` + 1 frames. The times are added up as in the published processors, with the same rounding
+    errors, because these decide whether a frame at the exact time of a step is taken.
     """
     taken, last, moment = 0, -1, 0.0
     apart, step = 1 / frame_rate, 1 / rate

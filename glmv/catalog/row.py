@@ -49,9 +49,9 @@ class Price:
     Attributes:
         input, output: price of prompt tokens and of answer tokens.
         cached: price of prompt tokens that the platform had in its cache; None when no such price is listed.
-        currency, date, source: of the listed price.
+        currency, date, source: the currency, the date and the page of the listed price.
         long: the prices of all tokens when the prompt has `long_from` tokens or more; None if they are the same.
-        any_server: whether it is the price at every server, as of a model that is free by its name.
+        any_server: whether it is the price at every server, as for a model whose name says that it is free.
     """
 
     input: float
@@ -90,7 +90,7 @@ class Model:
         endpoint: the path of its endpoint under the base URL; see `chats`.
         context: tokens of prompt and answer together.
         max_output, default_output: tokens of the answer, thinking included.
-        roles: of messages. Without "system", system text is put in front of the first user text.
+        roles: the roles of messages. Without "system", system text is put in front of the first user text.
         string_content: whether a user's content may be a plain string; if not, it is sent as a list of parts.
         images, videos, files: the most of each in a request.
         images_sure, output_sure: what all documents allow, where they disagree about `images` or `max_output`.

@@ -1,4 +1,4 @@
-"""The command `glmv`: `ask`, `batch`, `models`, `emulate`, `doctor`. One file a command.
+"""The command `glmv`: `ask`, `batch`, `models`, `emulate`, `doctor`. One module for each command.
 
 The commands import the other packages by their public names, and it does so inside the commands: `glmv --help`
 and `import glmv` stay quick, and each command needs only what it uses.

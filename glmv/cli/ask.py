@@ -19,7 +19,7 @@ from glmv.cli.cost import money
 from glmv.cli.emulate import emulator_class
 from glmv.cli.preview import preview
 from glmv.cli.sources import check_order, parts, read_question
-from glmv.cli.terminal import EMULATOR, err, harmless, held, out, say, say_json, tell
+from glmv.cli.terminal import EMULATOR, encodes, err, harmless, out, say, say_json, tell
 from glmv.cli.words import in_words_of_the_shell
 from glmv.cli.wrap import Wrap
 
@@ -32,24 +32,25 @@ Words = Annotated[
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Name of the model.")]
 Known = Annotated[
-    str | None, typer.Option("--base-model", help="The model that it is, where a server's name does not tell.")
+    str | None, typer.Option("--base-model", help="The GLM model, if the server has another name for it.")
 ]
-Base = Annotated[str | None, typer.Option("--base-url", help="The API's base: a proxy, a server of your own.")]
+Base = Annotated[str | None, typer.Option("--base-url", help="The base URL of the API, for a proxy or another server.")]
 Emulated = Annotated[bool, typer.Option("--emulator", help="Ask the built-in emulator; no key is needed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as one JSON object.")]
-Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSON Schema that the answer has to fit.")]
-Shown = Annotated[bool, typer.Option("--preview/--no-preview", help="Show the pictures in terminals that can.")]
-System = Annotated[str | None, typer.Option("--system", help="What the model is told before the question.")]
+Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSON Schema that the answer must fit.")]
+Shown = Annotated[bool, typer.Option("--preview/--no-preview", help="Show the pictures, if the terminal can.")]
+System = Annotated[str | None, typer.Option("--system", help="Instructions for the model: the system message.")]
 Thinking = Annotated[
-    bool | None, typer.Option("--thinking/--no-thinking", help="Whether it thinks first; else as the model does.")
+    bool | None,
+    typer.Option("--thinking/--no-thinking", help="Whether the model thinks first; the default is the model's."),
 ]
 Effort = Annotated[
-    str | None, typer.Option("--reasoning-effort", help="How much it thinks, where a model can be told: low, high, ...")
+    str | None, typer.Option("--reasoning-effort", help="How much a model with this option thinks: low, high, ...")
 ]
 Most = Annotated[
-    int | None, typer.Option("--max-tokens", min=1, help="Tokens of the answer at most, thought included.")
+    int | None, typer.Option("--max-tokens", min=1, help="Maximum tokens of the answer, including its reasoning.")
 ]
-Thought = Annotated[bool, typer.Option("--show-thinking", help="Show what it thinks, on standard error.")]
+Thought = Annotated[bool, typer.Option("--show-thinking", help="Show the reasoning, on standard error.")]
 
 
 def ask(
@@ -92,11 +93,11 @@ def ask(
 
 
 def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
-    """Print the text as it comes and return the last delta, which has the facts."""
+    """Print the text as it arrives, and return the last delta, which has the facts."""
     answer, thoughts = Wrap(out.width), Wrap(err.width)
     on_terminal = sys.stdout.isatty()
     last, begun, thinks, whole = glmv.Delta(), False, False, True
-    # Whatever ends this, what comes next begins on a line of its own.
+    # However this ends, later output begins in a new line.
     try:
         with err.status("waiting for the first word", spinner="dots" if err.encoding.startswith("utf") else "line"):
             last = next((delta for delta in deltas if delta.text or delta.last or (thought and delta.reasoning)), last)
@@ -110,7 +111,7 @@ def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
                     err.print(Text(f"{thoughts.rest()}\n", "dim"), soft_wrap=True)
                     thinks = False
                 text = harmless(last.text)
-                whole &= held(text)
+                whole &= encodes(text)
                 begun = True
                 say(answer.feed(text) if on_terminal else text, end="")
             if (following := next(deltas, None)) is None:
@@ -123,24 +124,24 @@ def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
             say(answer.rest() if on_terminal else "")
     if not whole:
         tell(
-            f"note: {sys.stdout.encoding} has no place for some characters of the answer; they became a question mark. "
-            "With PYTHONUTF8=1 the output is UTF-8, and --json keeps them in any case."
+            f"note: {sys.stdout.encoding} cannot encode some characters of the answer; they became question marks. "
+            "With PYTHONUTF8=1 the output is UTF-8; --json always keeps them."
         )
     return last
 
 
 def format_of(schema: Path) -> dict[str, Any]:
-    """A file with a JSON Schema -> the `response_format` that asks for it."""
+    """The `response_format` for the JSON Schema in a file."""
     try:
         described = json.loads(schema.read_bytes())
     except OSError as error:
         raise glmv.InvalidRequestError(f"The schema {schema} cannot be read: {error.strerror}.") from None
     except UnicodeError:
-        raise glmv.InvalidRequestError(f"{schema} is no JSON Schema: it is no text in UTF-8.") from None
+        raise glmv.InvalidRequestError(f"{schema} is not a JSON Schema: it is not text in UTF-8.") from None
     except (ValueError, RecursionError) as error:
-        raise glmv.InvalidRequestError(f"{schema} is no JSON Schema: {error}.") from None
+        raise glmv.InvalidRequestError(f"{schema} is not a JSON Schema: {error}.") from None
     if not isinstance(described, dict):
-        raise glmv.InvalidRequestError(f"{schema} is no JSON Schema: it holds no object.")
+        raise glmv.InvalidRequestError(f"{schema} is not a JSON Schema: it is not an object.")
     return {"type": "json_schema", "json_schema": {"name": schema.stem, "schema": described}}
 
 
@@ -153,7 +154,7 @@ def _plain(answer: glmv.Completion) -> dict[str, Any]:
 def client(
     model: str | None, base_url: str | None, emulator: bool, base_model: str | None = None
 ) -> Iterator[glmv.Client]:
-    """The client that the options ask for: the platform's, or one at an emulator made for this command."""
+    """A client for the server of the options, or for an emulator that runs as long as the command."""
     named: dict[str, Any] = {name: value for name, value in (("model", model), ("base_model", base_model)) if value}
     if emulator:
         with emulator_class()() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, **named) as glm:

@@ -1,4 +1,4 @@
-"""`glmv batch photos "Describe it." -o out.jsonl`: one answer a picture, taken up again where it stopped."""
+"""`glmv batch photos "Describe it." -o out.jsonl`: one answer for each picture; a stopped run can be continued."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Via(str, Enum):  # noqa: UP042 - Typer shows the values of a `str` enum
 
 
 class Order(str, Enum):  # noqa: UP042 - as above
-    """How the rows stand in the output."""
+    """The order of the rows in the output."""
 
     arrival = "arrival"
     input = "input"
 
 
 class Shown(str, Enum):  # noqa: UP042 - as above
-    """How the progress is told."""
+    """How the progress is shown."""
 
     bar = "bar"
     json = "json"
@@ -63,23 +63,25 @@ Source = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE...",
-        help="A folder of pictures or of Parquet files, a pattern, or a CSV, TSV, JSONL or Parquet file with a picture "
-        "a row.",
+        help="A folder of pictures or of Parquet files, a pattern, or a CSV, TSV, JSONL or Parquet file with one "
+        "picture in each row.",
     ),
 ]
 Prompt = Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask about each picture.")]
 Out = Annotated[
     Path,
-    typer.Option("--out", "-o", help="The .jsonl, .csv or .parquet file; its ledger stands beside it.", dir_okay=False),
+    typer.Option("--out", "-o", help="The .jsonl, .csv or .parquet file; its ledger is next to it.", dir_okay=False),
 ]
 Column = Annotated[str | None, typer.Option("--column", help="The table's column with the path or URL.")]
 Kept = Annotated[
     str | None,
-    typer.Option("--keep-columns", help="Columns of the table that the output has too, as 'id,title'; '*' is all."),
+    typer.Option("--keep-columns", help="Columns to copy to the output, such as 'id,title'; '*' copies all."),
 ]
-Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSON Schema that each answer has to fit.")]
-Failed = Annotated[bool, typer.Option("--retry-failed", help="Ask again where a retryable error stands.")]
-Width = Annotated[int | None, typer.Option("--concurrency", min=1, help="Calls at once; else the documented number.")]
+Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSON Schema that each answer must fit.")]
+Failed = Annotated[bool, typer.Option("--retry-failed", help="Ask again for rows with a retryable error.")]
+Width = Annotated[
+    int | None, typer.Option("--concurrency", min=1, help="Concurrent calls, by default the model's limit.")
+]
 Spend = Annotated[
     str | None,
     typer.Option("--budget", help="Stop before more is spent: '10 CNY', '10元', '$3', '9000 tokens'."),
@@ -88,12 +90,12 @@ How = Annotated[
     Via,
     typer.Option(
         "--via",
-        help="'platform': its own batches, half the price, within a day or so; "
-        "for pictures they take glm-4v, glm-4v-plus and glm-4v-plus-0111 alone.",
+        help="'platform': its batches cost half and take about a day; "
+        "for pictures they accept only glm-4v, glm-4v-plus and glm-4v-plus-0111.",
     ),
 ]
-Sorted = Annotated[Order, typer.Option("--order", help="Rows as they arrive, or as the input has them.")]
-Told = Annotated[Shown, typer.Option("--progress", help="A bar for people, or lines of JSON for machines.")]
+Sorted = Annotated[Order, typer.Option("--order", help="The order of rows: as they arrive, or as in the input.")]
+Told = Annotated[Shown, typer.Option("--progress", help="A bar for people, or JSON lines for programs.")]
 
 
 def batch(
@@ -114,7 +116,7 @@ def batch(
     order: Sorted = Order.arrival,
     progress: Told = Shown.bar,
 ) -> None:
-    """Ask the same of many pictures. Ctrl-C loses nothing: the same command goes on where it stopped."""
+    """Ask the same question about many pictures. After Ctrl-C the same command continues where it stopped."""
     from glmv_batch import Job
 
     check_order("glmv batch", source, prompt, more=f" -o {quoted([str(out)])}", folders=True)
@@ -134,28 +136,28 @@ def batch(
             **asked,
         )
         try:
-            with _shown(job, progress) as on_row:
+            with _display(job, progress) as on_row:
                 job.write(
                     out, order=order.value, retry_failed=retry_failed, on_row=on_row, keep_columns=_names(keep_columns)
                 )
         finally:
             if progress is Shown.bar and job.progress.done:
-                told = harmless(f"{in_words_of_the_shell(str(job.progress))}; {out}")
-                tell(Text.assemble((told, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
+                summary = harmless(f"{in_words_of_the_shell(str(job.progress))}; {out}")
+                tell(Text.assemble((summary, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
     if job.progress.failed or job.progress.known_failed or job.progress.stopped:
         raise typer.Exit(1)
 
 
-def _names(told: str | None) -> list[str] | bool:
-    """What `--keep-columns` says."""
-    if told is None or told == "*":
-        return told == "*"
-    return [name.strip() for name in told.split(",") if name.strip()]
+def _names(value: str | None) -> list[str] | bool:
+    """The columns that `--keep-columns` names; True for all, False for none."""
+    if value is None or value == "*":
+        return value == "*"
+    return [name.strip() for name in value.split(",") if name.strip()]
 
 
 @contextmanager
-def _shown(job: Job, how: Shown) -> Iterator[Any]:
-    """What is called with each row to show how far the job is."""
+def _display(job: Job, how: Shown) -> Iterator[Any]:
+    """A function to call with each row; it shows the progress of the job."""
     match how:
         case Shown.json:
             last = 0.0
@@ -168,10 +170,10 @@ def _shown(job: Job, how: Shown) -> Iterator[Any]:
                     say(job.progress.as_json())
 
             def tell_of_waits() -> None:
-                told = None
+                reason = None
                 while not ended.wait(TELL):
-                    told, before = job.progress.waiting, told
-                    if told != before:
+                    reason, before = job.progress.waiting, reason
+                    if reason != before:
                         say(job.progress.as_json())
 
             watching = threading.Thread(target=tell_of_waits, name="glmv progress", daemon=True)
@@ -194,22 +196,22 @@ def _shown(job: Job, how: Shown) -> Iterator[Any]:
 
 
 def _facts(job: Job) -> str:
-    """Rate, tokens, money, and what goes wrong, as far as there is anything to say."""
+    """Rate, tokens, cost and the most frequent errors, as far as they are known."""
     now = job.progress
     if now.waiting:
         return harmless(in_words_of_the_shell(now.waiting))
-    told = [f"{now.rate:.1f}/s"] if now.rate is not None else []
-    told.append(f"{now.input_tokens + now.output_tokens:,} tokens")
+    facts = [f"{now.rate:.1f}/s"] if now.rate is not None else []
+    facts.append(f"{now.input_tokens + now.output_tokens:,} tokens")
     if now.spent is not None:
-        told.append("free" if now.spent.amount == 0 else f"{now.spent.amount:.3g} {now.spent.currency}")
+        facts.append("free" if now.spent.amount == 0 else f"{now.spent.amount:.3g} {now.spent.currency}")
     if now.width is not None:
-        told.append(f"{now.width} at once")
-    told += [f"{count} {name}" for name, count in now.errors.most_common(2)]
-    return ", ".join(told)
+        facts.append(f"{now.width} at once")
+    facts += [f"{count} {name}" for name, count in now.errors.most_common(2)]
+    return ", ".join(facts)
 
 
 class _Facts(ProgressColumn):
-    """Is drawn again all the time, also while no row comes."""
+    """The column with the facts; it is redrawn even while no row arrives."""
 
     def __init__(self, job: Job, table_column: TableColumn) -> None:
         super().__init__(table_column)
@@ -220,7 +222,7 @@ class _Facts(ProgressColumn):
 
 
 def _bar(job: Job) -> Progress:
-    """One line of the terminal: a narrow one has a short bar."""
+    """The progress bar, in one line; it is shorter in a narrow terminal."""
     facts = TableColumn(no_wrap=True, overflow="ellipsis")
     return Progress(
         TextColumn("{task.description}"),
@@ -230,7 +232,7 @@ def _bar(job: Job) -> Progress:
         _Facts(job, table_column=facts),
         TimeRemainingColumn(),
         console=err,
-        # The summary says the same, and in a file or a pipe a bar is a line beside it.
+        # The summary has the same facts. In a file or a pipe the bar would be one more line.
         transient=True,
         disable=not err.is_terminal,
     )

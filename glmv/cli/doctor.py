@@ -1,4 +1,4 @@
-"""`glmv doctor`: what is set, what is reachable, which versions. No secrets."""
+"""`glmv doctor`: prints settings, versions and which servers can be reached. It prints no secrets."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Asking = Annotated[bool, typer.Option("--ask", help="Send one short question, wh
 
 
 def doctor(asking: Asking = False) -> None:
-    """Look at keys, base URL, network and versions; exit with 1 when a call could not work."""
+    """Check keys, base URL, network and versions; exit with 1 if a call would fail."""
     out.print(Text(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"))
     for name, purpose in PACKAGES.items():
         try:
@@ -93,12 +93,12 @@ def _shape(key: str) -> str:
 
 
 def _without_user(url: str) -> str:
-    """A URL without the user name and password that proxies are often given."""
+    """A URL without user name and password, which the URLs of proxies often have."""
     return url.rpartition("@")[2] if "@" in url else url
 
 
 def _reachable(client: glmv.Client) -> tuple[bool, str]:
-    """Connect as a call does: by the same proxy, and with the same certificates."""
+    """Connect like a call: through the same proxy, and with the same certificates."""
     url = urlsplit(client.address.base_url)
     place = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
     try:

@@ -13,15 +13,15 @@ import glmv
 from glmv.cli.terminal import out, say_json
 
 LEGEND = "Empty: not documented, nothing is refused for it.  -: not taken.  window, answer: tokens at most."
-Everything = Annotated[bool, typer.Option("--all", help="Text models too, not only those that see.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print all that is known of them as JSON.")]
+Everything = Annotated[bool, typer.Option("--all", help="List text models, too, not only vision models.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print everything known about them as JSON.")]
 
 MIB = 1024 * 1024  # bytes; the platform says "MB"
 GAP = "  "
 
 
 class ModelColumn(NamedTuple):
-    """One column, and whether it stands to the right."""
+    """A column of the table, and whether its values are right-aligned."""
 
     name: str
     right: bool
@@ -60,14 +60,14 @@ def models(everything: Everything = False, as_json: AsJson = False) -> None:
 
 
 def fitting(rows: Sequence[Sequence[str]], width: int | None) -> tuple[dict[int, int], list[str]]:
-    """What a line has place for.
+    """Selects the columns that fit into a line.
 
     Args:
         rows: the cells of all columns.
-        width: of a line, in characters; None is without end.
+        width: the width of a line in characters; None is unlimited.
 
     Returns:
-        The number of each column that is shown with its width, and the names of those that are not.
+        The index and the width of each column that is shown, and the names of the columns that are not.
     """
     widths = {
         number: max(len(column.name), *(len(row[number]) for row in rows)) for number, column in enumerate(COLUMNS)

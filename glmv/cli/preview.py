@@ -1,4 +1,4 @@
-"""Small pictures in terminals that can show them, by the protocol that they document; elsewhere nothing.
+"""Shows small pictures in terminals that document a protocol for it; in other terminals it shows nothing.
 
 Sources: sw.kovidgoyal.net/kitty/graphics-protocol, iterm2.com/documentation-images.html.
 """
@@ -20,7 +20,7 @@ PIECE = 4096
 
 
 def protocol(environ: Mapping[str, str]) -> str | None:
-    """ "kitty", "iterm" or None, told by what the terminal says of itself."""
+    """The terminal's protocol for pictures, by its environment variables: "kitty", "iterm" or None."""
     if environ.get("KITTY_WINDOW_ID") or environ.get("TERM") in {"xterm-kitty", "xterm-ghostty"}:
         return "kitty"
     if environ.get("TERM_PROGRAM") in {"iTerm.app", "WezTerm"}:
@@ -29,7 +29,7 @@ def protocol(environ: Mapping[str, str]) -> str | None:
 
 
 def preview(pictures: list[glmv.Image]) -> None:
-    """Show the pictures above the answer, where standard error is a terminal that can."""
+    """Show the pictures above the answer, if standard error is a terminal that can show them."""
     kind = protocol(os.environ)
     if kind is None or not sys.stderr.isatty():
         return
@@ -41,7 +41,7 @@ def preview(pictures: list[glmv.Image]) -> None:
 
 
 def small(picture: glmv.Image) -> glmv.Image:
-    """A PNG of a few lines' size, which all these terminals take; without a Pillow that reads it, it stays as it is."""
+    """A PNG a few lines high, which all these terminals accept; the picture itself if Pillow cannot read it."""
     try:
         from PIL import Image
     except ModuleNotFoundError:
@@ -52,12 +52,12 @@ def small(picture: glmv.Image) -> glmv.Image:
             opened.thumbnail((LONGEST, LONGEST))
             opened.convert("RGBA").save(made, "PNG")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return picture  # a preview is a courtesy: the question goes on without it
+        return picture  # the question is answered without a preview
     return glmv.Image.from_bytes(made.getvalue())
 
 
 def drawn(picture: glmv.Image, kind: str) -> str:
-    """A picture -> the escape sequence that shows it; "" when the terminal takes no such format."""
+    """The escape sequence that shows a picture; "" if the terminal does not accept its format."""
     picture = small(picture)
     data = picture.base64().decode("ascii")
     match kind:

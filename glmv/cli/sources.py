@@ -1,4 +1,4 @@
-"""What the person at the keyboard named -> parts. A path typed here is meant to be read."""
+"""Turns paths and URLs on the command line into content parts. The user typed these paths, so they may be read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import glmv
 
 
 def parts(sources: Sequence[str]) -> list[glmv.Image | glmv.Video]:
-    """Files, URLs, patterns and `-` (a picture on standard input) -> parts, in order.
+    """The content parts for files, URLs, patterns and `-` (a picture on standard input), in order.
 
     Raises:
-        GLMVError: naming what is missing or no picture.
+        GLMVError: a source does not exist, or is not a picture or a video; the message names it.
     """
     return [part for source in sources for part in _parts(source)]
 
@@ -27,7 +27,7 @@ _EXAMPLE = '"What is in this picture?"'
 
 
 def is_source(word: str) -> bool:
-    """Whether a word names what there is to look at: a file, a folder, a URL, or a pattern that matches something."""
+    """Whether a word is a source: an existing file or folder, a URL, or a pattern that matches a file."""
     return (
         word.startswith(_URLS)
         or os.path.exists(word)  # noqa: PTH110 - a path that is too long for `Path.exists` is a question
@@ -36,20 +36,20 @@ def is_source(word: str) -> bool:
 
 
 def check_order(command: str, sources: Sequence[str], question: str, *, more: str = "", folders: bool = False) -> None:
-    """Refuse words that are not in order: sources that there are, then the question.
+    """Check the order of the words on the command line: first existing sources, then the question.
 
     Args:
-        command: as "glmv ask".
-        sources: the words before the last.
+        command: the command, such as "glmv ask".
+        sources: the words before the last one.
         question: the last word.
-        more: what is to stand after the question in the command that is shown.
-        folders: whether the command takes folders; else the files in them are named by a pattern.
+        more: the words after the question in the suggested command.
+        folders: whether the command takes folders; else the suggestion has a pattern for the files of a folder.
 
     Raises:
-        InvalidRequestError: with the command to write.
+        InvalidRequestError: the order is wrong; the message suggests a command.
     """
     if not question.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in question):
-        raise glmv.InvalidRequestError("The question is no text in this machine's encoding.")
+        raise glmv.InvalidRequestError("The question is not text in this machine's encoding.")
     if question != "-" and os.path.exists(question):  # noqa: PTH110 - as above
         there = [word for word in (*sources, question) if os.path.exists(word)]  # noqa: PTH110 - as above
         like = " ".join(f'"{_all_of(word)}"' if not folders and _is_folder(word) else quoted([word]) for word in there)
@@ -61,17 +61,17 @@ def check_order(command: str, sources: Sequence[str], question: str, *, more: st
     while named and not (sources[named - 1] == "-" or is_source(sources[named - 1])):
         named -= 1
     words = sources[named:]
-    # Names of files have endings; a word that has none and stands before the last belongs to the question.
+    # File names have endings. A word without one before the last word belongs to the question.
     if words and not any(_looks_like_a_file(word) for word in words):
         like = f"{quoted(sources[:named])} " if named else ""
         raise glmv.InvalidRequestError(
-            f"No file is called {words[0]!r}. A question of several words stands in quotes: "
+            f"No file is called {words[0]!r}. Put a question of several words in quotes: "
             f'{command} {like}"{" ".join((*words, question))}"{more}'
         )
 
 
 def quoted(words: Sequence[str]) -> str:
-    """Words as the shell of this machine takes them."""
+    """Words quoted for the shell of this machine."""
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
@@ -83,7 +83,7 @@ def read_question() -> str:
     """The text on standard input, in UTF-8, in UTF-16 as PowerShell writes it, or in the machine's own encoding.
 
     Raises:
-        InvalidRequestError: it is none of these.
+        InvalidRequestError: the text is in none of these encodings.
     """
     data = _input()
     try:
@@ -94,7 +94,7 @@ def read_question() -> str:
         except UnicodeDecodeError:
             return data.decode(sys.stdin.encoding or "utf-8")
     except UnicodeDecodeError:
-        raise glmv.InvalidRequestError("The question on standard input is no text in UTF-8.") from None
+        raise glmv.InvalidRequestError("The question on standard input is not text in UTF-8.") from None
 
 
 def _input() -> bytes:

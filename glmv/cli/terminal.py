@@ -1,4 +1,4 @@
-"""What the commands print, and how a failure is told."""
+"""Prints the output and the failures of the commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from glmv.cli.words import in_words_of_the_shell
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Let `failures_told` say how that ends, as everywhere else."""
+        """Raise the error, so that `failures_told` sets the exit code."""
         raise
 
 
@@ -32,8 +32,8 @@ err = _Console(stderr=True, highlight=False)
 WITHOUT_A_KEY = "No key yet? --emulator asks the built-in emulator, which measures pictures and needs none."
 EMULATOR = "[black on yellow] EMULATOR [/]"
 
-# Exit codes, as docs/cli.md lists them. The last two are those that a shell sees of other programs: 128 + the number of
-# the signal that ends them there.
+# Exit codes, as docs/cli.md lists them. The last two are those of any program that a signal ends: 128 + the number
+# of the signal.
 FAILED, WRONG_USE, FAULT, INTERRUPTED, CLOSED_PIPE = 1, 2, 70, 130, 141
 
 # Bidirectional overrides can make a text read as another one (Unicode TR 36, "Bidirectional Text Spoofing").
@@ -43,7 +43,7 @@ _CATEGORIES = frozenset({"Cc", "Cs"})
 
 
 def harmless(text: str) -> str:
-    """Text from elsewhere -> text that cannot steer a terminal: control characters become U+FFFD."""
+    """A text from outside in a form that cannot control the terminal: control characters become U+FFFD."""
     return "".join("\ufffd" if _steers(letter) else letter for letter in text.replace("\r\n", "\n"))
 
 
@@ -52,10 +52,10 @@ def _steers(letter: str) -> bool:
 
 
 def prepare_streams() -> None:
-    """Make standard output and standard error take every character: what their encoding lacks becomes a `?`.
+    """Make standard output and standard error accept every character: those that their encoding lacks become a `?`.
 
     Raises:
-        Exit: there is no standard output, so that an answer would be paid and lost.
+        Exit: there is no standard output, so an answer would be paid for and lost.
     """
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for as long as the process lives
@@ -68,7 +68,7 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def held(text: str) -> bool:
+def encodes(text: str) -> bool:
     """Whether the encoding of standard output has every character of a text."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -78,19 +78,19 @@ def held(text: str) -> bool:
 
 
 def say(text: str, *, end: str = "\n") -> None:
-    """Print text that came from elsewhere, as it is but for control characters."""
+    """Print text from outside, without control characters."""
     sys.stdout.write(harmless(text) + end)
     sys.stdout.flush()
 
 
 def say_json(value: Any) -> None:
-    """Print a value as JSON; where standard output cannot hold a character, it is escaped, so that none is lost."""
+    """Print a value as JSON. A character that standard output cannot encode is escaped, so that it is not lost."""
     text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
-    say(text if held(text) and harmless(text) == text else json.dumps(value, indent=2, default=str))
+    say(text if encodes(text) and harmless(text) == text else json.dumps(value, indent=2, default=str))
 
 
 def tell(text: str | Text, style: str = "dim") -> None:
-    """Print a line on standard error; only a terminal breaks it into several."""
+    """Print a text on standard error, in one line; it is broken into several lines only on a terminal."""
     err.print(Text(text, style) if isinstance(text, str) else text, soft_wrap=not err.is_terminal)
 
 
@@ -101,10 +101,10 @@ def tell_error(message: str) -> None:
 
 @contextmanager
 def failures_told() -> Iterator[None]:
-    """A failure becomes one sentence on standard error and an exit code.
+    """A context that turns a failure into one sentence on standard error and an exit code.
 
     Raises:
-        Exit: with `FAILED`, with `INTERRUPTED` after Ctrl-C, or with `CLOSED_PIPE` when nobody reads the output.
+        Exit: with `FAILED`, with `INTERRUPTED` after Ctrl-C, or with `CLOSED_PIPE` if nobody reads the output.
     """
     try:
         yield
@@ -122,7 +122,7 @@ def failures_told() -> Iterator[None]:
         tell_error(in_words_of_the_shell(str(missing)))
         raise typer.Exit(FAILED) from None
     except sqlite3.Error as error:
-        tell_error(f"The ledger beside the output cannot be used: {error}.")
+        tell_error(f"The ledger next to the output cannot be used: {error}.")
         raise typer.Exit(FAILED) from None
     except OSError as error:
         if error.errno in _CLOSED and error.filename is None:
@@ -133,7 +133,7 @@ def failures_told() -> Iterator[None]:
 
 
 def _of_system(error: OSError) -> str:
-    if error.errno is None:  # the packages' own, in sentences
+    if error.errno is None:  # raised by the packages, with a message in sentences
         return in_words_of_the_shell(str(error))
     if error.filename is not None:
         return f"{error.filename} cannot be used: {error.strerror}."
@@ -141,12 +141,12 @@ def _of_system(error: OSError) -> str:
     return f"The output cannot be written: {error.strerror}."
 
 
-# Windows says EINVAL of a pipe that nobody reads.
+# Windows reports EINVAL for a pipe that nobody reads.
 _CLOSED = {errno.EPIPE, errno.EINVAL} if os.name == "nt" else {errno.EPIPE}
 
 
 def _discard(stream: TextIO) -> None:
-    """Lead a stream that cannot be written to nowhere: else Python tries again when it ends, and complains."""
+    """Redirect a broken stream to the null device, so that Python does not write to it again at exit and warn."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -1,17 +1,17 @@
-"""What errors and notes say in terms of Python -> the same in terms of the command line: one table for all of them.
+"""Rewords errors and notes for users of the command line, by one table.
 
-The core words its messages for programmers: they name arguments, functions and positions in a list of messages. Whoever
-typed a command has options and files instead. A test reads every message in the packages and fails when one names what
-the command line does not have and no row here takes care of it.
+The messages of the packages are for programmers: they name arguments, functions and positions in a list of messages. On
+the command line there are options and files instead. A test reads every message in the packages. It fails if one names
+something that the command line does not have, and no row of the table rewords it.
 """
 
 from __future__ import annotations
 
 import re
 
-# A pattern of words as the packages write them -> what stands in their place. In this order.
+# A pattern for words of the packages -> the words that replace them. The rows are applied in this order.
 _WORDS: tuple[tuple[str, str], ...] = (
-    # Where a part stands: the picture is named after it, and there is one message.
+    # The position of a part. It is left out: the message names the picture, and there is only one message.
     (r"messages\[\d+\], part \d+: ", ""),
     (r"(, the first too many) at messages\[\d+\], part \d+", r"\1 by their order"),
     (r" at messages\[\d+\], part \d+", ""),

@@ -83,7 +83,7 @@ class Batch:
 
     @property
     def ended(self) -> bool:
-        """Whether the batch has ended, in any way."""
+        """Whether the batch has ended, successfully or not."""
         return self.status in ENDED
 
 
@@ -156,7 +156,7 @@ def written(
     lines: list[Line] = []
     notes: dict[str, None] = {}
     size = 0
-    for custom_id, item in _named(requests):
+    for custom_id, item in _with_ids(requests):
         if len(lines) == MAX_REQUESTS:
             raise LimitExceeded(f"A batch takes at most {MAX_REQUESTS:,} requests; got more. Make several batches.")
         try:
@@ -183,7 +183,7 @@ def written(
     return b"".join(pieces), tuple(lines), tuple(notes)
 
 
-def _named(requests: Requests) -> Iterator[tuple[str, Messages | ChatRequest]]:
+def _with_ids(requests: Requests) -> Iterator[tuple[str, Messages | ChatRequest]]:
     if not isinstance(requests, Mapping):
         yield from ((f"{_OURS}{index:06}", item) for index, item in enumerate(requests))
         return

@@ -47,8 +47,8 @@ class Context(NamedTuple):
     """Everything that is needed to make a request to an endpoint.
 
     Attributes:
-        settings: of the client.
-        address: of the server.
+        settings: the settings of the client.
+        address: the address of the server.
         budget: the retry budget, shared by the calls of the client.
         clock: returns monotonic seconds.
     """
@@ -74,7 +74,7 @@ class Context(NamedTuple):
         return gate(address.account, address.host, model, self.settings.max_concurrency, limit)
 
     def prepare(self, request: ChatRequest, row: Model | None, *, stream: bool = False) -> Call:
-        """A chat request and the row of its model -> the call. Errors as `request.prepare.prepare`."""
+        """A chat request and the row of its model -> the call. Raises the errors of `request.prepare.prepare`."""
         address, sensitive = self.address, self.settings.on_sensitive
         return prepare(
             request,
@@ -88,7 +88,7 @@ class Context(NamedTuple):
         )
 
     def chat(self, request: ChatRequest, *, stream: bool = False) -> tuple[Call, Policy]:
-        """A chat request -> the arguments of the flow. Errors as `prepare`."""
+        """A chat request -> the arguments of the flow. Raises the errors of `prepare`."""
         row = self.row(request)
         call = self.prepare(request, row, stream=stream)
         return call, self.policy(request.call, self.gate(request.model, row))
@@ -96,7 +96,7 @@ class Context(NamedTuple):
     def converted(
         self, messages: Messages, model: str | None, options: dict[str, Any]
     ) -> Generator[Step, Any, ChatRequest]:
-        """As `request`, as a flow: large messages are converted in a worker thread."""
+        """`request` as a flow: large messages are converted in a worker thread."""
         make = functools.partial(self.request, messages, model, options)
         if not is_large(messages):
             return make()
@@ -105,7 +105,7 @@ class Context(NamedTuple):
         return request.after(policy.spent)
 
     def prepared(self, request: ChatRequest, *, stream: bool = False) -> Generator[Step, Any, tuple[Call, Policy]]:
-        """As `chat`, as a flow: a large request is prepared in a worker thread."""
+        """`chat` as a flow: a large request is prepared in a worker thread."""
         if not is_large(request.messages):
             return self.chat(request, stream=stream)
         row = self.row(request)
@@ -138,12 +138,12 @@ class Context(NamedTuple):
         """A request to an endpoint; the flow returns the parsed JSON of the response, or its bytes when `raw`.
 
         Args:
-            method: of HTTP.
+            method: the HTTP method.
             path: relative to the base URL, with ids quoted (see `quoted`).
             payload: JSON to send, or an encoded body.
             model: the model whose gate the request passes; None means no gate.
             query: parameters of the URL; None values are left out.
-            headers: of this request.
+            headers: headers of this request.
             deadline: seconds, if shorter than the deadline of the settings.
             spent: seconds of the deadline that making the payload took.
             repeatable: whether a request that may have reached the server can be sent again without harm.

@@ -1,4 +1,4 @@
-"""The endpoints beside chat, as properties of both clients. Each is imported when it is first used.
+"""The endpoints other than chat, as properties of both clients. Each is imported when it is first used.
 
 Few programs need them, and importing them is a tenth of the import time of the core.
 """
@@ -52,21 +52,21 @@ class AsyncEndpoints:
 
     @property
     def tasks(self) -> AsyncTasks:
-        """As `Client.tasks`."""
+        """The asynchronous form of `Client.tasks`."""
         from glmv.endpoints.tasks import AsyncTasks
 
         return AsyncTasks(self._context, self._result)
 
     @property
     def files(self) -> AsyncFiles:
-        """As `Client.files`."""
+        """The asynchronous form of `Client.files`."""
         from glmv.endpoints.files import AsyncFiles
 
         return AsyncFiles(self._context, self._result)
 
     @property
     def batches(self) -> AsyncBatches:
-        """As `Client.batches`."""
+        """The asynchronous form of `Client.batches`."""
         from glmv.endpoints.batches import AsyncBatches
 
         return AsyncBatches(self._context, self._result)

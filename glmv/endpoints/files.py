@@ -91,9 +91,10 @@ def _form(file: Upload, purpose: str, name: str | None) -> tuple[str, Body]:
 
 
 def multipart(fields: Mapping[str, str], name: str, data: bytes, boundary: str) -> tuple[str, Body]:
-    """Fields and one file -> content type and body of a multipart form.
+    """The content type and the body of a multipart form with these fields and one file.
 
-    Names are escaped as browsers do (html.spec.whatwg.org, "multipart form data"): so a name cannot end its header.
+    Names are escaped as browsers escape them (html.spec.whatwg.org, "multipart form data"), so that a file name cannot
+    end its header early.
     """
     lines = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{_escaped(field)}"\r\n\r\n{value}\r\n'
@@ -123,7 +124,7 @@ def listed(
 def pages(
     context: Context, path: str, query: Mapping[str, Any], limit: int | None
 ) -> Generator[Step, Any, list[Mapping[str, Any]]]:
-    """The rows of a list in pages. `has_more` in a response says that more follow; `after` is the last id received."""
+    """All rows of a paged list. `has_more` in a response says that more follow; `after` is the last id received."""
     rows: dict[str, Mapping[str, Any]] = {}
     size = None if limit is None else min(limit, MAX_PAGE)
     while True:
@@ -161,7 +162,7 @@ def content(context: Context, /, file_id: str) -> Generator[Step, Any, bytes]:
 
 
 def stored(row: object) -> StoredFile:
-    """A file object of a response -> StoredFile."""
+    """The `StoredFile` for a file object of a response."""
     if not isinstance(row, Mapping) or not row.get("id"):
         raise MalformedResponse(f"A file object of the response has no id; it is {type(row).__name__}.")
     name = row.get("fileName") or row.get("filename")

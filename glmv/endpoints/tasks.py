@@ -228,7 +228,7 @@ class AsyncTasks(AsyncEndpoint):
 
     @shows(CallKeywords)
     async def submit(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> Task:
-        """As `Tasks.submit`."""
+        """The asynchronous form of `Tasks.submit`."""
         return await self._run(asked(self._context(), messages, model, cast("dict[str, Any]", options)))
 
     result = awaiting(result)

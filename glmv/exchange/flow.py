@@ -59,10 +59,10 @@ LARGE_BODY = 1024 * 1024
 
 
 def exchange(call: Call, policy: Policy, *, stream: bool) -> Generator[Step, Any, Completion]:
-    """A chat call: yields deltas when it streams, and returns the whole answer.
+    """A chat call: yields deltas if it streams, and returns the whole answer.
 
     Raises:
-        GLMVError: of the class for the platform's code or for the failure.
+        GLMVError: the call failed; the class depends on the platform's error code, or on what failed.
     """
     once = _streamed if stream else _whole
     return _tried(call, policy, partial(_with_withdrawn, once) if call.sensitive == "return" else once)
@@ -81,7 +81,7 @@ def worked(function: Callable[[], T], policy: Policy, until: float | None = None
 
     Args:
         function: takes no arguments.
-        policy: of the call.
+        policy: the policy of the call.
         until: the deadline in monotonic seconds; None computes it from the policy, before the first attempt.
 
     Raises:
@@ -112,7 +112,7 @@ def _tried(call: Call, policy: Policy, once: Attempt) -> Generator[Step, Any, An
         try:
             result = yield from once(call, tries)
         except (Failure, GLMVError) as problem:
-            error, kind = _judged(problem, tries)
+            error, kind = _error_and_retry(problem, tries)
         else:
             policy.budget.earn(after_retry=tries.attempt > 1)
             return result
@@ -292,7 +292,7 @@ def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion
     try:
         return _completed(payload, tries, Shaper(call, tries))
     except (Failure, GLMVError) as problem:
-        error, _ = _judged(problem, tries)
+        error, _ = _error_and_retry(problem, tries)
         raise _with_facts(error, tries, call.reading) from None
 
 
@@ -402,7 +402,7 @@ def _idle(seconds: float) -> Failure:
     return Failure("read_timeout", f"No event of the stream came for {seconds:g} s (idle_timeout).")
 
 
-def _judged(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry]:
+def _error_and_retry(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry]:
     """A failure or error -> the error to raise if there is no retry, and the kind of retry."""
     kind: Retry
     match problem:

@@ -47,8 +47,8 @@ class Caller(NamedTuple):
     """The thread that asks for a slot, and its asyncio task if there is one.
 
     Attributes:
-        name: of the task or thread, for messages.
-        thread: its identifier.
+        name: the name of the task or thread, for messages.
+        thread: the identifier of the thread.
         task: the task, or None.
     """
 
@@ -63,7 +63,7 @@ class Busy(NamedTuple):
     Attributes:
         pauses: whether the gate pauses; else it only reduces its width.
         asked: seconds to wait, as the server asked, or None.
-        status, code: of the refusal, for messages.
+        status, code: the HTTP status and the code of the refusal, for messages.
     """
 
     pauses: bool = True
@@ -196,7 +196,7 @@ class Gate:
         self._process_releases()
 
     def widen_to(self, width: int) -> None:
-        """Set the width to the user's number. Reductions after refusals are undone."""
+        """Set the number of slots to the user's value, without the reductions that refusals caused."""
         with self._lock:
             if width == self._most:
                 return
@@ -284,7 +284,7 @@ class Gate:
         return None
 
     def _give_slots(self) -> list[Ticket]:
-        """Gives free slots to waiting tickets. Returns the tickets to notify: these, and the next to call `look`."""
+        """Gives free slots to waiting tickets. Returns the tickets to notify: these, and the next that calls `look`."""
         if not (self._queue or self._again):
             self._looks = None
             return []
@@ -386,7 +386,7 @@ def gate(account: str, host: str, model: str, width: int | None, documented: int
 
     Args:
         account: a name for the key, which does not reveal it.
-        host, model: of the calls; upper and lower case of the model are equal.
+        host, model: the host and the model of the calls; the case of the model does not matter.
         width: the user's number of slots, or None.
         documented: the number of the catalogue, or None.
     """

@@ -121,7 +121,7 @@ class Policy:
         idle_timeout: seconds between two events of a stream, or None.
         timeouts: seconds for each phase of a request, see `glmv.sending.timeouts`.
         gate: the gate for slots, or None for endpoints without one.
-        host: of the server, for messages.
+        host: host and port of the server, for messages.
         repeatable: whether a request that may have reached the server may be sent again.
         budget: the retry budget, shared by the calls of a client.
         renew: drops the signed token, so that the next request has a new one; returns False without signed tokens.
@@ -153,7 +153,7 @@ class Policy:
         )
 
     def skew(self, date: str) -> float:
-        """Seconds that the local clock is ahead of a `Date` header; 0 when the difference is small or unknown."""
+        """Seconds by which the local clock is ahead of a `Date` header; 0 if the difference is small or unknown."""
         try:
             off = self.wall() - parsedate_to_datetime(date).timestamp()
         except (TypeError, ValueError):
@@ -173,7 +173,7 @@ def policy_of(
     """The policy of one call: options of the call override those of the settings.
 
     Args:
-        settings: of the client.
+        settings: the settings of the client.
         call: options of the call, see `ChatRequest.call`.
         host, budget, renew, gate: see `Policy`.
     """
@@ -300,7 +300,7 @@ class Tries:
         return self._refused.add_cure(error.message)
 
     def _queues(self, error: GLMVError, kind: Retry) -> bool:
-        """Whether a refused call waits in its gate, instead of a pause of its own."""
+        """Whether a refused call waits in its gate instead of making its own pause."""
         return kind is Retry.BUSY and isinstance(error, RateLimitError) and self.policy.gate is not None
 
     def _count(self, gate: Gate, error: GLMVError) -> None:

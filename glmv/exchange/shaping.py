@@ -72,7 +72,7 @@ class Shaper:
         return deltas, None
 
     def event(self, kind: str, data: bytes) -> Delta | None:
-        """One event of the stream -> its delta; None if the event has no content."""
+        """The delta of one event of the stream; None if the event has no content."""
         if not data:
             return None
         try:
@@ -95,7 +95,7 @@ class Shaper:
             if kind == "error":
                 raise ServerError(f"The stream reports an error: {excerpt(data)}")
             self._said = lone_message(payload) or self._said
-        return self._kept(self.decoder.feed(payload))
+        return self._shape(self.decoder.feed(payload))
 
     @property
     def answers(self) -> bool:
@@ -103,9 +103,9 @@ class Shaper:
         return self.decoder.answered or self.decoder.has_others
 
     def take(self, payload: dict[str, Any]) -> Delta | None:
-        return self._kept(self.decoder.feed(payload))
+        return self._shape(self.decoder.feed(payload))
 
-    def _kept(self, delta: Delta | None) -> Delta | None:
+    def _shape(self, delta: Delta | None) -> Delta | None:
         if delta is None:
             return None
         if delta.replaces:
@@ -129,7 +129,7 @@ class Shaper:
         if self._call.reading.cut:
             self._cutter = StopCutter(self._call.reading.cut)
         if not text:
-            return self._kept(delta) if delta.text or delta.reasoning or delta.tool_calls else None
+            return self._shape(delta) if delta.text or delta.reasoning or delta.tool_calls else None
         calls = [ToolCallDelta(at, call.id, call.name, call.arguments) for at, call in enumerate(total.tool_calls)]
         delta.reasoning = total.reasoning + text + end
         delta.tool_calls = [*calls, *delta.tool_calls]
@@ -155,12 +155,12 @@ class Shaper:
     def end(self) -> list[Delta]:
         """The text that was held back, and the last delta. Raises the error that the finish reason means, if any."""
         call, decoder = self._call, self.decoder
-        deltas = [shaped for delta in decoder.other() if (shaped := self._kept(delta)) is not None]
+        deltas = [shaped for delta in decoder.other() if (shaped := self._shape(delta)) is not None]
         if not decoder.answered:
             if self._said is not None:
                 raise error_from(None, self._said)
             raise MalformedResponse("The stream ended without an answer.")
-        if (rest := self._kept(decoder.rest())) is not None:
+        if (rest := self._shape(decoder.rest())) is not None:
             deltas.append(rest)
         total = self.total
         nothing = not (total.text or total.reasoning or total.tool_calls or (self._cutter and self._cutter.hit))

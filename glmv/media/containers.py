@@ -52,7 +52,7 @@ def _boxed(head: bytes) -> bool:
 
 
 def _quicktime(head: bytes) -> bool:
-    """QuickTime by its brand, or an old file without `ftyp`."""
+    """QuickTime: its brand in `ftyp`, or an old file without `ftyp`."""
     return (_boxed(head) and head[8:12] == b"qt  ") or head[4:8] in {b"moov", b"wide", b"mdat", b"skip"}
 
 

@@ -144,7 +144,7 @@ _BACK = 3.0
 
 
 def _frame_at(container: Any, stream: Any, first: float, target: float) -> tuple[float, Any]:
-    """The frame that is shown `target` seconds after `first`, and when it is shown; None behind the last.
+    """The frame that is shown `target` seconds after `first`, and when it is shown; None after the last.
 
     Seeking jumps to the key frame before it, and decoding continues from there. In a stream without an index, such as
     MPEG-TS, it may jump too far, even from the start: then the search begins again earlier, at last before the start.

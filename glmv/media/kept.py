@@ -66,7 +66,7 @@ class Kept(Generic[V]):
             return self._entries[key][0]
 
     def put(self, key: Hashable, value: V, size: int, most: int) -> None:
-        """Adds an entry, and drops the oldest ones until the sum of sizes is at most `most`."""
+        """Adds an entry, and drops the oldest ones until the total size is at most `most`."""
         if size > most:
             return
         with self._lock:
@@ -88,7 +88,7 @@ FITTED: Kept[tuple[Blob, tuple[str, ...]]] = Kept()
 
 
 def key_of(text: Any) -> tuple[bytes, bytes] | None:
-    """Base64 -> the same as bytes, and its key; None if it is short or not ASCII."""
+    """Base64 as bytes, and its key in the cache; None if it is short or not ASCII."""
     if not isinstance(text, str | bytes) or len(text) < _WORTH_IT:
         return None
     try:

@@ -411,7 +411,7 @@ def _eight_bit(picture: PILImage) -> tuple[PILImage, tuple[str, ...]]:
 
 
 KEPT_LEVELS = ((0, 1), (0, 255), (0, 65535))
-"""The levels of black and white in pictures of more than 8 bits: fractions, bytes, 16 bits."""
+"""Levels of black and white that are not stretched, for pictures of more than 8 bits: fractions, bytes, 16 bits."""
 
 
 def levels(mode: str, low: float, high: float) -> tuple[float, float]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from glmv.media.blob import Read
 
 MAX_SEGMENTS = 4096
-"""The most header segments that are read; pictures have dozens, a PNG of 30 MB in 8 kB chunks has 3,700."""
+"""The most header segments that are read. Most pictures have dozens; a PNG of 30 MB in chunks of 8 kB has 3,700."""
 
 START_OF_SCAN = 0xDA
 _STEP = 1 << 16  # bytes at a time, from the end

@@ -22,7 +22,7 @@ def shown(source: object, size: int = 240) -> str:
 
 
 def human_size(size: int) -> str:
-    """A number of bytes for a person, e.g. "31 kB"."""
+    """A number of bytes in a form for people, e.g. "31 kB"."""
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= scale:
             return f"{size / scale:.1f} {unit}" if size < 100 * scale and scale > 1000 else f"{size / scale:.0f} {unit}"

@@ -1,4 +1,4 @@
-"""A kind of note: a possible reason why the server refuses a request."""
+"""Notes on possible reasons why the server refuses a request."""
 
 
 class Cause(str):

@@ -40,8 +40,8 @@ def check(
     Args:
         request: the request.
         model: the row, or None for a model that is not in the catalogue: then limits are not checked.
-        dialect: of the server.
-        base_url: of the server; a server in a private network can fetch from that network.
+        dialect: the server's dialect.
+        base_url: the server's base URL; a server in a private network can fetch from that network.
         keep: see `Settings.picture_cache_bytes`.
 
     Returns:
@@ -63,7 +63,7 @@ def check(
     tell_unseen(request.messages, limits.tell, lambda: limits.hold or not is_private(host_of(base_url)))
     if model is None:
         messages = as_taken(request.messages, limits.tell) if limits.hold else request.messages
-        return _noted(request, limits, messages=messages)
+        return _with_notes(request, limits, messages=messages)
     if not model.chats:
         limits.over(
             UnsupportedContent,
@@ -71,7 +71,7 @@ def check(
             f'{{"model": "{model.name}", "file": <URL or base64>}}, which this client does not support (zai-sdk does: '
             "client.layout_parsing.create). To ask about a picture in chat use glm-4.6v.",
         )
-        return _noted(request, limits)
+        return _with_notes(request, limits)
     _roles(request.messages, model, limits)
     messages = checked_media(request.messages, media, model, limits)
     if limits.hold:  # after the media, whose errors have the indexes of the caller's messages
@@ -86,8 +86,8 @@ def check(
     return request.but(messages=messages, options=options, cut=(*request.cut, *cut), notes=notes)
 
 
-def _noted(request: ChatRequest, limits: Limits, **changes: Any) -> ChatRequest:
-    """The request with changes and their notes; the same object without new notes."""
+def _with_notes(request: ChatRequest, limits: Limits, **changes: Any) -> ChatRequest:
+    """The request with the changes and their notes; the same object if there are no new notes."""
     if len(limits.notes) == len(request.notes):
         return request
     return request.but(notes=tuple(limits.notes), **changes)
@@ -108,7 +108,7 @@ def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:
     if not (asks or limits.hold):
         # With the platform's limits, `as_taken` checks the whole history.
         limits.over(
-            InvalidRequestError, "There is no user message: the platform requires one beside system and assistant."
+            InvalidRequestError, "There is no user message: the platform requires one besides system and assistant."
         )
 
 
@@ -130,6 +130,6 @@ def _without_system(messages: tuple[Message, ...], model: Model, limits: Limits)
         content.append(Text(system_text))
     rest[first] = replace(rest[first], content=tuple(content))
     limits.tell(
-        f"The documents of {model.name} have no system messages: the system text was put before the first user text."
+        f"{model.name} has no system messages in its documentation: the system text was put before the first user text."
     )
     return tuple(rest)

@@ -95,5 +95,5 @@ def _thinking(request: ChatRequest) -> object:
 
 
 def _at_least(request: ChatRequest) -> int:
-    """An estimate of the tokens of a request's texts: four bytes each, about four letters or one Chinese character."""
+    """A low estimate of the tokens of a request's texts: one per four bytes (four letters or one Chinese character)."""
     return sum(len(message.text.encode(errors="replace")) for message in request.messages) // 4

@@ -27,7 +27,7 @@ def checked_options(
         options: the options that are set, in the form for the server.
         model: the row.
         limits: records notes, and decides whether a request over a limit is refused.
-        dialect: of the server.
+        dialect: the server's dialect.
 
     Returns:
         The options to send, and the stop words that are not sent.
@@ -109,7 +109,7 @@ def _thinking(options: dict[str, Any], model: Model, limits: Limits) -> None:
 
 
 def thinking_kind(thinking: Any) -> Any:
-    """The option `thinking` -> its type on the wire."""
+    """The `type` that the request body gets for the option `thinking`: "enabled", "disabled" or the caller's own."""
     return thinking.get("type") if isinstance(thinking, Mapping) else ("enabled" if thinking else "disabled")
 
 

@@ -37,7 +37,7 @@ class _History:
         return self.first_user < index
 
     def is_orphan(self, index: int) -> bool:
-        """Whether a message is a tool's result without its call before it. A result without an id needs any call."""
+        """Whether a message is a tool's result without a matching call before it. Without an id it matches any call."""
         message, made = self.messages[index], self.made[index]
         if message.role != "tool":
             return False
@@ -147,7 +147,7 @@ def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tupl
     if history.first_user == len(messages):
         roles = shortened(" and ".join(dict.fromkeys(message.role for message in messages)), 120)
         raise InvalidRequestError(
-            "There is no user message: the platform requires one beside system and assistant; "
+            "There is no user message: the platform requires one besides system and assistant; "
             f"the roles of messages[0] to messages[{len(messages) - 1}] are {roles}. {CURE}"
         )
     return tuple(taken) if changed else messages
@@ -179,7 +179,7 @@ def _shows(part: Part) -> bool:
 
 
 def _add_system(taken: list[Message], text: str) -> None:
-    """Append an assistant message from the start of the history to the system text."""
+    """Append the text of an assistant message at the start of the history to the system message."""
     words = f"{_BEGAN}{text}"
     if not (taken and taken[-1].role == "system"):
         taken.append(Message("system", words))

@@ -128,7 +128,7 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
 
 
 def _part_of(part: object, index: int, role: Role, tell: Tell) -> Part:
-    """As `dict_part`, but media of a tool message that cannot be sent become a text."""
+    """Like `dict_part`, but media of a tool message that cannot be sent become a text."""
     try:
         return dict_part(part, index, role, tell)
     except InvalidRequestError as error:

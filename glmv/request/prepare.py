@@ -55,7 +55,7 @@ class Call(NamedTuple):
     """One call of any endpoint, for the flow.
 
     Attributes:
-        method, path: of the request; the path is relative to the base URL.
+        method, path: the HTTP method and the path; the path is relative to the base URL.
         body: takes the request id of an attempt and returns its body.
         headers: those of this call.
         secrets: credentials that are masked in everything that the server sends.
@@ -94,11 +94,11 @@ def prepare(
     Args:
         request: the request.
         row: the catalogue row of the model, or None if it is unknown or does not apply to this server.
-        dialect: of the server.
+        dialect: the server's dialect.
         secrets: credentials that are sent to it.
-        on_sensitive: of the client; the value of the request overrides it.
+        on_sensitive: the value of the client; that of the request overrides it.
         stream: whether the answer is streamed.
-        base_url: of the server, for notes on URLs that it cannot fetch.
+        base_url: the server's base URL, for notes on URLs that it cannot fetch.
         keep: see `Settings.picture_cache_bytes`.
 
     Raises:
@@ -126,7 +126,7 @@ def prepare(
         )
     headers = request.call.get("extra_headers") or NO_HEADERS
     if own_id and not dialect.own_fields:
-        headers = _identified(headers, own_id)
+        headers = _with_request_id(headers, own_id)
     return Call(
         "POST",
         "/chat/completions",
@@ -149,11 +149,12 @@ def prepare(
     )
 
 
-def _identified(headers: SecretHeaders, request_id: str) -> SecretHeaders:
-    """The headers with the request id added, for servers without a field for it in the body."""
+def _with_request_id(headers: SecretHeaders, request_id: str) -> SecretHeaders:
+    """The headers with the request id, for servers that have no field for it in the body."""
     if not (request_id.isascii() and request_id.isprintable()):
         raise InvalidRequestError(
-            f"This server gets request_id as the header X-Request-Id, which takes printable ASCII; got {request_id!r}."
+            "This server takes request_id from the header X-Request-Id: it must be printable ASCII; "
+            f"got {request_id!r}."
         )
     return SecretHeaders({"X-Request-Id": request_id, **dict(headers.items())})
 

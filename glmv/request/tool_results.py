@@ -243,7 +243,7 @@ class _ResultText:
         return Text(f"[{len(run):,} characters of base64 were left out]")
 
     def _bytes(self, data: Any) -> Part | None:
-        """Bytes from a repr -> the picture or video, or a text in place of binary data; None for bytes of a text."""
+        """The picture or video in bytes from a repr, or a text instead of other binary data; None if they are text."""
         if not isinstance(data, bytes):
             return None
         if (medium := _medium_of(data)) is not None:
@@ -256,7 +256,7 @@ class _ResultText:
 
 
 def in_words(kind: type[Media], error: InvalidRequestError, where: str, tell: Callable[[str], None]) -> Text:
-    """A text for the model in place of media of a tool's result that cannot be sent; `tell` records a note."""
+    """A text for the model instead of media in a tool's result that cannot be sent; `tell` records a note."""
     what = {"Image": "picture", "Video": "video"}.get(kind.__name__, "file")
     tell(f"{where}: a {what} of a tool's result cannot be sent; the model got a text instead: {error.message}")
     return Text(f"[A {what} of this result cannot be shown to you: {error.message.split('. ')[0]}]")

@@ -1,7 +1,7 @@
 """A table of how each entry point checks answers that must be JSON or a tool call; shown in `docs/structured.md`.
 
-It is for servers without a field for this, such as the platform with pictures (`Dialect`). Other servers get the field,
-and their answer is not checked.
+It applies to servers without a request field for this, such as the platform for pictures (`Dialect`). Other servers get
+the field, and their answers are not checked.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Judging:
     """How one entry point checks an answer.
 
     Attributes:
-        package: of the entry point.
+        package: the package of the entry point.
         entry: the call.
-        asks_again: problems for which the model is asked once more.
-        judge: what decides whether JSON or arguments fit.
+        asks_again: problems after which the model is asked once more.
+        judge: what checks whether the JSON or the arguments fit.
         returns: the result for the caller.
         raises: problems that raise an error the second time, or at once if the model is not asked again.
-        error: the error; if none is raised, how the caller learns of the problem.
+        error: the error; if none is raised, how the problem is reported.
     """
 
     package: str
@@ -45,7 +45,7 @@ JUDGING: tuple[Judging, ...] = (
         "glmv",
         "chat(response_format=...)",
         BOTH,
-        "the schema; with `validate=` a pydantic class in its place, or a function beside it",
+        "the schema; with `validate=` a pydantic class instead, or a function in addition",
         "a Completion whose text is the JSON",
         BOTH,
         _OWN,
@@ -64,16 +64,16 @@ JUDGING: tuple[Judging, ...] = (
         'bind_tools(tool_choice="any" or a name)',
         ("missing",),
         "the caller: ToolStrategy(handle_errors=...), ToolNode, a parser",
-        "the message; after twice no call, with its text",
+        "the message; if the second answer has no call either, with its text",
         (),
-        "a note and a warning in the log; of arguments, agents raise LangChain's StructuredOutputError",
+        "a note and a warning in the log; for wrong arguments, agents raise LangChain's StructuredOutputError",
     ),
     Judging(
         "langchain_glmv",
         "bind_tools(response_format=...)",
         BOTH,
         "the schema, then the caller: ProviderStrategy",
-        "the message; of what is twice wrong, with its text",
+        "the message; if the second answer is wrong, too, with its text",
         (),
         "a note and a warning in the log; agents raise LangChain's StructuredOutputValidationError",
     ),
@@ -100,16 +100,16 @@ JUDGING: tuple[Judging, ...] = (
         "with_structured_output(TypedDict or JSON Schema)",
         BOTH,
         "the schema, then the caller: LLMToolSelectorMiddleware(on_parsing_failure=...)",
-        "a dict; of a misfit that comes twice, what its JSON holds",
+        "a dict; if the second answer does not fit either, the value of its JSON",
         ("missing",),
-        _LANGCHAINS + "; of a misfit, a note of the message and a warning in the log",
+        _LANGCHAINS + "; for a misfit, a note on the message and a warning in the log",
     ),
     Judging(
         "langchain_glmv",
         "with_structured_output(..., include_raw=True)",
         BOTH,
         "the class or the schema",
-        "raw, parsed and parsing_error; of what is twice wrong, parsed is None",
+        "raw, parsed and parsing_error; if the second answer is wrong, too, parsed is None",
         (),
         "parsing_error",
     ),
@@ -136,7 +136,7 @@ JUDGING: tuple[Judging, ...] = (
         "FunctionAgent(output_cls=class)",
         BOTH,
         "the class",
-        "`structured_response`, a dict; of what is twice wrong, None",
+        "`structured_response`, a dict; if the second answer is wrong, too, None",
         (),
         "a warning of LlamaIndex",
     ),
@@ -145,9 +145,9 @@ JUDGING: tuple[Judging, ...] = (
         "chat_with_tools(tool_required=True or tool_choice=...)",
         ("missing",),
         "the caller: the tools, an agent",
-        "a response with tool calls; after twice no call, with its text",
+        "a response with tool calls; if the second answer has no call either, with its text",
         (),
-        "a note and a warning in the log; `get_tool_calls_from_response` raises ValueError where there is no call",
+        "a note and a warning in the log; `get_tool_calls_from_response` raises ValueError if there is no call",
     ),
     Judging(
         "llama_index_glmv",

@@ -52,16 +52,16 @@ class Plan:
         self.done = False
 
     def judge(self, answer: Completion) -> Completion:
-        """The answer -> the answer for the caller; `done` says whether it is final."""
+        """The answer for the caller. Afterwards `done` says whether it is final."""
         self.done = True
         return answer
 
     def show(self, deltas: Sequence[Delta]) -> Iterable[Delta]:
-        """Deltas, at least one -> the deltas for the caller."""
+        """The deltas for the caller, from at least one delta of the stream."""
         return deltas
 
     def end(self, answer: Completion) -> Iterable[Delta]:
-        """The sum of a finished stream -> the last deltas for the caller; `done` as in `judge`."""
+        """The last deltas for the caller, from the whole answer of a finished stream. Sets `done` like `judge`."""
         self.done = True
         return ()
 
@@ -102,7 +102,7 @@ class RepairPlan(Plan):
         """
         if self._one_call:
             answer = replace(answer, tool_calls=answer.tool_calls[:1])
-        text, problem = self._checked(answer)
+        text, problem = self._check(answer)
         if problem is not None:
             if self._ask_again(answer, problem):
                 return answer
@@ -126,7 +126,7 @@ class RepairPlan(Plan):
                 yield self._marked(visible)
 
     def end(self, answer: Completion) -> Iterable[Delta]:
-        """The last deltas of an answer that fits; none if there is a second turn. Errors as `judge`."""
+        """The last deltas of an answer that fits; none if the model is asked again. Raises the errors of `judge`."""
         last = self._last
         if self._spoiled:
             problem = "the stream has shown JSON of the reasoning, which the server sent as text"
@@ -138,7 +138,7 @@ class RepairPlan(Plan):
             return ()
         assert last is not None, "a flow that returns has yielded its last delta"
         last = replace(last, usage=answer.usage, attempts=answer.attempts, notes=answer.notes)
-        shown_text = "".join(self._told)
+        shown_text = "".join(self._texts)
         if not self._shown or (self._reduces(answer) and answer.text.startswith(shown_text)):
             # Also text that was held back because it is not the requested kind, but is the answer.
             rest = answer.text[len(shown_text) :]
@@ -164,7 +164,7 @@ class RepairPlan(Plan):
     def _begin_stream(self, *, spoiled: bool = False) -> None:
         expected = self._expected
         self._json = expected.stream() if isinstance(expected, JSONExpected) else None
-        self._told: list[str] = []  # the text that was shown
+        self._texts: list[str] = []  # the text that was shown
         self._call_due = isinstance(expected, ToolCallExpected)
         self._held: list[Delta] = []
         self._last: Delta | None = None
@@ -193,7 +193,7 @@ class RepairPlan(Plan):
             delta = replace(delta, text="")
         if not (delta.text or delta.reasoning or delta.tool_calls):
             return ()
-        self._told.append(delta.text)
+        self._texts.append(delta.text)
         self._shown = self._shown or bool(delta.text or delta.tool_calls)
         self._thought = self._thought or bool(delta.reasoning)
         held, self._held = (self._held, []) if delta.tool_calls else ([], self._held)
@@ -206,7 +206,7 @@ class RepairPlan(Plan):
         self._replaces = False
         return replace(delta, replaces=True)
 
-    def _checked(self, answer: Completion) -> tuple[str, str | None]:
+    def _check(self, answer: Completion) -> tuple[str, str | None]:
         """An answer -> the text for the caller, and the problem with the answer or None."""
         if is_withdrawn(answer.finish_reason):
             return answer.text, None  # the application handles withdrawn content, and asking again does not help

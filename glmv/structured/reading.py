@@ -1,4 +1,4 @@
-"""Selects the JSON in an answer's text that is the answer. Pure, in linear time.
+"""Selects the requested JSON from the text of an answer. Pure; takes linear time.
 
 A model that is asked for JSON may put it into prose, code fences or boxes; after drafts, examples, the schema itself or
 reasoning; with trailing commas or full-width punctuation; in a list of one item, in an object named like the class, or
@@ -8,11 +8,11 @@ as text inside a string. `read_json` finds the values and selects one:
   another is not a candidate, except in a list that is never closed (a bracket of the prose).
 - Each candidate is checked as it is, and then unwrapped from a list of one item, a string or an outer object.
 - The last one that fits is the answer, in any fence or box, but never the schema itself. A value without any requested
-  content (`{}`, or an object without any property of the schema) is the answer only if no other value has some. The
-  same holds for a list if an object was requested, and for a reference such as "picture [1]".
+  content (`{}`, or an object without any property of the schema) is the answer only if no other value has any. The
+  same is true of a list if an object was requested, and of a reference such as "picture [1]".
 - A string, a number or a word is the answer only if the schema is neither an object nor a list, and if the text has
   nothing else.
-- If no value fits, the result is the problem of the last one.
+- If no value fits, the result is what is wrong with the last one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FENCE = re.compile(r"```[a-zA-Z]{0,12}(.*)```", re.DOTALL)
 # A reference in the prose, as in "picture [1] shows".
 _REFERENCE = re.compile(r"\[\s*\d+\s*\]")
 
-# Keys of an object that wraps the value, beside the name of the class.
+# Keys of an object that wraps the value, in addition to the name of the class.
 _WRAPPERS = frozenset({
     "result", "results", "response", "answer", "output", "data", "json", "object", "parameters", "properties",
     "arguments", "args", "input", "value", "values", "items",
@@ -69,7 +69,7 @@ def shape_of(schema: Mapping[str, Any] | None, names: Iterable[str] = (), name: 
     Args:
         schema: the schema, None for any object.
         names: other names of its properties, such as the fields of a pydantic class.
-        name: its name in the request, beside the title of the schema.
+        name: its name in the request, in addition to the title of the schema.
     """
     if schema is None:
         return Shape()
@@ -182,7 +182,7 @@ def _word_in(text: str) -> str | None:
 
 
 def candidates_in(text: str) -> tuple[list[Candidate], bool]:
-    """The JSON objects and lists of a text outside of reasoning, in order, and whether it ends inside one."""
+    """The JSON objects and lists of a text outside of reasoning, in order, and whether the text ends inside one."""
     scanner = Scanner()
     scanner.feed(text)
     unfinished = scanner.finish()

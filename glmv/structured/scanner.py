@@ -274,7 +274,7 @@ class Scanner:
         return at + 1
 
     def _broken(self, text: str, at: int) -> tuple[str, int]:
-        """Drops a value that is not valid JSON. Returns where to read on: in its last string, which may be prose."""
+        """Drops a value that is not valid JSON. Returns where to continue: at its last string, which may be prose."""
         self._left(False)
         for _, start, end, first, after in self._children:
             self.found.append(Candidate(start, end, "".join(self.pieces[first:after])))

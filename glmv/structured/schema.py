@@ -69,7 +69,7 @@ def misfit(value: object, schema: object) -> str | None:
 
 @lru_cache(maxsize=16)
 def _validator(draft: str) -> Callable[[Any], Validator]:
-    """The URI of a draft, "" for the newest -> a function that makes validators of it."""
+    """A function that makes validators for a draft, named by its URI; "" names the newest draft."""
     from functools import partial
 
     from jsonschema import Draft202012Validator, validators

@@ -26,13 +26,13 @@ _KEYS = (("ZHIPUAI_API_KEY", "ZHIPUAI_BASE_URL", BIGMODEL), ("ZAI_API_KEY", "ZAI
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server, with the key for it.
+    """The address of a server, with the key for it.
 
     Attributes:
         base_url: without a slash at its end.
         host: host and port, for messages and gates.
         signer: makes the Authorization header; None without a key.
-        dialect: of the server.
+        dialect: the dialect of the server.
         secrets: the credentials in every request.
         named_by: "base_url", or the variable with the address; "" for the platform's default address.
     """
@@ -50,7 +50,7 @@ class Address:
         return self.signer.account if self.signer else ""
 
     def renew(self) -> bool:
-        """Drop the signed token, so that the next request has a new one; returns False without signed tokens."""
+        """Drop the signed token, so that the next request gets a new one. False if no signed tokens are used."""
         if self.signer is None or not self.signer.signs:
             return False
         self.signer.forget()
@@ -64,7 +64,7 @@ def _variables(environ: Mapping[str, str]) -> dict[str, SecretStr]:
 
 
 def address_of(settings: Connection, environ: Mapping[str, str]) -> Address:
-    """Settings and environment -> where to send to.
+    """The server's address and key, from the settings and the environment.
 
     Raises:
         AuthenticationError: there is no key for the platform.
@@ -89,7 +89,7 @@ def address_of(settings: Connection, environ: Mapping[str, str]) -> Address:
         named_by = next((name for name in ("GLMV_BASE_URL", base_variable) if variables.get(name)), "")
         base_url = variables[named_by].get_secret_value() if named_by else home
     base_url = base_url.strip().rstrip("/")
-    host = _checked(base_url, settings.allow_http)
+    host = _check_base_url(base_url, settings.allow_http)
     dialect = dialect_of(base_url, settings.dialect)
     if settings.base64_as is not None:
         dialect = replace(dialect, base64=settings.base64_as)
@@ -116,22 +116,22 @@ def _headers(settings: Connection) -> Iterator[tuple[str, str]]:
 
 
 def _belonging(key: SecretStr | None, environ: Mapping[str, SecretStr]) -> tuple[str, str, str]:
-    """The row of `_KEYS` for a key: the row whose variable has it; else the row with only its base URL set."""
+    """The row of `_KEYS` for a key: the one whose variable holds it; else the one that has a base URL but no key."""
     if key is None:
         return next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
     same = (row for row in _KEYS if environ.get(row[0]) == key)
-    # A base URL with another key in the variable beside it belongs to that key: do not send this one there.
+    # A base URL whose key variable has another key belongs to that key: do not send this one there.
     free = (row for row in _KEYS if environ.get(row[1]) and not environ.get(row[0]))
     return next(same, None) or next(free, None) or _KEYS[0]
 
 
 def _likely(environ: Mapping[str, SecretStr]) -> tuple[str, str, str]:
-    """The row of `_KEYS` for an unknown key: the row with only its base URL set; else the row with a key."""
+    """The row of `_KEYS` for an unknown key: the one that has a base URL but no key; else the one that has a key."""
     alone = (row for row in _KEYS if environ.get(row[1]) and not environ.get(row[0]))
     return next(alone, None) or next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
 
 
-def _checked(base_url: str, allow_http: bool) -> str:
+def _check_base_url(base_url: str, allow_http: bool) -> str:
     if "@" in base_url:  # first, because the other messages repeat parts of the URL
         raise InvalidRequestError("base_url contains a user name or password; pass the key as api_key instead.")
     try:

@@ -94,7 +94,7 @@ class Signer:
         self._token = ""
 
     def is_of(self, key: SecretStr) -> bool:
-        """Whether it has this key."""
+        """Whether this is the signer of a key."""
         return self._key.get_secret_value() == key.get_secret_value().strip()
 
     def register(self, keys: NewKeys) -> None:

@@ -28,7 +28,7 @@ log = logging.getLogger("glmv")
 
 # Bytes of a large body that are written at a time; the deadline is checked before each piece.
 PIECE = 1024 * 1024
-# After so many seconds a call logs a warning if it waits for a slot of its own thread or task. While all calls are
+# After this many seconds a call logs a warning if it waits for a slot of its own thread or task. While all calls are
 # refused, waiting calls also check the gate at this interval.
 WARN_AFTER = 5.0
 # Seconds to wait for the end of a response after a complete answer, so that the connection can be reused.
@@ -166,9 +166,9 @@ class Driver:
         """Seconds to wait for a slot before checking again. Pauses of the gate do not count as waiting.
 
         Args:
-            gate: of the call.
-            ticket: of the call.
-            step: has the deadline, and the most seconds without a free slot.
+            gate: the gate of the call.
+            ticket: the call's ticket for a slot.
+            step: the step of the flow; it has the deadline and the longest time without a free slot, in seconds.
             started: when the wait began, in monotonic seconds.
             blocking: whether the wait blocks the thread.
 

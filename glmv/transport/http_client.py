@@ -143,7 +143,7 @@ def async_http_client(settings: NetworkSettings) -> tuple[httpx.AsyncClient, Asy
     """`http_client` for the asynchronous client.
 
     Raises:
-        InvalidRequestError: as there.
+        InvalidRequestError: see `http_client`.
     """
     transport = _made(AsyncTransport, settings)
     return httpx.AsyncClient(transport=transport, headers=HEADERS, cookies=_NoCookies(), trust_env=False), transport

@@ -39,7 +39,7 @@ class KeyFunction:
 
     @property
     def signs(self) -> bool:
-        """As `Signer.signs`."""
+        """See `Signer.signs`."""
         return self._signed and self._ttl > 0
 
     @property

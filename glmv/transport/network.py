@@ -210,7 +210,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     Args:
         opened: the backend's set of open streams; this one is in it until it is closed.
 
-    A response that arrives before the whole request was written is read meanwhile, because it would be lost when the
+    A response that arrives before the whole request is written is read at once, because it would be lost when the
     server closes the connection.
 
     Attributes:

@@ -90,7 +90,7 @@ def proxy_for(url: str) -> Proxy | None:
     """The proxy for a URL by the environment and the operating system's settings, or None.
 
     Args:
-        url: of the server. For this machine there is never a proxy.
+        url: the server's URL. This machine is never reached through a proxy.
 
     Raises:
         InvalidRequestError: the configured proxy cannot be used.
@@ -99,14 +99,14 @@ def proxy_for(url: str) -> Proxy | None:
     host = parts.hostname or ""
     if is_loopback(host) or host in ("0.0.0.0", "::", *_THIS_MACHINE):  # noqa: S104 - compared, not listened on
         return None
-    proxy = _named(parts.scheme, host, parts.port)
+    proxy = _proxy_or_problem(parts.scheme, host, parts.port)
     if isinstance(proxy, str):
         raise settings_failed(proxy)
     return proxy
 
 
-def _named(scheme: str, host: str, port: int | None) -> Proxy | str | None:
-    """The proxy, or the problem with it: so the frame that raises has no password in its variables."""
+def _proxy_or_problem(scheme: str, host: str, port: int | None) -> Proxy | str | None:
+    """The proxy, or the problem with it. The caller raises, so that the frame of the error has no password."""
     proxies = getproxies()
     kind = scheme if proxies.get(scheme) else "all"
     value = proxies.get(kind, "").strip()

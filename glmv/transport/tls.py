@@ -59,14 +59,14 @@ def _file_problem() -> str | None:
         return None
     try:
         if Path(value).is_dir():
-            return _told("SSL_CERT_FILE", value, "is a folder, not a file (SSL_CERT_DIR takes folders)")
+            return _variable_problem("SSL_CERT_FILE", value, "is a folder, not a file (SSL_CERT_DIR takes folders)")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=value)
     except FileNotFoundError:
-        return _told("SSL_CERT_FILE", value, "does not exist")
+        return _variable_problem("SSL_CERT_FILE", value, "does not exist")
     except ssl.SSLError:
-        return _told("SSL_CERT_FILE", value, "has no certificates in PEM form")
+        return _variable_problem("SSL_CERT_FILE", value, "has no certificates in PEM form")
     except (OSError, ValueError) as error:
-        return _told("SSL_CERT_FILE", value, f"cannot be read ({_reason(error)})")
+        return _variable_problem("SSL_CERT_FILE", value, f"cannot be read ({_reason(error)})")
     return None
 
 
@@ -77,12 +77,12 @@ def _folder_problem() -> str | None:
         return None
     if any(Path(folder).is_dir() for folder in value.split(os.pathsep)):
         return None
-    return _told("SSL_CERT_DIR", value, "is not a folder" if Path(value).exists() else "does not exist")
+    return _variable_problem("SSL_CERT_DIR", value, "is not a folder" if Path(value).exists() else "does not exist")
 
 
 def _log_problem(error: Exception) -> str:
     if value := os.environ.get("SSLKEYLOGFILE"):
-        return _told("SSLKEYLOGFILE", value, f"cannot be written ({_reason(error)})")
+        return _variable_problem("SSLKEYLOGFILE", value, f"cannot be written ({_reason(error)})")
     return f"The list of trusted certificates cannot be loaded: {_reason(error)}."
 
 
@@ -90,7 +90,7 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _told(variable: str, value: str, what: str) -> str:
+def _variable_problem(variable: str, value: str, what: str) -> str:
     return f"{variable} names {value[:200]!r}, which {what}: correct the variable or unset it."
 
 
@@ -100,7 +100,7 @@ def trust_advice() -> str:
         if value := os.environ.get(name):
             return (
                 f"{name} names {value[:200]!r} as {is_a} of trusted certificates: it must contain the authority that "
-                "signed this one (a company's proxy has its own)."
+                "signed the server's certificate (a company's proxy has its own authority)."
             )
     return (
         "If a company's proxy or firewall replaces certificates, set SSL_CERT_FILE to a PEM file with its own "

@@ -24,7 +24,7 @@ def value_of(text: str, schema: Mapping[str, Any], key: str) -> Any:
 
 
 def _kinds(schema: object, root: Mapping[str, Any], depth: int = 6) -> set[str]:
-    """The types that a JSON Schema inside `root` allows; an empty set if that is hard to determine."""
+    """The types that a JSON Schema inside `root` allows; an empty set if they cannot be determined."""
     if not isinstance(schema, Mapping) or not depth:
         return set()
     kind = schema.get("type")
@@ -36,7 +36,7 @@ def _kinds(schema: object, root: Mapping[str, Any], depth: int = 6) -> set[str]:
     if isinstance(values, list) and values:
         return {_TYPES.get(type(value), "object") for value in values}
     if isinstance(ref := schema.get("$ref"), str):
-        return _kinds(_referred(ref, root), root, depth - 1)
+        return _kinds(_resolve(ref, root), root, depth - 1)
     for name in ("anyOf", "oneOf"):
         if isinstance(several := schema.get(name), list) and several:
             kinds = [_kinds(each, root, depth - 1) for each in several[:_WIDE]]
@@ -51,8 +51,8 @@ _WIDE = 16  # the most alternatives that are examined, so that a deep schema tak
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", type(None): "null"}
 
 
-def _referred(ref: str, root: Mapping[str, Any]) -> object:
-    """The schema that a reference inside `root` names, or None."""
+def _resolve(ref: str, root: Mapping[str, Any]) -> object:
+    """The schema inside `root` that a `$ref` points to, or None."""
     schema: object = root
     document, _, path = ref.partition("#")
     for name in path.split("/")[1:] if not document else ["#"]:

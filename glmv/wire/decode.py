@@ -278,7 +278,7 @@ class DeltaDecoder:
 
     @property
     def has_others(self) -> bool:
-        """Whether there were choices that may be the answer if there is no choice 0."""
+        """Whether there were choices with another index than 0: one may be the answer if there is no choice 0."""
         return bool(self._others)
 
     def other(self) -> list[Delta]:

@@ -93,7 +93,7 @@ def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
 
 
 def _code(error: Mapping[str, Any]) -> object:
-    """The code of an error, or its type if that says more."""
+    """The code of an error; its type if the client knows only that."""
     code, kind, metadata = error.get("code", error.get("error_code")), error.get("type"), error.get("metadata")
     if _is_telling(str(code)):
         return code
@@ -168,7 +168,7 @@ def _reason(value: object, depth: int = _DEPTH) -> str:
 
 
 def error_from(status: int | None, reported: Envelope, *, retry_after: float | None = None) -> GLMVError:
-    """An error body -> the error to raise. Its message has the server's reason and advice."""
+    """The error to raise for an error body. Its message has the server's reason, and advice."""
     entry, code = meaning(status, reported)
     reason = "".join(c if c.isprintable() else " " for c in reported.message[: 2 * _REASON_LENGTH])[
         :_REASON_LENGTH
@@ -188,7 +188,7 @@ def error_from(status: int | None, reported: Envelope, *, retry_after: float | N
 
 
 def meaning(status: int | None, reported: Envelope) -> tuple[Code, str | None]:
-    """The row for an error body, and its code: that of the body, or a known one in the message of a gateway."""
+    """The row of the table for an error, and its code: the body's own, or a known code in the message of a gateway."""
     code, message = reported.code, own_words(reported.message[:_SEARCHED])
     if "404 NOT_FOUND" in message:
         return row(404, None), code  # the code ({"code":500,"msg":"404 NOT_FOUND"}) says less
@@ -208,7 +208,7 @@ def _repeated(message: str, *, names: bool) -> str | None:
     """A known code in the message of a gateway, or the code for a known sentence in it; or None.
 
     Args:
-        names: whether names are accepted beside the platform's codes.
+        names: whether names are accepted in addition to the platform's codes.
     """
     for quoted in quoted_codes(message):
         if _is_telling(quoted) and (names or quoted in CODES):

@@ -52,9 +52,9 @@ class TagFilter:
         self._apart = False  # reasoning came in a separate field
 
     def feed(self, content: str) -> tuple[str, str, bool]:
-        """The next piece of content -> the visible text and the reasoning that are certain now.
+        """Takes the next piece of content. Returns the visible text and the reasoning that are certain now.
 
-        The third value is True if all text before was reasoning, which this content ends.
+        The third value is True if all text so far was reasoning and that reasoning ends in this piece.
         """
         if self._state == "text" and not self._held and "<" not in content:
             if self._open:
@@ -95,7 +95,7 @@ class TagFilter:
             else:
                 self._state = "lead" if self._waiting is None else "due"
         if self._state == "due":
-            content, reasoning = self._waited(content, end=end)
+            content, reasoning = self._split_waiting(content, end=end)
             if self._state == "due":
                 return "", "", False
         if self._state == "think":
@@ -131,8 +131,8 @@ class TagFilter:
             content, self._held = _split_tail(content, self._tags)
         return self._plain(content), reasoning, closed
 
-    def _waited(self, content: str, *, end: bool) -> tuple[str, str]:
-        """Text that may be reasoning -> text and reasoning. Changes the state when it is decided."""
+    def _split_waiting(self, content: str, *, end: bool) -> tuple[str, str]:
+        """Splits text that may be reasoning into text and reasoning. Changes the state once this is decided."""
         assert self._waiting is not None
         match, certain = self._mark_in(content, end=end) if self._open else (None, 0)
         if match is None and self._open and not end:
@@ -279,7 +279,7 @@ def _corners_in(text: str) -> Iterator[re.Match[str]]:
 
 
 def _grid_of(numbers: Sequence[float], *, named: bool) -> tuple[int, int, int, int] | None:
-    """Four numbers -> a box in the grid, or None; `named` says that the text calls them a place."""
+    """Four numbers -> a box in the grid, or None; `named` is whether the text says that they are a position."""
     if not all(-_BEYOND <= number <= GRID + _BEYOND for number in numbers):
         return None
     x1, y1, x2, y2 = (min(max(round(number), 0), GRID) for number in numbers)
@@ -294,7 +294,7 @@ def _grid_of(numbers: Sequence[float], *, named: bool) -> tuple[int, int, int, i
 
 
 def _is_place(match: re.Match[str], text: str, lines: dict[int, bool]) -> bool:
-    """Whether the text around says that the numbers are a place."""
+    """Whether the text around the numbers says that they are a position."""
     before = text[max(0, match.start() - 60) : match.start()].rpartition("\n")[2]
     if _PLACE.search(before):
         return True

@@ -66,7 +66,7 @@ class MarkupFilter:
         self._unread: list[str] = []  # the end of that text, which `_quoting` has not read yet
 
     def feed(self, text: str) -> str:
-        """The next piece of text -> the part that is certainly not a call."""
+        """Takes the next piece of text. Returns the part that is certainly not a call."""
         if self._held:
             self._held.append(text)
             return ""
@@ -100,7 +100,7 @@ class MarkupFilter:
         return text
 
     def finish(self, *, cut: bool) -> tuple[str, list[tuple[str, str]]]:
-        """The held text -> text, and calls as (name, arguments).
+        """The held text, split into text and calls as (name, arguments).
 
         Args:
             cut: whether the answer was cut off, so that arguments without an end are incomplete.
@@ -116,7 +116,7 @@ class MarkupFilter:
         return "".join(self._held) or self._tail
 
     def drop(self) -> str:
-        """Start over, and return the held text: the answer begins after it."""
+        """Return the held text, which turned out to be reasoning, and start again: the answer begins after it."""
         text = self.held
         self._held, self._tail, self._begun = [], "", False
         self._quoting, self._unread = Quoting(), []

@@ -48,7 +48,7 @@ class Quoting:
 
     @property
     def in_block(self) -> bool:
-        """Whether a block of code is open, also in view of a fence in the current line."""
+        """Whether a block of code is open. A fence in the current line closes it, even before the line ends."""
         return bool(self._fence) and not self._closes(_FENCE.match(self._head))
 
     @property

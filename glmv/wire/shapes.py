@@ -128,7 +128,7 @@ _TEXTS = ("text", "thinking", "reasoning", "content", "refusal")
 
 
 def unread(choice: Mapping[str, Any], piece: Mapping[str, Any]) -> set[str]:
-    """Unknown fields, which may have an answer that is not read."""
+    """The names of unknown fields: one of them may hold an answer, which is not read."""
     return {str(name) for name in {**choice, **piece} if name not in _ABOUT}
 
 

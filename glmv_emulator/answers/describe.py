@@ -86,7 +86,7 @@ def _file(item: Numbered, data: bytes, language: Language) -> str:
 
 
 def not_measured(item: Numbered, language: Language) -> str:
-    """The sentence for a medium that was not measured; for a file whose bytes are present, its description."""
+    """The answer's sentence about a medium that was not measured. A file whose bytes are present is described."""
     if item.medium.data is not None:
         return _file(item, item.medium.data, language)
     url = item.medium.url or ""

@@ -183,7 +183,7 @@ def as_reply(answer: object) -> Reply:
 
 
 def default_answer(ask: Ask) -> Reply:
-    """The emulator's default answer to a request. A function for `Emulator.answer` can return it for some requests."""
+    """The emulator's default answer to a request. A function for `Emulator.answer` may return it."""
     from glmv_emulator.answers.rules import answer
 
     return answer(ask)

@@ -46,7 +46,7 @@ def language_of(text: str) -> Language:
 def named_in(text: str, names: Sequence[str]) -> str | None:
     """The name that comes first in a text, as a whole word and outside of JSON.
 
-    Letters of the Latin alphabet, digits, `_` and `-` beside it make it another word; a dot does not.
+    Letters of the Latin alphabet, digits, `_` and `-` next to it make it another word; a dot does not.
     """
     plain = without_json(text)
     matches = [

@@ -141,7 +141,10 @@ class Sheet:
         return next(row for row in self.grid if line in row)
 
     def _beside(self, line: Line) -> list[str]:
-        """The values around a label: to its right, below it, above it; in a row of labels, not to its right."""
+        """The values of a label: the one to its right, or else those below and above it.
+
+        In a row of labels only those below and above count.
+        """
         row = self._row_of(line)
         right = [other for other in row if other.box[0] >= line.box[2] - 2]
         is_head = len(row) > 2 and sum(bool(FIGURE.match(other.text)) for other in row) * 2 < len(row)

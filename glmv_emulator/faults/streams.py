@@ -12,12 +12,12 @@ from glmv_emulator.platform import shapes
 from glmv_emulator.platform.errors import Refusal
 
 
-@fault(27, "truncated", "the stream ends normally, but too early", "an error with what came", needs="stream")
+@fault(27, "truncated", "the stream ends normally, but too early", "an error with the text so far", needs="stream")
 def truncated(answer: Response, context: Context, after: int = 3) -> Response:
     return answer.with_steps([*_first(_unfinished(answer.steps), after), End("clean")])
 
 
-@fault(28, "cut", "the connection breaks inside the stream", "an error with what came", needs="stream")
+@fault(28, "cut", "the connection breaks inside the stream", "an error with the text so far", needs="stream")
 def cut(answer: Response, context: Context, after: int = 3, how: str = "fin") -> Response:
     return answer.with_steps([*_first(_unfinished(answer.steps), after), _breaking(how)])
 
@@ -47,7 +47,9 @@ def withdrawn(answer: Response, context: Context, after: int = 3) -> Response:
     return _ended(answer, context, after, "sensitive")
 
 
-@fault(0, "network-error", "finish_reason network_error after some text", "an error with what came", needs="stream")
+@fault(
+    0, "network-error", "finish_reason network_error after some text", "an error with the text so far", needs="stream"
+)
 def network_error(answer: Response, context: Context, after: int = 3) -> Response:
     return _ended(answer, context, after, "network_error")
 
@@ -80,7 +82,7 @@ def invalid_utf8(answer: Response, context: Context, after: int = 1) -> Response
     )
 
 
-@fault(33, "invalid-json", "an event that is cut off in its JSON", "an error with what came", needs="stream")
+@fault(33, "invalid-json", "an event that is cut off in its JSON", "an error with the text so far", needs="stream")
 def invalid_json(answer: Response, context: Context, after: int = 3) -> Response:
     return answer.with_steps(_spoilt(answer.steps, after, lambda frame: frame[: len(frame) // 2] + b"\n\n"))
 

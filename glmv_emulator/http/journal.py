@@ -175,7 +175,7 @@ def _credentials(key: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 
 def _signer(token: str) -> str:
-    """The id of the key in a signed token; "" if the text is not such a token."""
+    """The id of the key in a signed token; "" if the text is not a signed token."""
     try:
         payload = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
         return str(payload["api_key"])

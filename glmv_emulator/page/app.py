@@ -152,13 +152,13 @@ class Page:
         one = record.exchange
         state, answer = self._read.get(record, (None, Answer()))
         if state != (now := (len(record.answer), record.kind)):
-            answer = self._told(read(bytes(record.answer), record.kind))
+            answer = self._redacted(read(bytes(record.answer), record.kind))
             self._read[record] = now, answer
         duration = (one.ended if one.ended is not None else one.last_sent or one.started) - one.started
         return Entry(record, answer, duration)
 
-    def _told(self, answer: Answer) -> Answer:
-        """The answer without keys and blobs, by the rules of the journal."""
+    def _redacted(self, answer: Answer) -> Answer:
+        """The answer without keys and blobs, redacted like the journal."""
         redacted = self._state.journal.body
         for name in ("text", "reasoning", "calls", "error", "usage", "other"):
             was = getattr(answer, name)

@@ -101,7 +101,7 @@ class Refusal(Exception):
         return (en if english else zh).format(self.details[1 if english else 0])
 
     def envelope(self, *, english: bool, request_id: str | None = None) -> dict[str, Any]:
-        """The body. The code is a string; the content filter is beside the error, in camel case."""
+        """The body. The code is a string; the content filter is next to the error, in camel case."""
         body: dict[str, Any] = {"error": {"code": self.code, "message": self.message(english=english)}}
         if self.role is not None:
             body = {"contentFilter": [{"level": 1, "role": self.role}]} | body

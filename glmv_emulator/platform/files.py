@@ -82,7 +82,7 @@ class Files:
         return stored
 
     def of_a_message(self, identity: str) -> bytes | None:
-        """The bytes of a file that a message may use, which has the purpose user_data; else None."""
+        """The bytes of a file that a message refers to; None if it does not exist or its purpose is not user_data."""
         stored = self._kept.get(identity)
         return stored.data if stored is not None and stored.purpose == "user_data" else None
 
@@ -138,7 +138,7 @@ def _line(number: int, line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         request = None
     if not isinstance(request, dict) or not isinstance(request.get("body"), dict):
-        raise Refusal("1210", f"第 {number} 行不是合法的请求", f"line {number} is no request")
+        raise Refusal("1210", f"第 {number} 行不是合法的请求", f"line {number} is not a request")
     custom_id = request.get("custom_id")
     if not isinstance(custom_id, str) or len(custom_id) < SHORTEST_CUSTOM_ID:
         raise Refusal("1214", f"第 {number} 行 custom_id（≥{SHORTEST_CUSTOM_ID}）", f"line {number}: custom_id")

@@ -1,4 +1,4 @@
-"""The emulator's table of models, from `models.toml` beside this file; it shares no data with the client's table."""
+"""The emulator's table of models, from `models.toml` next to this file; it shares no data with the client's table."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Model:
 
 
 def _value(name: str, value: Any) -> Any:
-    """The value of a field in the file -> the value in the row."""
+    """The value for a row of the table, from a field's value in the file."""
     match name, value:
         case _, {"doubt": doubt, "loose": loose, "strict": strict}:
             return Doubt(doubt, loose=_value(name, loose), strict=_value(name, strict))

@@ -148,14 +148,14 @@ def last_chunks(outcome: Outcome, era: Era, head: dict[str, Any], *, first: bool
         if outcome.include_usage:
             yield head | {"choices": [], "usage": usage(outcome, era)}
     else:
-        # Users observed: it is in the chunk with the finish reason and the usage, beside the choices.
+        # Users observed: it is in the chunk with the finish reason and the usage, next to the choices.
         pages = {"web_search": list(outcome.web_search)} if outcome.web_search else {}
         yield last | {"usage": usage(outcome, era)} | pages
 
 
 def withdrawn(last: dict[str, Any]) -> dict[str, Any]:
     """A last chunk -> that of an answer which the content filter withdrew, as in the platform's security page: the
-    delta has the role of the author of the filtered text, the filter is beside the choices, and there is no usage."""
+    delta has the role of the author of the filtered text, the filter is next to the choices, and there is no usage."""
     choice = last["choices"][0] | {"finish_reason": "sensitive", "delta": {"role": "user", "content": ""}}
     fields = {name: value for name, value in last.items() if name != "usage"}
     return fields | {"choices": [choice], "content_filter": [{"role": "user", "level": 1}]}

@@ -77,7 +77,7 @@ def refused(name: str, status: int, error: Any, model: str, headers: Mapping[str
         model: the requested model.
         headers: headers to pass on, such as `retry-after`.
     """
-    message, kind = _said(error)
+    message, kind = _message_and_kind(error)
     text = f"{kind} {message}"
     message = f"HTTP {status}, {message}" if message else f"HTTP {status}"
     if TOO_LONG.search(text):
@@ -99,11 +99,11 @@ def refused(name: str, status: int, error: Any, model: str, headers: Mapping[str
             return UpstreamRefusal("1210" if 400 <= status < 500 else "500", name, message, headers=headers)
 
 
-def _said(error: Any) -> tuple[str, str]:
-    """The message of an error, and its type and code in one text; servers use several forms."""
+def _message_and_kind(error: Any) -> tuple[str, str]:
+    """An error's message, and its type and code joined to one text; each server has its own form of errors."""
     match error:
         case {"error": dict() | str() as inner}:
-            return _said(inner)
+            return _message_and_kind(inner)
         case {"message": str(message)}:
             return message, f"{error.get('type') or ''} {error.get('code') or ''}"
         case {"detail": str(message)}:

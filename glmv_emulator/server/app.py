@@ -83,7 +83,7 @@ async def parsed(request: Request, state: State) -> Any:
     try:
         value, exchange.body = await asyncio.to_thread(both) if len(raw) > LARGE else both()
     except (ValueError, RecursionError):
-        raise Refusal("1210", "请求体不是合法的 JSON", "the body is no valid JSON") from None
+        raise Refusal("1210", "请求体不是合法的 JSON", "the body is not valid JSON") from None
     return value
 
 

@@ -26,8 +26,8 @@ class Quiet:
     """Replaces waits; they take no time.
 
     Attributes:
-        pauses: seconds of each.
-        meanwhile: called in each.
+        pauses: the seconds of each wait.
+        meanwhile: a function that is called in each wait.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,15 +80,15 @@ def test_a_busy_row_is_retried_a_few_times_and_then_fails_as_retryable(
     emulator: Emulator, photos: Path, tmp_path: Path, quiet: Quiet
 ) -> None:
     emulator.fail(times=None, code=1305)
-    told = job(emulator, photos).write(tmp_path / "o.jsonl")
-    assert (told.answered, told.failed, told.retryable) == (0, COUNT, COUNT)
+    progress = job(emulator, photos).write(tmp_path / "o.jsonl")
+    assert (progress.answered, progress.failed, progress.retryable) == (0, COUNT, COUNT)
     assert quiet.pauses == list(calls.BUSY_PAUSES)
     assert len(emulator.requests) == COUNT * (1 + len(calls.BUSY_PAUSES))
     assert all(
         (row["error_class"], row["retryable"]) == ("RateLimitError", True) for row in lines(tmp_path / "o.jsonl")
     )
-    assert f"{COUNT} RateLimitError; retry_failed asks {COUNT} of the failed again" in str(told)
-    assert json.loads(told.as_json())["retryable"] == COUNT
+    assert f"{COUNT} RateLimitError; retry_failed asks {COUNT} of the failed again" in str(progress)
+    assert json.loads(progress.as_json())["retryable"] == COUNT
     emulator.reset()
     again = job(emulator, photos).write(tmp_path / "o.jsonl")
     assert (again.known_failed, again.retryable) == (COUNT, COUNT)
@@ -108,9 +108,9 @@ def test_a_run_stopped_during_its_wait_retries_in_the_next_run(
         running.progress.stopped = "it is enough"
 
     quiet.meanwhile = meanwhile
-    told = running.write(tmp_path / "o.jsonl")
+    progress = running.write(tmp_path / "o.jsonl")
     assert said == ["The platform was too busy for 3 rows; trying again in 2 s (time 1 of 3)."]
-    assert (told.answered, told.failed, told.waiting) == (COUNT - 3, 0, None)
+    assert (progress.answered, progress.failed, progress.waiting) == (COUNT - 3, 0, None)
     quiet.meanwhile = lambda: None
     again = job(emulator, photos).write(tmp_path / "o.jsonl")
     assert (again.answered, again.known, again.failed) == (3, COUNT - 3, 0)

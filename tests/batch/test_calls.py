@@ -29,7 +29,7 @@ def job(emulator: Emulator, source: Any, prompt: str | None = "Which colour is i
 
 
 def until_it_rests(running: Job) -> None:
-    """Wait until no new call starts because nobody reads the rows."""
+    """Wait until no new call starts, because the rows are not read."""
     rested, result = threading.Event(), -1
     while running.progress.done != result:
         result = running.progress.done
@@ -54,16 +54,16 @@ async def test_an_async_reader_can_stop_at_any_row(emulator: Emulator, photos: P
 
 
 def test_a_second_run_does_not_change_the_output_of_the_first(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
-    out, told = tmp_path / "o.jsonl", []
+    out, errors = tmp_path / "o.jsonl", []
 
     def second(row: Row) -> None:
-        if not told:
+        if not errors:
             with pytest.raises(glmv.InvalidRequestError, match="Another run uses the ledger") as refused:
                 job(emulator, photos).write(out)
-            told.append(str(refused.value))
+            errors.append(str(refused.value))
 
     job(emulator, photos).write(out, on_row=second)
-    assert f"process {os.getpid()} on" in told[0]
+    assert f"process {os.getpid()} on" in errors[0]
     assert sorted(row["key"] for row in lines(out)) == sorted(path.name for path in photos.iterdir())
     assert len(emulator.requests) == COUNT
 
@@ -84,8 +84,8 @@ def test_an_error_of_the_users_function_becomes_a_failed_row(emulator: Emulator,
             raise KeyError("title")
         return [item.part(), "Which colour is it?"]
 
-    told = job(emulator, photos, None, messages=ask).write(tmp_path / "o.jsonl")
-    assert (told.answered, told.failed, dict(told.errors)) == (COUNT - 1, 1, {"KeyError": 1})
+    progress = job(emulator, photos, None, messages=ask).write(tmp_path / "o.jsonl")
+    assert (progress.answered, progress.failed, dict(progress.errors)) == (COUNT - 1, 1, {"KeyError": 1})
 
 
 def test_the_users_function_runs_once_and_its_picture_is_encoded_in_a_thread(
@@ -166,8 +166,8 @@ def test_options_of_a_passed_client_are_part_of_the_key(emulator: Emulator, phot
         client = glmv.AsyncClient(
             emulator.api_key, base_url=emulator.base_url, model=MODEL, temperature=temperature, thinking=False
         )
-        told = Job(photos, "Which colour is it?", client=client).write(tmp_path / "o.jsonl")
-        assert (told.answered, told.known) == (COUNT, 0)
+        progress = Job(photos, "Which colour is it?", client=client).write(tmp_path / "o.jsonl")
+        assert (progress.answered, progress.known) == (COUNT, 0)
 
 
 def test_a_ledger_that_cannot_be_opened_raises_before_any_request(
@@ -230,8 +230,8 @@ def test_one_shot_messages_are_used_for_each_picture_and_keep_their_key(
 
     for _ in range(2):
         for messages in (ask, iter(["Which colour", "is it?"])):
-            told = job(emulator, photos, None, messages=messages).write(tmp_path / "o.jsonl", order="input")
-            assert told.failed == 0
+            progress = job(emulator, photos, None, messages=messages).write(tmp_path / "o.jsonl", order="input")
+            assert progress.failed == 0
             assert len({row["text"] for row in lines(tmp_path / "o.jsonl")}) == COUNT
     assert len(emulator.requests) == 2 * COUNT
 

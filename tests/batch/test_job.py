@@ -123,7 +123,9 @@ def test_rows_can_come_in_the_order_of_the_input(emulator: Emulator, photos: Pat
     assert [row.key for row in job(emulator, result).rows(order="input")] == [str(path) for path in result]
 
 
-def test_a_schema_gives_objects_and_the_ledger_keeps_them(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_answers_to_a_schema_are_objects_and_are_read_again_from_the_ledger(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     for _ in range(2):
         rows = list(job(emulator, photos, schema=Shown).rows(ledger=tmp_path / "l", order="input"))
         assert [row.parsed.main_color for row in rows] == list(COLORS)
@@ -158,8 +160,8 @@ def test_failures_are_kept_and_can_be_retried(
     monkeypatch.setattr("glmv_batch._calls.BUSY_PAUSES", ())
     emulator.fail(times=1, code=1305)
     options = {"max_retries": 0, "max_concurrency": 1}
-    told = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
-    assert (told.answered, told.failed) == (len(COLORS) - 1, 1)
+    progress = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
+    assert (progress.answered, progress.failed) == (len(COLORS) - 1, 1)
     again = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
     assert (again.answered, again.known, again.known_failed) == (0, len(COLORS), 1)
     assert f"{len(COLORS)} were there already, 1 of them failed;" in str(again)
@@ -280,18 +282,18 @@ def test_a_second_run_on_a_ledger_is_refused_with_its_holder(emulator: Emulator,
 
 
 def test_two_jobs_cannot_write_one_output(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
-    out, told = tmp_path / "o.jsonl", []
+    out, errors = tmp_path / "o.jsonl", []
 
     def second(row: Row) -> None:
-        if not told:
+        if not errors:
             asked = len(emulator.requests)
             with pytest.raises(glmv.InvalidRequestError, match=r"Another job writes .*o\.jsonl") as refused:
                 job(emulator, photos, "The second question?").write(out, ledger=tmp_path / "another")
-            told.append(str(refused.value))
+            errors.append(str(refused.value))
             assert len(emulator.requests) - asked <= len(COLORS)
 
     job(emulator, photos).write(out, on_row=second)
-    assert told
+    assert errors
     assert sorted(row["key"] for row in lines(out)) == sorted(path.name for path in photos.iterdir())
     assert not any("second question" in str(request.body) for request in emulator.requests)
     job(emulator, photos, "The second question?").write(out, ledger=tmp_path / "another")
@@ -323,7 +325,7 @@ def test_the_platforms_batches_keep_columns_and_keys(
     assert {(row["key"], row["n"]) for row in lines(tmp_path / "o.jsonl")} == {(5, 1.5), ("six", 2)}
 
 
-def test_answers_of_another_server_are_not_mixed_in(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_ledger_with_answers_of_another_server_is_refused(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     list(job(emulator, photos).rows(ledger=tmp_path / "l"))
     elsewhere = Job(photos, "?", api_key="test-id.test-secret", base_url="https://open.bigmodel.cn")
     with pytest.raises(
@@ -361,10 +363,10 @@ def test_a_full_ledger_ends_the_job_and_no_answer_is_lost(
     asked = len(emulator.requests)
     assert 0 < asked < 400
     monkeypatch.undo()
-    told = job(emulator, given, max_concurrency=2)
-    again = list(told.rows(ledger=tmp_path / "l"))
+    resumed = job(emulator, given, max_concurrency=2)
+    again = list(resumed.rows(ledger=tmp_path / "l"))
     assert len(again) == 400
-    assert told.progress.known >= asked - 2 - 4
+    assert resumed.progress.known >= asked - 2 - 4
 
 
 def test_a_token_budget_is_not_exceeded(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
@@ -372,15 +374,15 @@ def test_a_token_budget_is_not_exceeded(emulator: Emulator, photos: Path, tmp_pa
     assert one.usage is not None
     limit = 4 * one.usage.total_tokens
     bounded = job(emulator, photos, budget=f"{limit} tokens")
-    told = bounded.write(tmp_path / "o.jsonl")
-    assert told.stopped == "the budget is spent"
-    assert 1 <= told.answered <= 4
-    assert told.input_tokens + told.output_tokens <= limit
-    assert job(emulator, photos).write(tmp_path / "o.jsonl").known == told.answered
+    progress = bounded.write(tmp_path / "o.jsonl")
+    assert progress.stopped == "the budget is spent"
+    assert 1 <= progress.answered <= 4
+    assert progress.input_tokens + progress.output_tokens <= limit
+    assert job(emulator, photos).write(tmp_path / "o.jsonl").known == progress.answered
 
 
 @pytest.mark.parametrize(
-    ("budget", "model", "told"),
+    ("budget", "model", "message"),
     [
         ("much", MODEL, "budget must be written"),
         ("5", MODEL, "budget must be written"),
@@ -388,8 +390,8 @@ def test_a_token_budget_is_not_exceeded(emulator: Emulator, photos: Path, tmp_pa
         ("$5", "glm-4v-plus-0111", "known in CNY and not in USD"),
     ],
 )
-def test_an_empty_budget_is_refused(emulator: Emulator, budget: str, model: str, told: str) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match=told):
+def test_an_empty_budget_is_refused(emulator: Emulator, budget: str, model: str, message: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=message):
         job(emulator, ["a.png"], model=model, budget=budget)
 
 
@@ -533,7 +535,9 @@ def test_a_job_is_made_without_a_key(monkeypatch: pytest.MonkeyPatch, photos: Pa
     assert Job(photos, "What is it?", budget="10 CNY").progress.done == 0
 
 
-def test_what_can_be_read_once_only_is_not_written_twice(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_source_that_can_be_read_only_once_is_not_written_twice(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "o.tsv"
     asked = job(emulator, (str(path) for path in sorted(photos.iterdir())))
     with pytest.raises(glmv.InvalidRequestError, match="has no column"):

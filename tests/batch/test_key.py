@@ -35,7 +35,7 @@ def key(ledger: Ledger, source: Any, prompt: str = "What is it?", model: str = M
     return Keys(question, model, glmv.Options(), ledger).of(Item("any", source)).key
 
 
-def test_a_picture_has_one_key_as_file_bytes_part_or_under_another_name(
+def test_a_picture_has_the_same_key_in_every_form_and_under_every_name(
     ledger: Ledger, photo: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy.png"

@@ -86,11 +86,11 @@ def test_a_file_that_is_not_a_ledger_is_refused_and_left_unchanged(path: Path) -
     assert path.read_bytes() == before
 
 
-def test_a_database_of_somebody_elses_is_refused_and_left_as_it_is(path: Path) -> None:
+def test_a_database_of_another_program_is_refused_and_not_changed(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("create table customers (name)")
     before = path.read_bytes()
-    with pytest.raises(glmv.InvalidRequestError, match="is no ledger of glmv_batch: its tables are customers"):
+    with pytest.raises(glmv.InvalidRequestError, match="is not a ledger of glmv_batch: its tables are customers"):
         Ledger(path, place="here")
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["job.ledger"]
@@ -125,7 +125,7 @@ def test_waiting_rows_are_answered_once_and_dropped_with_the_run(path: Path) -> 
         assert not ledger.wait_for(Waiting("k", "a.png", {}))
 
 
-def test_items_of_a_chunk_count_as_asked_until_it_ends(path: Path) -> None:
+def test_items_of_a_chunk_wait_for_its_answers_until_it_ends(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.chunk_planned("chunk-1", ["k"])
         ledger.chunk_sent("chunk-1", "batch_1")
@@ -185,7 +185,7 @@ def no_objects(path: Path) -> None:
         db.commit()
 
 
-def test_an_emptied_ledger_beside_its_answers_ends_the_job(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_an_emptied_ledger_next_to_its_answers_ends_the_job(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     out, ledger = tmp_path / "o.csv", tmp_path / "other.ledger"
     ledger.touch()  # a run that was killed as it began may leave it so
     job(emulator, photos).write(out, ledger=ledger)

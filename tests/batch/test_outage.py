@@ -184,7 +184,7 @@ async def test_a_run_that_had_answers_waits_for_hours(network: Network, kind: st
 
 
 @pytest.mark.parametrize("kind", ["no_such_host", "tls", "proxy_refused", "proxy_auth"])
-def test_connection_errors_count_as_wrong_settings_before_the_first_answer(kind: str) -> None:
+def test_connection_errors_before_the_first_answer_end_the_job(kind: str) -> None:
     outage = module.Outage(Progress(), asyncio.Event())
     with pytest.raises(glmv.ConnectionFailed):
         outage.failed(away(kind), "row", trying=False)

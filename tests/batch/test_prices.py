@@ -77,7 +77,7 @@ def test_a_budget_is_in_either_currency_in_which_a_price_is_known(model: str, to
     assert (budget.spent == 0) == model.endswith("-flash") or model == "glm-5.3-flash"
 
 
-def test_a_currency_in_which_no_price_is_known_is_refused_with_the_one_that_is() -> None:
+def test_the_error_of_a_currency_without_prices_names_the_one_with_prices() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="glm-4v-plus-0111 is known in CNY and not in USD: give"):
         Budget.of("$3", "glm-4v-plus-0111")
 

@@ -108,7 +108,7 @@ def test_many_rows_are_written_in_row_groups(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-def test_an_interrupted_run_keeps_the_old_file_and_a_partial_file_beside_it(tmp_path: Path, ending: str) -> None:
+def test_an_interrupted_run_keeps_the_old_file_and_a_partial_file(tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"o.{ending}"
     written(out, [ANSWERED])
     before = out.read_bytes()
@@ -350,7 +350,7 @@ def test_a_process_that_is_killed_leaves_no_lock(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["csv", "tsv"])
 @pytest.mark.parametrize("said", ["one\rtwo", "one\r\ntwo", "\r", "x" * 200_000])
-def test_an_answer_is_read_from_a_table_of_text_as_it_was(tmp_path: Path, ending: str, said: str) -> None:
+def test_an_answer_in_a_csv_or_tsv_file_is_read_back_unchanged(tmp_path: Path, ending: str, said: str) -> None:
     csv.field_size_limit(131_072)  # as Python begins
     out = tmp_path / f"o.{ending}"
     rows = [Row("a", said), Row("b", "short", columns={"late": "\r"})]

@@ -1,4 +1,4 @@
-"""`glmv ask` at a terminal: lines that break between words, and a question where it belongs."""
+"""`glmv ask` at a terminal: lines break between words, and the question comes last."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_lines_break_between_words_and_no_word_is_lost(step: int) -> None:
     ]
 
 
-def test_text_that_fits_is_left_as_it_is() -> None:
+def test_text_that_fits_into_a_line_is_unchanged() -> None:
     assert wrapped(PROSE, 500) == PROSE
 
 
@@ -49,7 +49,7 @@ def test_code_between_fences_is_not_broken() -> None:
 
 
 @pytest.mark.parametrize("words", [["coffee.jpg"], ["What is this?", "coffee.jpg"], ["cat.jpg", "coffee.jpg"]])
-def test_a_question_that_is_missing_or_not_last_is_told_with_the_command_to_write(
+def test_the_error_of_a_question_that_is_missing_or_not_last_suggests_a_command(
     words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(PICTURES)

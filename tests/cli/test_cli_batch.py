@@ -1,4 +1,4 @@
-"""`glmv batch`: many pictures, one line each, nothing asked twice."""
+"""`glmv batch`: one line for each of many pictures, and no picture is asked about twice."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_picture_of_a_folder_gets_its_line(photos: Path, tmp_path: Path) -
     assert found["a.png"]["prompt_tokens"] > 0
 
 
-def test_what_is_answered_is_not_asked_again_and_a_torn_line_is_mended(photos: Path, tmp_path: Path) -> None:
+def test_answered_pictures_are_not_sent_again_and_a_cut_line_is_restored(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     with Emulator() as emu:
         run(emu, str(photos), "How large is it?", "-o", str(out))
@@ -103,7 +103,7 @@ def test_a_wrong_key_ends_the_run_before_it_fills_the_file(photos: Path, tmp_pat
     assert not (tmp_path / "o.jsonl").exists()
 
 
-def test_what_the_emulator_answered_never_passes_for_the_platforms_word(photos: Path, tmp_path: Path) -> None:
+def test_a_ledger_with_answers_of_the_emulator_is_refused_for_the_platform(photos: Path, tmp_path: Path) -> None:
     words = ["batch", str(photos), "What?", "-o", str(tmp_path / "o.jsonl")]
     none: dict[str, str | None] = dict.fromkeys(("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL", "ZAI_API_KEY"))
     assert CliRunner().invoke(app, [*words, "--emulator"], env=none).exit_code == 0
@@ -166,12 +166,12 @@ def test_the_platforms_batches_refuse_other_models_by_name(photos: Path, tmp_pat
 
 
 @pytest.mark.parametrize("source", ["folder", "folder of texts", "pattern", "table without rows"])
-def test_no_input_is_told_with_exit_code_1(tmp_path: Path, source: str) -> None:
+def test_missing_input_is_reported_with_exit_code_1(tmp_path: Path, source: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("no picture")
     (tmp_path / "t.csv").write_text("id,photo\n")
-    words, told = {
+    words, message = {
         "folder": (tmp_path / "in", "There is no picture, video or Parquet file in the folder"),
         "folder of texts": (tmp_path / "notes", "There is no picture, video or Parquet file in the folder"),
         "pattern": (tmp_path / "in" / "*.jpg", "No file matches"),
@@ -181,7 +181,7 @@ def test_no_input_is_told_with_exit_code_1(tmp_path: Path, source: str) -> None:
         code, said = run(emu, str(words), "How large?", "-o", str(tmp_path / "o.jsonl"))
         assert len(emu.requests) == 0
     assert code == 1
-    assert told in " ".join(said.split())
+    assert message in " ".join(said.split())
     assert not (tmp_path / "o.jsonl").exists()
 
 

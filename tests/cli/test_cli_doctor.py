@@ -1,4 +1,4 @@
-"""`glmv doctor`: what is wrong with a set-up, without telling secrets."""
+"""`glmv doctor` reports problems of a set-up, and prints no secrets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(*words: str, env: dict[str, str] | None = None, input: bytes | None = No
     return result.exit_code, result.output
 
 
-def test_a_good_set_up_is_told_as_such_and_the_key_stays_secret() -> None:
+def test_doctor_reports_a_working_set_up_without_the_key() -> None:
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url, "COLUMNS": "200"}
         code, said = run("doctor", "--ask", env=env)
@@ -37,7 +37,7 @@ def test_a_good_set_up_is_told_as_such_and_the_key_stays_secret() -> None:
     assert emu.api_key.partition(".")[2] not in said
 
 
-def test_without_a_key_it_says_so_and_fails() -> None:
+def test_doctor_reports_a_missing_key_and_fails() -> None:
     code, said = run("doctor")
     assert code == 1
     assert "ZHIPUAI_API_KEY" in said
@@ -91,7 +91,7 @@ def test_money_is_that_of_the_server_and_names_the_day_of_its_price() -> None:
     assert money("glm-4.6v", cached, USD_HOST) == "0.0019 USD by the price of 2026-06"
 
 
-def test_money_stays_silent_where_no_price_is_known() -> None:
+def test_the_cost_is_empty_if_no_price_is_known() -> None:
     usage = glmv.Usage(1_000_000, 0, 1_000_000)
     assert money("glm-4.6v-flash", usage, CNY_HOST) == money("glm-4.6v-flash", usage, USD_HOST) == "free"
     assert money("somebody-elses-model", usage, CNY_HOST) == ""
@@ -116,12 +116,12 @@ def test_a_photograph_is_made_a_small_png_for_the_terminal() -> None:
     assert shown.startswith("\x1b_Ga=T,f=100,")
 
 
-def test_a_picture_that_cannot_be_made_small_is_not_shown_and_breaks_nothing() -> None:
+def test_a_picture_that_cannot_be_shrunk_is_not_shown_in_the_terminal() -> None:
     torn = glmv.Image.from_bytes((PICTURES / "coffee.jpg").read_bytes()[:2000])
     assert drawn(torn, "kitty") == ""
 
 
-def test_what_is_behind_a_proxy_is_tried_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_connects_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glmv.transport.proxies.is_loopback", lambda host: False)
     with socket.create_server(("127.0.0.1", 0)) as proxy, Emulator() as emu:
         port = proxy.getsockname()[1]
@@ -194,7 +194,7 @@ def test_the_variable_that_is_used_is_named_as_it_is_written(no_proxies: None, n
     assert not any(line.startswith(name.swapcase()) for line in lines)
 
 
-def test_of_two_spellings_the_one_that_is_not_used_is_told(no_proxies: None) -> None:
+def test_doctor_names_the_spelling_of_a_variable_that_is_not_used(no_proxies: None) -> None:
     lines = shown({"https_proxy": "http://a.example:1", "HTTPS_PROXY": "http://b.example:2"})
     assert "https_proxy is set: http://a.example:1" in lines
     assert "HTTPS_PROXY is set, but not used: https_proxy is set, too" in lines
@@ -203,7 +203,7 @@ def test_of_two_spellings_the_one_that_is_not_used_is_told(no_proxies: None) -> 
     )
 
 
-def test_values_of_no_proxy_that_nobody_understands_are_told(no_proxies: None) -> None:
+def test_doctor_names_values_of_no_proxy_that_are_ignored(no_proxies: None) -> None:
     lines = shown({"NO_PROXY": "localhost, 10.*, *.bigmodel.cn,10.0.0.0/8"})
     assert "NO_PROXY contains '10.*', which is not a host and is ignored" in lines
     assert sum("is ignored" in line for line in lines) == 1

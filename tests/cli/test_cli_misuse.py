@@ -1,4 +1,4 @@
-"""Whatever is typed, a command ends in an answer, or in one sentence with a documented exit code."""
+"""Every command ends with an answer, or with one sentence and a documented exit code."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_no_list_of_arguments_ends_in_a_traceback(
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "told"),
+    ("typed", "code", "message"),
     [
         ("ask one.png How large is it", 1, 'glmv ask one.png "How large is it"'),
         ("ask photos 'What?'", 1, '"photos/*"'),
@@ -240,8 +240,8 @@ def test_no_list_of_arguments_ends_in_a_traceback(
         ("batch photos 'What?'", 2, "--out"),
         ("batch photos 'What?' -o out.jsonl", 1, "out.jsonl.ledger is not a ledger"),
         ("batch photos 'What?' -o new.txt", 1, ".jsonl"),
-        ("batch photos 'What?' -o new.jsonl --schema torn.json", 1, "torn.json is no JSON Schema"),
-        ("batch photos 'What?' -o new.jsonl --schema list.json", 1, "list.json is no JSON Schema"),
+        ("batch photos 'What?' -o new.jsonl --schema torn.json", 1, "torn.json is not a JSON Schema"),
+        ("batch photos 'What?' -o new.jsonl --schema list.json", 1, "list.json is not a JSON Schema"),
         ("batch photos 'What?' -o new.jsonl --schema none.json", 1, "none.json cannot be read"),
         ("batch rows.csv 'What?' -o c.jsonl --column none", 1, "Name the column (--column)"),
         ("batch photos 'What?' -o b.jsonl --budget '10 EUR'", 1, "--budget must be written like '10 CNY'"),
@@ -255,15 +255,17 @@ def test_no_list_of_arguments_ends_in_a_traceback(
         ("ask one.png 'What?' --base-url nonsense", 1, "The base URL must begin with https://"),
     ],
 )
-def test_a_usual_mistake_is_told_with_what_to_do(emu: Emulator, folder: Path, typed: str, code: int, told: str) -> None:
+def test_the_error_of_a_usual_mistake_says_what_to_do(
+    emu: Emulator, folder: Path, typed: str, code: int, message: str
+) -> None:
     result = run(emu, folder, shlex.split(typed))
     assert (result.exit_code, result.stdout) == (code, "")
-    assert told in result.stderr
+    assert message in result.stderr
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1, "not broken into lines, which is for terminals"
 
 
-def test_what_the_shell_made_of_a_pattern_is_taken(emu: Emulator, folder: Path) -> None:
+def test_files_that_the_shell_expanded_from_a_pattern_are_accepted(emu: Emulator, folder: Path) -> None:
     result = run(emu, folder, ["batch", "one.png", "two.jpg", "What?", "-o", "several.jsonl"])
     assert result.exit_code == 0, result.stderr
     rows = [json.loads(line) for line in (folder / "several.jsonl").read_text("utf-8").splitlines()]
@@ -287,7 +289,7 @@ def shell(emu: Emulator, **more: str) -> dict[str, str]:
 
 
 def typed(emu: Emulator, folder: Path, *words: str, to: str = "", **more: str) -> subprocess.CompletedProcess[bytes]:
-    """Run the command as a shell does; `to` is where it leads standard output."""
+    """Run the command in a shell; `to` redirects its standard output."""
     command: list[str] = [*COMMAND, *words]
     if to:
         command = ["sh", "-c", f"{shlex.join(command)} {to}"]
@@ -302,14 +304,14 @@ def test_an_answer_that_the_code_page_cannot_hold_is_printed_all_the_same(
     done = typed(emu, folder, "ask", "one.png", "What?", PYTHONIOENCODING=encoding)
     assert done.returncode == 0
     assert done.stdout.decode(encoding).startswith("A red cup ")
-    assert f"{encoding} has no place for some characters" in done.stderr.decode(encoding)
+    assert f"{encoding} cannot encode some characters" in done.stderr.decode(encoding)
     done = typed(emu, folder, "ask", "--json", "one.png", "What?", PYTHONIOENCODING=encoding)
     assert done.returncode == 0
     assert json.loads(done.stdout)["text"] == "A red cup \u7ea2 \U0001f600.", "JSON loses nothing"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such devices")
-def test_a_full_disk_and_a_closed_output_are_told(emu: Emulator, folder: Path) -> None:
+def test_a_full_disk_and_a_closed_output_are_reported(emu: Emulator, folder: Path) -> None:
     for words in (["models"], ["ask", "one.png", "Q"], ["--version"], ["models", "--json"]):
         done = typed(emu, folder, *words, to="> /dev/full")
         assert (done.returncode, done.stderr.count(b"Traceback")) == (1, 0)
@@ -337,7 +339,7 @@ def test_an_output_that_nobody_reads_ends_quietly(emu: Emulator, folder: Path) -
 
 
 @pytest.mark.parametrize("signalled", [KeyboardInterrupt()])
-def test_ctrl_c_ends_with_130_wherever_it_comes(
+def test_ctrl_c_at_any_point_ends_with_exit_code_130(
     emu: Emulator, folder: Path, monkeypatch: pytest.MonkeyPatch, signalled: BaseException
 ) -> None:
     def interrupted(*_: Any, **__: Any) -> Any:
@@ -391,7 +393,7 @@ def test_a_file_that_cannot_be_read_is_named(
     assert os.strerror(number) in result.stderr
 
 
-def test_a_fault_of_our_own_is_told_as_such(
+def test_a_bug_of_glmv_exits_with_70_and_names_the_exception(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import glmv.cli

@@ -1,4 +1,4 @@
-"""No message on the command line names what only Python has."""
+"""No message on the command line names something that exists only in Python."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ PROGRAMMERS_ONLY = (
 
 
 def messages(path: Path) -> Iterator[str]:
-    """Strings of a module that are sentences; what is filled in is a 7."""
+    """The strings of a module that are sentences; a 7 replaces each value of an f-string."""
     tree = ast.parse(path.read_text("utf-8"))
     apart: set[ast.AST] = set()
     for node in ast.walk(tree):
@@ -94,9 +94,9 @@ def test_every_message_that_a_command_may_show_is_in_the_terms_of_the_shell() ->
         if name in ELSEWHERE or name.startswith("glmv/cli/"):
             continue
         found += [
-            f"{name}: {told}"
+            f"{name}: {reworded}"
             for message in messages(path)
-            if PYTHON.search(told := in_words_of_the_shell(message)) and not message.startswith(PROGRAMMERS_ONLY)
+            if PYTHON.search(reworded := in_words_of_the_shell(message)) and not message.startswith(PROGRAMMERS_ONLY)
         ]
     assert found == []
 
@@ -118,7 +118,7 @@ def test_every_message_that_a_command_may_show_is_in_the_terms_of_the_shell() ->
         ),
     ],
 )
-def test_a_message_is_told_in_the_terms_of_the_shell(python: str, shell: str) -> None:
+def test_a_message_is_reworded_for_the_command_line(python: str, shell: str) -> None:
     assert in_words_of_the_shell(python) == shell
 
 

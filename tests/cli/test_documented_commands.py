@@ -1,4 +1,4 @@
-"""Every command in docs/cli.md, docs/batch.md and the help texts runs as it is written."""
+"""Every command in docs/cli.md, docs/batch.md and the help texts runs as written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OF_BATCHES = "glm-4v, glm-4v-plus and glm-4v-plus-0111"
 
 
 def commands() -> list[str]:
-    """Commands in code spans and at the start of lines of code; a name alone, or one with a gap, is prose."""
+    """Commands in code spans and at the start of lines of code. A name alone, or a command with a gap, is not one."""
     pages = ("cli.md", "batch.md", "zh/cli.md", "zh/batch.md")
     text = "".join((DOCS / name).read_text("utf-8") for name in pages)
     found = re.findall(r"`(glmv [^`]+)`|^(glmv .+)$", text, re.MULTILINE)
@@ -46,7 +46,7 @@ def helped(*words: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The files that the documents speak of."""
+    """A folder with the files that the documents name."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     (tmp_path / "scans").mkdir()
@@ -84,10 +84,10 @@ def test_a_documented_command_runs_as_written(written: str, monkeypatch: pytest.
 
 
 def test_every_budget_in_documents_and_help_is_taken_for_the_usual_model(folder: Path) -> None:
-    told = (DOCS / "batch.md").read_text("utf-8") + (DOCS / "cli.md").read_text("utf-8") + helped("batch")
-    told += str(Job.__doc__)
-    budgets = set(re.findall(r"""["'`]([^"'`\n]*\d(?: ?(?:[$元]|CNY|USD|tokens|yuan|dollars))?)["'`]""", told))
-    budgets = {told for told in budgets if re.search(r"[$¥元]|CNY|RMB|USD|tokens|yuan|dollars", told)}
+    text = (DOCS / "batch.md").read_text("utf-8") + (DOCS / "cli.md").read_text("utf-8") + helped("batch")
+    text += str(Job.__doc__)
+    budgets = set(re.findall(r"""["'`]([^"'`\n]*\d(?: ?(?:[$元]|CNY|USD|tokens|yuan|dollars))?)["'`]""", text))
+    budgets = {budget for budget in budgets if re.search(r"[$¥元]|CNY|RMB|USD|tokens|yuan|dollars", budget)}
     assert {"10 CNY", "$3", "10元", "RMB 10", "3 dollars", "3$"} <= budgets
     for budget in budgets:
         with Emulator() as emu:
@@ -148,17 +148,17 @@ def test_answers_of_the_emulator_have_no_price(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_what_is_refused_tells_the_doubt_that_it_relied_on() -> None:
+def test_the_error_of_a_refused_option_has_the_note_on_the_doubt() -> None:
     with Emulator() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, model="glm-5.3-flash") as glm:
         with pytest.raises(glmv.InvalidRequestError) as refused:
             glm.chat("hi", thinking=False)
         assert 'reasoning_effort="low"' in " ".join(refused.value.__notes__)
-        for told in (str(refused.value), refused.value.message, refused.value.args[0]):
-            assert 'reasoning_effort="low"' in told
+        for text in (str(refused.value), refused.value.message, refused.value.args[0]):
+            assert 'reasoning_effort="low"' in text
         assert glm.chat("hi", reasoning_effort="low").text
 
 
-def test_the_way_to_less_thinking_stands_in_the_message_of_every_interface(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_interface_names_the_option_for_less_thinking_in_its_message(capsys: pytest.CaptureFixture[str]) -> None:
     from langchain_glmv import ChatGLMV
     from llama_index_glmv import GLMV
 

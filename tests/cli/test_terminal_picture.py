@@ -1,4 +1,4 @@
-"""The terminal that the README shows is what the commands in it print today."""
+"""The picture of a terminal in the README shows what its commands print."""
 
 from __future__ import annotations
 

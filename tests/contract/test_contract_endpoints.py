@@ -25,7 +25,7 @@ def test_a_tool_is_called_and_its_result_is_used(run: Run, official: str, glmv_e
     assert "rain" in got["text"]
 
 
-def test_an_async_task_is_polled_to_its_end(run: Run, official: str) -> None:
+def test_an_async_task_is_polled_until_it_succeeds(run: Run, official: str) -> None:
     got = run(official, "official.py", "deferred")
     assert got["states"] == ["PROCESSING", "PROCESSING", "SUCCESS"]
     assert got["request_id"] == "deferred-1"

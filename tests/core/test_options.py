@@ -19,7 +19,7 @@ def options(defaults: Options | None = None, **given: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "words"),
     [
         ({"temperature": 1.5}, ["temperature", "0.0 to 1.0", "1.5"]),
         ({"temperature": -0.1}, ["temperature", "0.0 to 1.0", "-0.1"]),
@@ -44,10 +44,10 @@ def options(defaults: Options | None = None, **given: Any) -> dict[str, Any]:
         ({"temperature": 3, "top_p": 4}, ["temperature", "top_p"]),
     ],
 )
-def test_a_value_out_of_range_is_refused_with_the_range(given: dict[str, Any], told: list[str]) -> None:
+def test_a_value_out_of_range_is_refused_with_the_range(given: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(glmv.InvalidRequestError) as raised:
         options(**given)
-    for word in told:
+    for word in words:
         assert word in str(raised.value)
 
 
@@ -95,7 +95,7 @@ def test_none_removes_a_default_under_any_of_its_names(name: str) -> None:
     assert options(defaults, **{name: None}) == {"temperature": 0.5}
 
 
-def test_an_override_wins_over_the_default() -> None:
+def test_an_override_has_priority_over_the_default() -> None:
     assert options(Options(temperature=0.5, top_p=0.1), temperature=0.7) == {"temperature": 0.7, "top_p": 0.1}
 
 
@@ -104,7 +104,7 @@ def test_a_single_stop_word_is_a_list_of_one() -> None:
     assert options(stop_sequences=["x", "y"]) == {"stop": ["x", "y"]}
 
 
-def test_the_model_of_a_call_wins_and_the_method_sets_stream() -> None:
+def test_the_model_of_a_call_has_priority_and_the_method_sets_stream() -> None:
     request = chat_request("hi", Settings(model="glm-4v"), {"model": "glm-4.5v", "stream": True})
     assert (request.model, dict(request.options)) == ("glm-4.5v", {})
 

@@ -13,7 +13,7 @@ from glmv.exchange.retry import RetryBudget
 
 @pytest.mark.parametrize("kind", [glmv.Client, glmv.AsyncClient])
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"http_client": httpx.AsyncClient()}, "got httpx.AsyncClient; it goes to http_async_client"),
         ({"http_async_client": httpx.Client()}, "got httpx.Client; it goes to http_client"),
@@ -22,10 +22,10 @@ from glmv.exchange.retry import RetryBudget
         ({"http_client": object()}, "got object"),
     ],
 )
-def test_an_http_client_of_the_wrong_kind_is_refused_in_a_sentence(kind: Any, given: Any, told: str) -> None:
+def test_an_http_client_of_the_wrong_class_is_refused(kind: Any, given: Any, message: str) -> None:
     with pytest.raises(glmv.InvalidRequestError) as raised:
         kind("id.secret", **given)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 

@@ -452,7 +452,7 @@ def test_spans_can_be_switched_off_while_metrics_stay(
 
 
 @pytest.mark.parametrize("make", [ChatGLMV, GLMV])
-def test_an_adapter_passes_the_switch_on(seen: Seen, emulator: Emulator, make: Any) -> None:
+def test_tracing_false_of_an_adapter_records_no_spans(seen: Seen, emulator: Emulator, make: Any) -> None:
     model = make(api_key=emulator.api_key, base_url=emulator.base_url, tracing=False)
     model.invoke("hello") if isinstance(model, ChatGLMV) else model.complete("hello")
     assert seen.spans == []

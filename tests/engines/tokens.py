@@ -1,7 +1,7 @@
 """Token counts of pictures and videos by transformers' processors: tests/core/test_tokens.py compares the client's
 estimates with these values.
 
-    python tests/engines/tokens.py            compares them with tokens.json beside this file; exit code 1 if not equal
+    python tests/engines/tokens.py            compares them with tokens.json next to this file; exit code 1 if not equal
     python tests/engines/tokens.py --write    writes that file
 
 It needs transformers and torch, and nothing of this project. No video is decoded: the processors return which frames

@@ -67,7 +67,7 @@ def test_a_chinese_page_has_the_headings_of_the_english_one(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_chinese_page_has_the_code_of_the_english_one_but_for_words(page: str) -> None:
+def test_a_chinese_page_has_the_code_of_the_english_one_except_for_words(page: str) -> None:
     ours, theirs = blocks(text(page)), blocks(original(page))
     assert [language for language, _ in ours] == [language for language, _ in theirs]
     for (language, mine), (_, other) in zip(ours, theirs, strict=True):

@@ -88,13 +88,13 @@ def test_an_account_in_arrears_stops_the_run_at_the_first_call(load: Any, inspec
     assert len(emulator.requests) == 1
 
 
-def test_a_photo_with_a_withdrawn_answer_goes_to_a_person(load: Any, inspect: Any, emulator: Emulator) -> None:
+def test_a_photo_with_a_withdrawn_answer_is_left_to_a_person(load: Any, inspect: Any, emulator: Emulator) -> None:
     emulator.inject("content-filter")  # whichever photo comes first
     result = inspect(load("draw").Tin(), load("draw").Tin())
     assert sorted(one["verdict"] for one in result["findings"]) == ["by hand", "pass"]
 
 
-def test_a_file_that_is_not_a_picture_goes_to_a_person(load: Any, emulator: Emulator, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_is_left_to_a_person(load: Any, emulator: Emulator, tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("no picture at all")
     model = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key)
     flow = load("flow").inspection(model, load("rules").Order())

@@ -69,7 +69,7 @@ def test_the_notebook_says_at_its_top_which_server_answered(path: Path) -> None:
     assert first.startswith("Answers come from the emulator")
 
 
-def test_an_answer_that_is_scripted_says_so(path: Path) -> None:
+def test_every_scripted_answer_is_marked(path: Path) -> None:
     if path.stem.startswith("6"):
         return  # it is about scripts, and says at its top that it always asks the emulator
     scripted = re.compile(r"^(?: {4})?(?:scripted\(|emu\.(?:say|call|answer)\()", re.MULTILINE)
@@ -82,14 +82,14 @@ def test_an_answer_that_is_scripted_says_so(path: Path) -> None:
     assert unmarked == []
 
 
-def test_it_needs_no_file_beside_it(path: Path) -> None:
+def test_a_notebook_needs_no_other_file(path: Path) -> None:
     source = "\n".join("".join(cell["source"]) for cell in cells(path, "code"))
     assert "../" not in source
     assert "import show" not in source
     assert "from show" not in source
 
 
-def test_it_is_read_without_scrolling_sideways(path: Path) -> None:
+def test_the_code_of_a_notebook_is_read_without_scrolling(path: Path) -> None:
     lines = [line for cell in cells(path, "code") for line in "".join(cell["source"]).splitlines()]
     assert [line for line in lines if len(line) > 88] == []
 

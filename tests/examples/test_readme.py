@@ -1,4 +1,4 @@
-"""Every Python block and command of the README runs as it stands; its tables and samples are up to date."""
+"""Every Python block and command of the README runs unchanged; its tables and samples are up to date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AutoGen: `OpenAIChatCompletionClient` speaks to LiteLLM's proxy, which has our provider."""
+"""AutoGen: `OpenAIChatCompletionClient` sends requests to LiteLLM's proxy, which has our provider."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ tools = Tools()
 
 @tools.action("Counts what is left of an item in the shop")
 def stock(item: str) -> str:
-    """What browser-use calls."""
+    """The tool that browser-use calls."""
     return count_stock(item)
 
 

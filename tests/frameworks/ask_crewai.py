@@ -1,6 +1,6 @@
-"""CrewAI: `LLM` takes LiteLLM for models of providers that it does not know itself.
+"""CrewAI: `LLM` uses LiteLLM for models of providers that CrewAI does not know.
 
-It hands pictures only to models whose names it knows, so a subclass says that this one sees.
+CrewAI sends pictures only to models whose names it knows, so a subclass says that this model accepts them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""DSPy: `dspy.LM` takes models through LiteLLM; `ReAct` calls tools."""
+"""DSPy: `dspy.LM` uses models through LiteLLM; `ReAct` calls tools."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAID = [
 
 
 def written(fields: dict[str, str]) -> str:
-    """Fields as DSPy's adapter for chats reads them."""
+    """Fields in the form that DSPy's adapter for chats reads."""
     return "\n\n".join(f"[[ ## {name} ## ]]\n{value}" for name, value in {**fields, "completed": ""}.items())
 
 

@@ -1,4 +1,4 @@
-"""pydantic-ai: `LiteLLMProvider` speaks to LiteLLM's proxy, which has our provider."""
+"""pydantic-ai: `LiteLLMProvider` sends requests to LiteLLM's proxy, which has our provider."""
 
 from __future__ import annotations
 

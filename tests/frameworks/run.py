@@ -1,6 +1,6 @@
-"""Runs each framework in an environment of its own: `make test-frameworks`.
+"""Runs each framework in a separate environment: `make test-frameworks`.
 
-WRITE=1 writes the table of docs/frameworks.md. Names as arguments choose; the table then keeps the other rows. A
+WRITE=1 writes the table of docs/frameworks.md. Arguments are names of frameworks to run; the other rows are kept. A
 program (ask_NAME.py) starts an emulator, asks, checks what was sent and answered, and prints the versions as JSON in
 its last line.
 """
@@ -31,10 +31,10 @@ class Framework:
     """A framework, as it is shown and installed.
 
     Attributes:
-        title: as its users write it.
-        connects_by: how it takes our model, in Markdown.
-        packages: what is installed beside glmv.
-        proxied: whether it speaks to LiteLLM's proxy, and does not take LiteLLM itself.
+        title: its name, as its users write it.
+        connects_by: how it uses our model, in Markdown.
+        packages: the packages that are installed in addition to glmv.
+        proxied: whether it uses LiteLLM's proxy instead of the library.
     """
 
     title: str
@@ -58,7 +58,7 @@ PROXY = ["litellm[proxy]>=1.91.5"]
 
 
 def installed(name: str, extras: str, packages: Sequence[str]) -> str:
-    """Make an environment; "" when that went well, or the last line of what went wrong."""
+    """Create an environment. Returns "" if that succeeded, else the last line of the error."""
     folder = ENVIRONMENTS / name
     commands: list[list[str | Path]] = [[UV, "pip", "install", "--quiet", "--python", folder / "bin" / "python"]]
     commands[0] += ["-e", f"{ROOT}[{extras}]", *packages]
@@ -72,7 +72,7 @@ def installed(name: str, extras: str, packages: Sequence[str]) -> str:
 
 
 def row(name: str, framework: Framework) -> tuple[str, bool]:
-    """Install and run one framework -> its row of the table, and whether all went well."""
+    """Install and run one framework. Returns its row of the table, and whether everything succeeded."""
     extras = "emulator,images" if framework.proxied else "litellm,emulator,images"
     problem = installed(name, extras, framework.packages)
     if problem:
@@ -103,7 +103,7 @@ def _last_line(text: str) -> str:
 
 
 def write(rows: dict[str, str]) -> None:
-    """Put rows into the table of the page; those that were not run stay."""
+    """Write rows into the table of the page; the rows of frameworks that did not run are kept."""
     page = PAGE.read_text("utf-8")
     before, _, rest = page.partition(BEGIN)
     old, end, after = rest.partition(END)
@@ -115,7 +115,7 @@ def write(rows: dict[str, str]) -> None:
 
 
 def main() -> int:
-    """Run what is asked for; 1 when something did not go well."""
+    """Run the selected frameworks. Returns 1 if one of them failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FRAMEWORKS))
     parser.add_argument("--write", action="store_true", help="write the table of docs/frameworks.md")

@@ -1,4 +1,4 @@
-"""What every program of this folder plays: a question about a photograph, a tool call in between, an answer."""
+"""The conversation of every program in this folder: a question about a photograph, a tool call, an answer."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def shop() -> Iterator[Emulator]:
 
 @contextlib.contextmanager
 def play(*answers: str | Reply) -> Iterator[Emulator]:
-    """The emulator with these answers, for a framework that has the model call tools in another way."""
+    """The emulator with these answers, for a framework whose model calls tools in another way."""
     with Emulator() as emu:
         emu.say(*answers)
         yield emu
@@ -59,9 +59,9 @@ def report(emu: Emulator, answer: object, *packages: str) -> None:
     """Check what was asked and answered, and print it for the table.
 
     Args:
-        emu: of the run.
+        emu: the emulator of the run.
         answer: what the framework returned.
-        packages: whose versions the table names; "proxy" is LiteLLM's.
+        packages: the packages whose versions are in the table; "proxy" is LiteLLM's.
     """
     assert ANSWER in str(answer), answer
     assert not emu.unused, "the model was asked fewer times than expected"
@@ -81,7 +81,7 @@ def _version(package: str) -> str:
 
 @contextlib.contextmanager
 def proxy(emu: Emulator) -> Iterator[str]:
-    """LiteLLM's proxy with our provider, for frameworks that speak to OpenAI-compatible servers only; its base URL."""
+    """LiteLLM's proxy with our provider, for frameworks that use only OpenAI-compatible servers; its base URL."""
     params = {"model": f"glmv/{MODEL}", "api_base": emu.base_url, "api_key": emu.api_key}
     config = {
         "model_list": [{"model_name": MODEL, "litellm_params": params}],

@@ -234,7 +234,7 @@ def test_the_profile_is_the_catalogue_row() -> None:
     assert profile["audio_inputs"] is False
 
 
-def test_an_unknown_model_has_no_profile_and_a_passed_profile_wins() -> None:
+def test_an_unknown_model_has_no_profile_and_a_passed_profile_has_priority() -> None:
     assert model(model="glm-99v").profile is None
     assert model(profile={"max_input_tokens": 5}).profile == {"max_input_tokens": 5}
 

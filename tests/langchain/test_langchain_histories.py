@@ -68,7 +68,7 @@ def test_another_history_is_refused_with_langchains_remedy(history: list[AnyMess
 
 @pytest.mark.parametrize("history", [*HISTORIES, *REFUSED])
 @pytest.mark.parametrize("most", [12, 4000])
-def test_trimming_by_the_models_count_never_raises(history: list[AnyMessage], most: int) -> None:
+def test_trimming_messages_by_the_models_token_count_does_not_raise(history: list[AnyMessage], most: int) -> None:
     trimmed = trim_messages(history, max_tokens=most, token_counter=ChatGLMV(), start_on=None)
     assert len(trimmed) <= len(history)
 

@@ -68,7 +68,7 @@ def test_a_structured_answer_is_not_taken_from_the_reasoning(last: Any, dialect:
     assert last(model.with_structured_output(Size)) == Size(width=3, height=4)
 
 
-def test_an_unknown_shape_is_not_an_empty_message() -> None:
+def test_an_answer_of_unknown_shape_raises_an_error() -> None:
     with pytest.raises(glmv.MalformedResponse, match="answer"):
         model_of(Case(b'{"choices": [{"answer": "hello"}]}')).invoke("hi")
 

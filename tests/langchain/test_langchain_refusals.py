@@ -162,7 +162,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("said", REFUSED.values(), ids=REFUSED)
-def test_a_refused_prompt_is_an_invalid_request_and_not_a_refusal(said: dict[str, Any], way: str) -> None:
+def test_a_refused_prompt_raises_invalid_request_and_not_model_refusal(said: dict[str, Any], way: str) -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(400, json=said)
 
@@ -190,7 +190,7 @@ def test_structured_output_of_withdrawn_content_is_a_refusal(
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-def test_include_raw_gives_the_refusal_beside_the_message(way: str, emu: Emulator) -> None:
+def test_include_raw_returns_the_refusal_and_the_message(way: str, emu: Emulator) -> None:
     emu.say(withdrawn(json.dumps({"dish": "soup"})))
     outcome = ask(connect(emu).with_structured_output(Recipe, include_raw=True), way)
     assert (outcome["parsed"], outcome["raw"].response_metadata["finish_reason"]) == (None, "sensitive")

@@ -18,14 +18,14 @@ from glmv_emulator import Emulator
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Warnings that LiteLLM causes in pydantic are not ours."""
+    """Ignore the warnings that LiteLLM causes in pydantic."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            for told in (
+            for warning in (
                 "ignore:.*`ReadOnly` qualifier:UserWarning",
                 "ignore:Accessing the 'model_:DeprecationWarning",
             ):
-                item.add_marker(pytest.mark.filterwarnings(told))
+                item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def litellm() -> Any:
 
 @pytest.fixture
 def emu(glmv_emulator: Emulator, litellm: Any) -> Any:
-    """The emulator; clients of the test before are gone."""
+    """The emulator; the clients of the previous test are closed."""
     import glmv_litellm
 
     yield glmv_emulator
@@ -56,7 +56,7 @@ def settings(emu: Emulator) -> dict[str, Any]:
 
 @pytest.fixture
 def ask(litellm: Any, settings: dict[str, Any]) -> Callable[..., Any]:
-    """ask("What is it?", **options) -> `litellm.completion` of it."""
+    """A function that calls `litellm.completion`: ask("What is it?", **options)."""
 
     def completion(content: Any = "Hello", **options: Any) -> Any:
         return litellm.completion(**{"messages": [{"role": "user", "content": content}], **settings, **options})
@@ -66,7 +66,7 @@ def ask(litellm: Any, settings: dict[str, Any]) -> Callable[..., Any]:
 
 @pytest.fixture
 def aask(litellm: Any, settings: dict[str, Any]) -> Callable[..., Any]:
-    """The same with `litellm.acompletion`."""
+    """Like `ask`, with `litellm.acompletion`."""
 
     async def completion(content: Any = "Hello", **options: Any) -> Any:
         return await litellm.acompletion(**{"messages": [{"role": "user", "content": content}], **settings, **options})

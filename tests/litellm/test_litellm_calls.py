@@ -1,4 +1,4 @@
-"""Calls through LiteLLM: the same words and usage as the core's, and what a call may say."""
+"""Calls through LiteLLM give the text and usage of `glmv`, and accept its options."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_litellm_langchain_and_the_core_give_the_same_words_and_usage(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_a_stream_ends_with_its_usage_where_it_is_asked_for(
+async def test_a_stream_ends_with_its_usage_if_it_is_requested(
     ask: Ask, aask: Ask, emu: Emulator, asynchronous: bool
 ) -> None:
     emu.say(Reply("One two.", usage={"prompt_tokens": 11, "completion_tokens": 3}))
@@ -154,15 +154,15 @@ def test_thinking_is_asked_for(emu: Emulator, ask: Ask, options: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    ("sent", "told"),
+    ("sent", "reason"),
     [("length", "length"), ("sensitive", "content_filter"), ("stop", "stop"), ("tool_calls", "tool_calls")],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_finish_reasons_are_those_of_openai(emu: Emulator, ask: Ask, sent: str, told: str, stream: bool) -> None:
+def test_finish_reasons_are_those_of_openai(emu: Emulator, ask: Ask, sent: str, reason: str, stream: bool) -> None:
     emu.say(Reply("Yes.", finish_reason=sent))
     answer = ask(stream=stream, on_sensitive="return")
     last = list(answer)[-1] if stream else answer
-    assert last.choices[0].finish_reason == told
+    assert last.choices[0].finish_reason == reason
 
 
 def test_headers_and_options_of_the_call_are_sent(emu: Emulator, ask: Ask) -> None:
@@ -290,7 +290,7 @@ def test_registering_again_changes_nothing(litellm: Any) -> None:
     assert [item["provider"] for item in before].count("glmv") == 1
 
 
-def test_models_are_registered_beside_a_provider_that_is_there_and_own_prices_stay(
+def test_registering_adds_missing_models_and_keeps_existing_prices(
     litellm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import glmv_litellm

@@ -1,4 +1,4 @@
-"""Messages and options on their way in, without LiteLLM itself."""
+"""Conversion of LiteLLM's messages and options; LiteLLM is not imported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def part_after(part: dict[str, Any]) -> Any:
     return message["content"][0]
 
 
-def test_marks_of_litellm_and_of_frameworks_are_left_out() -> None:
+def test_keys_that_litellm_and_frameworks_add_are_left_out() -> None:
     message = {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm.", "provider_specific_fields": {"a": 1}}
     assert to_glmv([{**message, "thinking_blocks": [], "cache_breakpoint": True}]) == [
         {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm."}
@@ -71,11 +71,11 @@ def test_messages_are_not_changed() -> None:
         ({"file_id": "file-123"}, {"type": "file", "file": {"file_id": "file-123"}}),
     ],
 )
-def test_a_file_in_the_words_of_litellm_becomes_what_it_is(file: dict[str, Any], becomes: dict[str, Any]) -> None:
+def test_a_file_part_of_litellm_becomes_a_file_picture_or_video(file: dict[str, Any], becomes: dict[str, Any]) -> None:
     assert part_after({"type": "file", "file": file}) == becomes
 
 
-def test_other_parts_stay_as_they_are() -> None:
+def test_other_content_parts_are_unchanged() -> None:
     part = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
     assert part_after(part) is part
 
@@ -93,17 +93,17 @@ def test_options_of_the_core_in_the_extra_body_are_options() -> None:
 @pytest.mark.parametrize(
     ("given", "sent"), [({"type": "enabled", "budget_tokens": 9}, True), ({"type": "disabled"}, {"type": "disabled"})]
 )
-def test_a_budget_of_thinking_is_left_out(given: Any, sent: Any) -> None:
+def test_a_thinking_budget_is_left_out(given: Any, sent: Any) -> None:
     assert call_settings({"thinking": given}).options["thinking"] == sent
 
 
-def test_what_says_where_to_connect_is_kept_apart() -> None:
+def test_options_of_the_connection_are_separated_from_those_of_the_call() -> None:
     made = call_settings({"dialect": "vllm", "seed": 1}, api_base="http://127.0.0.1:1/v1", headers={"a": "b"})
     assert made.connection == {"dialect": "vllm", "base_url": "http://127.0.0.1:1/v1"}
     assert made.options == {"on_misfit": "return", "seed": 1, "extra_headers": {"a": "b"}}
 
 
-def test_the_timeout_that_litellm_makes_up_is_not_one() -> None:
+def test_the_default_timeouts_of_litellm_are_ignored() -> None:
     assert "timeout" not in call_settings({}, timeout=600.0).options
     assert "timeout" not in call_settings({}, timeout=6000.0).options
     assert call_settings({}, timeout=7.0).options["timeout"] == 7.0
@@ -115,12 +115,12 @@ def test_the_base_model_of_an_alias_is_one_of_the_catalogue() -> None:
 
 
 @pytest.mark.parametrize("given", [{"n": 1}, {"logprobs": False}, {"presence_penalty": 0.0}, {"modalities": ["text"]}])
-def test_what_asks_for_nothing_is_left_out(given: dict[str, Any]) -> None:
+def test_unsupported_options_without_an_effect_are_left_out(given: dict[str, Any]) -> None:
     assert call_settings(given).options == {"on_misfit": "return"}
 
 
 @pytest.mark.parametrize("given", [{"n": 2}, {"logprobs": True}, {"frequency_penalty": 0.5}, {"logit_bias": {"1": 2}}])
-def test_what_glm_does_not_have_is_refused_or_dropped(given: dict[str, Any]) -> None:
+def test_unsupported_options_are_refused_or_dropped(given: dict[str, Any]) -> None:
     with pytest.raises(NotOfGLM, match=rf"{next(iter(given))}=.* drop_params"):
         call_settings(given)
     assert call_settings(given, drop=True).options == {"on_misfit": "return"}
@@ -138,7 +138,7 @@ def test_clients_are_kept_by_key_and_place() -> None:
     assert kept.of("id.secret", place) is not first
 
 
-def test_the_clients_that_were_used_longest_ago_are_let_go() -> None:
+def test_the_least_recently_used_clients_are_removed() -> None:
     kept = KeptClients(most=2)
     first, second = kept.of("id.1", {}), kept.of("id.2", {})
     kept.of("id.1", {})
@@ -148,7 +148,7 @@ def test_the_clients_that_were_used_longest_ago_are_let_go() -> None:
     assert kept.of("id.2", {}) is not second
 
 
-def test_a_place_that_the_settings_refuse_is_not_kept() -> None:
+def test_clients_for_settings_that_are_refused_are_not_kept() -> None:
     kept = KeptClients()
     for dialect in ("klingon", {"name": "vllm"}):
         with pytest.raises(glmv.InvalidRequestError):

@@ -1,4 +1,4 @@
-"""Errors of the core as LiteLLM's classes."""
+"""Errors of `glmv` are raised as LiteLLM's classes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_refusal_is_the_class_of_litellm(
     assert emu.api_key not in str(error)
 
 
-async def test_an_asynchronous_call_raises_the_same(emu: Emulator, aask: Ask, litellm: Any) -> None:
+async def test_an_asynchronous_call_raises_litellms_errors(emu: Emulator, aask: Ask, litellm: Any) -> None:
     emu.fail(code=1301, times=2)
     with pytest.raises(litellm.ContentPolicyViolationError):
         await aask()
@@ -50,7 +50,7 @@ async def test_an_asynchronous_call_raises_the_same(emu: Emulator, aask: Ask, li
         [chunk async for chunk in await aask(stream=True)]
 
 
-def test_the_pause_that_the_platform_asks_for_is_told(emu: Emulator, ask: Ask, litellm: Any) -> None:
+def test_the_error_has_the_pause_that_the_platform_asks_for(emu: Emulator, ask: Ask, litellm: Any) -> None:
     emu.fail(code=1302, retry_after=7)
     with pytest.raises(litellm.RateLimitError) as caught:
         ask()
@@ -59,7 +59,7 @@ def test_the_pause_that_the_platform_asks_for_is_told(emu: Emulator, ask: Ask, l
 
 
 @pytest.mark.parametrize("fault", ["cut", "truncated"])
-def test_a_stream_that_breaks_tells_what_had_come(emu: Emulator, ask: Ask, litellm: Any, fault: str) -> None:
+def test_the_error_of_a_broken_stream_has_the_text_so_far(emu: Emulator, ask: Ask, litellm: Any, fault: str) -> None:
     emu.inject(fault)
     emu.answer(lambda _: Reply("One two three four five six seven eight nine ten.", chunking=1))
     shown: list[str] = []
@@ -88,12 +88,12 @@ def test_a_limit_of_time_is_a_timeout(emu: Emulator, ask: Ask, litellm: Any, opt
     assert caught.value.status_code == 408
 
 
-def test_nobody_listens(ask: Ask, litellm: Any) -> None:
+def test_a_refused_connection_is_an_api_connection_error(ask: Ask, litellm: Any) -> None:
     with pytest.raises(litellm.APIConnectionError, match="No connection"):
         ask(api_base="http://127.0.0.1:9/v1")
 
 
-def test_what_glm_does_not_have_is_an_unsupported_parameter(ask: Ask, emu: Emulator, litellm: Any) -> None:
+def test_an_unsupported_option_is_an_unsupported_params_error(ask: Ask, emu: Emulator, litellm: Any) -> None:
     with pytest.raises(litellm.UnsupportedParamsError, match="frequency_penalty"):
         ask(frequency_penalty=0.5)
     assert ask(frequency_penalty=0.5, drop_params=True).choices[0].message.content
@@ -114,14 +114,14 @@ def test_every_error_of_the_core_has_a_class(litellm: Any) -> None:
         assert "It failed" in str(made)
 
 
-def test_calls_are_repeated_by_the_core_as_often_as_is_said(emu: Emulator, ask: Ask) -> None:
+def test_max_retries_is_the_number_of_retries(emu: Emulator, ask: Ask) -> None:
     emu.fail(code=1302, times=2, retry_after=0)
     answer = ask(max_retries=2)
     assert answer.choices[0].message.provider_specific_fields["attempts"] == 3
 
 
 @pytest.mark.parametrize(("num_retries", "requests"), [(0, 1), (1, 2)])
-def test_a_router_repeats_calls_itself(
+def test_only_the_router_retries_the_calls_that_it_makes(
     emu: Emulator, litellm: Any, settings: dict[str, Any], num_retries: int, requests: int
 ) -> None:
     emu.fail(code=1302, times=9, retry_after=0)

@@ -38,7 +38,7 @@ async def test_all_entry_points_give_the_same_vectors(embedding: GLMVEmbedding) 
     await embedding.clients.aclose()
 
 
-def test_many_texts_go_in_few_requests(embedding: GLMVEmbedding, glmv_emulator: Any) -> None:
+def test_many_texts_are_sent_in_requests_of_64(embedding: GLMVEmbedding, glmv_emulator: Any) -> None:
     texts = [f"text number {number}" for number in range(130)]
     assert len(embedding.get_text_embedding_batch(texts)) == 130
     assert [len(request.body["input"]) for request in glmv_emulator.requests][:2] == [64, 64]
@@ -76,7 +76,7 @@ def test_a_copy_has_all_settings_and_stores_no_key(again: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"temperature": 0.5}, "temperature: an option of chat models; embeddings do not have it"),
         ({"stop_sequences": ["a"]}, "stop_sequences: an option of chat models; embeddings do not have it"),
@@ -85,8 +85,8 @@ def test_a_copy_has_all_settings_and_stores_no_key(again: Any) -> None:
         ({"embed_batch_size": 65}, "embed_batch_size"),
     ],
 )
-def test_invalid_settings_are_refused(given: dict[str, Any], told: str) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match=told):
+def test_invalid_settings_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=message):
         GLMVEmbedding(**given)
 
 

@@ -301,7 +301,7 @@ def test_a_folder_of_the_home_directory_may_be_named_by_its_tilde(
         llm.complete("What?", image_documents=["~/others/red.png"])
 
 
-def test_a_path_that_is_none_is_refused_where_folders_are_named(
+def test_an_invalid_path_is_refused_if_local_files_lists_folders(
     connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="is not a valid path"):
@@ -309,7 +309,7 @@ def test_a_path_that_is_none_is_refused_where_folders_are_named(
 
 
 @pytest.mark.parametrize(("on_unsupported", "warns"), [("raise", False), ("warn", True)])
-def test_what_a_model_does_not_take_is_left_out_before_anything_is_read(on_unsupported: Any, warns: bool) -> None:
+def test_unsupported_media_are_left_out_before_anything_is_read(on_unsupported: Any, warns: bool) -> None:
     intake = Intake("glm-4-plus", row=glmv.find_model("glm-4-plus"), on_unsupported=on_unsupported)
     picture = {"kind": glmv.Image, "url": "https://example.com/a.png"}
     if warns:

@@ -63,7 +63,7 @@ def test_both_calls_of_one_id_are_selected() -> None:
     assert len({call.tool_id for call in selected}) == 2
 
 
-def test_an_unknown_shape_is_not_an_empty_message() -> None:
+def test_an_answer_of_unknown_shape_raises_an_error() -> None:
     with pytest.raises(glmv.MalformedResponse, match="answer"):
         llm_of(Case(b'{"choices": [{"answer": "hello"}]}')).complete("hi")
 

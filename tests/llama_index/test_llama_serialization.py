@@ -116,9 +116,9 @@ def test_older_field_names_are_accepted(given: dict[str, Any], field: str, value
 
 
 def test_a_misspelled_field_is_refused_without_its_value() -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="Did you mean 'api_key'") as told:
+    with pytest.raises(glmv.InvalidRequestError, match="Did you mean 'api_key'") as raised:
         GLMV(api_kye=SECRET)
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(raised.value)
 
 
 @BOTH_FACES
@@ -135,7 +135,7 @@ def test_metadata_comes_from_the_catalogue() -> None:
     assert (metadata.num_input_files, metadata.is_function_calling_model) == (5, False)
 
 
-def test_a_context_window_set_by_the_user_wins() -> None:
+def test_a_context_window_set_by_the_user_has_priority() -> None:
     assert GLMV(model="glm-4v", context_window=9000, max_tokens=10).metadata.context_window == 9000
 
 

@@ -1,9 +1,9 @@
 """Run the tests of a module against its mutants, and write docs/mutation.md: `make mutate`.
 
-The tests are collected once. They run once without a change, which tells the lines of the module that each test
+The tests are collected once. They run once without a change, which records the lines of the module that each test
 reaches; then, in a fork for each mutant, those that reach the changed lines run, the fastest first. A constant is set
 to its changed value there, wherever it was imported, and all tests that run the module run. For other changes to what
-an import runs, the changed module is imported in a process of its own.
+an import runs, the changed module is imported in a new process.
 """
 
 from __future__ import annotations

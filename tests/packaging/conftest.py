@@ -1,4 +1,4 @@
-"""What is built of the project, and what somebody gets who installs it."""
+"""Tests of the built packages, and of an environment in which they are installed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that install from a package index run when they are asked for by their mark."""
+    """Skip tests that install from a package index, unless their mark is selected."""
     for item in items:
         if item.get_closest_marker("wheel") is not None and "wheel" not in config.option.markexpr:
             item.add_marker(pytest.mark.skip(reason="make test-wheel"))

@@ -37,7 +37,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
-def test_two_commands_lead_to_an_answer_about_a_picture_of_ones_own(newcomer: Path) -> None:
+def test_two_commands_install_glmv_and_answer_about_a_picture(newcomer: Path) -> None:
     wheel = next(newcomer.glob("*.whl")).name
     installed = run(f'pip install --quiet "./{wheel}[cli,emulator]"', newcomer)
     assert installed.returncode == 0, installed.stderr
@@ -49,12 +49,12 @@ def test_two_commands_lead_to_an_answer_about_a_picture_of_ones_own(newcomer: Pa
 
 def test_the_sample_pictures_come_with_the_wheel(newcomer: Path) -> None:
     code = "from glmv_emulator import samples; print(*(samples.picture(name) for name in samples.NAMES), sep='\\n')"
-    told = run(f'python -c "{code}"', newcomer)
-    assert told.returncode == 0, told.stderr
-    assert len(told.stdout.split()) == 10
-    assert str(ROOT) not in told.stdout
+    done = run(f'python -c "{code}"', newcomer)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == 10
+    assert str(ROOT) not in done.stdout
 
 
-def test_the_version_is_the_one_of_the_wheel(newcomer: Path) -> None:
+def test_the_command_prints_the_version_of_the_wheel(newcomer: Path) -> None:
     version = next(newcomer.glob("*.whl")).name.split("-")[1]
     assert run("glmv --version", newcomer).stdout.strip() == f"glmv {version}"

@@ -16,7 +16,7 @@ import pytest
 PAGE = Path(__file__).parents[2] / "docs" / "servers.md"
 MARK = "<!-- {} of {}, written by `make test-{} WRITE=1` -->"
 Cells = dict[tuple[str, str], str]
-"""(row, column) -> what stands there."""
+"""(row, column) -> the text of the cell."""
 
 
 class Results:
@@ -114,14 +114,14 @@ def rendered(cells: Cells, versions: dict[str, str]) -> str:
     rows, columns = (list(dict.fromkeys(key[at] for key in cells)) for at in (0, 1))
     notes: dict[str, int] = {}
 
-    def told(row: str, column: str) -> str:
+    def cell(row: str, column: str) -> str:
         verdict = cells.get((row, column), "–")
         kind, _, reason = verdict.partition(": ")
         return f"{kind} ({notes.setdefault(reason, len(notes) + 1)})" if reason else kind
 
     heads = [" ".join((name, versions.get(name, ""), *kind)).strip() for name, *kind in map(str.split, columns)]
     lines = [f"| | {' | '.join(heads)} |", f"|---|{'---|' * len(columns)}"]
-    lines += [f"| {row} | {' | '.join(told(row, column) for column in columns)} |" for row in rows]
+    lines += [f"| {row} | {' | '.join(cell(row, column) for column in columns)} |" for row in rows]
     lines += [f"\n({number}) {reason}" for reason, number in notes.items()]
     return "\n".join(lines)
 

@@ -54,7 +54,7 @@ def test_504_is_a_server_error(client: Way, emu: Emulator) -> None:
 
 
 @at("impatient")
-def test_a_stream_that_nginx_ends_is_an_error_with_what_came(client: Way, emu: Emulator) -> None:
+def test_a_stream_that_nginx_ends_is_an_error_with_the_text_so_far(client: Way, emu: Emulator) -> None:
     emu.stall(after=2, times=None)
     with pytest.raises(glmv.MalformedResponse) as caught:
         client.stream([("user", ["Say something long."])], thinking=False)
@@ -78,7 +78,7 @@ def test_a_platform_that_closes_early_is_asked_again(connect: Callable[..., Way]
 
 
 @at("unbuffered")
-def test_a_stream_that_is_cut_is_an_error_with_what_came(client: Way, emu: Emulator) -> None:
+def test_a_stream_that_is_cut_is_an_error_with_the_text_so_far(client: Way, emu: Emulator) -> None:
     emu.inject("cut", times=None, after=4)
     with pytest.raises(glmv.MalformedResponse) as caught:
         client.stream(HELLO, thinking=False)

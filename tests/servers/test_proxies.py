@@ -106,7 +106,7 @@ def test_a_password_opens_the_proxy(
 
 @pytest.mark.parametrize("given", ["", "wrong-word"])
 @pytest.mark.parametrize("scheme", ["https", "http"])
-def test_without_the_right_password_it_is_asked_once_and_the_error_says_what_to_do(
+def test_a_proxy_with_a_wrong_password_is_asked_once_and_the_error_has_advice(
     chat: Chat, closed: ForwardProxy, encrypted: Encrypted, plain: Server, given: str, scheme: str, monkeypatch: Any
 ) -> None:
     variable = f"{scheme.upper()}_PROXY"
@@ -147,7 +147,7 @@ def test_a_host_that_squid_forbids_is_refused_for_good(
     assert (raised.value.kind, raised.value.attempts) == ("proxy_refused", 1)
 
 
-def test_a_refusal_by_squid_names_it_and_a_corrected_no_proxy_holds(
+def test_the_error_of_a_refusal_by_squid_names_it_and_no_proxy_corrects_it(
     plain: Server, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
 ) -> None:
     with proxies.squid(tmp_path_factory.mktemp("squid"), allows="deny") as squid:
@@ -186,13 +186,13 @@ def test_a_socks_variable_that_names_a_proxy_for_http_ends_soon(
     assert f"roxy {proxy.place} (ALL_PROXY)" in str(raised.value)
 
 
-def test_doctor_tells_of_the_proxy(proxy: ForwardProxy, plain: Server, monkeypatch: Any) -> None:
+def test_doctor_names_the_proxy(proxy: ForwardProxy, plain: Server, monkeypatch: Any) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy.url)
     with glmv.Client("k", base_url=plain.base_url, allow_http=True) as glm:
         assert glm.reach(20) == f"the proxy {proxy.place} (ALL_PROXY)"
 
 
-def test_a_proxy_that_signs_anew_is_trusted_by_ssl_cert_file_in_the_same_client(
+def test_a_proxy_with_its_own_authority_is_trusted_once_ssl_cert_file_names_it(
     encrypted: Encrypted, tmp_path: Path, monkeypatch: Any
 ) -> None:
     assert MITMDUMP.exists(), HOW

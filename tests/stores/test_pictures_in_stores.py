@@ -207,7 +207,9 @@ def test_pictures_of_another_file_system_are_kept_in_the_store(
         assert seen(emu) == ["image_url"], name
 
 
-def test_pictures_of_bytes_are_kept_in_the_store(open_store: Open, embedding: GLMVEmbedding, flow: list[Any]) -> None:
+def test_pictures_given_as_bytes_are_kept_in_the_store(
+    open_store: Open, embedding: GLMVEmbedding, flow: list[Any]
+) -> None:
     encoded = [base64.b64encode(png(colour)).decode() for colour in ("red", "red", "blue")]
     documents = [ImageDocument(image=data, metadata={"file_name": "x"}) for data in encoded]
     store = open_store()

@@ -241,7 +241,7 @@ def test_a_batch_is_never_created_twice(wire: Any) -> None:
     assert desk.lines == ["POST /files", "POST /batches"]
 
 
-def test_waiting_ends_with_the_batch(wire: Any) -> None:
+def test_a_batch_is_polled_until_it_is_completed(wire: Any) -> None:
     states = iter(["validating", "in_progress", "in_progress", "finalizing", "completed"])
     desk = wire(lambda _: {**BATCH, "status": next(states)})
     batch = desk.run(wait(desk.context(), "batch_1"))
@@ -251,7 +251,7 @@ def test_waiting_ends_with_the_batch(wire: Any) -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "expired", "cancelled"])
-def test_waiting_ends_however_the_batch_ends(wire: Any, status: str) -> None:
+def test_a_batch_is_polled_until_it_fails_expires_or_is_cancelled(wire: Any, status: str) -> None:
     desk = wire(lambda _: {**BATCH, "status": status})
     assert desk.run(wait(desk.context(), "batch_1")).status == status
 
@@ -329,7 +329,7 @@ def test_a_broken_line_is_an_error_and_does_not_affect_other_lines(wire: Any) ->
         ({"response": {"body": {"choices": [{"finish_reason": "network_error", "message": {}}]}}}, glmv.GLMVError),
     ],
 )
-def test_each_kind_of_failure_has_its_error_class(wire: Any, row: Any, error: type[Exception]) -> None:
+def test_each_failed_line_of_a_batch_has_its_error_class(wire: Any, row: Any, error: type[Exception]) -> None:
     data = json.dumps({"custom_id": "one-of-mine", **row}).encode()
     (found,) = gathered(wire(None).context(), Batch("b", "completed"), data)
     assert isinstance(found.error, error)

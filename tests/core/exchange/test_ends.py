@@ -40,7 +40,7 @@ def test_a_filter_of_any_server_withdraws_the_answer(flow: Any, stream: bool, re
     assert (answer.text, answer.finish_reason) == ("bad", reason)
 
 
-def test_a_content_filter_after_another_finish_reason_counts(flow: Any) -> None:
+def test_a_content_filter_after_another_finish_reason_is_an_error(flow: Any) -> None:
     chunks = flow.piece("bad", "stop"), flow.piece("", "content_filter")
     assert type(flow.run(flow.streamed(*chunks)).failure) is glmv.ContentFilterError
 
@@ -130,7 +130,7 @@ def test_content_filtered_by_another_server_is_returned_with_on_sensitive_return
     assert flow.run(inside, sensitive="return").whole.text == "half"
 
 
-def test_code_1301_of_a_gateway_inside_a_stream_counts_as_the_platforms(flow: Any) -> None:
+def test_code_1301_of_a_gateway_inside_a_stream_is_a_content_filter_error(flow: Any) -> None:
     message = 'litellm.APIError: ZaiException - {"error":{"code":"1301","message":"m"}}'
     stream = flow.streamed(flow.piece("half"), {"error": {"message": message, "code": "500"}})
     error = flow.run(stream).failure
@@ -267,7 +267,7 @@ UNREADABLE: dict[str, tuple[list[Any], dict[str, str]]] = {
         (503, glmv.ServerError, 4),
     ],
 )
-def test_a_status_counts_although_its_body_cannot_be_read(
+def test_the_status_decides_although_the_body_cannot_be_read(
     flow: Any, stream: bool, name: str, status: int, kind: type[glmv.GLMVError], attempts: int
 ) -> None:
     pieces, headers = UNREADABLE[name]
@@ -301,7 +301,7 @@ def test_a_refusal_stalled_until_the_deadline_keeps_its_status(flow: Any) -> Non
     assert (type(late), late.status_code) == (glmv.DeadlineExceeded, 502)
 
 
-def test_a_code_in_a_truncated_refusal_counts(flow: Any) -> None:
+def test_a_code_in_a_truncated_refusal_is_read(flow: Any) -> None:
     half = b'{"error":{"code":"1113","message":"\xe4\xbd\x99\xe9\xa2\x9d'
     for pieces in ([half], [half, Failure("reset", "broken")]):
         error = flow.run(flow.Answer(pieces, 429, {"content-type": "application/json"})).failure
@@ -338,7 +338,7 @@ def test_the_error_of_a_broken_large_request_names_its_size(kind: str) -> None:
     from glmv.exchange.retry import Policy, RetryBudget
     from glmv.request.prepare import Call
 
-    def told(size: int) -> str:
+    def message_for(size: int) -> str:
         body: Any = bytes(size)
         steps = fetch(Call("POST", "/x", lambda _: body), Policy(max_retries=0, budget=RetryBudget()))
         next(steps)
@@ -348,5 +348,5 @@ def test_the_error_of_a_broken_large_request_names_its_size(kind: str) -> None:
             steps.send(None)
         return str(caught.value)
 
-    assert "MB" in told(LARGE_BODY)
-    assert "MB" not in told(LARGE_BODY - 1)
+    assert "MB" in message_for(LARGE_BODY)
+    assert "MB" not in message_for(LARGE_BODY - 1)

@@ -175,8 +175,8 @@ def test_answers_and_errors_have_the_request_id_of_the_last_attempt(flow: Any) -
     assert outcome.whole.request_id == outcome.sent[-1]
     failed = flow.run(busy(flow), policy=flow.policy(max_retries=0))
     assert failed.failure.request_id == failed.sent[-1]
-    told = flow.run(flow.body({"error": {"code": "1210", "message": "m"}, "request_id": "theirs"}, 400))
-    assert told.failure.request_id == "theirs"
+    outcome = flow.run(flow.body({"error": {"code": "1210", "message": "m"}, "request_id": "theirs"}, 400))
+    assert outcome.failure.request_id == "theirs"
 
 
 def test_a_duplicate_id_is_busy_after_a_timeout_and_otherwise_an_error(flow: Any) -> None:
@@ -227,7 +227,7 @@ def test_an_error_body_is_typed_by_its_code_whatever_the_status(flow: Any, strea
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize(
-    ("data", "kind", "told"),
+    ("data", "kind", "message"),
     [
         (b"<html>please log in</html>", "text/html", "web page"),
         (b"", "application/json", "no body"),
@@ -240,11 +240,11 @@ def test_an_error_body_is_typed_by_its_code_whatever_the_status(flow: Any, strea
         (b'{"choices": [5]}', "application/json", "fields are choices: "),
     ],
 )
-def test_an_unreadable_answer_is_malformed(flow: Any, stream: bool, data: bytes, kind: str, told: str) -> None:
+def test_an_unreadable_answer_is_malformed(flow: Any, stream: bool, data: bytes, kind: str, message: str) -> None:
     error = flow.run(flow.Answer([data], 200, {"content-type": kind}), stream=stream).failure
     assert type(error) is glmv.MalformedResponse
     assert error.attempts == 1
-    with pytest.raises(glmv.MalformedResponse, match=told):
+    with pytest.raises(glmv.MalformedResponse, match=message):
         raise error
 
 
@@ -551,7 +551,7 @@ def test_an_invalid_compressed_body_is_malformed(flow: Any, stream: bool) -> Non
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("line", [b"\0", b": x\n", b"data:\n\n"])
-def test_a_compression_bomb_is_stopped_at_the_bound(flow: Any, stream: bool, line: bytes) -> None:
+def test_a_compression_bomb_is_stopped_at_the_limit(flow: Any, stream: bool, line: bytes) -> None:
     bomb = gzip.compress(line * (4_000_000 // len(line)), 1)
     kind = "text/event-stream" if stream else "application/json"
     answer = flow.Answer([bomb], 200, {"content-type": kind, "content-encoding": "gzip"})
@@ -560,7 +560,7 @@ def test_a_compression_bomb_is_stopped_at_the_bound(flow: Any, stream: bool, lin
     assert "300000 bytes" in str(error)
 
 
-def test_an_endless_body_is_stopped_at_the_bound(flow: Any) -> None:
+def test_an_endless_body_is_stopped_at_the_limit(flow: Any) -> None:
     outcome = flow.run(flow.Answer([b" " * 1000] * 101, 200, {}), stream=False, limit=100_000)
     assert type(outcome.failure) is glmv.MalformedResponse
     assert "100000 bytes" in str(outcome.failure)

@@ -233,7 +233,7 @@ def test_pauses_of_more_than_a_minute_do_not_put_the_end_off() -> None:
     assert crowd.gate.stands_still(started)
 
 
-def test_what_the_server_asks_a_later_refused_call_to_wait_is_kept_too() -> None:
+def test_the_longer_pause_that_a_later_refusal_asks_for_is_kept() -> None:
     crowd = Crowd(4)
     a, b, c = (crowd.enter(name) for name in "abc")
     a.leave(busy=Busy())
@@ -253,7 +253,7 @@ def test_a_long_running_call_keeps_others_waiting() -> None:
     assert (long.state, crowd.gate.stands_still(started)) == ("in", False)
 
 
-def test_old_refusals_no_longer_count() -> None:
+def test_a_refusal_long_after_the_last_one_pauses_as_briefly_as_the_first() -> None:
     crowd = Crowd(1)
     for _ in range(9):
         crowd.enter("a").leave(busy=Busy())
@@ -315,7 +315,7 @@ def test_a_release_during_a_locked_section_is_applied_on_unlock() -> None:
 @pytest.mark.parametrize(
     "act", [lambda gate: gate.enter("d", int), lambda gate: gate.widen_to(2)], ids=["enter", "widen"]
 )
-def test_a_call_that_left_meanwhile_is_struck_off_after_any_work_of_the_gate(act: Callable[[Gate], object]) -> None:
+def test_the_slot_of_a_call_that_left_is_given_on_after_any_work_of_the_gate(act: Callable[[Gate], object]) -> None:
     crowd = Crowd(1)
     first, second, third = (crowd.enter(name) for name in "abc")
     with crowd.gate._lock:
@@ -364,7 +364,7 @@ def test_five_holders_are_named_and_the_others_counted(count: int, more: str | N
     assert more is None or held.endswith(f"{more})")
 
 
-def test_a_refusal_narrows_to_seven_tenths_of_what_was_under_way() -> None:
+def test_a_refusal_reduces_the_slots_to_seven_tenths_of_the_running_calls() -> None:
     crowd = Crowd(50)
     held = [crowd.enter(str(number)) for number in range(20)]
     held[0].leave(busy=Busy())

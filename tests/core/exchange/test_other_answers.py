@@ -129,7 +129,7 @@ def test_garbage_after_the_end_of_a_compressed_stream_is_ignored(flow: Any) -> N
     assert flow.run(answer).whole.text == "hello"
 
 
-def test_a_content_filter_after_the_finish_reason_counts(flow: Any) -> None:
+def test_a_content_filter_after_the_finish_reason_is_an_error(flow: Any) -> None:
     error = {"error": {"code": "1301", "message": "m"}}
     assert type(flow.run(as_events(flow, flow.piece("bad", "stop"), error)).failure) is glmv.ContentFilterError
 

@@ -238,9 +238,9 @@ def test_signing_a_token_again_does_not_use_the_budget() -> None:
     assert world.policy.budget._tokens == RetryBudget.CAPACITY
 
 
-@pytest.mark.parametrize(("off", "told"), [(0, 0), (59, 0), (-59, 0), (3600, 3600), (-3600, -3600)])
-def test_a_wrong_clock_is_detected_by_the_date_header(off: int, told: int) -> None:
-    assert World().policy.skew(formatdate(NOW - off, usegmt=True)) == told
+@pytest.mark.parametrize(("off", "skew"), [(0, 0), (59, 0), (-59, 0), (3600, 3600), (-3600, -3600)])
+def test_a_wrong_clock_is_detected_by_the_date_header(off: int, skew: int) -> None:
+    assert World().policy.skew(formatdate(NOW - off, usegmt=True)) == skew
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Fri, 99 Foo 2026"])
@@ -269,7 +269,7 @@ def test_a_pause_of_two_minutes_is_waited_for_and_no_longer_one() -> None:
     assert World(chance=0.0).pauses(Retry.BUSY, RateLimitError("", retry_after=120.1)) == []
 
 
-def test_a_deadline_is_past_when_its_moment_comes_and_not_a_second_earlier() -> None:
+def test_a_deadline_has_passed_at_its_time_and_not_a_second_earlier() -> None:
     world = World(deadline=10.0)
     for moment, past in ((50.0, False), (59.0, False), (59.99, False), (60.0, True), (61.0, True)):
         world.now = moment
@@ -293,7 +293,7 @@ def test_preparing_the_pictures_is_a_part_of_the_deadline() -> None:
 @pytest.mark.parametrize(
     ("spent", "sentence"), [(1.0, ""), (4.0, " The pictures took 4.0 s of a deadline of 10 s to prepare.")]
 )
-def test_a_late_call_says_what_the_pictures_took_when_it_is_much(spent: float, sentence: str) -> None:
+def test_the_error_of_a_late_call_names_a_long_preparation_of_pictures(spent: float, sentence: str) -> None:
     tries = World(deadline=10.0, spent=spent, host="api.example").tries
     late = "The call to api.example took longer than its deadline of 10 s"
     assert tries.too_late().message == f"{late}.{sentence}"
@@ -308,13 +308,13 @@ def test_a_late_call_says_what_the_pictures_took_when_it_is_much(spent: float, s
         ("", ""),
     ],
 )
-def test_a_late_call_says_what_it_was_doing_and_what_failed_before(kind: str, doing: str) -> None:
+def test_the_error_of_a_late_call_names_its_stage_and_the_last_error(kind: str, doing: str) -> None:
     late = World(deadline=10.0).tries.too_late(ServerError("It broke."), during=kind)
     begin = f"The call to the server took longer than its deadline of 10 s{doing}."
     assert late.message == f"{begin} The last error was: It broke."
 
 
-def test_a_step_ends_at_its_own_moment_or_at_the_deadline_whichever_comes_first() -> None:
+def test_a_step_ends_at_its_own_time_or_at_the_deadline_if_that_is_earlier() -> None:
     bounded, free = World(deadline=10.0).tries, World().tries
     assert (bounded.until(55.0), bounded.until(65.0), bounded.until(None)) == (55.0, 60.0, 60.0)
     assert (free.until(55.0), free.until(None)) == (55.0, None)
@@ -369,7 +369,7 @@ def test_a_request_that_may_have_arrived_is_sent_once_more_at_most() -> None:
         ("connect_timeout", Retry.TRANSIENT),
     ],
 )
-def test_what_must_not_be_sent_twice_is_repeated_only_if_it_cannot_have_arrived(kind: str, again: Retry) -> None:
+def test_a_request_that_must_not_repeat_is_retried_only_if_it_cannot_have_arrived(kind: str, again: Retry) -> None:
     assert World(repeatable=False).tries.failed(kind) is again
 
 

@@ -323,7 +323,7 @@ def clip(form: str, codec: str, ratio: str = "", size: tuple[int, int] = (96, 64
         ("mpeg", "mpeg2video", "mpg"),
     ],
 )
-def test_frames_of_an_unsupported_container_are_available(form: str, codec: str, name: str) -> None:
+def test_frames_can_be_taken_from_an_unsupported_container(form: str, codec: str, name: str) -> None:
     video = Video.from_bytes(clip(form, codec), name="clip")
     assert video.container == name
     assert str(video.mime).startswith("video/")
@@ -359,7 +359,7 @@ def test_frames_of_anamorphic_video_have_the_displayed_shape(ratio: str, width: 
 
 
 @pytest.mark.parametrize("share", [0.3, 0.8])
-def test_a_truncated_video_is_refused_with_its_bytes(share: float) -> None:
+def test_the_error_of_a_truncated_video_names_its_size_in_bytes(share: float) -> None:
     data = clip("mp4", "mpeg4")
     half = data[: int(len(data) * share)]
     with pytest.raises(UnsupportedContent, match=f"cut short.*{len(half):,}|{len(half):,}.*cut short"):

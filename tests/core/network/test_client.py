@@ -40,7 +40,7 @@ def test_a_request_has_the_headers_it_needs(ask: Any, server: Any) -> None:
     assert sent["content-length"] == str(len(server.requests[0][1]))
 
 
-def test_a_request_has_an_id_and_asks_for_a_stream_only_when_it_wants_one(ask: Any, server: Any) -> None:
+def test_a_request_has_an_id_and_the_field_stream_only_if_it_streams(ask: Any, server: Any) -> None:
     ask()
     ask(stream=True)
     assert [set(body(server, number)) for number in (0, 1)] == [

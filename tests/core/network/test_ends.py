@@ -166,7 +166,9 @@ def test_an_answer_that_arrives_during_the_upload_is_read(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", [401, 429])
-def test_an_early_answer_of_any_kind_counts(impatient: Callable[..., Impatient], status: int, kind: str) -> None:
+def test_an_answer_before_the_end_of_the_upload_is_read_for_any_status(
+    impatient: Callable[..., Impatient], status: int, kind: str
+) -> None:
     early = b"HTTP/1.1 %d X\r\nretry-after: 3600\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status
     server = impatient(resets_when_the_client_is_stuck, early)
     error = upload(server.base_url, kind)

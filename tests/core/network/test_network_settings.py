@@ -384,7 +384,7 @@ def test_invalid_entries_of_no_proxy_are_ignored(value: str, monkeypatch: Any) -
 
     monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", f"good.example,{value}")
-    ignored = [told for told in proxy_variables() if told.endswith("is ignored")]
+    ignored = [sentence for sentence in proxy_variables() if sentence.endswith("is ignored")]
     assert ignored == [f"NO_PROXY contains {value!r}, which is not a host and is ignored"]
     assert proxy_for(OPEN) is not None
     assert proxy_for("https://good.example/v1") is None
@@ -532,7 +532,7 @@ def stale(tmp_path: Path, what: str) -> str:
         ("SSLKEYLOGFILE", "in a missing folder", "cannot be written"),
     ],
 )  # fmt: skip
-def test_a_stale_variable_is_named_in_one_sentence(
+def test_the_error_of_an_unusable_file_names_its_variable_in_one_sentence(
     ask: Any, tmp_path: Path, variable: str, what: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = stale(tmp_path, what)
@@ -660,7 +660,7 @@ def test_an_unknown_host_is_final_and_names_its_setting(
     assert f"check {variable}, the network, DNS and VPN" in str(error)
 
 
-def test_a_host_that_answered_before_counts_as_existing(
+def test_a_host_that_answered_before_is_known_to_exist(
     ask: Any, server: Server, no_pauses: Any, monkeypatch: Any
 ) -> None:
     real = socket.getaddrinfo

@@ -83,7 +83,7 @@ def test_a_model_that_reads_pages_takes_no_chat() -> None:
     assert f"{row.name} is not a chat model" in request.notes[0]
 
 
-def test_notes_of_before_are_kept_and_each_note_comes_once() -> None:
+def test_earlier_notes_are_kept_and_no_note_is_repeated() -> None:
     asked = replace(chat_request("hi", Options(), {"model": "glm-4.6v", "stop": ["a", "b"]}), notes=("before",))
     request = check(asked, find_model("glm-4.6v"))
     assert request.notes[0] == "before"
@@ -101,9 +101,9 @@ def test_a_picture_within_the_limits_is_sent_untouched() -> None:
 
 class TestCounts:
     def test_six_pictures_are_too_many_for_glm_4v(self) -> None:
-        told = refused(LimitExceeded, "glm-4v", ["hi", *[picture()] * 6])
-        assert "glm-4v takes 5 pictures" in told
-        assert "messages[0], part 6" in told
+        message = refused(LimitExceeded, "glm-4v", ["hi", *[picture()] * 6])
+        assert "glm-4v takes 5 pictures" in message
+        assert "messages[0], part 6" in message
 
     def test_pictures_of_all_turns_are_counted(self) -> None:
         turns = [Message("user", ["a", URL]), Message("assistant", "b"), Message("user", ["c", URL])]
@@ -230,7 +230,7 @@ class TestRoles:
         turns = [Message("system", "Be brief."), Message("user", [URL, "Why?"]), Message("system", "In French.")]
         request = checked("glm-4v", turns)
         assert request.messages == (Message("user", [URL, "Be brief.\n\nIn French.\n\nWhy?"]),)
-        assert "have no system messages" in request.notes[0]
+        assert "has no system messages" in request.notes[0]
 
     def test_a_system_text_becomes_a_user_text_if_the_user_sent_none(self) -> None:
         request = checked("glm-4v", [Message("system", "Describe."), Message("user", URL)])
@@ -290,7 +290,7 @@ class TestRoles:
         assert request.messages == tuple(turns)
         assert not any("went in front" in note for note in request.notes)
 
-    def test_an_empty_system_message_is_left_out_where_there_is_no_place_for_it(self) -> None:
+    def test_an_empty_system_message_is_left_out_for_a_model_without_system_messages(self) -> None:
         request = checked("glm-4v", [Message("system", ""), Message("user", "Why?")])
         assert request.messages == (Message("user", "Why?"),)
         assert not any("went in front" in note for note in request.notes)
@@ -323,7 +323,7 @@ class TestOptions:
         assert "at most 1,024 tokens; got 1,025" in refused(LimitExceeded, "glm-4v-flash", "hi", max_tokens=1025)
         assert checked("glm-4v", "hi", max_tokens=4095).options["max_tokens"] == 4095
 
-    def test_stop_words_beyond_the_rows_number_are_applied_by_the_client(self) -> None:
+    def test_stop_words_beyond_the_models_limit_are_applied_by_the_client(self) -> None:
         request = checked("glm-4.6v", "hi", stop=["a", "b", "c"])
         assert (request.options["stop"], request.cut) == (["a"], ("b", "c"))
         assert len(request.notes) == 1
@@ -424,7 +424,7 @@ class TestOptions:
         assert checked("glm-4.6v", "hi", tools=tools).options["tools"] == tools
         assert checked("glm-4v", "hi", tools=[]).options["tools"] == []
 
-    def test_what_a_tool_has_is_kept_beside_what_is_filled_in(self) -> None:
+    def test_missing_fields_of_a_tool_are_filled_in_and_others_unchanged(self) -> None:
         tool = {"type": "function", "function": {"name": "look", "description": None, "parameters": {"type": "object"}}}
         (filled,) = checked("glm-4.6v", "hi", tools=[tool]).options["tools"]
         assert filled["function"] == {"name": "look", "description": "look", "parameters": {"type": "object"}}
@@ -456,9 +456,9 @@ class TestOptions:
         asked = chat_request("hi", Options(), {"model": "glm-4v", **options})
         request = check(asked, row, DIALECTS["openai"], "https://proxy.example/v1")
         assert dict(request.options) == options
-        told = " ".join(request.notes)
+        notes = " ".join(request.notes)
         for word in ("tools: ", "reasoning_effort: ", "thinking: ", "max_tokens: "):
-            assert word in told
+            assert word in notes
         vision = find_model("glm-4.6v")
         asked = chat_request("hi", Options(), {"model": "glm-4.6v", "tools": [search, TOOL]})
         request = check(asked, vision, DIALECTS["openai"], "https://proxy.example/v1")

@@ -473,15 +473,15 @@ def test_text_is_asked_for_by_nothing_at_all(stream: bool, emu: Emulator, glm: g
     ],
     ids=["a list", "a number", "cut", "another tool", "prose", "misfit"],
 )
-def test_the_model_is_told_what_is_wrong_with_its_call(
+def test_the_second_turn_names_the_problem_of_the_call(
     first: Reply, problem: str, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(first, call("weather", '{"town": "Jinan"}'))
     answer = ask(glm, False, tools=[WEATHER, CLOCK], tool_choice="required")
     assert [found.name for found in answer.tool_calls] == ["weather"]
-    told = emu.requests[1].body["messages"][-1]["content"]
-    assert told.startswith(f"Your last reply cannot be used, since {problem}")
-    assert "Call one of the tools weather, clock now." in told
+    correction = emu.requests[1].body["messages"][-1]["content"]
+    assert correction.startswith(f"Your last reply cannot be used, since {problem}")
+    assert "Call one of the tools weather, clock now." in correction
     assert f"The model was asked a second time. The problem of its first answer: {problem}" in answer.notes[-1]
 
 
@@ -499,7 +499,7 @@ def test_the_instruction_names_the_tools_that_may_be_called(
 
 
 @pytest.mark.parametrize("choice", [None, False, "auto", {"type": "auto"}])
-def test_a_choice_that_is_left_to_the_model_asks_for_nothing(choice: Any, emu: Emulator, glm: glmv.Client) -> None:
+def test_tool_choice_auto_adds_no_instruction(choice: Any, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text("Hello"))
     assert ask(glm, False, tools=[WEATHER], tool_choice=choice).text == "Hello"
     assert [message["role"] for message in emu.requests[0].body["messages"]] == ["user"]
@@ -507,7 +507,7 @@ def test_a_choice_that_is_left_to_the_model_asks_for_nothing(choice: Any, emu: E
 
 
 @pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "required"}, {"name": "weather"}])
-def test_a_call_is_asked_for_in_the_words_of_other_providers_too(choice: Any, emu: Emulator, glm: glmv.Client) -> None:
+def test_tool_choice_is_accepted_in_the_forms_of_other_providers(choice: Any, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(call("weather", '{"town": "Jinan"}'))
     assert ask(glm, False, tools=[WEATHER], tool_choice=choice).tool_calls
     assert emu.requests[0].body["messages"][0]["role"] == "system"
@@ -523,7 +523,7 @@ def test_a_call_is_asked_for_in_the_words_of_other_providers_too(choice: Any, em
         ({"response_format": {"type": "json_schema"}}, "response_format takes {'type': 'json_object'} or"),
     ],
 )
-def test_what_is_no_choice_and_no_format_is_refused_with_what_is_one(
+def test_the_error_of_an_invalid_choice_or_format_lists_valid_ones(
     options: dict[str, Any], message: str, emu: Emulator, glm: glmv.Client
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError) as refused:
@@ -552,7 +552,7 @@ def test_a_server_that_knows_only_required_gets_the_named_tool_alone(emu: Emulat
         ("Ada.", "return", True),
     ],
 )
-def test_a_second_answer_that_does_not_fit_is_returned_where_the_call_says_so(
+def test_a_second_answer_that_does_not_fit_is_returned_if_the_call_allows_it(
     said: str, policy: str, returned: bool, emu: Emulator, glm: glmv.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     emu.say(text(said), text(said))
@@ -576,7 +576,7 @@ def test_prose_before_a_call_is_held_until_the_call_comes(stream: bool, emu: Emu
     assert answer.attempts == 1
 
 
-def test_the_second_turn_quotes_calls_and_stands_for_silence_where_there_was_nothing() -> None:
+def test_the_second_turn_quotes_the_calls_or_says_that_there_was_nothing() -> None:
     called = glmv.Completion(text="", tool_calls=(glmv.ToolCall("1", "f", "{"),), finish_reason="stop")
     silent = glmv.Completion(text="", finish_reason="stop")
     for partial, quoted in ((called, "{"), (silent, "(nothing)")):
@@ -592,7 +592,7 @@ def test_there_is_no_second_turn_after_a_second_turn_or_without_an_answer() -> N
         assert caught.value is error
 
 
-def test_json_beside_tools_asks_for_json_where_no_tool_is_called(emu: Emulator, glm: glmv.Client) -> None:
+def test_with_tools_json_is_requested_for_answers_without_a_call(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(RIGHT))
     assert ask(glm, False, tools=[WEATHER], response_format=PERSON).text == RIGHT
     assert "in which you call no tool" in emu.requests[0].body["messages"][0]["content"]

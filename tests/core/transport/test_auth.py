@@ -45,7 +45,7 @@ def test_a_token_is_byte_for_byte_that_of_the_official_sdks() -> None:
     assert sign(KEY, 1700000000.25, 210) == ".".join(VECTOR)
 
 
-def test_a_token_counts_in_milliseconds() -> None:
+def test_a_signed_token_has_its_times_in_milliseconds() -> None:
     header, payload, _ = sign(KEY, 1700000000.25, 60).split(".")
     assert decoded(header) == {"alg": "HS256", "sign_type": "SIGN", "typ": "JWT"}
     assert decoded(payload) == {"api_key": "test-id", "timestamp": 1700000000250, "exp": 1700000060250}
@@ -143,7 +143,7 @@ def asked(answers: list[httpx.Response], **options: Any) -> tuple[glmv.Client, l
     return glmv.Client(KEY, http_client=http, **options), seen
 
 
-def test_a_client_sends_a_fresh_token_when_told_to() -> None:
+def test_a_client_sends_the_same_signed_token_until_it_expires() -> None:
     client, seen = asked([httpx.Response(200, json=ANSWER)] * 2, auth="token", token_ttl=3600)
     client.chat("hi")
     client.chat("hi")

@@ -196,7 +196,7 @@ def test_without_a_known_code_the_http_status_decides(
     ("code", "kind"), [("429", glmv.RateLimitError), ("404", glmv.NotFoundError), ("503", glmv.ServerError)]
 )
 @pytest.mark.parametrize("status", [None, 200])
-def test_a_code_that_is_an_http_status_counts_if_there_is_no_status(
+def test_a_code_that_is_an_http_status_is_used_if_there_is_no_status(
     code: str, kind: type[glmv.GLMVError], status: int | None
 ) -> None:
     assert type(error({"error": {"code": code, "message": "m"}}, status)) is kind
@@ -231,7 +231,7 @@ def test_long_messages_are_cut_and_control_characters_escaped() -> None:
     assert len(str(raised)) < 500
 
 
-def test_a_missing_reason_is_reported() -> None:
+def test_an_error_without_a_reason_says_that_none_was_given() -> None:
     assert "no reason" in str(error({"success": False}, 200))
 
 

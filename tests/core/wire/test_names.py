@@ -18,7 +18,7 @@ def error(payload: object, status: int | None = 400) -> glmv.GLMVError:
     return error_from(status, result)
 
 
-def told(message: str, **more: Any) -> dict[str, Any]:
+def error_body(message: str, **more: Any) -> dict[str, Any]:
     return {"error": {"message": message, **more}}
 
 
@@ -38,7 +38,7 @@ def told(message: str, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_an_empty_account_of_another_server_is_not_a_rate_limit(given: dict[str, Any], status: int | None) -> None:
-    result = error(told("no", **given), status)
+    result = error(error_body("no", **given), status)
     assert type(result) is glmv.QuotaError
     assert not result.retryable
     assert row(status, result.code).retry is Retry.NEVER
@@ -47,11 +47,21 @@ def test_an_empty_account_of_another_server_is_not_a_rate_limit(given: dict[str,
 @pytest.mark.parametrize(
     ("status", "payload"),
     [
-        (403, told("该令牌额度已用尽 !token.UnlimitedQuota && token.RemainQuota = 0", type="one_api_error", code="")),
-        (401, told("该令牌额度已用尽 (request id: 2026)", type="new_api_error")),
+        (
+            403,
+            error_body(
+                "该令牌额度已用尽 !token.UnlimitedQuota && token.RemainQuota = 0", type="one_api_error", code=""
+            ),
+        ),
+        (401, error_body("该令牌额度已用尽 (request id: 2026)", type="new_api_error")),
         (403, {"code": 30001, "message": "Sorry, your account balance is insufficient", "data": None}),
         (400, {"code": "Arrearage", "message": "Access denied, your account is not in good standing."}),
-        (400, told("litellm.BadRequestError: DashscopeException - {'code': 'Arrearage', 'message': 'm'}", code="400")),
+        (
+            400,
+            error_body(
+                "litellm.BadRequestError: DashscopeException - {'code': 'Arrearage', 'message': 'm'}", code="400"
+            ),
+        ),
     ],
 )
 def test_an_empty_account_is_recognized_in_messages_of_gateways(status: int, payload: Any) -> None:
@@ -62,9 +72,9 @@ def test_an_empty_account_is_recognized_in_messages_of_gateways(status: int, pay
 @pytest.mark.parametrize(
     "payload",
     [
-        told("litellm.ContentPolicyViolationError: litellm.BadRequestError: x", code="400"),
+        error_body("litellm.ContentPolicyViolationError: litellm.BadRequestError: x", code="400"),
         {"code": "DataInspectionFailed", "message": "Input data may contain inappropriate content.", "request_id": "r"},
-        told("upstream: code: data_inspection_failed", code="bad_response"),
+        error_body("upstream: code: data_inspection_failed", code="bad_response"),
     ],
 )
 def test_unsafe_content_is_recognized_in_messages_of_gateways(payload: Any) -> None:
@@ -78,13 +88,13 @@ def test_unsafe_content_is_recognized_in_messages_of_gateways(payload: Any) -> N
 )  # fmt: skip
 @pytest.mark.parametrize("status", [400, 200, None])
 def test_a_content_policy_is_a_content_filter(code: str, status: int | None) -> None:
-    assert type(error(told("flagged", code=code), status)) is glmv.ContentFilterError
+    assert type(error(error_body("flagged", code=code), status)) is glmv.ContentFilterError
 
 
 def test_a_moderation_of_openrouter_is_a_content_filter() -> None:
     flagged = {"reasons": ["violence"], "flagged_input": "how to ...", "provider_name": "OpenAI"}
-    assert type(error(told("requires moderation", code=403, metadata=flagged), 403)) is glmv.ContentFilterError
-    assert type(error(told("guardrail", code=403, metadata={}), 403)) is glmv.PermissionDeniedError
+    assert type(error(error_body("requires moderation", code=403, metadata=flagged), 403)) is glmv.ContentFilterError
+    assert type(error(error_body("guardrail", code=403, metadata={}), 403)) is glmv.PermissionDeniedError
 
 
 @pytest.mark.parametrize(
@@ -99,9 +109,9 @@ def test_a_moderation_of_openrouter_is_a_content_filter() -> None:
         ("server_error", glmv.ServerError),
     ],
 )
-def test_an_error_name_counts_if_there_is_no_status(code: str, kind: type[glmv.GLMVError]) -> None:
-    assert type(error(told("m", code=code), None)) is kind
-    assert type(error({"type": "error", **told("m", type=code)}, 200)) is kind
+def test_an_error_name_decides_if_there_is_no_status(code: str, kind: type[glmv.GLMVError]) -> None:
+    assert type(error(error_body("m", code=code), None)) is kind
+    assert type(error({"type": "error", **error_body("m", type=code)}, 200)) is kind
 
 
 @pytest.mark.parametrize(
@@ -117,16 +127,16 @@ def test_an_error_name_counts_if_there_is_no_status(code: str, kind: type[glmv.G
 def test_a_status_takes_precedence_over_a_name_of_the_same_meaning(
     code: str, status: int, kind: type[glmv.GLMVError]
 ) -> None:
-    assert type(error(told("m", code=code), status)) is kind
+    assert type(error(error_body("m", code=code), status)) is kind
 
 
 OVERFLOWS = {
-    "OpenAI": told("too long", code="context_length_exceeded", type="invalid_request_error", param="messages"),
-    "llama.cpp": told(
+    "OpenAI": error_body("too long", code="context_length_exceeded", type="invalid_request_error", param="messages"),
+    "llama.cpp": error_body(
         "request (9412 tokens) exceeds the available context size (8192 tokens), try increasing it",
         code=400, type="exceed_context_size_error", n_prompt_tokens=9412, n_ctx=8192,
     ),
-    "llama.cpp of before": told(
+    "llama.cpp of before": error_body(
         "the request exceeds the available context size. try increasing the context size or enable context shift",
         code=500, type="server_error",
     ),
@@ -135,21 +145,21 @@ OVERFLOWS = {
         "message": "This model's maximum context length is 16384 tokens. However, you requested 19591 tokens (9591 in "
         "the messages, 10000 in the completion). Please reduce the length of the messages or completion.",
     },
-    "vLLM, engine": told(
+    "vLLM, engine": error_body(
         "The decoder prompt (length 17772) is longer than the maximum model length of 16384. Make sure that "
         "`max_model_len` is no smaller than the number of text tokens plus multimodal tokens.",
         type="BadRequestError", code=400,
     ),
-    "vLLM with pictures": told(
+    "vLLM with pictures": error_body(
         "The prompt (total length 25938) is too long to fit into the model (context length 4096)."
     ),
-    "vLLM, tokens": told(
+    "vLLM, tokens": error_body(
         "You passed 44001 input tokens and requested 0 output tokens. However, the model's context length is only "
         "4096 tokens, resulting in a maximum input length of 4096 tokens. Please reduce the length of the input "
         "prompt. (parameter=input_tokens, value=44001)",
         type="BadRequestError", param="input_tokens", code=400,
     ),
-    "vLLM, characters": told(
+    "vLLM, characters": error_body(
         "You passed 190001 input characters. However, the model's context length is only 4096 tokens (at most 131072 "
         "characters). Please reduce the length of the input prompt.",
         type="BadRequestError", code=400,
@@ -163,7 +173,7 @@ OVERFLOWS = {
         "code": 20015, "data": None,
         "message": "length of prompt_tokens (70000) must be less than max_seq_len (65536).",
     },
-    "vLLM behind LiteLLM": told(
+    "vLLM behind LiteLLM": error_body(
         'litellm.BadRequestError: OpenAIException - {"error":{"message":"You passed 98305 input tokens and requested '
         "32768 output tokens. However, the model's context length is only 131072 tokens, resulting in a maximum input "
         'length of 98304 tokens.","type":"BadRequestError","code":400}}',
@@ -178,23 +188,25 @@ OVERFLOWS = {
         "message": "Requested token count exceeds the model's maximum context length of 8192 tokens.",
     },
     "Ollama": {"error": "the input length exceeds the context length"},
-    "LiteLLM": told(
+    "LiteLLM": error_body(
         "litellm.ContextWindowExceededError: litellm.BadRequestError: ContextWindowExceededError: too many",
         code="400", type="invalid_request_error",
     ),
-    "LiteLLM, text kept": told(
+    "LiteLLM, text kept": error_body(
         "litellm.BadRequestError: OpenAIException - {'error': {'code': 'context_length_exceeded', 'message': 'm'}}",
         code="400",
     ),
     "a gateway that wraps": {"detail": '{"error":{"code":400,"message":"m","type":"exceed_context_size_error"}}'},
-    "the platform's text behind a gateway": told("litellm.BadRequestError: ZaiException - Prompt exceeds max length"),
+    "the platform's text behind a gateway": error_body(
+        "litellm.BadRequestError: ZaiException - Prompt exceeds max length"
+    ),
     "FastAPI": {"detail": "prompt is too long: 40000 tokens > 32768 maximum"},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("status", [400, 413, 422, 500, None, 200])
 @pytest.mark.parametrize("name", OVERFLOWS)
-def test_too_long_a_prompt_is_recognized_for_every_server(name: str, status: int | None) -> None:
+def test_a_prompt_that_is_too_long_is_recognized_on_every_server(name: str, status: int | None) -> None:
     found = error(OVERFLOWS[name], status)
     # A 422 may quote the request, so nothing in its text is taken for a code.
     by_code_in_text = name in ("LiteLLM, text kept", "a gateway that wraps", "the platform's text behind a gateway")
@@ -217,7 +229,7 @@ def test_too_long_a_prompt_is_recognized_for_every_server(name: str, status: int
 def test_other_errors_that_mention_lengths_keep_their_class(
     status: int, message: str, kind: type[glmv.GLMVError]
 ) -> None:
-    assert type(error(told(message), status)) is kind
+    assert type(error(error_body(message), status)) is kind
 
 
 REPEATED = {
@@ -242,9 +254,9 @@ REPEATED = {
 @pytest.mark.parametrize("status", [400, 429, 500, None])
 @pytest.mark.parametrize("own", [None, "429", "400", "internal"])
 @pytest.mark.parametrize("name", REPEATED)
-def test_a_code_that_a_gateway_repeats_counts(name: str, own: str | None, status: int | None) -> None:
+def test_a_code_that_a_gateway_repeats_is_read(name: str, own: str | None, status: int | None) -> None:
     message, code = REPEATED[name]
-    result = error(told(message, code=own), status)
+    result = error(error_body(message, code=own), status)
     assert result.code == code
     assert type(result) is row(status, code).kind
     assert result.retryable is (row(status, code).retry in (Retry.BUSY, Retry.TRANSIENT))
@@ -266,7 +278,7 @@ def test_a_code_that_a_gateway_repeats_counts(name: str, own: str | None, status
     ],
 )
 def test_other_numbers_in_a_message_are_not_codes(message: str) -> None:
-    found = error(told(message, code="400"))
+    found = error(error_body(message, code="400"))
     assert (type(found), found.code) == (glmv.InvalidRequestError, "400")
 
 
@@ -299,7 +311,7 @@ USERS_WORDS = {
 @pytest.mark.parametrize("status", [400, 500, None])
 @pytest.mark.parametrize("name", USERS_WORDS)
 def test_quoted_user_text_does_not_decide_the_error_class(name: str, status: int | None) -> None:
-    result = error(told(USERS_WORDS[name], code=400), status)
+    result = error(error_body(USERS_WORDS[name], code=400), status)
     assert type(result) is row(status, "400").kind
     assert result.code == "400"
 
@@ -321,13 +333,13 @@ def test_quoted_user_text_does_not_decide_the_error_class(name: str, status: int
 def test_specific_statuses_and_unquoted_text_decide_the_class(
     status: int, message: str, kind: type[glmv.GLMVError]
 ) -> None:
-    assert type(error(told(message), status)) is kind
+    assert type(error(error_body(message), status)) is kind
 
 
 @pytest.mark.parametrize("mark", ['"', "'", "“", "x '", " 'a", "input=", "\\'", "'{"])
 def test_unclosed_quotation_marks_take_linear_time(mark: str) -> None:
     begun = time.perf_counter()
-    error(told(mark * 100_000), 400)
+    error(error_body(mark * 100_000), 400)
     assert time.perf_counter() - begun < 1
 
 
@@ -360,7 +372,7 @@ UPSTREAM: dict[str, tuple[Any, int, type[glmv.GLMVError], str]] = {
 def test_the_cause_behind_openrouter_decides(name: str, stream: bool) -> None:
     raw, status, kind, words = UPSTREAM[name]
     result = error(
-        told("Provider returned error", code=status, metadata={"raw": raw, "provider_name": "Z.AI"}),
+        error_body("Provider returned error", code=status, metadata={"raw": raw, "provider_name": "Z.AI"}),
         None if stream else status,
     )
     assert type(result) is kind
@@ -370,8 +382,8 @@ def test_the_cause_behind_openrouter_decides(name: str, stream: bool) -> None:
 
 
 def test_a_code_field_takes_precedence_over_a_code_in_the_message() -> None:
-    assert error(told('see {"code": "1113"}', code="1302"), 429).code == "1302"
-    assert error(told('see {"code": "1113"}', code="insufficient_quota"), 429).code == "insufficient_quota"
+    assert error(error_body('see {"code": "1113"}', code="1302"), 429).code == "1302"
+    assert error(error_body('see {"code": "1113"}', code="insufficient_quota"), 429).code == "insufficient_quota"
 
 
 REASONS: dict[str, tuple[object, str]] = {

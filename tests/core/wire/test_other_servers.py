@@ -186,7 +186,7 @@ def test_a_request_id_invalid_in_a_header_is_refused(bad: str) -> None:
     assert server.bodies == []
 
 
-def test_errors_have_the_request_id_and_the_users_header_wins() -> None:
+def test_errors_have_the_request_id_and_a_header_of_the_user_overrides_it() -> None:
     server = OtherServer(())
     client = glmv.Client(**server.options())
     with pytest.raises(glmv.InvalidRequestError) as caught:
@@ -396,13 +396,13 @@ def test_on_other_servers_the_platforms_ranges_do_not_apply(
     assert server.bodies[0] == server.bodies[1]
     sent = server.body | {"request_id": server.headers[-1].get("x-request-id"), "user_id": server.body.get("user")}
     assert sent.items() >= given.items()
-    told = [note for answer in answers for note in answer.notes if "temperature: glm-4.6v takes 0 to 1" in note]
-    assert len(told) == (2 if "temperature" in given and model == "glm-4.6v" else 0)
+    notes = [note for answer in answers for note in answer.notes if "temperature: glm-4.6v takes 0 to 1" in note]
+    assert len(notes) == (2 if "temperature" in given and model == "glm-4.6v" else 0)
 
 
 @pytest.mark.parametrize("given", RANGES)
 @pytest.mark.parametrize("variable", ["GLMV_BASE_URL", "ZHIPUAI_BASE_URL"])
-def test_a_server_set_by_environment_variable_counts(
+def test_the_platforms_ranges_do_not_apply_to_a_server_of_the_environment(
     variable: str, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = OtherServer(OPENAI)

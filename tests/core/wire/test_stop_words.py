@@ -48,7 +48,7 @@ def test_held_back_text_is_released_at_the_end() -> None:
     assert cut(["END"], ["the EN"]) == "the EN"
 
 
-def test_the_first_stop_word_of_several_wins() -> None:
+def test_the_answer_ends_at_the_first_of_several_stop_words() -> None:
     assert cut(["two", "one"], ["zero one two"]) == "zero "
 
 

@@ -256,7 +256,7 @@ def test_template_tags_are_removed_from_names(
 
 
 @pytest.mark.parametrize("name", ["get-weather", "a.b", "天气", "mcp__server__tool", "x:y/z"])
-def test_other_names_are_unchanged(flow: Any, name: str) -> None:
+def test_tool_names_without_template_tags_are_unchanged(flow: Any, name: str) -> None:
     (call,) = flow.decode([*chunked([piece(name, "{}", id="c")]), END]).whole.tool_calls
     assert call.name == name
 

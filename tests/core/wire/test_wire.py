@@ -202,7 +202,7 @@ def test_the_first_of_two_finish_reasons_counts(flow: Any) -> None:
     )
 
 
-def test_a_content_filter_after_the_finish_reason_counts(flow: Any) -> None:
+def test_a_content_filter_after_the_finish_reason_is_an_error(flow: Any) -> None:
     outcome = flow.decode([chunk({"content": "x"}, "stop"), chunk({"content": ""}, "sensitive")])
     assert isinstance(outcome.failure, glmv.ContentFilterError)
 
@@ -698,7 +698,7 @@ def test_thinking_has_the_field_of_each_server(dialect: Any, thinking: Any, expe
 
 
 @pytest.mark.parametrize("name", sorted(DIALECTS))
-def test_a_stream_is_asked_for_its_usage_where_a_server_does_not_send_it_unasked(name: str) -> None:
+def test_usage_of_a_stream_is_requested_unless_the_server_sends_it_by_default(name: str) -> None:
     asked = {"include_usage": True}
     body = written("hi", DIALECTS[name], stream=True)
     assert body["stream"] is True
@@ -755,7 +755,7 @@ def test_each_attempt_has_its_request_id_where_the_body_has_a_field_for_it() -> 
     assert sent(OPENAI, "of-the-attempt") is None
 
 
-def test_a_body_with_a_picture_is_sent_in_parts_and_one_of_words_in_one() -> None:
+def test_a_body_with_a_picture_is_sent_in_parts_and_a_body_of_text_at_once() -> None:
     assert not encode(chat_request("hi", Options(), {}), PLATFORM, stream=False).large
     assert encode(chat_request([Image.from_bytes(PNG)], Options(), {}), PLATFORM, stream=False).large
     assert repr(Body([b"ab", b"c"])) == "Body(3 bytes)"
@@ -787,7 +787,7 @@ def test_cached_and_reasoning_tokens_are_read_where_they_are_counted(
         (-(2.0**62), -(2**62)),
     ],
 )
-def test_counts_are_read_of_texts_and_fractions_as_far_as_they_are_counts(value: Any, read: int) -> None:
+def test_token_counts_are_read_from_strings_and_floats_up_to_64_bits(value: Any, read: int) -> None:
     assert usage_of({"total_tokens": value}).total_tokens == read
 
 

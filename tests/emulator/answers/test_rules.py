@@ -100,7 +100,7 @@ def test_a_name_next_to_a_dot_or_another_script_is_recognized(words: str) -> Non
     assert [name for name, _ in calls(words, tools=BOTH)] == ["get_weather"]
 
 
-def test_a_name_inside_json_does_not_call_a_tool() -> None:
+def test_a_tool_name_inside_a_schema_does_not_call_the_tool() -> None:
     schema = json.dumps({"type": "object", "properties": {"get_weather": STRING}, "required": ["get_weather"]})
     assert json.loads(text(f"Fill this: {schema}", tools=BOTH)) == {"get_weather": ""}
 
@@ -184,7 +184,7 @@ def test_any_object_holds_the_measured_facts_by_their_names() -> None:
     assert {name: one[name] for name in ("width", "height", "format", "color")} == {
         "width": 120, "height": 80, "format": "PNG", "color": "red",
     }  # fmt: skip
-    assert [told["width"] for told in json.loads(text(json.dumps(OBJECT), pictures=2))["media"]] == [120, 130]
+    assert [facts["width"] for facts in json.loads(text(json.dumps(OBJECT), pictures=2))["media"]] == [120, 130]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_a_property_for_the_answer_holds_the_answer_text() -> None:
     assert json.loads(text(json.dumps(schema), pictures=1))["answer"] == text("Hm.", pictures=1)
 
 
-def test_results_of_tools_fill_json() -> None:
+def test_the_result_of_a_tool_fills_a_property_of_the_json() -> None:
     schema = {"type": "object", "properties": {"degrees": INTEGER}, "required": ["degrees"]}
     turn = ("Hm.", called("get_weather"), gave("sunny, degrees: 31"))
     assert json.loads(text(*turn, system=json.dumps(schema))) == {"degrees": 31}
@@ -275,8 +275,8 @@ def test_a_stubborn_emulator_answers_in_prose_first() -> None:
 
 
 def test_a_schema_of_an_earlier_turn_is_not_filled_again() -> None:
-    told = text(json.dumps(SCHEMA), said(json.dumps(TRUTH)), "How high is it?", pictures=1)
-    assert told.startswith("Picture 1 is a PNG of 120 x 80 pixels")
+    description = text(json.dumps(SCHEMA), said(json.dumps(TRUTH)), "How high is it?", pictures=1)
+    assert description.startswith("Picture 1 is a PNG of 120 x 80 pixels")
 
 
 # Rules 3 and 4: words
@@ -293,8 +293,8 @@ def test_questions_in_other_words_get_the_same_answer() -> None:
 
 
 def test_results_of_tools_precede_measured_facts() -> None:
-    told = text("Hm.", called("get_time"), gave("12:30"), pictures=1)
-    assert told.startswith("The tools returned: get_time: 12:30\nPicture 1 is a PNG")
+    description = text("Hm.", called("get_time"), gave("12:30"), pictures=1)
+    assert description.startswith("The tools returned: get_time: 12:30\nPicture 1 is a PNG")
     assert text("看图", called("get_time"), gave("12:30")) == "工具返回：get_time: 12:30"
 
 
@@ -325,8 +325,8 @@ def test_reasoning_counts_what_was_looked_at(question: str, pictures: int, unsee
 def test_reasoning_joins_pictures_and_videos() -> None:
     asked = ask("Hm.", thinking=True, pictures=1)
     video = Medium("video", 0, 9, None, None, b"a film")
-    told = default_answer(replace(asked, media=[*asked.media, video])).reasoning
-    assert told == "I looked at 1 picture and 1 video. I answer from measurements only."
+    reasoning = default_answer(replace(asked, media=[*asked.media, video])).reasoning
+    assert reasoning == "I looked at 1 picture and 1 video. I answer from measurements only."
 
 
 def test_equal_requests_get_equal_answers() -> None:

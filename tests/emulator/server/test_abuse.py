@@ -39,7 +39,7 @@ def test_a_web_page_is_refused_even_with_the_key(glm: Any, headers: dict[str, st
     assert "choices" not in answer.text
 
 
-def test_a_preflight_is_granted_nothing(glm: Any) -> None:
+def test_a_cors_preflight_is_refused(glm: Any) -> None:
     asking = {
         "origin": "https://evil.example",
         "access-control-request-method": "POST",
@@ -129,7 +129,7 @@ def test_an_endless_chunked_body_is_refused_at_the_limit(emulate: Any) -> None:
     assert glm.chat("Hello").status_code == 200
 
 
-def test_requests_are_served_beside_hundreds_of_silent_connections(glm: Any) -> None:
+def test_requests_are_served_during_hundreds_of_silent_connections(glm: Any) -> None:
     with contextlib.ExitStack() as opened:
         for _ in range(400):
             opened.enter_context(socket.create_connection(address(glm)))

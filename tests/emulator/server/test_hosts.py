@@ -54,7 +54,7 @@ def test_on_loopback_only_loopback_names_with_its_port_are_accepted(netloc: str,
         ("", False),
     ],
 )
-def test_on_other_addresses_names_that_cannot_be_registered_are_accepted(netloc: str, own: bool) -> None:
+def test_on_other_addresses_only_names_that_cannot_be_registered_are_accepted(netloc: str, own: bool) -> None:
     assert (netloc in Hosts("0.0.0.0", 8765)) is own
 
 

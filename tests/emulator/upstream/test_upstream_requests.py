@@ -47,7 +47,7 @@ def test_pictures_are_sent_as_data_uris_if_their_bytes_are_known(before: Any, se
     assert [part["image_url"] for part in rest] == [{"url": u} for u in (png_uri, jpeg_uri, png_uri, foreign)]
 
 
-def test_the_platforms_checks_come_first(before: Any, server: Server) -> None:
+def test_a_request_that_the_platform_refuses_is_not_sent_upstream(before: Any, server: Server) -> None:
     glm = before()
     assert glm.code("Hello", model="glm-9v") == "1211"
     assert glm.code("Hello", temperature=2) == "1214"
@@ -143,9 +143,9 @@ def test_a_video_is_sent_as_pictures_of_frames(before: Any, server: Server) -> N
     glm = before()
     part = {"type": "video_url", "video_url": {"url": glm.emu.host(video())}}
     assert glm.chat(part, "What changes?", model="glm-4.6v").status_code == 200
-    told, *frames, asked = sent(server)["messages"][0]["content"]
+    sentence, *frames, asked = sent(server)["messages"][0]["content"]
     assert asked["text"] == "What changes?"
-    assert told["text"].startswith(f"{len(frames)} frames of a video of 2.0 s, at 0.0, ")
+    assert sentence["text"].startswith(f"{len(frames)} frames of a video of 2.0 s, at 0.0, ")
     pictures = [Image.open(io.BytesIO(base64.b64decode(f["image_url"]["url"].partition(",")[2]))) for f in frames]
     colours = [picture.convert("RGB").getpixel((80, 60)) for picture in pictures]
     assert (colours[0][0] > 200, colours[-1][2] > 200) == (True, True)  # red first, blue last

@@ -1,4 +1,4 @@
-"""Glm4v's processor without video support, which needs torchvision; saved beside the model's weights."""
+"""Glm4v's processor without video support, which needs torchvision; saved next to the model's weights."""
 
 from __future__ import annotations
 
