@@ -180,7 +180,7 @@ def _credentials(key: str) -> set[str]:
 
 
 def _masks(values: Iterable[str]) -> tuple[tuple[bytes, bytes], ...]:
-    """Pairs of a form of a value and as many asterisks, the longest first."""
+    """Each form in which a value may be written, with asterisks of the same length; the longest forms first."""
     forms = {form.encode() for value in values for form in _forms(value)}
     return tuple((form, b"*" * len(form)) for form in sorted(forms, key=len, reverse=True))
 

@@ -28,7 +28,10 @@ def currency_at(base_url: str) -> Currency | None:
 @public_class
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Prices of a million tokens. `cached` is the price of prompt tokens that the platform had in its cache."""
+    """Prices per million tokens, in the currency of the `Price` that they belong to.
+
+    `cached` is the price of prompt tokens that the platform had in its cache; None if no such price is listed.
+    """
 
     input: float
     output: float
@@ -44,7 +47,7 @@ class Rates:
 @public_class
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The listed prices of a million tokens on a date. Prices change: the platform's page is authoritative.
+    """The prices per million tokens, as listed on a date. Prices change: the platform's page is authoritative.
 
     Attributes:
         input, output: price of prompt tokens and of answer tokens.

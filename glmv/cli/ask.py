@@ -19,7 +19,7 @@ from glmv.cli.cost import money
 from glmv.cli.emulate import emulator_class
 from glmv.cli.preview import preview
 from glmv.cli.sources import check_order, parts, read_question
-from glmv.cli.terminal import EMULATOR, err, harmless, held, out, say, say_json, tell
+from glmv.cli.terminal import EMULATOR, can_encode, err, harmless, out, say, say_json, tell
 from glmv.cli.words import in_words_of_the_shell
 from glmv.cli.wrap import Wrap
 
@@ -32,24 +32,24 @@ Words = Annotated[
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Name of the model.")]
 Known = Annotated[
-    str | None, typer.Option("--base-model", help="The model that it is, where a server's name does not tell.")
+    str | None, typer.Option("--base-model", help="The model behind the name, if the server uses a name of its own.")
 ]
 Base = Annotated[str | None, typer.Option("--base-url", help="The API's base: a proxy, a server of your own.")]
 Emulated = Annotated[bool, typer.Option("--emulator", help="Ask the built-in emulator; no key is needed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as one JSON object.")]
 Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSON Schema that the answer has to fit.")]
 Shown = Annotated[bool, typer.Option("--preview/--no-preview", help="Show the pictures in terminals that can.")]
-System = Annotated[str | None, typer.Option("--system", help="What the model is told before the question.")]
+System = Annotated[str | None, typer.Option("--system", help="The system message, before the question.")]
 Thinking = Annotated[
-    bool | None, typer.Option("--thinking/--no-thinking", help="Whether it thinks first; else as the model does.")
+    bool | None, typer.Option("--thinking/--no-thinking", help="Whether the model thinks first; by default it decides.")
 ]
 Effort = Annotated[
-    str | None, typer.Option("--reasoning-effort", help="How much it thinks, where a model can be told: low, high, ...")
+    str | None, typer.Option("--reasoning-effort", help="How much the model thinks, if it has a choice: low, high, ...")
 ]
 Most = Annotated[
-    int | None, typer.Option("--max-tokens", min=1, help="Tokens of the answer at most, thought included.")
+    int | None, typer.Option("--max-tokens", min=1, help="The most tokens of the answer, reasoning included.")
 ]
-Thought = Annotated[bool, typer.Option("--show-thinking", help="Show what it thinks, on standard error.")]
+Thought = Annotated[bool, typer.Option("--show-thinking", help="Show the reasoning, on standard error.")]
 
 
 def ask(
@@ -92,11 +92,11 @@ def ask(
 
 
 def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
-    """Print the text as it comes and return the last delta, which has the facts."""
+    """Print the text as it arrives. Return the last delta, which has the usage and the notes."""
     answer, thoughts = Wrap(out.width), Wrap(err.width)
     on_terminal = sys.stdout.isatty()
     last, begun, thinks, whole = glmv.Delta(), False, False, True
-    # Whatever ends this, what comes next begins on a line of its own.
+    # However this ends, the next output begins on a new line.
     try:
         with err.status("waiting for the first word", spinner="dots" if err.encoding.startswith("utf") else "line"):
             last = next((delta for delta in deltas if delta.text or delta.last or (thought and delta.reasoning)), last)
@@ -110,7 +110,7 @@ def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
                     err.print(Text(f"{thoughts.rest()}\n", "dim"), soft_wrap=True)
                     thinks = False
                 text = harmless(last.text)
-                whole &= held(text)
+                whole &= can_encode(text)
                 begun = True
                 say(answer.feed(text) if on_terminal else text, end="")
             if (following := next(deltas, None)) is None:
@@ -153,7 +153,7 @@ def _plain(answer: glmv.Completion) -> dict[str, Any]:
 def client(
     model: str | None, base_url: str | None, emulator: bool, base_model: str | None = None
 ) -> Iterator[glmv.Client]:
-    """The client that the options ask for: the platform's, or one at an emulator made for this command."""
+    """A client with these options. With `emulator` it calls an emulator that runs for this command only."""
     named: dict[str, Any] = {name: value for name, value in (("model", model), ("base_model", base_model)) if value}
     if emulator:
         with emulator_class()() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, **named) as glm:

@@ -209,7 +209,7 @@ def get(context: Context, /, batch: str | Batch, *, deadline: float | None = Non
 
 
 def listed(context: Context, /, *, limit: int | None = None) -> Generator[Step, Any, list[Batch]]:
-    """The batches of the account, at most `limit`; None is all."""
+    """The batches of the account: at most `limit` of them, or all if it is None."""
     return [_batch(row, Batch("", "")) for row in (yield from pages(context, "/batches", {}, limit))]
 
 

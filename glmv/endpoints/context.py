@@ -74,7 +74,7 @@ class Context(NamedTuple):
         return gate(address.account, address.host, model, self.settings.max_concurrency, limit)
 
     def prepare(self, request: ChatRequest, row: Model | None, *, stream: bool = False) -> Call:
-        """A chat request and the row of its model -> the call. Errors as `request.prepare.prepare`."""
+        """A chat request and the row of its model -> the call. Raises the errors of `request.prepare.prepare`."""
         address, sensitive = self.address, self.settings.on_sensitive
         return prepare(
             request,
@@ -88,7 +88,7 @@ class Context(NamedTuple):
         )
 
     def chat(self, request: ChatRequest, *, stream: bool = False) -> tuple[Call, Policy]:
-        """A chat request -> the arguments of the flow. Errors as `prepare`."""
+        """A chat request -> the arguments of the flow. Raises the errors of `prepare`."""
         row = self.row(request)
         call = self.prepare(request, row, stream=stream)
         return call, self.policy(request.call, self.gate(request.model, row))

@@ -244,7 +244,7 @@ class Tries:
         self.opened = False
 
     def until(self, moment: float | None) -> float | None:
-        """The earlier of a moment and the deadline."""
+        """The earlier of `moment` and the deadline, in monotonic seconds; None stands for no limit."""
         if moment is None or self.deadline is None:
             return self.deadline if moment is None else moment
         return min(moment, self.deadline)

@@ -34,8 +34,8 @@ class Shaper:
     """Makes the deltas of one attempt.
 
     Args:
-        call: its `reading` has the parameters; its `secrets` are masked.
-        tries: its accumulator and shaper are set to those of this attempt.
+        call: the call whose answer is read; its `secrets` are masked in the answer.
+        tries: the attempts of the call; its `accumulator` and `shaper` become those of this attempt.
     """
 
     __slots__ = ("_call", "_cutter", "_notes", "_said", "_tries", "decoder")

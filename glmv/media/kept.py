@@ -88,7 +88,7 @@ FITTED: Kept[tuple[Blob, tuple[str, ...]]] = Kept()
 
 
 def key_of(text: Any) -> tuple[bytes, bytes] | None:
-    """Base64 -> the same as bytes, and its key; None if it is short or not ASCII."""
+    """Base64 as bytes, and its key in the cache; None if it is short or not ASCII."""
     if not isinstance(text, str | bytes) or len(text) < _WORTH_IT:
         return None
     try:
@@ -99,5 +99,5 @@ def key_of(text: Any) -> tuple[bytes, bytes] | None:
 
 
 def remember(checked: Checked) -> None:
-    """Cache the facts of checked base64."""
+    """Cache the result of checking a base64 text."""
     CHECKED.put(checked.key, checked, 1, _MOST_CHECKED)

@@ -37,14 +37,14 @@ class _History:
         return self.first_user < index
 
     def is_orphan(self, index: int) -> bool:
-        """Whether a message is a tool's result without its call before it. A result without an id needs any call."""
+        """Whether a message is a tool's result without a matching call before it. Without an id it matches any call."""
         message, made = self.messages[index], self.made[index]
         if message.role != "tool":
             return False
         return message.tool_call_id not in made if message.tool_call_id is not None else not made
 
     def was_read(self, index: int) -> bool:
-        """Whether an assistant message follows a message."""
+        """Whether the assistant has answered since the message at `index`."""
         return any(later.role == "assistant" for later in self.messages[index + 1 :])
 
 
@@ -166,7 +166,7 @@ def _history(messages: tuple[Message, ...]) -> _History:
 
 
 def _is_odd(message: Message) -> bool:
-    """Whether a rule may apply to a message of a history that begins with the user."""
+    """Whether a rule may apply to a message, if the history begins with a user message."""
     return message.role == "tool" or _is_empty(message, "user", "system", "assistant")
 
 

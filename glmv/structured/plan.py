@@ -126,7 +126,7 @@ class RepairPlan(Plan):
                 yield self._marked(visible)
 
     def end(self, answer: Completion) -> Iterable[Delta]:
-        """The last deltas of an answer that fits; none if there is a second turn. Errors as `judge`."""
+        """The last deltas of an answer that fits; none if the model is asked again. Raises the errors of `judge`."""
         last = self._last
         if self._spoiled:
             problem = "the stream has shown JSON of the reasoning, which the server sent as text"
@@ -445,7 +445,7 @@ def _schema(wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _instructed(request: ChatRequest, instruction: str) -> ChatRequest:
-    """The request with the instruction at the end of the system message, which applies to all turns."""
+    """The request with the instruction at the end of the system message, because that applies to all turns."""
     messages = list(request.messages)
     for index, message in enumerate(messages):
         if message.role == "system":

@@ -141,7 +141,7 @@ _kept: list[object] = []
 
 
 def name_of(function: Callable[[], Any]) -> str:
-    """A name for the account of a function's keys: the same for the same function, or the same method of an object."""
+    """The name of the account whose keys a function returns. The same function or bound method has the same name."""
     owner = getattr(function, "__self__", function)  # each access to a method makes a new object
     number = _owners.get(id(owner))
     if number is None:

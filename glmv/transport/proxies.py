@@ -1,4 +1,7 @@
-"""Chooses the proxy of a request by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY; none for this machine."""
+"""Chooses the proxy of a request by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
+
+Requests to this machine use no proxy.
+"""
 
 from __future__ import annotations
 

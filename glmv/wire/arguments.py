@@ -24,7 +24,7 @@ def value_of(text: str, schema: Mapping[str, Any], key: str) -> Any:
 
 
 def _kinds(schema: object, root: Mapping[str, Any], depth: int = 6) -> set[str]:
-    """The types that a JSON Schema inside `root` allows; an empty set if that is hard to determine."""
+    """The types that a JSON Schema inside `root` allows; an empty set if they cannot be determined."""
     if not isinstance(schema, Mapping) or not depth:
         return set()
     kind = schema.get("type")

@@ -467,7 +467,7 @@ def test_text_is_asked_for_by_nothing_at_all(stream: bool, emu: Emulator, glm: g
         (call("weather", "[1]"), "the arguments of weather are not a JSON object"),
         (call("weather", "3"), "the arguments of weather are not a JSON object"),
         (call("weather", '{"town": '), "the arguments of weather are not JSON ("),
-        (call("moon", "{}"), "it calls 'moon', which is none of weather, clock"),
+        (call("moon", "{}"), "it calls 'moon', which is not one of weather, clock"),
         (text("Sun."), "it calls no tool"),
         (call("weather", "{}"), "in the arguments of weather, the answer lacks 'town'"),
     ],
