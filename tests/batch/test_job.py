@@ -270,7 +270,9 @@ def test_a_client_together_with_a_key_is_refused(emulator: Emulator) -> None:
     asyncio.run(client.aclose())
 
 
-def test_a_second_run_on_a_ledger_is_refused_with_its_holder(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_second_run_on_a_ledger_is_refused_and_the_error_names_the_first(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     rows = job(emulator, photos, max_concurrency=1).rows(ledger=tmp_path / "l")
     next(rows)
     with pytest.raises(glmv.InvalidRequestError, match=r"Another run uses the ledger .*: process \d+ on .*, since 20"):
@@ -454,7 +456,7 @@ def test_rows_of_batches_are_those_of_the_current_source(
     assert (again.progress.answered, again.progress.known) == (1, 1)
 
 
-def test_rows_of_batches_have_no_order(emulator: Emulator) -> None:
+def test_rows_of_batches_in_input_order_are_refused(emulator: Emulator) -> None:
     asked = job(emulator, ["a.png"], model="glm-4v-plus-0111", via="platform", thinking=None)
     with pytest.raises(glmv.InvalidRequestError, match="come in order of arrival"):
         next(asked.rows(order="input"))

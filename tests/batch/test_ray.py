@@ -290,7 +290,7 @@ async def test_a_worker_never_runs_more_calls_than_its_share(emulator: Emulator)
     assert most_at_once(emulator) == 2
 
 
-async def test_an_array_is_a_picture(emulator: Emulator) -> None:
+async def test_an_image_array_in_a_column_is_sent_as_a_picture(emulator: Emulator) -> None:
     shape = (48, 64, 3)
     picture = [[[255, 0, 0]] * shape[1]] * shape[0]
     arrays = ray.data.extensions.ArrowTensorArray.from_numpy(np.array([picture], dtype=np.uint8))

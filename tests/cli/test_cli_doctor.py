@@ -25,7 +25,7 @@ def run(*words: str, env: dict[str, str] | None = None, input: bytes | None = No
     return result.exit_code, result.output
 
 
-def test_a_good_set_up_is_told_as_such_and_the_key_stays_secret() -> None:
+def test_doctor_confirms_a_good_setup_and_does_not_show_the_key() -> None:
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url, "COLUMNS": "200"}
         code, said = run("doctor", "--ask", env=env)
@@ -43,7 +43,7 @@ def test_without_a_key_it_says_so_and_fails() -> None:
     assert "ZHIPUAI_API_KEY" in said
 
 
-def test_a_server_that_is_not_there_is_found() -> None:
+def test_doctor_reports_an_unreachable_server() -> None:
     env = {"ZHIPUAI_API_KEY": "test-id.test-secret", "ZHIPUAI_BASE_URL": "http://127.0.0.1:9/api/paas/v4"}
     code, said = run("doctor", env=env)
     assert code == 1
@@ -121,7 +121,7 @@ def test_a_picture_that_cannot_be_made_small_is_not_shown_and_breaks_nothing() -
     assert drawn(torn, "kitty") == ""
 
 
-def test_what_is_behind_a_proxy_is_tried_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_connects_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glmv.transport.proxies.is_loopback", lambda host: False)
     with socket.create_server(("127.0.0.1", 0)) as proxy, Emulator() as emu:
         port = proxy.getsockname()[1]
@@ -188,13 +188,13 @@ def shown(env: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY", "no_proxy"])
-def test_the_variable_that_is_used_is_named_as_it_is_written(no_proxies: None, name: str) -> None:
+def test_doctor_names_a_proxy_variable_in_its_own_spelling(no_proxies: None, name: str) -> None:
     lines = shown({name: "p.example:3128"})
     assert f"{name} is set: p.example:3128" in lines
     assert not any(line.startswith(name.swapcase()) for line in lines)
 
 
-def test_of_two_spellings_the_one_that_is_not_used_is_told(no_proxies: None) -> None:
+def test_doctor_names_the_spelling_of_a_variable_that_is_not_used(no_proxies: None) -> None:
     lines = shown({"https_proxy": "http://a.example:1", "HTTPS_PROXY": "http://b.example:2"})
     assert "https_proxy is set: http://a.example:1" in lines
     assert "HTTPS_PROXY is set, but not used: https_proxy is set, too" in lines
@@ -203,7 +203,7 @@ def test_of_two_spellings_the_one_that_is_not_used_is_told(no_proxies: None) -> 
     )
 
 
-def test_values_of_no_proxy_that_nobody_understands_are_told(no_proxies: None) -> None:
+def test_doctor_names_values_of_no_proxy_that_are_ignored(no_proxies: None) -> None:
     lines = shown({"NO_PROXY": "localhost, 10.*, *.bigmodel.cn,10.0.0.0/8"})
     assert "NO_PROXY contains '10.*', which is not a host and is ignored" in lines
     assert sum("is ignored" in line for line in lines) == 1

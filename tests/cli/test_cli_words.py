@@ -118,11 +118,11 @@ def test_every_message_that_a_command_may_show_is_in_the_terms_of_the_shell() ->
         ),
     ],
 )
-def test_a_message_is_told_in_the_terms_of_the_shell(python: str, shell: str) -> None:
+def test_a_message_is_rewritten_for_the_command_line(python: str, shell: str) -> None:
     assert in_words_of_the_shell(python) == shell
 
 
-def test_words_of_a_server_and_names_of_files_stay_as_they_are() -> None:
+def test_a_servers_message_and_file_names_are_unchanged() -> None:
     for said in (
         'The field "max_tokens" is invalid (HTTP 400)',
         "Picture: there is no file 'base_url.jpg'.",

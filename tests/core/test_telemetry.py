@@ -509,6 +509,6 @@ def test_opentelemetry_is_not_imported_unless_it_is_set_up() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_the_api_without_a_provider_costs_no_wrapper(glm: glmv.Client) -> None:
+def test_without_a_tracer_provider_the_flow_is_not_wrapped(glm: glmv.Client) -> None:
     flow = exchange(glm._context().chat(glm.request("hello"), stream=True)[0], Policy(), stream=True)
     assert watched(flow, Operation("chat", "glm-4.6v", stream=True), glm.address) is flow

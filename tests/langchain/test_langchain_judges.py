@@ -152,7 +152,7 @@ def test_without_handle_errors_the_first_misfit_is_langchains_error(way: str, em
     assert len(emu.requests) == 1
 
 
-def test_langchain_handles_two_calls_where_one_is_expected(emu: Emulator) -> None:
+def test_two_calls_where_one_is_expected_raise_langchains_error(emu: Emulator) -> None:
     emu.say(ticket(GOOD, GOOD))
     with pytest.raises(MultipleStructuredOutputsError):
         run(emu, "invoke", response_format=ToolStrategy(Ticket, handle_errors=False))

@@ -391,7 +391,7 @@ def test_a_reference_counts_as_many_tokens_as_its_picture(
     assert by_reference > 1_000
 
 
-def test_messages_with_references_are_trimmed_by_their_pictures_tokens(seeing: ChatGLMV, store: PictureStore) -> None:
+def test_trimming_counts_the_tokens_of_pictures_behind_references(seeing: ChatGLMV, store: PictureStore) -> None:
     history = [
         HumanMessage([image(png(size=(1400, 900)), store=store)]), AIMessage("A red one."), HumanMessage("And now?")
     ]  # fmt: skip

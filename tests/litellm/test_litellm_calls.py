@@ -32,7 +32,7 @@ def counts(usage: Any) -> tuple[Any, ...]:
     )
 
 
-async def test_litellm_langchain_and_the_core_give_the_same_words_and_usage(
+async def test_litellm_langchain_and_the_core_return_the_same_text_and_usage(
     emu: Emulator, ask: Ask, aask: Ask, picture: str, litellm: Any
 ) -> None:
     from langchain_glmv import ChatGLMV
@@ -66,7 +66,7 @@ async def test_litellm_langchain_and_the_core_give_the_same_words_and_usage(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_a_stream_ends_with_its_usage_where_it_is_asked_for(
+async def test_a_stream_ends_with_its_usage_if_the_call_asks_for_it(
     ask: Ask, aask: Ask, emu: Emulator, asynchronous: bool
 ) -> None:
     emu.say(Reply("One two.", usage={"prompt_tokens": 11, "completion_tokens": 3}))

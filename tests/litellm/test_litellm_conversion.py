@@ -71,11 +71,11 @@ def test_messages_are_not_changed() -> None:
         ({"file_id": "file-123"}, {"type": "file", "file": {"file_id": "file-123"}}),
     ],
 )
-def test_a_file_in_the_words_of_litellm_becomes_what_it_is(file: dict[str, Any], becomes: dict[str, Any]) -> None:
+def test_a_file_part_becomes_a_picture_a_video_or_a_file(file: dict[str, Any], becomes: dict[str, Any]) -> None:
     assert part_after({"type": "file", "file": file}) == becomes
 
 
-def test_other_parts_stay_as_they_are() -> None:
+def test_other_parts_are_unchanged() -> None:
     part = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
     assert part_after(part) is part
 
@@ -97,13 +97,13 @@ def test_a_budget_of_thinking_is_left_out(given: Any, sent: Any) -> None:
     assert call_settings({"thinking": given}).options["thinking"] == sent
 
 
-def test_what_says_where_to_connect_is_kept_apart() -> None:
+def test_connection_settings_are_separated_from_options() -> None:
     made = call_settings({"dialect": "vllm", "seed": 1}, api_base="http://127.0.0.1:1/v1", headers={"a": "b"})
     assert made.connection == {"dialect": "vllm", "base_url": "http://127.0.0.1:1/v1"}
     assert made.options == {"on_misfit": "return", "seed": 1, "extra_headers": {"a": "b"}}
 
 
-def test_the_timeout_that_litellm_makes_up_is_not_one() -> None:
+def test_litellms_default_timeout_is_ignored() -> None:
     assert "timeout" not in call_settings({}, timeout=600.0).options
     assert "timeout" not in call_settings({}, timeout=6000.0).options
     assert call_settings({}, timeout=7.0).options["timeout"] == 7.0

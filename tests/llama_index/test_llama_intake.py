@@ -94,7 +94,7 @@ def test_dots_and_links_do_not_leave_the_allowed_folder(
         connect(local_files=[ours]).complete("What?", image_documents=[f"{ours}/{path}"])
 
 
-def test_a_linked_folder_counts_as_its_target(
+def test_a_linked_folder_allows_the_pictures_in_its_target(
     emu: Emulator, connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     ours, _ = folders
@@ -301,7 +301,7 @@ def test_a_folder_of_the_home_directory_may_be_named_by_its_tilde(
         llm.complete("What?", image_documents=["~/others/red.png"])
 
 
-def test_a_path_that_is_none_is_refused_where_folders_are_named(
+def test_an_invalid_path_is_refused_if_local_files_names_folders(
     connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="is not a valid path"):

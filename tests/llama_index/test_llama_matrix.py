@@ -111,7 +111,7 @@ def test_the_query_engine_of_a_multi_modal_index(
 @CHATS_SEE
 @pytest.mark.parametrize("mode", [ChatMode.CONTEXT, ChatMode.CONDENSE_PLUS_CONTEXT])
 @pytest.mark.parametrize("streaming", [False, True])
-def test_the_chat_engines_of_a_multi_modal_index(
+def test_the_chat_engines_of_a_multi_modal_index_send_its_pictures(
     kind: type[GLMV],
     mode: ChatMode,
     streaming: bool,

@@ -47,7 +47,7 @@ def test_two_commands_lead_to_an_answer_about_a_picture_of_ones_own(newcomer: Pa
     assert "Traceback" not in asked.stderr
 
 
-def test_the_sample_pictures_come_with_the_wheel(newcomer: Path) -> None:
+def test_the_wheel_contains_the_sample_pictures(newcomer: Path) -> None:
     code = "from glmv_emulator import samples; print(*(samples.picture(name) for name in samples.NAMES), sep='\\n')"
     told = run(f'python -c "{code}"', newcomer)
     assert told.returncode == 0, told.stderr
@@ -55,6 +55,6 @@ def test_the_sample_pictures_come_with_the_wheel(newcomer: Path) -> None:
     assert str(ROOT) not in told.stdout
 
 
-def test_the_version_is_the_one_of_the_wheel(newcomer: Path) -> None:
+def test_the_command_prints_the_version_of_the_wheel(newcomer: Path) -> None:
     version = next(newcomer.glob("*.whl")).name.split("-")[1]
     assert run("glmv --version", newcomer).stdout.strip() == f"glmv {version}"

@@ -586,7 +586,7 @@ def given_up_after_a_fifth_of_a_second(match: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("patience", PATIENCE)
-async def test_a_call_inside_a_stream_with_the_only_slot_fails_naming_the_stream(
+async def test_a_call_inside_a_stream_with_the_only_slot_fails_and_names_the_stream(
     patience: dict[str, Any],
 ) -> None:
     glm = Server().asynchronous(max_concurrency=1, **patience)
@@ -599,7 +599,7 @@ async def test_a_call_inside_a_stream_with_the_only_slot_fails_naming_the_stream
 
 
 @pytest.mark.parametrize("patience", PATIENCE)
-def test_a_sync_call_inside_a_sync_stream_fails_naming_the_holder(patience: dict[str, Any]) -> None:
+def test_a_sync_call_inside_a_sync_stream_fails_and_names_the_stream(patience: dict[str, Any]) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=iter([STREAM, REST]))
 

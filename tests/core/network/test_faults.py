@@ -64,7 +64,7 @@ def _rows() -> list[Any]:
 
 
 @pytest.mark.parametrize(("fault", "stream"), _rows())
-def test_each_fault_of_the_table(
+def test_each_fault_has_the_outcome_in_the_table(
     ask: Any, server: Any, request: pytest.FixtureRequest, fault: Fault, stream: bool
 ) -> None:
     assert fault.ours is not None

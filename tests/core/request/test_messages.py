@@ -236,6 +236,6 @@ def test_a_role_may_be_a_member_of_a_string_enum() -> None:
 
 
 @pytest.mark.parametrize("role", [None, 3, [], "narrator"])
-def test_what_is_no_role_is_refused(role: object) -> None:
+def test_an_unknown_role_is_refused(role: object) -> None:
     with pytest.raises(glmv.UnsupportedContent, match="roles are system, user, assistant and tool"):
         messages_of([{"role": role, "content": "Hello"}])

@@ -365,7 +365,7 @@ def test_the_last_fitting_json_is_the_answer_also_in_a_stream(stream: bool, emu:
     assert any("JSON of a draft" in note for note in answer.notes) == stream
 
 
-def test_a_stream_shows_only_the_final_object_after_drafts(emu: Emulator, glm: glmv.Client) -> None:
+def test_the_final_object_replaces_a_streamed_draft(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(f"{DRAFT} or {RIGHT}"))
     deltas = list(glm.stream("Who?", response_format=PERSON, may_replace=True))
     [at] = [at for at, delta in enumerate(deltas) if delta.replaces]
@@ -473,7 +473,7 @@ def test_text_is_asked_for_by_nothing_at_all(stream: bool, emu: Emulator, glm: g
     ],
     ids=["a list", "a number", "cut", "another tool", "prose", "misfit"],
 )
-def test_the_model_is_told_what_is_wrong_with_its_call(
+def test_the_second_request_names_the_problem_of_the_first_call(
     first: Reply, problem: str, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(first, call("weather", '{"town": "Jinan"}'))
@@ -507,7 +507,7 @@ def test_a_choice_that_is_left_to_the_model_asks_for_nothing(choice: Any, emu: E
 
 
 @pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "required"}, {"name": "weather"}])
-def test_a_call_is_asked_for_in_the_words_of_other_providers_too(choice: Any, emu: Emulator, glm: glmv.Client) -> None:
+def test_forms_of_tool_choice_of_other_providers_are_accepted(choice: Any, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(call("weather", '{"town": "Jinan"}'))
     assert ask(glm, False, tools=[WEATHER], tool_choice=choice).tool_calls
     assert emu.requests[0].body["messages"][0]["role"] == "system"
@@ -523,7 +523,7 @@ def test_a_call_is_asked_for_in_the_words_of_other_providers_too(choice: Any, em
         ({"response_format": {"type": "json_schema"}}, "response_format takes {'type': 'json_object'} or"),
     ],
 )
-def test_what_is_no_choice_and_no_format_is_refused_with_what_is_one(
+def test_an_invalid_tool_choice_or_response_format_is_refused_with_the_valid_forms(
     options: dict[str, Any], message: str, emu: Emulator, glm: glmv.Client
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError) as refused:
@@ -576,7 +576,7 @@ def test_prose_before_a_call_is_held_until_the_call_comes(stream: bool, emu: Emu
     assert answer.attempts == 1
 
 
-def test_the_second_turn_quotes_calls_and_stands_for_silence_where_there_was_nothing() -> None:
+def test_the_second_turn_quotes_a_call_or_says_that_there_was_nothing() -> None:
     called = glmv.Completion(text="", tool_calls=(glmv.ToolCall("1", "f", "{"),), finish_reason="stop")
     silent = glmv.Completion(text="", finish_reason="stop")
     for partial, quoted in ((called, "{"), (silent, "(nothing)")):

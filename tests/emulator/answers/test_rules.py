@@ -316,7 +316,9 @@ def test_reasoning_comes_when_thinking_is_on() -> None:
         ("看图", 2, 1, "我查看了 2 张图片。有 1 个视频没有查看。我只根据测量结果回答。"),
     ],
 )
-def test_reasoning_counts_what_was_looked_at(question: str, pictures: int, unseen: int, reasoning: str) -> None:
+def test_reasoning_has_the_number_of_pictures_that_were_looked_at(
+    question: str, pictures: int, unseen: int, reasoning: str
+) -> None:
     asked = ask(question, thinking=True, pictures=pictures)
     elsewhere = [Medium("video", 0, 9 + number, "https://example.com/a.mp4", None, None) for number in range(unseen)]
     assert default_answer(replace(asked, media=[*asked.media, *elsewhere])).reasoning == reasoning
