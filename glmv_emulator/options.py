@@ -103,14 +103,9 @@ def parser(prog: str) -> Parser:
 
 @contextmanager
 def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
-    """A running emulator with these command-line arguments. It stops at the end of the block.
+    """A running emulator with these options (None means those of the process). It stops at the end of the block.
 
-    A wrong argument ends the process with code 2. If other machines can reach the emulator, a warning is written to
-    standard error.
-
-    Args:
-        arguments: None means those of the process.
-        prog: the name of the command in messages.
+    A wrong option ends the process with code 2. If the network can reach it, a warning is written to standard error.
 
     Raises:
         ImportError: the extra is not installed.

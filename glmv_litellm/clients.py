@@ -41,7 +41,7 @@ class KeptClients:
         """The pair for a key and a place, made when there is none.
 
         Args:
-            api_key: None means that of the environment at the time of the call.
+            api_key: None is that of the environment, as it is now.
             connection: keywords of `glmv.Settings`, which are strings, numbers and truth values.
 
         Raises:

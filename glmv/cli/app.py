@@ -1,4 +1,4 @@
-"""The Typer app: lists the commands, and ends each with an exit code."""
+"""The Typer app: which commands there are, and how each of them ends."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typer.core import TyperGroup
 
 from glmv.cli import ask, batch, doctor, emulate, models
 from glmv.cli.sources import is_source
-from glmv.cli.terminal import INTERRUPTED, WRONG_USE, prepare_streams, report_failures, tell_error
+from glmv.cli.terminal import INTERRUPTED, WRONG_USE, failures_told, prepare_streams, tell_error
 
-# The class that Typer raises for wrong arguments: the base of its only public class for them.
+# What Typer raises for wrong arguments: the base of its one public class for them.
 UsageError: Any = typer.BadParameter.__base__
 
 
@@ -32,16 +32,16 @@ class Commands(TyperGroup):
         """Run a command and exit.
 
         Args:
-            args: None means the arguments of the process.
-            prog_name: None means "glmv".
-            complete_var: passed on to Typer.
+            args: None are those of the process.
+            prog_name: None is "glmv".
+            complete_var: as of Typer.
             standalone_mode: whether to exit; else the exit code is returned.
             windows_expand_args: whether Typer reads patterns on Windows. The commands do so themselves, and a question
                 mark ends a question.
-            extra: passed on to Typer.
+            extra: as of Typer.
         """
         try:
-            with report_failures():
+            with failures_told():
                 prepare_streams()
                 code = self._code(args, prog_name or "glmv", complete_var, windows_expand_args, extra)
         except typer.Exit as ended:
@@ -53,28 +53,28 @@ class Commands(TyperGroup):
     def _code(
         self, args: Sequence[str] | None, prog_name: str, complete_var: str | None, expand: bool, extra: dict[str, Any]
     ) -> int:
-        """Run a command and return its exit code."""
+        """The exit code."""
         try:
             code = super().main(args, prog_name, complete_var, False, expand, **extra)
         except UsageError as error:
-            message = error.format_message().rstrip()
+            told = error.format_message().rstrip()
             if type(error).__name__ == "NoArgsIsHelpError":  # the help, which Rich has printed already
-                typer.echo(message, nl=bool(message))
+                typer.echo(told, nl=bool(told))
                 return WRONG_USE
             command = error.ctx.command_path if error.ctx is not None else prog_name
-            tell_error(f"{message}{'' if message.endswith(('.', '?')) else '.'} See: {command} --help")
+            tell_error(f"{told}{'' if told.endswith(('.', '?')) else '.'} See: {command} --help")
             return WRONG_USE
         except typer.Abort:
             return INTERRUPTED
         return code if isinstance(code, int) else 0
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; failures are printed here, because Typer would print some of them in its own words."""
-        with report_failures():
+        """Run the command; failures are told here, before Typer has its own words for some of them."""
+        with failures_told():
             return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command. If there is a picture instead of a command, the error names `glmv ask`."""
+        """Find the command; a picture in its place was meant for `ask`."""
         if args and args[0] not in self.commands and is_source(args[0]):
             tell_error(f'{args[0]} is no command. Write: glmv ask {args[0]} "What is in this picture?"')
             raise typer.Exit(WRONG_USE)

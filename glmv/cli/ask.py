@@ -32,24 +32,24 @@ Words = Annotated[
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Name of the model.")]
 Known = Annotated[
-    str | None, typer.Option("--base-model", help="The model behind the name, if the server uses a name of its own.")
+    str | None, typer.Option("--base-model", help="The model that it is, where a server's name does not tell.")
 ]
 Base = Annotated[str | None, typer.Option("--base-url", help="The API's base: a proxy, a server of your own.")]
 Emulated = Annotated[bool, typer.Option("--emulator", help="Ask the built-in emulator; no key is needed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as one JSON object.")]
 Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSON Schema that the answer has to fit.")]
 Shown = Annotated[bool, typer.Option("--preview/--no-preview", help="Show the pictures in terminals that can.")]
-System = Annotated[str | None, typer.Option("--system", help="The system message, before the question.")]
+System = Annotated[str | None, typer.Option("--system", help="What the model is told before the question.")]
 Thinking = Annotated[
-    bool | None, typer.Option("--thinking/--no-thinking", help="Whether the model thinks first; by default it decides.")
+    bool | None, typer.Option("--thinking/--no-thinking", help="Whether it thinks first; else as the model does.")
 ]
 Effort = Annotated[
-    str | None, typer.Option("--reasoning-effort", help="How much the model thinks, if it has a choice: low, high, ...")
+    str | None, typer.Option("--reasoning-effort", help="How much it thinks, where a model can be told: low, high, ...")
 ]
 Most = Annotated[
-    int | None, typer.Option("--max-tokens", min=1, help="The most tokens of the answer, reasoning included.")
+    int | None, typer.Option("--max-tokens", min=1, help="Tokens of the answer at most, thought included.")
 ]
-Thought = Annotated[bool, typer.Option("--show-thinking", help="Show the reasoning, on standard error.")]
+Thought = Annotated[bool, typer.Option("--show-thinking", help="Show what it thinks, on standard error.")]
 
 
 def ask(
@@ -92,11 +92,11 @@ def ask(
 
 
 def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
-    """Print the text as it arrives. Return the last delta, which has the usage and the notes."""
+    """Print the text as it comes and return the last delta, which has the facts."""
     answer, thoughts = Wrap(out.width), Wrap(err.width)
     on_terminal = sys.stdout.isatty()
     last, begun, thinks, whole = glmv.Delta(), False, False, True
-    # However this ends, the next output begins on a new line.
+    # Whatever ends this, what comes next begins on a line of its own.
     try:
         with err.status("waiting for the first word", spinner="dots" if err.encoding.startswith("utf") else "line"):
             last = next((delta for delta in deltas if delta.text or delta.last or (thought and delta.reasoning)), last)
@@ -153,7 +153,7 @@ def _plain(answer: glmv.Completion) -> dict[str, Any]:
 def client(
     model: str | None, base_url: str | None, emulator: bool, base_model: str | None = None
 ) -> Iterator[glmv.Client]:
-    """A client with these options. With `emulator` it calls an emulator that runs for this command only."""
+    """The client that the options ask for: the platform's, or one at an emulator made for this command."""
     named: dict[str, Any] = {name: value for name, value in (("model", model), ("base_model", base_model)) if value}
     if emulator:
         with emulator_class()() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, **named) as glm:

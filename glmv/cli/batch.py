@@ -1,4 +1,4 @@
-"""`glmv batch photos "Describe it." -o out.jsonl`: one answer per picture. The same command resumes a stopped job."""
+"""`glmv batch photos "Describe it." -o out.jsonl`: one answer a picture, taken up again where it stopped."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ if TYPE_CHECKING:
     from glmv_batch import Job, Row
 
 # Seconds between two lines of JSON about the progress.
-PERIOD = 1.0
+TELL = 1.0
 
 
 class Via(str, Enum):  # noqa: UP042 - Typer shows the values of a `str` enum
-    """How the questions are sent: as calls, or as batches of the platform."""
+    """How the pictures are asked about."""
 
     calls = "calls"
     platform = "platform"
 
 
 class Order(str, Enum):  # noqa: UP042 - as above
-    """The order of the rows in the output."""
+    """How the rows stand in the output."""
 
     arrival = "arrival"
     input = "input"
 
 
 class Shown(str, Enum):  # noqa: UP042 - as above
-    """The form in which the progress is shown."""
+    """How the progress is told."""
 
     bar = "bar"
     json = "json"
@@ -93,7 +93,7 @@ How = Annotated[
     ),
 ]
 Sorted = Annotated[Order, typer.Option("--order", help="Rows as they arrive, or as the input has them.")]
-Form = Annotated[Shown, typer.Option("--progress", help="A bar for people, or lines of JSON for machines.")]
+Told = Annotated[Shown, typer.Option("--progress", help="A bar for people, or lines of JSON for machines.")]
 
 
 def batch(
@@ -112,9 +112,9 @@ def batch(
     budget: Spend = None,
     via: How = Via.calls,
     order: Sorted = Order.arrival,
-    progress: Form = Shown.bar,
+    progress: Told = Shown.bar,
 ) -> None:
-    """Ask the same question about many pictures. Ctrl-C loses nothing: the same command continues where it stopped."""
+    """Ask the same of many pictures. Ctrl-C loses nothing: the same command goes on where it stopped."""
     from glmv_batch import Job
 
     check_order("glmv batch", source, prompt, more=f" -o {quoted([str(out)])}", folders=True)
@@ -140,44 +140,44 @@ def batch(
                 )
         finally:
             if progress is Shown.bar and job.progress.done:
-                summary = harmless(f"{in_words_of_the_shell(str(job.progress))}; {out}")
-                tell(Text.assemble((summary, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
+                told = harmless(f"{in_words_of_the_shell(str(job.progress))}; {out}")
+                tell(Text.assemble((told, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
     if job.progress.failed or job.progress.known_failed or job.progress.stopped:
         raise typer.Exit(1)
 
 
-def _names(option: str | None) -> list[str] | bool:
-    """The value of `--keep-columns`: names, True for all columns, or False for none."""
-    if option is None or option == "*":
-        return option == "*"
-    return [name.strip() for name in option.split(",") if name.strip()]
+def _names(told: str | None) -> list[str] | bool:
+    """What `--keep-columns` says."""
+    if told is None or told == "*":
+        return told == "*"
+    return [name.strip() for name in told.split(",") if name.strip()]
 
 
 @contextmanager
 def _shown(job: Job, how: Shown) -> Iterator[Any]:
-    """A function to call with each row, which shows the progress of the job."""
+    """What is called with each row to show how far the job is."""
     match how:
         case Shown.json:
             last = 0.0
             ended = threading.Event()
 
-            def report(row: Row) -> None:
+            def tell(row: Row) -> None:
                 nonlocal last
-                if time.monotonic() - last >= PERIOD:
+                if time.monotonic() - last >= TELL:
                     last = time.monotonic()
                     say(job.progress.as_json())
 
-            def report_waits() -> None:
-                reason = None
-                while not ended.wait(PERIOD):
-                    reason, before = job.progress.waiting, reason
-                    if reason != before:
+            def tell_of_waits() -> None:
+                told = None
+                while not ended.wait(TELL):
+                    told, before = job.progress.waiting, told
+                    if told != before:
                         say(job.progress.as_json())
 
-            watching = threading.Thread(target=report_waits, name="glmv progress", daemon=True)
+            watching = threading.Thread(target=tell_of_waits, name="glmv progress", daemon=True)
             watching.start()
             try:
-                yield report
+                yield tell
             finally:
                 ended.set()
                 watching.join()
@@ -194,22 +194,22 @@ def _shown(job: Job, how: Shown) -> Iterator[Any]:
 
 
 def _facts(job: Job) -> str:
-    """The text beside the bar: rate, tokens, cost, slots and the most common errors. Unknown values are left out."""
+    """Rate, tokens, money, and what goes wrong, as far as there is anything to say."""
     now = job.progress
     if now.waiting:
         return harmless(in_words_of_the_shell(now.waiting))
-    facts = [f"{now.rate:.1f}/s"] if now.rate is not None else []
-    facts.append(f"{now.input_tokens + now.output_tokens:,} tokens")
+    told = [f"{now.rate:.1f}/s"] if now.rate is not None else []
+    told.append(f"{now.input_tokens + now.output_tokens:,} tokens")
     if now.spent is not None:
-        facts.append("free" if now.spent.amount == 0 else f"{now.spent.amount:.3g} {now.spent.currency}")
+        told.append("free" if now.spent.amount == 0 else f"{now.spent.amount:.3g} {now.spent.currency}")
     if now.width is not None:
-        facts.append(f"{now.width} at once")
-    facts += [f"{count} {name}" for name, count in now.errors.most_common(2)]
-    return ", ".join(facts)
+        told.append(f"{now.width} at once")
+    told += [f"{count} {name}" for name, count in now.errors.most_common(2)]
+    return ", ".join(told)
 
 
 class _Facts(ProgressColumn):
-    """The column of `_facts`. Rich draws it again and again, even while no row arrives."""
+    """Is drawn again all the time, also while no row comes."""
 
     def __init__(self, job: Job, table_column: TableColumn) -> None:
         super().__init__(table_column)
@@ -220,7 +220,7 @@ class _Facts(ProgressColumn):
 
 
 def _bar(job: Job) -> Progress:
-    """A progress bar in one line. In a narrow terminal the bar is short."""
+    """One line of the terminal: a narrow one has a short bar."""
     facts = TableColumn(no_wrap=True, overflow="ellipsis")
     return Progress(
         TextColumn("{task.description}"),

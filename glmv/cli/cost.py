@@ -1,4 +1,4 @@
-"""The cost of an answer, with the date of the listed price."""
+"""What an answer cost, by the price that was listed on the day that stands beside it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import glmv
 
 
 def money(model: str | None, usage: glmv.Usage | None, base_url: str) -> str:
-    """ "0.0012 CNY by the price of 2026-08", "free", or "" if the price at that server is not known."""
+    """ "0.0012 CNY by the price of 2026-08", "free", or "" when the price at that server is not known."""
     row = glmv.find_model(model or "")
     price = row.price_at(base_url) if row is not None else None
     if price is None or usage is None:

@@ -34,7 +34,7 @@ PACKAGES = {
 }
 KEYS = ("ZHIPUAI_API_KEY", "ZAI_API_KEY")
 BASES = ("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL")
-# Files of certificates, and the file to which TLS secrets are logged.
+# Files of certificates, and one that secrets of TLS are logged into.
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 PATIENCE = 3.0
 
@@ -42,7 +42,7 @@ Asking = Annotated[bool, typer.Option("--ask", help="Send one short question, wh
 
 
 def doctor(asking: Asking = False) -> None:
-    """Check keys, base URL, network and versions; exit with 1 if a call would fail."""
+    """Look at keys, base URL, network and versions; exit with 1 when a call could not work."""
     out.print(Text(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"))
     for name, purpose in PACKAGES.items():
         try:
@@ -93,7 +93,7 @@ def _shape(key: str) -> str:
 
 
 def _without_user(url: str) -> str:
-    """A URL without user name and password, which URLs of proxies often have."""
+    """A URL without the user name and password that proxies are often given."""
     return url.rpartition("@")[2] if "@" in url else url
 
 

@@ -34,13 +34,13 @@ def emulate(context: typer.Context) -> None:
         out.print(assignments(variables), markup=False, soft_wrap=True)
         out.print("\nPaste the two lines of your shell into another window.", style="dim", soft_wrap=whole)
         out.print(f"Each request is shown at {emu.origin}/  Ctrl-C ends the emulator.", style="dim", soft_wrap=whole)
-        # On Windows, Ctrl-C takes effect only between two waits.
+        # Windows tells of Ctrl-C only between two waits.
         while not ended.wait(1.0):
             pass
 
 
 def emulator_class() -> type[Emulator]:
-    """The class `Emulator`. If its extra is missing, prints how to install it and exits with 1."""
+    """The emulator, or the command that installs what it needs, and exit code 1."""
     try:
         from glmv_emulator import Emulator
     except ModuleNotFoundError as missing:

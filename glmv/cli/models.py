@@ -38,7 +38,7 @@ COLUMNS = (
     ModelColumn("thinking", right=False),
     ModelColumn("status", right=False),
 )
-# Columns that a narrow terminal does not show, in the order in which they are left out.
+# What a narrow terminal goes without, the first of these first.
 LEFT_OUT = ("each", "pictures as", "answer", "status", "window", "videos", "thinking", "pictures")
 
 
@@ -49,7 +49,7 @@ def models(everything: Everything = False, as_json: AsJson = False) -> None:
         say_json([dataclasses.asdict(model) for model in found])
         return
     rows = [_cells(model) for model in found]
-    # Outside a terminal, lines may be of any length, for grep or another program.
+    # Not of a terminal, lines may be of any length: they are for grep, or for another window.
     shown, hidden = fitting(rows, out.width if out.is_terminal else None)
     _print([column.name for column in COLUMNS], shown, "bold")
     for model, cells in zip(found, rows, strict=True):
@@ -60,14 +60,14 @@ def models(everything: Everything = False, as_json: AsJson = False) -> None:
 
 
 def fitting(rows: Sequence[Sequence[str]], width: int | None) -> tuple[dict[int, int], list[str]]:
-    """Choose the columns that fit into a line.
+    """What a line has place for.
 
     Args:
         rows: the cells of all columns.
-        width: the width of a line in characters; None means no limit.
+        width: of a line, in characters; None is without end.
 
     Returns:
-        The index and the width of each column that is shown, and the names of the hidden columns.
+        The number of each column that is shown with its width, and the names of those that are not.
     """
     widths = {
         number: max(len(column.name), *(len(row[number]) for row in rows)) for number, column in enumerate(COLUMNS)

@@ -1,4 +1,4 @@
-"""Shows small pictures in terminals that have a protocol for them; in others it shows nothing.
+"""Small pictures in terminals that can show them, by the protocol that they document; elsewhere nothing.
 
 Sources: sw.kovidgoyal.net/kitty/graphics-protocol, iterm2.com/documentation-images.html.
 """
@@ -20,7 +20,7 @@ PIECE = 4096
 
 
 def protocol(environ: Mapping[str, str]) -> str | None:
-    """The protocol of the terminal, from its environment variables: "kitty", "iterm", or None if it has neither."""
+    """ "kitty", "iterm" or None, told by what the terminal says of itself."""
     if environ.get("KITTY_WINDOW_ID") or environ.get("TERM") in {"xterm-kitty", "xterm-ghostty"}:
         return "kitty"
     if environ.get("TERM_PROGRAM") in {"iTerm.app", "WezTerm"}:
@@ -29,7 +29,7 @@ def protocol(environ: Mapping[str, str]) -> str | None:
 
 
 def preview(pictures: list[glmv.Image]) -> None:
-    """Show the pictures above the answer, if standard error is a terminal that can show them."""
+    """Show the pictures above the answer, where standard error is a terminal that can."""
     kind = protocol(os.environ)
     if kind is None or not sys.stderr.isatty():
         return
@@ -41,7 +41,7 @@ def preview(pictures: list[glmv.Image]) -> None:
 
 
 def small(picture: glmv.Image) -> glmv.Image:
-    """A small PNG, because all these terminals accept PNG. If Pillow is missing or cannot read it, the same picture."""
+    """A PNG of a few lines' size, which all these terminals take; without a Pillow that reads it, it stays as it is."""
     try:
         from PIL import Image
     except ModuleNotFoundError:
@@ -52,12 +52,12 @@ def small(picture: glmv.Image) -> glmv.Image:
             opened.thumbnail((LONGEST, LONGEST))
             opened.convert("RGBA").save(made, "PNG")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return picture  # the question is sent even if the preview fails
+        return picture  # a preview is a courtesy: the question goes on without it
     return glmv.Image.from_bytes(made.getvalue())
 
 
 def drawn(picture: glmv.Image, kind: str) -> str:
-    """The escape sequence that shows a picture; "" if the terminal does not accept the picture's format."""
+    """A picture -> the escape sequence that shows it; "" when the terminal takes no such format."""
     picture = small(picture)
     data = picture.base64().decode("ascii")
     match kind:

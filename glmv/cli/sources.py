@@ -1,4 +1,4 @@
-"""Converts the arguments of a command into content parts. The user typed them, so paths among them are read."""
+"""What the person at the keyboard named -> parts. A path typed here is meant to be read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def parts(sources: Sequence[str]) -> list[glmv.Image | glmv.Video]:
     """Files, URLs, patterns and `-` (a picture on standard input) -> parts, in order.
 
     Raises:
-        GLMVError: a source does not exist, or is not a picture; the message names it.
+        GLMVError: naming what is missing or no picture.
     """
     return [part for source in sources for part in _parts(source)]
 
@@ -27,7 +27,7 @@ _EXAMPLE = '"What is in this picture?"'
 
 
 def is_source(word: str) -> bool:
-    """Whether a word is a URL, or names an existing file or folder, or is a pattern that matches one."""
+    """Whether a word names what there is to look at: a file, a folder, a URL, or a pattern that matches something."""
     return (
         word.startswith(_URLS)
         or os.path.exists(word)  # noqa: PTH110 - a path that is too long for `Path.exists` is a question
@@ -36,17 +36,17 @@ def is_source(word: str) -> bool:
 
 
 def check_order(command: str, sources: Sequence[str], question: str, *, more: str = "", folders: bool = False) -> None:
-    """Check that the arguments of a command are existing sources, followed by the question.
+    """Refuse words that are not in order: sources that there are, then the question.
 
     Args:
-        command: the command, such as "glmv ask".
-        sources: all arguments but the last.
-        question: the last argument.
-        more: the text after the question in the command that the error suggests.
-        folders: whether the command accepts folders. If not, the error suggests a pattern for the files in a folder.
+        command: as "glmv ask".
+        sources: the words before the last.
+        question: the last word.
+        more: what is to stand after the question in the command that is shown.
+        folders: whether the command takes folders; else the files in them are named by a pattern.
 
     Raises:
-        InvalidRequestError: the order is wrong; the message has the right command.
+        InvalidRequestError: with the command to write.
     """
     if not question.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in question):
         raise glmv.InvalidRequestError("The question is no text in this machine's encoding.")
@@ -61,7 +61,7 @@ def check_order(command: str, sources: Sequence[str], question: str, *, more: st
     while named and not (sources[named - 1] == "-" or is_source(sources[named - 1])):
         named -= 1
     words = sources[named:]
-    # Names of files have endings. A word without one, before the last argument, belongs to the question.
+    # Names of files have endings; a word that has none and stands before the last belongs to the question.
     if words and not any(_looks_like_a_file(word) for word in words):
         like = f"{quoted(sources[:named])} " if named else ""
         raise glmv.InvalidRequestError(
@@ -71,7 +71,7 @@ def check_order(command: str, sources: Sequence[str], question: str, *, more: st
 
 
 def quoted(words: Sequence[str]) -> str:
-    """Words, quoted for the shell of this machine."""
+    """Words as the shell of this machine takes them."""
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
@@ -83,7 +83,7 @@ def read_question() -> str:
     """The text on standard input, in UTF-8, in UTF-16 as PowerShell writes it, or in the machine's own encoding.
 
     Raises:
-        InvalidRequestError: it is in another encoding.
+        InvalidRequestError: it is none of these.
     """
     data = _input()
     try:

@@ -1,4 +1,4 @@
-"""Prints the output and the errors of the commands."""
+"""What the commands print, and how a failure is told."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from glmv.cli.words import in_words_of_the_shell
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Raise the error, so that `report_failures` handles it like all others."""
+        """Let `failures_told` say how that ends, as everywhere else."""
         raise
 
 
@@ -32,8 +32,8 @@ err = _Console(stderr=True, highlight=False)
 WITHOUT_A_KEY = "No key yet? --emulator asks the built-in emulator, which measures pictures and needs none."
 EMULATOR = "[black on yellow] EMULATOR [/]"
 
-# Exit codes, as docs/cli.md lists them. The last two are usual in shells: 128 + the number of the signal that ends a
-# program.
+# Exit codes, as docs/cli.md lists them. The last two are those that a shell sees of other programs: 128 + the number of
+# the signal that ends them there.
 FAILED, WRONG_USE, FAULT, INTERRUPTED, CLOSED_PIPE = 1, 2, 70, 130, 141
 
 # Bidirectional overrides can make a text read as another one (Unicode TR 36, "Bidirectional Text Spoofing").
@@ -43,7 +43,7 @@ _CATEGORIES = frozenset({"Cc", "Cs"})
 
 
 def harmless(text: str) -> str:
-    """The text with U+FFFD instead of control characters, which could change the state of the terminal."""
+    """Text from elsewhere -> text that cannot steer a terminal: control characters become U+FFFD."""
     return "".join("\ufffd" if _steers(letter) else letter for letter in text.replace("\r\n", "\n"))
 
 
@@ -52,10 +52,10 @@ def _steers(letter: str) -> bool:
 
 
 def prepare_streams() -> None:
-    """Make standard output and standard error accept every character: one that they cannot encode becomes a `?`.
+    """Make standard output and standard error take every character: what their encoding lacks becomes a `?`.
 
     Raises:
-        Exit: there is no standard output, so an answer would be paid for and lost.
+        Exit: there is no standard output, so that an answer would be paid and lost.
     """
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for as long as the process lives
@@ -78,33 +78,33 @@ def can_encode(text: str) -> bool:
 
 
 def say(text: str, *, end: str = "\n") -> None:
-    """Print text, with its control characters replaced."""
+    """Print text that came from elsewhere, as it is but for control characters."""
     sys.stdout.write(harmless(text) + end)
     sys.stdout.flush()
 
 
 def say_json(value: Any) -> None:
-    """Print a value as JSON. If standard output cannot encode a character, all are escaped, so that none is lost."""
+    """Print a value as JSON; where standard output cannot hold a character, it is escaped, so that none is lost."""
     text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
     say(text if can_encode(text) and harmless(text) == text else json.dumps(value, indent=2, default=str))
 
 
 def tell(text: str | Text, style: str = "dim") -> None:
-    """Print a line on standard error. It is broken into several lines in a terminal only."""
+    """Print a line on standard error; only a terminal breaks it into several."""
     err.print(Text(text, style) if isinstance(text, str) else text, soft_wrap=not err.is_terminal)
 
 
 def tell_error(message: str) -> None:
-    """Print an error message in one line."""
+    """Print what went wrong, in one line."""
     tell(Text.assemble(("error: ", "red"), " ".join(harmless(message).split())))
 
 
 @contextmanager
-def report_failures() -> Iterator[None]:
-    """A context that prints each failure as one sentence on standard error, and ends with an exit code.
+def failures_told() -> Iterator[None]:
+    """A failure becomes one sentence on standard error and an exit code.
 
     Raises:
-        Exit: with `FAILED`, with `INTERRUPTED` after Ctrl-C, or with `CLOSED_PIPE` if nothing reads the output.
+        Exit: with `FAILED`, with `INTERRUPTED` after Ctrl-C, or with `CLOSED_PIPE` when nobody reads the output.
     """
     try:
         yield
@@ -133,7 +133,7 @@ def report_failures() -> Iterator[None]:
 
 
 def _of_system(error: OSError) -> str:
-    if error.errno is None:  # raised by these packages, with a whole sentence as its text
+    if error.errno is None:  # the packages' own, in sentences
         return in_words_of_the_shell(str(error))
     if error.filename is not None:
         return f"{error.filename} cannot be used: {error.strerror}."
@@ -141,12 +141,12 @@ def _of_system(error: OSError) -> str:
     return f"The output cannot be written: {error.strerror}."
 
 
-# On Windows, writing to a closed pipe fails with EINVAL.
+# Windows says EINVAL of a pipe that nobody reads.
 _CLOSED = {errno.EPIPE, errno.EINVAL} if os.name == "nt" else {errno.EPIPE}
 
 
 def _discard(stream: TextIO) -> None:
-    """Redirect a broken stream to the null device. Else Python would write to it again at exit, and print an error."""
+    """Lead a stream that cannot be written to nowhere: else Python tries again when it ends, and complains."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -1,17 +1,17 @@
-"""Rewrites errors and notes about Python arguments for the command line, by one table.
+"""What errors and notes say in terms of Python -> the same in terms of the command line: one table for all of them.
 
-The packages write their messages for programmers: they name arguments, functions and positions in a list of messages.
-A user of the command line has options and files instead. A test reads every message in the packages. It fails if a
-message names anything that the command line does not have, and no row here rewrites it.
+The core words its messages for programmers: they name arguments, functions and positions in a list of messages. Whoever
+typed a command has options and files instead. A test reads every message in the packages and fails when one names what
+the command line does not have and no row here takes care of it.
 """
 
 from __future__ import annotations
 
 import re
 
-# A pattern in the packages' messages -> its replacement. Applied in this order.
+# A pattern of words as the packages write them -> what stands in their place. In this order.
 _WORDS: tuple[tuple[str, str], ...] = (
-    # The position of a part: the name of the picture follows it, and there is only one message.
+    # Where a part stands: the picture is named after it, and there is one message.
     (r"messages\[\d+\], part \d+: ", ""),
     (r"(, the first too many) at messages\[\d+\], part \d+", r"\1 by their order"),
     (r" at messages\[\d+\], part \d+", ""),
@@ -71,13 +71,13 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"^budget cannot be used with via='platform'", "--budget cannot be used with --via platform"),
     (r"\bkeep_columns: ", "--keep-columns: "),
 )
-_TABLE = tuple((re.compile(pattern), instead) for pattern, instead in _WORDS)
+_TABLE = tuple((re.compile(found), instead) for found, instead in _WORDS)
 
 
 def in_words_of_the_shell(message: str) -> str:
-    """The message of an error or a note, rewritten for the command line."""
-    for pattern, instead in _TABLE:
-        message = pattern.sub(instead, message)
+    """A message of an error or a note, in the command line's terms."""
+    for found, instead in _TABLE:
+        message = found.sub(instead, message)
     return message[:1].upper() + message[1:] if message[:1].isascii() and message.startswith(_BEGINS) else message
 
 

@@ -1,4 +1,4 @@
-"""Breaks a streamed text into lines between words, so that the terminal does not break within a word. No I/O."""
+"""Words that come in pieces -> lines that a terminal need not break within a word. No I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ FENCE = "```"
 
 
 class Wrap:
-    """Breaks prose between words at `width` cells. Code between fences is unchanged, so that it can be copied."""
+    """Breaks prose between words at `width` cells. Code between fences stays as it is: it is there to be copied."""
 
     def __init__(self, width: int) -> None:
         self._width = width
@@ -17,11 +17,11 @@ class Wrap:
         self._code = False
 
     def feed(self, text: str) -> str:
-        """Add the next piece of the answer; return the text to write now. A word that may continue is held back."""
+        """The next piece of an answer -> what can be written now; a word that may go on is kept."""
         return "".join(self._taken(letter) for letter in text)
 
     def rest(self) -> str:
-        """The word that was held back."""
+        """The word that was kept."""
         return self._placed()
 
     def _taken(self, letter: str) -> str:
