@@ -158,8 +158,8 @@ def test_failures_are_kept_and_can_be_retried(
     monkeypatch.setattr("glmv_batch._calls.BUSY_PAUSES", ())
     emulator.fail(times=1, code=1305)
     options = {"max_retries": 0, "max_concurrency": 1}
-    told = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
-    assert (told.answered, told.failed) == (len(COLORS) - 1, 1)
+    result = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
+    assert (result.answered, result.failed) == (len(COLORS) - 1, 1)
     again = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
     assert (again.answered, again.known, again.known_failed) == (0, len(COLORS), 1)
     assert f"{len(COLORS)} were there already, 1 of them failed;" in str(again)
@@ -282,18 +282,18 @@ def test_a_second_run_on_a_ledger_is_refused_and_the_error_names_the_first(
 
 
 def test_two_jobs_cannot_write_one_output(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
-    out, told = tmp_path / "o.jsonl", []
+    out, messages = tmp_path / "o.jsonl", []
 
     def second(row: Row) -> None:
-        if not told:
+        if not messages:
             asked = len(emulator.requests)
             with pytest.raises(glmv.InvalidRequestError, match=r"Another job writes .*o\.jsonl") as refused:
                 job(emulator, photos, "The second question?").write(out, ledger=tmp_path / "another")
-            told.append(str(refused.value))
+            messages.append(str(refused.value))
             assert len(emulator.requests) - asked <= len(COLORS)
 
     job(emulator, photos).write(out, on_row=second)
-    assert told
+    assert messages
     assert sorted(row["key"] for row in lines(out)) == sorted(path.name for path in photos.iterdir())
     assert not any("second question" in str(request.body) for request in emulator.requests)
     job(emulator, photos, "The second question?").write(out, ledger=tmp_path / "another")
@@ -363,10 +363,10 @@ def test_a_full_ledger_ends_the_job_and_no_answer_is_lost(
     asked = len(emulator.requests)
     assert 0 < asked < 400
     monkeypatch.undo()
-    told = job(emulator, given, max_concurrency=2)
-    again = list(told.rows(ledger=tmp_path / "l"))
+    second = job(emulator, given, max_concurrency=2)
+    again = list(second.rows(ledger=tmp_path / "l"))
     assert len(again) == 400
-    assert told.progress.known >= asked - 2 - 4
+    assert second.progress.known >= asked - 2 - 4
 
 
 def test_a_token_budget_is_not_exceeded(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
@@ -374,15 +374,15 @@ def test_a_token_budget_is_not_exceeded(emulator: Emulator, photos: Path, tmp_pa
     assert one.usage is not None
     limit = 4 * one.usage.total_tokens
     bounded = job(emulator, photos, budget=f"{limit} tokens")
-    told = bounded.write(tmp_path / "o.jsonl")
-    assert told.stopped == "the budget is spent"
-    assert 1 <= told.answered <= 4
-    assert told.input_tokens + told.output_tokens <= limit
-    assert job(emulator, photos).write(tmp_path / "o.jsonl").known == told.answered
+    result = bounded.write(tmp_path / "o.jsonl")
+    assert result.stopped == "the budget is spent"
+    assert 1 <= result.answered <= 4
+    assert result.input_tokens + result.output_tokens <= limit
+    assert job(emulator, photos).write(tmp_path / "o.jsonl").known == result.answered
 
 
 @pytest.mark.parametrize(
-    ("budget", "model", "told"),
+    ("budget", "model", "message"),
     [
         ("much", MODEL, "budget must be written"),
         ("5", MODEL, "budget must be written"),
@@ -390,8 +390,8 @@ def test_a_token_budget_is_not_exceeded(emulator: Emulator, photos: Path, tmp_pa
         ("$5", "glm-4v-plus-0111", "known in CNY and not in USD"),
     ],
 )
-def test_an_empty_budget_is_refused(emulator: Emulator, budget: str, model: str, told: str) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match=told):
+def test_an_invalid_budget_is_refused(emulator: Emulator, budget: str, model: str, message: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=message):
         job(emulator, ["a.png"], model=model, budget=budget)
 
 

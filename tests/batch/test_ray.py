@@ -176,7 +176,7 @@ def test_a_worker_reads_its_key_from_the_environment(emulator: Emulator, monkeyp
 
 
 async def worked(worker: Any, rows: list[dict[str, Any]]) -> Any:
-    (found,) = [told async for told in worker(pa.Table.from_pylist(rows))]
+    (found,) = [output async for output in worker(pa.Table.from_pylist(rows))]
     return found
 
 
@@ -294,7 +294,7 @@ async def test_an_image_array_in_a_column_is_sent_as_a_picture(emulator: Emulato
     shape = (48, 64, 3)
     picture = [[[255, 0, 0]] * shape[1]] * shape[0]
     arrays = ray.data.extensions.ArrowTensorArray.from_numpy(np.array([picture], dtype=np.uint8))
-    (found,) = [told async for told in worker(emulator)(pa.table({"image": arrays}))]
+    (found,) = [output async for output in worker(emulator)(pa.table({"image": arrays}))]
     assert found.column("error").to_pylist() == [None]
     assert "64 x 48" in found.column("text").to_pylist()[0]
 

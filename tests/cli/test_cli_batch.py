@@ -171,7 +171,7 @@ def test_missing_input_ends_with_a_message_and_exit_code_1(tmp_path: Path, sourc
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("no picture")
     (tmp_path / "t.csv").write_text("id,photo\n")
-    words, told = {
+    words, message = {
         "folder": (tmp_path / "in", "There is no picture, video or Parquet file in the folder"),
         "folder of texts": (tmp_path / "notes", "There is no picture, video or Parquet file in the folder"),
         "pattern": (tmp_path / "in" / "*.jpg", "No file matches"),
@@ -181,7 +181,7 @@ def test_missing_input_ends_with_a_message_and_exit_code_1(tmp_path: Path, sourc
         code, said = run(emu, str(words), "How large?", "-o", str(tmp_path / "o.jsonl"))
         assert len(emu.requests) == 0
     assert code == 1
-    assert told in " ".join(said.split())
+    assert message in " ".join(said.split())
     assert not (tmp_path / "o.jsonl").exists()
 
 

@@ -217,7 +217,7 @@ def test_no_list_of_arguments_ends_in_a_traceback(
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "told"),
+    ("typed", "code", "message"),
     [
         ("ask one.png How large is it", 1, 'glmv ask one.png "How large is it"'),
         ("ask photos 'What?'", 1, '"photos/*"'),
@@ -256,11 +256,11 @@ def test_no_list_of_arguments_ends_in_a_traceback(
     ],
 )
 def test_the_message_for_a_usual_mistake_says_what_to_do(
-    emu: Emulator, folder: Path, typed: str, code: int, told: str
+    emu: Emulator, folder: Path, typed: str, code: int, message: str
 ) -> None:
     result = run(emu, folder, shlex.split(typed))
     assert (result.exit_code, result.stdout) == (code, "")
-    assert told in result.stderr
+    assert message in result.stderr
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1, "not broken into lines, which is for terminals"
 

@@ -94,9 +94,9 @@ def test_every_message_that_a_command_may_show_is_in_the_terms_of_the_shell() ->
         if name in ELSEWHERE or name.startswith("glmv/cli/"):
             continue
         found += [
-            f"{name}: {told}"
+            f"{name}: {result}"
             for message in messages(path)
-            if PYTHON.search(told := in_words_of_the_shell(message)) and not message.startswith(PROGRAMMERS_ONLY)
+            if PYTHON.search(result := in_words_of_the_shell(message)) and not message.startswith(PROGRAMMERS_ONLY)
         ]
     assert found == []
 

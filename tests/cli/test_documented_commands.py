@@ -84,10 +84,10 @@ def test_a_documented_command_runs_as_written(written: str, monkeypatch: pytest.
 
 
 def test_every_budget_in_documents_and_help_is_taken_for_the_usual_model(folder: Path) -> None:
-    told = (DOCS / "batch.md").read_text("utf-8") + (DOCS / "cli.md").read_text("utf-8") + helped("batch")
-    told += str(Job.__doc__)
-    budgets = set(re.findall(r"""["'`]([^"'`\n]*\d(?: ?(?:[$元]|CNY|USD|tokens|yuan|dollars))?)["'`]""", told))
-    budgets = {told for told in budgets if re.search(r"[$¥元]|CNY|RMB|USD|tokens|yuan|dollars", told)}
+    text = (DOCS / "batch.md").read_text("utf-8") + (DOCS / "cli.md").read_text("utf-8") + helped("batch")
+    text += str(Job.__doc__)
+    budgets = set(re.findall(r"""["'`]([^"'`\n]*\d(?: ?(?:[$元]|CNY|USD|tokens|yuan|dollars))?)["'`]""", text))
+    budgets = {budget for budget in budgets if re.search(r"[$¥元]|CNY|RMB|USD|tokens|yuan|dollars", budget)}
     assert {"10 CNY", "$3", "10元", "RMB 10", "3 dollars", "3$"} <= budgets
     for budget in budgets:
         with Emulator() as emu:
@@ -153,8 +153,8 @@ def test_the_error_for_a_refused_option_names_the_option_to_use_instead() -> Non
         with pytest.raises(glmv.InvalidRequestError) as refused:
             glm.chat("hi", thinking=False)
         assert 'reasoning_effort="low"' in " ".join(refused.value.__notes__)
-        for told in (str(refused.value), refused.value.message, refused.value.args[0]):
-            assert 'reasoning_effort="low"' in told
+        for message in (str(refused.value), refused.value.message, refused.value.args[0]):
+            assert 'reasoning_effort="low"' in message
         assert glm.chat("hi", reasoning_effort="low").text
 
 

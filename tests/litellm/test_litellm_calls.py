@@ -154,15 +154,15 @@ def test_thinking_is_asked_for(emu: Emulator, ask: Ask, options: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    ("sent", "told"),
+    ("sent", "expected"),
     [("length", "length"), ("sensitive", "content_filter"), ("stop", "stop"), ("tool_calls", "tool_calls")],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_finish_reasons_are_those_of_openai(emu: Emulator, ask: Ask, sent: str, told: str, stream: bool) -> None:
+def test_finish_reasons_are_those_of_openai(emu: Emulator, ask: Ask, sent: str, expected: str, stream: bool) -> None:
     emu.say(Reply("Yes.", finish_reason=sent))
     answer = ask(stream=stream, on_sensitive="return")
     last = list(answer)[-1] if stream else answer
-    assert last.choices[0].finish_reason == told
+    assert last.choices[0].finish_reason == expected
 
 
 def test_headers_and_options_of_the_call_are_sent(emu: Emulator, ask: Ask) -> None:

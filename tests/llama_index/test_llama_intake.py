@@ -196,7 +196,7 @@ AUDIO = AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")
 
 
 @pytest.mark.parametrize(
-    ("block", "told"),
+    ("block", "message"),
     [
         (AUDIO, r"messages\[0\] \(user\), AudioBlock: it cannot be sent to glm-4.6v"),
         (ImageBlock(image=b"no picture at all"), r"messages\[0\] \(user\), ImageBlock: .* this is not a picture"),
@@ -204,13 +204,13 @@ AUDIO = AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")
     ],
 )
 def test_an_unsupported_block_can_be_left_out_with_a_warning(
-    block: Any, told: str, emu: Emulator, connect: Callable[..., GLMV]
+    block: Any, message: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
-    with pytest.raises(glmv.UnsupportedContent, match=told):
+    with pytest.raises(glmv.UnsupportedContent, match=message):
         connect().chat(chat(block))
     emu.say("nothing")
     llm = connect(on_unsupported="warn")
-    with pytest.warns(UserWarning, match=told):
+    with pytest.warns(UserWarning, match=message):
         (note,) = llm.chat(chat(block)).additional_kwargs["notes"]
     assert note.endswith("It was left out.")
     assert emu.requests[0].body["messages"] == [{"role": "user", "content": "What is it?"}]

@@ -65,10 +65,10 @@ def test_one_setting_makes_all_urls() -> None:
 
 
 def test_the_python_versions_in_the_metadata_have_no_gap(metadata: email.message.Message) -> None:
-    told = [
+    matches = [
         re.fullmatch(r"Programming Language :: Python :: 3\.(\d+)", line) for line in metadata.get_all("Classifier")
     ]
-    minors = [int(found[1]) for found in told if found]
+    minors = [int(match[1]) for match in matches if match]
     assert minors == list(range(11, minors[-1] + 1))
     assert metadata["Requires-Python"] == ">=3.11"
 

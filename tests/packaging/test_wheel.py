@@ -37,7 +37,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
-def test_two_commands_lead_to_an_answer_about_a_picture_of_ones_own(newcomer: Path) -> None:
+def test_two_commands_answer_a_question_about_a_users_picture(newcomer: Path) -> None:
     wheel = next(newcomer.glob("*.whl")).name
     installed = run(f'pip install --quiet "./{wheel}[cli,emulator]"', newcomer)
     assert installed.returncode == 0, installed.stderr
@@ -49,10 +49,10 @@ def test_two_commands_lead_to_an_answer_about_a_picture_of_ones_own(newcomer: Pa
 
 def test_the_wheel_contains_the_sample_pictures(newcomer: Path) -> None:
     code = "from glmv_emulator import samples; print(*(samples.picture(name) for name in samples.NAMES), sep='\\n')"
-    told = run(f'python -c "{code}"', newcomer)
-    assert told.returncode == 0, told.stderr
-    assert len(told.stdout.split()) == 10
-    assert str(ROOT) not in told.stdout
+    result = run(f'python -c "{code}"', newcomer)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.split()) == 10
+    assert str(ROOT) not in result.stdout
 
 
 def test_the_command_prints_the_version_of_the_wheel(newcomer: Path) -> None:

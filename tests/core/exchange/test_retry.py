@@ -264,7 +264,7 @@ def test_a_success_at_the_first_attempt_gives_back_a_fifth_of_a_retry() -> None:
     assert successes == 5
 
 
-def test_a_pause_of_two_minutes_is_waited_for_and_no_longer_one() -> None:
+def test_a_call_waits_for_a_retry_after_of_two_minutes_but_not_for_a_longer_one() -> None:
     assert World(chance=0.0).pauses(Retry.BUSY, RateLimitError("", retry_after=120.0)) == [120.0] * 3
     assert World(chance=0.0).pauses(Retry.BUSY, RateLimitError("", retry_after=120.1)) == []
 
@@ -314,7 +314,7 @@ def test_a_late_call_says_what_it_was_doing_and_what_failed_before(kind: str, do
     assert late.message == f"{begin} The last error was: It broke."
 
 
-def test_a_step_ends_at_its_own_moment_or_at_the_deadline_whichever_comes_first() -> None:
+def test_a_step_ends_at_its_own_limit_or_at_the_deadline_whichever_is_earlier() -> None:
     bounded, free = World(deadline=10.0).tries, World().tries
     assert (bounded.until(55.0), bounded.until(65.0), bounded.until(None)) == (55.0, 60.0, 60.0)
     assert (free.until(55.0), free.until(None)) == (55.0, None)

@@ -104,7 +104,9 @@ def test_each_fault_has_the_outcome_in_the_table(
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_01_connection_refused(ask: Any, server: Any, no_pauses: list[float], stream: bool) -> None:
+def test_01_a_refused_connection_is_retried_three_times(
+    ask: Any, server: Any, no_pauses: list[float], stream: bool
+) -> None:
     with nobody(server) as ask.base_url:
         error = failure(ask(stream=stream), glmv.ConnectionFailed)
     assert ask.base_url[7:].removesuffix("/v1") in str(error)
@@ -114,7 +116,7 @@ def test_01_connection_refused(ask: Any, server: Any, no_pauses: list[float], st
 @pytest.mark.parametrize(
     ("number", "attempts", "kind"), [(socket.EAI_NONAME, 1, "no_such_host"), (socket.EAI_AGAIN, 4, "dns")]
 )
-def test_02_name_not_found_permanently_or_temporarily(
+def test_02_an_unknown_host_is_retried_only_if_the_failure_is_temporary(
     ask: Any, no_pauses: list[float], monkeypatch: pytest.MonkeyPatch, number: int, attempts: int, kind: str
 ) -> None:
     def fails(*args: Any, **kwargs: Any) -> Any:
@@ -128,13 +130,13 @@ def test_02_name_not_found_permanently_or_temporarily(
 
 @pytest.mark.parametrize("title", ["self-signed certificate", "certificate of another host"])
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
-def test_04_a_certificate_that_is_not_accepted(ask: Any, server: Any, title: str) -> None:
+def test_04_an_invalid_certificate_ends_the_call_before_a_request(ask: Any, server: Any, title: str) -> None:
     with named(title).target(server) as ask.base_url:
         failure(ask(), glmv.ConnectionFailed)
     assert server.requests == []
 
 
-def test_09_an_idle_connection_that_the_server_closed(server: Any) -> None:
+def test_09_an_idle_connection_closed_by_the_server_is_replaced(server: Any) -> None:
     server.plays(*named("idle connection closed").scripts)
     with glmv.Client("test-id.test-secret", base_url=server.base_url, max_retries=0) as glm:
         for number in range(20):
@@ -183,7 +185,7 @@ def test_35_a_connection_kept_open_after_done_is_closed(ask: Any, server: Any) -
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-def test_36_framing_of_every_kind(ask: Any, server: Any, end: bytes) -> None:
+def test_36_a_stream_with_unusual_framing_is_read(ask: Any, server: Any, end: bytes) -> None:
     text = "a\u2028b\u2029c\u0085d"
     lines = [
         b"\xef\xbb\xbf: hi",
@@ -203,7 +205,7 @@ def test_36_framing_of_every_kind(ask: Any, server: Any, end: bytes) -> None:
     assert ask(stream=True).text == text
 
 
-def test_37_an_endless_line(ask: Any, server: Any) -> None:
+def test_37_an_endless_line_of_a_stream_is_malformed(ask: Any, server: Any) -> None:
     def pours(peer: Any) -> None:
         peer.stream(b"data: ", end=False)
         while True:
@@ -214,7 +216,7 @@ def test_37_an_endless_line(ask: Any, server: Any) -> None:
     assert server.peers[0].left.wait(10)
 
 
-def test_37_an_endless_body(ask: Any, server: Any) -> None:
+def test_37_an_endless_body_is_malformed(ask: Any, server: Any) -> None:
     def pours(peer: Any) -> None:
         peer.head(200, "content-type: application/json", "transfer-encoding: chunked")
         while True:
@@ -235,12 +237,12 @@ def test_38_the_error_of_a_redirect_names_its_target(ask: Any, server: Any, stre
 
 
 @pytest.mark.parametrize("off", [3600, -3600])
-def test_39_a_wrong_local_clock(ask: Any, server: Any, off: int) -> None:
+def test_39_the_error_names_the_skew_of_a_wrong_local_clock(ask: Any, server: Any, off: int) -> None:
     server.plays(refuses_by_another_clock(off))
     error = failure(ask(auth="token"), glmv.AuthenticationError, attempts=2)
-    told = re.search(rf"clock is (\d+) s {'ahead of' if off > 0 else 'behind'} the server's", str(error))
-    assert told is not None
-    assert abs(int(told[1]) - abs(off)) <= 1
+    skew = re.search(rf"clock is (\d+) s {'ahead of' if off > 0 else 'behind'} the server's", str(error))
+    assert skew is not None
+    assert abs(int(skew[1]) - abs(off)) <= 1
 
 
 def test_errors_name_host_and_port_but_not_the_key(ask: Any, server: Any) -> None:

@@ -101,9 +101,9 @@ def test_a_picture_within_the_limits_is_sent_untouched() -> None:
 
 class TestCounts:
     def test_six_pictures_are_too_many_for_glm_4v(self) -> None:
-        told = refused(LimitExceeded, "glm-4v", ["hi", *[picture()] * 6])
-        assert "glm-4v takes 5 pictures" in told
-        assert "messages[0], part 6" in told
+        message = refused(LimitExceeded, "glm-4v", ["hi", *[picture()] * 6])
+        assert "glm-4v takes 5 pictures" in message
+        assert "messages[0], part 6" in message
 
     def test_pictures_of_all_turns_are_counted(self) -> None:
         turns = [Message("user", ["a", URL]), Message("assistant", "b"), Message("user", ["c", URL])]
@@ -456,9 +456,9 @@ class TestOptions:
         asked = chat_request("hi", Options(), {"model": "glm-4v", **options})
         request = check(asked, row, DIALECTS["openai"], "https://proxy.example/v1")
         assert dict(request.options) == options
-        told = " ".join(request.notes)
+        notes = " ".join(request.notes)
         for word in ("tools: ", "reasoning_effort: ", "thinking: ", "max_tokens: "):
-            assert word in told
+            assert word in notes
         vision = find_model("glm-4.6v")
         asked = chat_request("hi", Options(), {"model": "glm-4.6v", "tools": [search, TOOL]})
         request = check(asked, vision, DIALECTS["openai"], "https://proxy.example/v1")

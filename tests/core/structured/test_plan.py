@@ -479,9 +479,9 @@ def test_the_second_request_names_the_problem_of_the_first_call(
     emu.say(first, call("weather", '{"town": "Jinan"}'))
     answer = ask(glm, False, tools=[WEATHER, CLOCK], tool_choice="required")
     assert [found.name for found in answer.tool_calls] == ["weather"]
-    told = emu.requests[1].body["messages"][-1]["content"]
-    assert told.startswith(f"Your last reply cannot be used, since {problem}")
-    assert "Call one of the tools weather, clock now." in told
+    reply = emu.requests[1].body["messages"][-1]["content"]
+    assert reply.startswith(f"Your last reply cannot be used, since {problem}")
+    assert "Call one of the tools weather, clock now." in reply
     assert f"The model was asked a second time. The problem of its first answer: {problem}" in answer.notes[-1]
 
 

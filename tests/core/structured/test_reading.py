@@ -102,8 +102,8 @@ def test_an_answer_is_read_in_any_of_these_spellings(text: str) -> None:
 
 
 def test_contents_of_strings_are_unchanged() -> None:
-    told = '{"grams": 1, "label": "，：{[“a”]}，\\n</think> \\u00e9 \\ud83d\\ude00"}'
-    assert NEED.check_text(f"So: {told}!") == (told, None)
+    text = '{"grams": 1, "label": "，：{[“a”]}，\\n</think> \\u00e9 \\ud83d\\ude00"}'
+    assert NEED.check_text(f"So: {text}!") == (text, None)
     assert NEED.check_text('{"grams": 1, "label": "a\nb \\( c"}')[0] == '{"grams": 1, "label": "a\\nb \\\\( c"}'
 
 

@@ -396,8 +396,8 @@ def test_on_other_servers_the_platforms_ranges_do_not_apply(
     assert server.bodies[0] == server.bodies[1]
     sent = server.body | {"request_id": server.headers[-1].get("x-request-id"), "user_id": server.body.get("user")}
     assert sent.items() >= given.items()
-    told = [note for answer in answers for note in answer.notes if "temperature: glm-4.6v takes 0 to 1" in note]
-    assert len(told) == (2 if "temperature" in given and model == "glm-4.6v" else 0)
+    notes = [note for answer in answers for note in answer.notes if "temperature: glm-4.6v takes 0 to 1" in note]
+    assert len(notes) == (2 if "temperature" in given and model == "glm-4.6v" else 0)
 
 
 @pytest.mark.parametrize("given", RANGES)
