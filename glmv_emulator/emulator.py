@@ -265,7 +265,7 @@ class Emulator:
 
         Args:
             function: a function from an `Ask` to a `Reply` or a str. It can return `default_answer(ask)` for requests
-                that the default rules are to answer.
+                that the default rules shall answer.
 
         Raises:
             TypeError: the function cannot be called with an `Ask`.

@@ -94,7 +94,7 @@ def _possible(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def call_options(kwargs: Mapping[str, Any], stream_usage: bool) -> tuple[dict[str, Any], bool]:
-    """Keywords of one call -> glmv's options, and whether the answer is to have usage.
+    """Keywords of one call -> glmv's options, and whether the answer shall have usage.
 
     Raises:
         InvalidRequestError: a secret, or an option that GLM does not support; glmv refuses unknown names later.

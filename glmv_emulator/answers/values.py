@@ -76,7 +76,7 @@ class Ask:
         tools: the tools, unchanged.
         tool_choice: the request's value on `/v1`; None on the platform's own API, which ignores it.
         response_format: the request's value on `/v1` and for text models; None otherwise, where it is ignored.
-        thinking: whether the request asks the model to think.
+        thinking: whether the model shall think.
         stream: whether the answer is streamed.
         seed: the request's seed, else the emulator's.
         stubborn: the emulator's setting `stubborn`.

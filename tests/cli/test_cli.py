@@ -24,7 +24,7 @@ def run(*words: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_ask_prints_the_answer_on_stdout_and_the_tokens_on_stderr() -> None:
+def test_ask_streams_an_answer_about_a_picture_and_tells_tokens_apart_from_it() -> None:
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url}
         code, answer, facts = run("ask", str(PICTURES / "coffee.jpg"), "How large is this picture?", env=env)
@@ -61,7 +61,7 @@ def test_models_lists_every_model_that_sees() -> None:
     assert [model.name for model in glmv.models() if model.sees and model.name not in table] == []
 
 
-def test_emulate_prints_its_address_and_ends_after_a_signal() -> None:
+def test_emulate_prints_where_it_is_and_ends_when_told() -> None:
     command = [sys.executable, "-c", "from glmv.cli import main; main()", "emulate"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -49,7 +49,7 @@ def test_code_between_fences_is_not_broken() -> None:
 
 
 @pytest.mark.parametrize("words", [["coffee.jpg"], ["What is this?", "coffee.jpg"], ["cat.jpg", "coffee.jpg"]])
-def test_a_question_that_is_missing_or_not_last_ends_with_the_right_command(
+def test_a_question_that_is_missing_or_not_last_is_told_with_the_command_to_write(
     words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(PICTURES)

@@ -103,7 +103,7 @@ def test_a_wrong_key_ends_the_run_before_it_fills_the_file(photos: Path, tmp_pat
     assert not (tmp_path / "o.jsonl").exists()
 
 
-def test_answers_of_the_emulator_are_not_reused_for_the_platform(photos: Path, tmp_path: Path) -> None:
+def test_what_the_emulator_answered_never_passes_for_the_platforms_word(photos: Path, tmp_path: Path) -> None:
     words = ["batch", str(photos), "What?", "-o", str(tmp_path / "o.jsonl")]
     none: dict[str, str | None] = dict.fromkeys(("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL", "ZAI_API_KEY"))
     assert CliRunner().invoke(app, [*words, "--emulator"], env=none).exit_code == 0
@@ -166,7 +166,7 @@ def test_the_platforms_batches_refuse_other_models_by_name(photos: Path, tmp_pat
 
 
 @pytest.mark.parametrize("source", ["folder", "folder of texts", "pattern", "table without rows"])
-def test_missing_input_ends_with_a_message_and_exit_code_1(tmp_path: Path, source: str) -> None:
+def test_no_input_is_told_with_exit_code_1(tmp_path: Path, source: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("no picture")

@@ -25,7 +25,7 @@ def run(*words: str, env: dict[str, str] | None = None, input: bytes | None = No
     return result.exit_code, result.output
 
 
-def test_doctor_confirms_a_good_setup_and_does_not_show_the_key() -> None:
+def test_a_good_set_up_is_told_as_such_and_the_key_stays_secret() -> None:
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url, "COLUMNS": "200"}
         code, said = run("doctor", "--ask", env=env)
@@ -194,7 +194,7 @@ def test_doctor_names_a_proxy_variable_in_its_own_spelling(no_proxies: None, nam
     assert not any(line.startswith(name.swapcase()) for line in lines)
 
 
-def test_doctor_names_the_spelling_of_a_variable_that_is_not_used(no_proxies: None) -> None:
+def test_of_two_spellings_the_one_that_is_not_used_is_told(no_proxies: None) -> None:
     lines = shown({"https_proxy": "http://a.example:1", "HTTPS_PROXY": "http://b.example:2"})
     assert "https_proxy is set: http://a.example:1" in lines
     assert "HTTPS_PROXY is set, but not used: https_proxy is set, too" in lines
@@ -203,7 +203,7 @@ def test_doctor_names_the_spelling_of_a_variable_that_is_not_used(no_proxies: No
     )
 
 
-def test_doctor_names_values_of_no_proxy_that_are_ignored(no_proxies: None) -> None:
+def test_values_of_no_proxy_that_nobody_understands_are_told(no_proxies: None) -> None:
     lines = shown({"NO_PROXY": "localhost, 10.*, *.bigmodel.cn,10.0.0.0/8"})
     assert "NO_PROXY contains '10.*', which is not a host and is ignored" in lines
     assert sum("is ignored" in line for line in lines) == 1

@@ -93,7 +93,7 @@ def test_an_emulator_without_options_is_one_without_arguments() -> None:
     ],
     ids=" ".join,
 )
-def test_a_wrong_value_ends_with_one_sentence_and_exit_code_2(
+def test_a_wrong_value_is_told_in_one_sentence_with_exit_code_2(
     options: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended, emulated(*options):
@@ -141,7 +141,7 @@ def test_both_commands_exit_with_2_on_a_wrong_value(command: list[str]) -> None:
 
 
 @pytest.mark.parametrize("command", [GLMV, MODULE])
-def test_a_port_in_use_ends_with_one_sentence_and_exit_code_1(command: list[str]) -> None:
+def test_a_port_that_is_taken_is_told_in_one_sentence_with_exit_code_1(command: list[str]) -> None:
     with Emulator() as emu:
         port = emu.origin.rpartition(":")[2]
         code, out, error = run(command, "--port", port)
@@ -149,9 +149,7 @@ def test_a_port_in_use_ends_with_one_sentence_and_exit_code_1(command: list[str]
     assert f"cannot listen on port {port} of 127.0.0.1" in error
 
 
-def test_files_that_are_not_a_certificate_end_with_exit_code_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_that_are_no_certificate_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (wrong := tmp_path / "wrong.pem").write_text("no certificate")
     with pytest.raises(SystemExit) as ended, emulated("--tls", str(wrong), str(wrong)):
         pass

@@ -217,7 +217,7 @@ def test_no_list_of_arguments_ends_in_a_traceback(
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "message"),
+    ("typed", "code", "told"),
     [
         ("ask one.png How large is it", 1, 'glmv ask one.png "How large is it"'),
         ("ask photos 'What?'", 1, '"photos/*"'),
@@ -255,12 +255,10 @@ def test_no_list_of_arguments_ends_in_a_traceback(
         ("ask one.png 'What?' --base-url nonsense", 1, "The base URL must begin with https://"),
     ],
 )
-def test_the_message_for_a_usual_mistake_says_what_to_do(
-    emu: Emulator, folder: Path, typed: str, code: int, message: str
-) -> None:
+def test_a_usual_mistake_is_told_with_what_to_do(emu: Emulator, folder: Path, typed: str, code: int, told: str) -> None:
     result = run(emu, folder, shlex.split(typed))
     assert (result.exit_code, result.stdout) == (code, "")
-    assert message in result.stderr
+    assert told in result.stderr
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1, "not broken into lines, which is for terminals"
 
@@ -311,7 +309,7 @@ def test_an_answer_that_the_code_page_cannot_hold_is_printed_all_the_same(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such devices")
-def test_a_full_disk_and_a_closed_output_end_with_an_error_message(emu: Emulator, folder: Path) -> None:
+def test_a_full_disk_and_a_closed_output_are_told(emu: Emulator, folder: Path) -> None:
     for words in (["models"], ["ask", "one.png", "Q"], ["--version"], ["models", "--json"]):
         done = typed(emu, folder, *words, to="> /dev/full")
         assert (done.returncode, done.stderr.count(b"Traceback")) == (1, 0)
@@ -393,7 +391,7 @@ def test_a_file_that_cannot_be_read_is_named(
     assert os.strerror(number) in result.stderr
 
 
-def test_an_unexpected_exception_is_reported_as_a_fault_of_glmv(
+def test_a_fault_of_our_own_is_told_as_such(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import glmv.cli

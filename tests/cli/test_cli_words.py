@@ -118,7 +118,7 @@ def test_every_message_that_a_command_may_show_is_in_the_terms_of_the_shell() ->
         ),
     ],
 )
-def test_a_message_is_rewritten_for_the_command_line(python: str, shell: str) -> None:
+def test_a_message_is_told_in_the_terms_of_the_shell(python: str, shell: str) -> None:
     assert in_words_of_the_shell(python) == shell
 
 

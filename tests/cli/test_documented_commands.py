@@ -148,7 +148,7 @@ def test_answers_of_the_emulator_have_no_price(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_error_for_a_refused_option_names_the_option_to_use_instead() -> None:
+def test_what_is_refused_tells_the_doubt_that_it_relied_on() -> None:
     with Emulator() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, model="glm-5.3-flash") as glm:
         with pytest.raises(glmv.InvalidRequestError) as refused:
             glm.chat("hi", thinking=False)
@@ -158,7 +158,7 @@ def test_the_error_for_a_refused_option_names_the_option_to_use_instead() -> Non
         assert glm.chat("hi", reasoning_effort="low").text
 
 
-def test_the_error_of_every_interface_names_the_option_for_less_thinking(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_way_to_less_thinking_stands_in_the_message_of_every_interface(capsys: pytest.CaptureFixture[str]) -> None:
     from langchain_glmv import ChatGLMV
     from llama_index_glmv import GLMV
 

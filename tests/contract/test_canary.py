@@ -222,7 +222,7 @@ def of_files_and_commands(emu: Emulator, picture: Path) -> Shown:
     yield "the emulator's report", str(emu.report())
 
 
-def test_the_key_appears_in_no_output(
+def test_the_key_appears_on_no_surface(
     emulator: Emulator, picture: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -97,13 +97,13 @@ def test_a_budget_of_thinking_is_left_out(given: Any, sent: Any) -> None:
     assert call_settings({"thinking": given}).options["thinking"] == sent
 
 
-def test_connection_settings_are_separated_from_options() -> None:
+def test_what_says_where_to_connect_is_kept_apart() -> None:
     made = call_settings({"dialect": "vllm", "seed": 1}, api_base="http://127.0.0.1:1/v1", headers={"a": "b"})
     assert made.connection == {"dialect": "vllm", "base_url": "http://127.0.0.1:1/v1"}
     assert made.options == {"on_misfit": "return", "seed": 1, "extra_headers": {"a": "b"}}
 
 
-def test_litellms_default_timeout_is_ignored() -> None:
+def test_the_timeout_that_litellm_makes_up_is_not_one() -> None:
     assert "timeout" not in call_settings({}, timeout=600.0).options
     assert "timeout" not in call_settings({}, timeout=6000.0).options
     assert call_settings({}, timeout=7.0).options["timeout"] == 7.0

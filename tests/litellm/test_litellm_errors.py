@@ -50,7 +50,7 @@ async def test_an_asynchronous_call_raises_the_same(emu: Emulator, aask: Ask, li
         [chunk async for chunk in await aask(stream=True)]
 
 
-def test_the_error_has_the_pause_that_the_platform_asks_for(emu: Emulator, ask: Ask, litellm: Any) -> None:
+def test_the_pause_that_the_platform_asks_for_is_told(emu: Emulator, ask: Ask, litellm: Any) -> None:
     emu.fail(code=1302, retry_after=7)
     with pytest.raises(litellm.RateLimitError) as caught:
         ask()
@@ -59,9 +59,7 @@ def test_the_error_has_the_pause_that_the_platform_asks_for(emu: Emulator, ask: 
 
 
 @pytest.mark.parametrize("fault", ["cut", "truncated"])
-def test_the_exception_of_a_broken_stream_has_the_text_so_far(
-    emu: Emulator, ask: Ask, litellm: Any, fault: str
-) -> None:
+def test_a_stream_that_breaks_tells_what_had_come(emu: Emulator, ask: Ask, litellm: Any, fault: str) -> None:
     emu.inject(fault)
     emu.answer(lambda _: Reply("One two three four five six seven eight nine ten.", chunking=1))
     shown: list[str] = []
@@ -90,7 +88,7 @@ def test_a_limit_of_time_is_a_timeout(emu: Emulator, ask: Ask, litellm: Any, opt
     assert caught.value.status_code == 408
 
 
-def test_a_refused_connection_is_an_api_connection_error(ask: Ask, litellm: Any) -> None:
+def test_nobody_listens(ask: Ask, litellm: Any) -> None:
     with pytest.raises(litellm.APIConnectionError, match="No connection"):
         ask(api_base="http://127.0.0.1:9/v1")
 

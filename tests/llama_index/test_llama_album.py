@@ -61,7 +61,7 @@ def album(emulator: Emulator) -> Iterator[Album]:
     album.embedding.clients.close()
 
 
-def test_all_ten_pictures_are_indexed_with_a_text(album: Album) -> None:
+def test_ten_pictures_are_found_by_their_content(album: Album) -> None:
     nodes = list(album.index.docstore.docs.values())
     assert len({node.metadata["file_name"] for node in nodes}) == 10
     assert all(isinstance(node, ImageNode) and node.image_path and node.text for node in nodes)

@@ -64,16 +64,16 @@ def test_one_setting_makes_all_urls() -> None:
     assert [file for file in files if not (ROOT / file).exists()] == []
 
 
-def test_the_python_versions_in_the_metadata_have_no_gap(metadata: email.message.Message) -> None:
-    matches = [
+def test_every_python_that_is_told_follows_the_one_before(metadata: email.message.Message) -> None:
+    told = [
         re.fullmatch(r"Programming Language :: Python :: 3\.(\d+)", line) for line in metadata.get_all("Classifier")
     ]
-    minors = [int(match[1]) for match in matches if match]
+    minors = [int(found[1]) for found in told if found]
     assert minors == list(range(11, minors[-1] + 1))
     assert metadata["Requires-Python"] == ">=3.11"
 
 
-def test_the_metadata_names_the_maintainers_and_the_licence(metadata: email.message.Message) -> None:
+def test_the_maintainers_and_the_licence_are_told(metadata: email.message.Message) -> None:
     assert metadata["Maintainer"] == "glmv maintainers"
     assert metadata["License-Expression"] == "Apache-2.0"
     assert "LICENSE" in metadata.get_all("License-File")
@@ -91,7 +91,7 @@ def test_every_package_says_that_it_has_types(wheel: zipfile.ZipFile) -> None:
     assert {name.split("/")[0] for name in wheel.namelist() if name.endswith("/py.typed")} >= packages
 
 
-def test_the_classes_listed_for_llamahub_exist() -> None:
+def test_llamahub_is_told_a_class_that_is_there() -> None:
     hub = PROJECT["tool"]["llamahub"]
     module = pytest.importorskip(hub["import_path"])
     assert [name for name in hub["class_authors"] if not hasattr(module, name)] == []

@@ -106,7 +106,7 @@ def test_a_password_opens_the_proxy(
 
 @pytest.mark.parametrize("given", ["", "wrong-word"])
 @pytest.mark.parametrize("scheme", ["https", "http"])
-def test_a_wrong_password_for_a_proxy_is_sent_once_and_the_error_has_advice(
+def test_without_the_right_password_it_is_asked_once_and_the_error_says_what_to_do(
     chat: Chat, closed: ForwardProxy, encrypted: Encrypted, plain: Server, given: str, scheme: str, monkeypatch: Any
 ) -> None:
     variable = f"{scheme.upper()}_PROXY"
@@ -186,7 +186,7 @@ def test_a_socks_variable_that_names_a_proxy_for_http_ends_soon(
     assert f"roxy {proxy.place} (ALL_PROXY)" in str(raised.value)
 
 
-def test_reach_returns_the_proxy_that_was_used(proxy: ForwardProxy, plain: Server, monkeypatch: Any) -> None:
+def test_doctor_tells_of_the_proxy(proxy: ForwardProxy, plain: Server, monkeypatch: Any) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy.url)
     with glmv.Client("k", base_url=plain.base_url, allow_http=True) as glm:
         assert glm.reach(20) == f"the proxy {proxy.place} (ALL_PROXY)"

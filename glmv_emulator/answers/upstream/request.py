@@ -92,7 +92,7 @@ def translated(question: Question) -> dict[str, Any]:
 
 
 def _thinking(fields: Mapping[str, Any]) -> bool | None:
-    """Whether the request asks the model to think, by the platform's field or a server's; None if it has neither."""
+    """Whether the model shall think, by the platform's field or a server's; None if the request has neither."""
     match fields:
         case {"thinking": {"type": "enabled" | "disabled" as kind}}:
             return bool(kind == "enabled")

@@ -314,7 +314,7 @@ def test_a_late_call_says_what_it_was_doing_and_what_failed_before(kind: str, do
     assert late.message == f"{begin} The last error was: It broke."
 
 
-def test_a_step_ends_at_its_own_limit_or_at_the_deadline_whichever_is_earlier() -> None:
+def test_a_step_ends_at_its_own_moment_or_at_the_deadline_whichever_comes_first() -> None:
     bounded, free = World(deadline=10.0).tries, World().tries
     assert (bounded.until(55.0), bounded.until(65.0), bounded.until(None)) == (55.0, 60.0, 60.0)
     assert (free.until(55.0), free.until(None)) == (55.0, None)

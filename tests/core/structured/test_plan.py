@@ -473,7 +473,7 @@ def test_text_is_asked_for_by_nothing_at_all(stream: bool, emu: Emulator, glm: g
     ],
     ids=["a list", "a number", "cut", "another tool", "prose", "misfit"],
 )
-def test_the_second_request_names_the_problem_of_the_first_call(
+def test_the_model_is_told_what_is_wrong_with_its_call(
     first: Reply, problem: str, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(first, call("weather", '{"town": "Jinan"}'))
@@ -576,7 +576,7 @@ def test_prose_before_a_call_is_held_until_the_call_comes(stream: bool, emu: Emu
     assert answer.attempts == 1
 
 
-def test_the_second_turn_quotes_a_call_or_says_that_there_was_nothing() -> None:
+def test_the_second_turn_quotes_calls_and_stands_for_silence_where_there_was_nothing() -> None:
     called = glmv.Completion(text="", tool_calls=(glmv.ToolCall("1", "f", "{"),), finish_reason="stop")
     silent = glmv.Completion(text="", finish_reason="stop")
     for partial, quoted in ((called, "{"), (silent, "(nothing)")):

@@ -206,7 +206,7 @@ def test_importing_the_core_imports_no_validator() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_a_misfit_names_the_place_and_the_expected_value(value: Any, schema: Any, problem: str) -> None:
+def test_the_model_is_told_what_was_expected_and_where(value: Any, schema: Any, problem: str) -> None:
     assert misfit(value, schema) == problem
 
 

@@ -143,7 +143,7 @@ def asked(answers: list[httpx.Response], **options: Any) -> tuple[glmv.Client, l
     return glmv.Client(KEY, http_client=http, **options), seen
 
 
-def test_a_client_with_auth_token_signs_one_token_for_several_calls() -> None:
+def test_a_client_sends_a_fresh_token_when_told_to() -> None:
     client, seen = asked([httpx.Response(200, json=ANSWER)] * 2, auth="token", token_ttl=3600)
     client.chat("hi")
     client.chat("hi")

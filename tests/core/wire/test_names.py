@@ -18,7 +18,7 @@ def error(payload: object, status: int | None = 400) -> glmv.GLMVError:
     return error_from(status, result)
 
 
-def reply(message: str, **more: Any) -> dict[str, Any]:
+def told(message: str, **more: Any) -> dict[str, Any]:
     return {"error": {"message": message, **more}}
 
 
@@ -38,7 +38,7 @@ def reply(message: str, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_an_empty_account_of_another_server_is_not_a_rate_limit(given: dict[str, Any], status: int | None) -> None:
-    result = error(reply("no", **given), status)
+    result = error(told("no", **given), status)
     assert type(result) is glmv.QuotaError
     assert not result.retryable
     assert row(status, result.code).retry is Retry.NEVER
@@ -49,14 +49,14 @@ def test_an_empty_account_of_another_server_is_not_a_rate_limit(given: dict[str,
     [
         (
             403,
-            reply("该令牌额度已用尽 !token.UnlimitedQuota && token.RemainQuota = 0", type="one_api_error", code=""),
+            told("该令牌额度已用尽 !token.UnlimitedQuota && token.RemainQuota = 0", type="one_api_error", code=""),
         ),
-        (401, reply("该令牌额度已用尽 (request id: 2026)", type="new_api_error")),
+        (401, told("该令牌额度已用尽 (request id: 2026)", type="new_api_error")),
         (403, {"code": 30001, "message": "Sorry, your account balance is insufficient", "data": None}),
         (400, {"code": "Arrearage", "message": "Access denied, your account is not in good standing."}),
         (
             400,
-            reply("litellm.BadRequestError: DashscopeException - {'code': 'Arrearage', 'message': 'm'}", code="400"),
+            told("litellm.BadRequestError: DashscopeException - {'code': 'Arrearage', 'message': 'm'}", code="400"),
         ),
     ],
 )
@@ -68,9 +68,9 @@ def test_an_empty_account_is_recognized_in_messages_of_gateways(status: int, pay
 @pytest.mark.parametrize(
     "payload",
     [
-        reply("litellm.ContentPolicyViolationError: litellm.BadRequestError: x", code="400"),
+        told("litellm.ContentPolicyViolationError: litellm.BadRequestError: x", code="400"),
         {"code": "DataInspectionFailed", "message": "Input data may contain inappropriate content.", "request_id": "r"},
-        reply("upstream: code: data_inspection_failed", code="bad_response"),
+        told("upstream: code: data_inspection_failed", code="bad_response"),
     ],
 )
 def test_unsafe_content_is_recognized_in_messages_of_gateways(payload: Any) -> None:
@@ -84,13 +84,13 @@ def test_unsafe_content_is_recognized_in_messages_of_gateways(payload: Any) -> N
 )  # fmt: skip
 @pytest.mark.parametrize("status", [400, 200, None])
 def test_a_content_policy_is_a_content_filter(code: str, status: int | None) -> None:
-    assert type(error(reply("flagged", code=code), status)) is glmv.ContentFilterError
+    assert type(error(told("flagged", code=code), status)) is glmv.ContentFilterError
 
 
 def test_a_moderation_of_openrouter_is_a_content_filter() -> None:
     flagged = {"reasons": ["violence"], "flagged_input": "how to ...", "provider_name": "OpenAI"}
-    assert type(error(reply("requires moderation", code=403, metadata=flagged), 403)) is glmv.ContentFilterError
-    assert type(error(reply("guardrail", code=403, metadata={}), 403)) is glmv.PermissionDeniedError
+    assert type(error(told("requires moderation", code=403, metadata=flagged), 403)) is glmv.ContentFilterError
+    assert type(error(told("guardrail", code=403, metadata={}), 403)) is glmv.PermissionDeniedError
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_a_moderation_of_openrouter_is_a_content_filter() -> None:
     ],
 )
 def test_an_error_name_counts_if_there_is_no_status(code: str, kind: type[glmv.GLMVError]) -> None:
-    assert type(error(reply("m", code=code), None)) is kind
-    assert type(error({"type": "error", **reply("m", type=code)}, 200)) is kind
+    assert type(error(told("m", code=code), None)) is kind
+    assert type(error({"type": "error", **told("m", type=code)}, 200)) is kind
 
 
 @pytest.mark.parametrize(
@@ -123,16 +123,16 @@ def test_an_error_name_counts_if_there_is_no_status(code: str, kind: type[glmv.G
 def test_a_status_takes_precedence_over_a_name_of_the_same_meaning(
     code: str, status: int, kind: type[glmv.GLMVError]
 ) -> None:
-    assert type(error(reply("m", code=code), status)) is kind
+    assert type(error(told("m", code=code), status)) is kind
 
 
 OVERFLOWS = {
-    "OpenAI": reply("too long", code="context_length_exceeded", type="invalid_request_error", param="messages"),
-    "llama.cpp": reply(
+    "OpenAI": told("too long", code="context_length_exceeded", type="invalid_request_error", param="messages"),
+    "llama.cpp": told(
         "request (9412 tokens) exceeds the available context size (8192 tokens), try increasing it",
         code=400, type="exceed_context_size_error", n_prompt_tokens=9412, n_ctx=8192,
     ),
-    "llama.cpp of before": reply(
+    "llama.cpp of before": told(
         "the request exceeds the available context size. try increasing the context size or enable context shift",
         code=500, type="server_error",
     ),
@@ -141,21 +141,21 @@ OVERFLOWS = {
         "message": "This model's maximum context length is 16384 tokens. However, you requested 19591 tokens (9591 in "
         "the messages, 10000 in the completion). Please reduce the length of the messages or completion.",
     },
-    "vLLM, engine": reply(
+    "vLLM, engine": told(
         "The decoder prompt (length 17772) is longer than the maximum model length of 16384. Make sure that "
         "`max_model_len` is no smaller than the number of text tokens plus multimodal tokens.",
         type="BadRequestError", code=400,
     ),
-    "vLLM with pictures": reply(
+    "vLLM with pictures": told(
         "The prompt (total length 25938) is too long to fit into the model (context length 4096)."
     ),
-    "vLLM, tokens": reply(
+    "vLLM, tokens": told(
         "You passed 44001 input tokens and requested 0 output tokens. However, the model's context length is only "
         "4096 tokens, resulting in a maximum input length of 4096 tokens. Please reduce the length of the input "
         "prompt. (parameter=input_tokens, value=44001)",
         type="BadRequestError", param="input_tokens", code=400,
     ),
-    "vLLM, characters": reply(
+    "vLLM, characters": told(
         "You passed 190001 input characters. However, the model's context length is only 4096 tokens (at most 131072 "
         "characters). Please reduce the length of the input prompt.",
         type="BadRequestError", code=400,
@@ -169,7 +169,7 @@ OVERFLOWS = {
         "code": 20015, "data": None,
         "message": "length of prompt_tokens (70000) must be less than max_seq_len (65536).",
     },
-    "vLLM behind LiteLLM": reply(
+    "vLLM behind LiteLLM": told(
         'litellm.BadRequestError: OpenAIException - {"error":{"message":"You passed 98305 input tokens and requested '
         "32768 output tokens. However, the model's context length is only 131072 tokens, resulting in a maximum input "
         'length of 98304 tokens.","type":"BadRequestError","code":400}}',
@@ -184,16 +184,16 @@ OVERFLOWS = {
         "message": "Requested token count exceeds the model's maximum context length of 8192 tokens.",
     },
     "Ollama": {"error": "the input length exceeds the context length"},
-    "LiteLLM": reply(
+    "LiteLLM": told(
         "litellm.ContextWindowExceededError: litellm.BadRequestError: ContextWindowExceededError: too many",
         code="400", type="invalid_request_error",
     ),
-    "LiteLLM, text kept": reply(
+    "LiteLLM, text kept": told(
         "litellm.BadRequestError: OpenAIException - {'error': {'code': 'context_length_exceeded', 'message': 'm'}}",
         code="400",
     ),
     "a gateway that wraps": {"detail": '{"error":{"code":400,"message":"m","type":"exceed_context_size_error"}}'},
-    "the platform's text behind a gateway": reply("litellm.BadRequestError: ZaiException - Prompt exceeds max length"),
+    "the platform's text behind a gateway": told("litellm.BadRequestError: ZaiException - Prompt exceeds max length"),
     "FastAPI": {"detail": "prompt is too long: 40000 tokens > 32768 maximum"},
 }  # fmt: skip
 
@@ -223,7 +223,7 @@ def test_too_long_a_prompt_is_recognized_for_every_server(name: str, status: int
 def test_other_errors_that_mention_lengths_keep_their_class(
     status: int, message: str, kind: type[glmv.GLMVError]
 ) -> None:
-    assert type(error(reply(message), status)) is kind
+    assert type(error(told(message), status)) is kind
 
 
 REPEATED = {
@@ -250,7 +250,7 @@ REPEATED = {
 @pytest.mark.parametrize("name", REPEATED)
 def test_a_code_that_a_gateway_repeats_counts(name: str, own: str | None, status: int | None) -> None:
     message, code = REPEATED[name]
-    result = error(reply(message, code=own), status)
+    result = error(told(message, code=own), status)
     assert result.code == code
     assert type(result) is row(status, code).kind
     assert result.retryable is (row(status, code).retry in (Retry.BUSY, Retry.TRANSIENT))
@@ -272,7 +272,7 @@ def test_a_code_that_a_gateway_repeats_counts(name: str, own: str | None, status
     ],
 )
 def test_other_numbers_in_a_message_are_not_codes(message: str) -> None:
-    found = error(reply(message, code="400"))
+    found = error(told(message, code="400"))
     assert (type(found), found.code) == (glmv.InvalidRequestError, "400")
 
 
@@ -305,7 +305,7 @@ USERS_WORDS = {
 @pytest.mark.parametrize("status", [400, 500, None])
 @pytest.mark.parametrize("name", USERS_WORDS)
 def test_quoted_user_text_does_not_decide_the_error_class(name: str, status: int | None) -> None:
-    result = error(reply(USERS_WORDS[name], code=400), status)
+    result = error(told(USERS_WORDS[name], code=400), status)
     assert type(result) is row(status, "400").kind
     assert result.code == "400"
 
@@ -327,13 +327,13 @@ def test_quoted_user_text_does_not_decide_the_error_class(name: str, status: int
 def test_a_specific_status_or_unquoted_text_decides_the_error_class(
     status: int, message: str, kind: type[glmv.GLMVError]
 ) -> None:
-    assert type(error(reply(message), status)) is kind
+    assert type(error(told(message), status)) is kind
 
 
 @pytest.mark.parametrize("mark", ['"', "'", "“", "x '", " 'a", "input=", "\\'", "'{"])
 def test_unclosed_quotation_marks_take_linear_time(mark: str) -> None:
     begun = time.perf_counter()
-    error(reply(mark * 100_000), 400)
+    error(told(mark * 100_000), 400)
     assert time.perf_counter() - begun < 1
 
 
@@ -366,7 +366,7 @@ UPSTREAM: dict[str, tuple[Any, int, type[glmv.GLMVError], str]] = {
 def test_the_cause_behind_openrouter_decides(name: str, stream: bool) -> None:
     raw, status, kind, words = UPSTREAM[name]
     result = error(
-        reply("Provider returned error", code=status, metadata={"raw": raw, "provider_name": "Z.AI"}),
+        told("Provider returned error", code=status, metadata={"raw": raw, "provider_name": "Z.AI"}),
         None if stream else status,
     )
     assert type(result) is kind
@@ -376,8 +376,8 @@ def test_the_cause_behind_openrouter_decides(name: str, stream: bool) -> None:
 
 
 def test_a_code_field_takes_precedence_over_a_code_in_the_message() -> None:
-    assert error(reply('see {"code": "1113"}', code="1302"), 429).code == "1302"
-    assert error(reply('see {"code": "1113"}', code="insufficient_quota"), 429).code == "insufficient_quota"
+    assert error(told('see {"code": "1113"}', code="1302"), 429).code == "1302"
+    assert error(told('see {"code": "1113"}', code="insufficient_quota"), 429).code == "insufficient_quota"
 
 
 REASONS: dict[str, tuple[object, str]] = {

@@ -787,7 +787,7 @@ def test_cached_and_reasoning_tokens_are_read_where_they_are_counted(
         (-(2.0**62), -(2**62)),
     ],
 )
-def test_token_counts_in_texts_and_fractions_are_read_if_they_are_valid(value: Any, read: int) -> None:
+def test_counts_are_read_of_texts_and_fractions_as_far_as_they_are_counts(value: Any, read: int) -> None:
     assert usage_of({"total_tokens": value}).total_tokens == read
 
 
