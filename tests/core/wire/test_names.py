@@ -47,17 +47,11 @@ def test_an_empty_account_of_another_server_is_not_a_rate_limit(given: dict[str,
 @pytest.mark.parametrize(
     ("status", "payload"),
     [
-        (
-            403,
-            told("该令牌额度已用尽 !token.UnlimitedQuota && token.RemainQuota = 0", type="one_api_error", code=""),
-        ),
+        (403, told("该令牌额度已用尽 !token.UnlimitedQuota && token.RemainQuota = 0", type="one_api_error", code="")),
         (401, told("该令牌额度已用尽 (request id: 2026)", type="new_api_error")),
         (403, {"code": 30001, "message": "Sorry, your account balance is insufficient", "data": None}),
         (400, {"code": "Arrearage", "message": "Access denied, your account is not in good standing."}),
-        (
-            400,
-            told("litellm.BadRequestError: DashscopeException - {'code': 'Arrearage', 'message': 'm'}", code="400"),
-        ),
+        (400, told("litellm.BadRequestError: DashscopeException - {'code': 'Arrearage', 'message': 'm'}", code="400")),
     ],
 )
 def test_an_empty_account_is_recognized_in_messages_of_gateways(status: int, payload: Any) -> None:
