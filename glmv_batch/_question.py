@@ -20,7 +20,7 @@ class Question:
         messages: instead of the prompt: messages to whose last user message the picture is added, or a function from
             `Item` to messages.
         schema: a pydantic class or JSON Schema that the answer must fit.
-        model, options: of each call, as for `glmv.Client.chat`.
+        model, options: the model and the options of each call, as for `glmv.Client.chat`.
 
     Raises:
         InvalidRequestError: neither or both of prompt and messages are given, or the schema is invalid.

@@ -73,7 +73,7 @@ def row(*pictures: Picture, captions: Sequence[str] = (), height: int = 210, wra
     Args:
         pictures: paths, bytes or Pillow pictures; photographs are turned upright.
         captions: texts beneath, one for each picture.
-        height: of each picture, in pixels.
+        height: the height of each picture, in pixels.
         wrap: how many characters a line of a caption has at least.
     """
     small = [_fitted(one, height) for one in pictures]

@@ -1,1 +1,1 @@
-"""Endpoints beside chat: tasks, files, batches, embeddings, token counting."""
+"""The endpoints other than chat: tasks, files, batches, embeddings, token counting."""

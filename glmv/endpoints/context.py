@@ -32,7 +32,7 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 class Run(Protocol):
-    """Runs a flow to its end and blocks meanwhile."""
+    """Runs a flow to its end, and blocks until then."""
 
     def __call__(self, flow: Generator[Step, Any, T]) -> T: ...
 
@@ -47,8 +47,8 @@ class Context(NamedTuple):
     """Everything that is needed to make a request to an endpoint.
 
     Attributes:
-        settings: of the client.
-        address: of the server.
+        settings: the settings of the client.
+        address: the address of the server.
         budget: the retry budget, shared by the calls of the client.
         clock: returns monotonic seconds.
     """
@@ -138,12 +138,12 @@ class Context(NamedTuple):
         """A request to an endpoint; the flow returns the parsed JSON of the response, or its bytes when `raw`.
 
         Args:
-            method: of HTTP.
+            method: the HTTP method.
             path: relative to the base URL, with ids quoted (see `quoted`).
             payload: JSON to send, or an encoded body.
             model: the model whose gate the request passes; None means no gate.
             query: parameters of the URL; None values are left out.
-            headers: of this request.
+            headers: the headers of this request.
             deadline: seconds, if shorter than the deadline of the settings.
             spent: seconds of the deadline that making the payload took.
             repeatable: whether a request that may have reached the server can be sent again without harm.

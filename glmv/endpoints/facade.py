@@ -1,4 +1,4 @@
-"""The endpoints beside chat, as properties of both clients. Each is imported when it is first used.
+"""The endpoints other than chat, as properties of both clients. Each is imported when it is first used.
 
 Few programs need them, and importing them is a tenth of the import time of the core.
 """

@@ -42,7 +42,7 @@ class StoredFile:
     """A file on the platform.
 
     Attributes:
-        id: for `content`, `delete`, `glm.batches.create` and `glmv.File.from_id`.
+        id: the id for `content`, `delete`, `glm.batches.create` and `glmv.File.from_id`.
         name: its file name (`fileName` in responses, `filename` in the reference).
         bytes: its size.
         purpose, status: as the platform sent them.

@@ -34,7 +34,7 @@ class Task:
     """A submitted request.
 
     Attributes:
-        id: for `result` and `wait`.
+        id: the id for `result` and `wait`.
         status: "PROCESSING", "SUCCESS", or another value that the platform sent.
         request_id, model: as the platform sent them. The endpoint may use another model (glm-4.7 for glm-4.6, once):
             `completion.model` is the one that answered.

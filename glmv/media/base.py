@@ -83,7 +83,7 @@ class Medium:
 
         Args:
             file: opened in binary mode; an upload of Streamlit or FastAPI is accepted, too.
-            name: for messages only; None means the name of the file, if it has one.
+            name: the name in error messages and notes; None means the name of the file, if it has one.
 
         Raises:
             InvalidRequestError: it was opened as text, is closed, or its `read` is asynchronous.

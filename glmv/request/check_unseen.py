@@ -29,7 +29,7 @@ def tell_unseen(
     """Record notes on content that the model will not see, although the user may expect it.
 
     Args:
-        messages: of the request.
+        messages: the messages of the request.
         tell: records a note.
         is_far: returns whether the server is outside of the user's network, so that it cannot fetch from there.
         exists: returns whether a path is a file on this machine; nothing is opened.

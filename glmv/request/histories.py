@@ -113,7 +113,7 @@ def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tupl
     """A history -> one that the platform accepts; the same object if nothing is changed.
 
     Args:
-        messages: with media in user messages only.
+        messages: the history, with media in user messages only.
         tell: records a note for each message that was changed or left out.
 
     Raises:

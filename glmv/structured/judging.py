@@ -22,7 +22,7 @@ class Judging:
     """How one entry point checks an answer.
 
     Attributes:
-        package: of the entry point.
+        package: the package of the entry point.
         entry: the call.
         asks_again: problems for which the model is asked once more.
         judge: what decides whether JSON or arguments fit.

@@ -67,7 +67,7 @@ class Plan:
 
 
 class RepairPlan(Plan):
-    """A request whose answer is checked; the model is asked once more if it does not fit.
+    """A request whose answer is checked; the model is asked a second time if it does not fit.
 
     If a stream has already shown a part of the answer, this needs the caller's permission (`may_replace`).
 

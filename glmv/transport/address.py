@@ -32,7 +32,7 @@ class Address:
         base_url: without a slash at its end.
         host: host and port, for messages and gates.
         signer: makes the Authorization header; None without a key.
-        dialect: of the server.
+        dialect: the dialect of the server.
         secrets: the credentials in every request.
         named_by: "base_url", or the variable with the address; "" for the platform's default address.
     """

@@ -23,7 +23,7 @@ class KeyFunction:
 
     Args:
         function: without parameters; it returns a key, or an awaitable that has one.
-        signed, ttl: as `Signer`.
+        signed, ttl: as for `Signer`.
         keys: each key is added to it, so that it is masked in responses.
     """
 

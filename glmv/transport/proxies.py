@@ -43,7 +43,7 @@ class Proxy:
     """A forward proxy.
 
     Attributes:
-        url: with user name and password, so the repr does not show it.
+        url: its URL, with user name and password, so the repr does not show it.
         place: host and port, for messages.
         scheme: "http", "https" or "socks5".
         named_by: its environment variable, or the operating system's settings.
@@ -93,7 +93,7 @@ def proxy_for(url: str) -> Proxy | None:
     """The proxy for a URL by the environment and the operating system's settings, or None.
 
     Args:
-        url: of the server. For this machine there is never a proxy.
+        url: the URL of the server. Requests to this machine never use a proxy.
 
     Raises:
         InvalidRequestError: the configured proxy cannot be used.
