@@ -63,7 +63,7 @@ class CallKeywords(OptionKeywords, total=False):
 
 @public_class
 class ClientKeywords(OptionKeywords, total=False):
-    """The keywords of `glmv.Client`, without the key; `glmv.Settings` says what each means."""
+    """Keywords of `glmv.Client` beside the key; `glmv.Settings` says what each means."""
 
     base_url: str | None
     auth: Literal["key", "token"]

@@ -135,7 +135,7 @@ class Budget:
 
     @property
     def allows(self) -> bool:
-        """Whether the budget allows one more call while the others run."""
+        """Whether the budget allows one more call beside the running ones."""
         if self.limit == float("inf"):
             return True
         if self.dearest is None:

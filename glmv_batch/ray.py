@@ -197,7 +197,7 @@ class Vision:
         if self._coordinator is None:
             return {}
         try:
-            stored: Mapping[int, Row] = await self._coordinator.known.remote(task)
+            stored: Mapping[int, Row] = await self._coordinator.answers.remote(task)
         except RayActorError:  # without the coordinator the job continues: each worker has its share
             return {}
         return stored
@@ -291,7 +291,7 @@ class _Coordinator:
             if dead and self._held.pop(worker, None) is not None:
                 self._free.append(share)
 
-    async def known(self, task: str) -> dict[int, Row]:
+    async def answers(self, task: str) -> dict[int, Row]:
         """The answers to the rows of a task, by the index of the row."""
         return self._answers.get(task, {})
 

@@ -52,7 +52,7 @@ class Price:
     Attributes:
         input, output: price of prompt tokens and of answer tokens.
         cached: price of prompt tokens that the platform had in its cache; None when no such price is listed.
-        currency, date, source: the currency, the date and the source of the listed price.
+        currency, date, source: of the listed price.
         long: the prices of all tokens when the prompt has `long_from` tokens or more; None if they are the same.
         any_server: whether it is the price at every server, as of a model that is free by its name.
     """

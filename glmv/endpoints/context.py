@@ -47,8 +47,8 @@ class Context(NamedTuple):
     """Everything that is needed to make a request to an endpoint.
 
     Attributes:
-        settings: the settings of the client.
-        address: the address of the server.
+        settings: of the client.
+        address: of the server.
         budget: the retry budget, shared by the calls of the client.
         clock: returns monotonic seconds.
     """
@@ -74,7 +74,7 @@ class Context(NamedTuple):
         return gate(address.account, address.host, model, self.settings.max_concurrency, limit)
 
     def prepare(self, request: ChatRequest, row: Model | None, *, stream: bool = False) -> Call:
-        """A chat request and the row of its model -> the call. Raises the errors of `request.prepare.prepare`."""
+        """A chat request and the row of its model -> the call. Errors as `request.prepare.prepare`."""
         address, sensitive = self.address, self.settings.on_sensitive
         return prepare(
             request,
@@ -88,7 +88,7 @@ class Context(NamedTuple):
         )
 
     def chat(self, request: ChatRequest, *, stream: bool = False) -> tuple[Call, Policy]:
-        """A chat request -> the arguments of the flow. Raises the errors of `prepare`."""
+        """A chat request -> the arguments of the flow. Errors as `prepare`."""
         row = self.row(request)
         call = self.prepare(request, row, stream=stream)
         return call, self.policy(request.call, self.gate(request.model, row))
@@ -138,12 +138,12 @@ class Context(NamedTuple):
         """A request to an endpoint; the flow returns the parsed JSON of the response, or its bytes when `raw`.
 
         Args:
-            method: the HTTP method.
+            method: of HTTP.
             path: relative to the base URL, with ids quoted (see `quoted`).
             payload: JSON to send, or an encoded body.
             model: the model whose gate the request passes; None means no gate.
             query: parameters of the URL; None values are left out.
-            headers: the headers of this request.
+            headers: of this request.
             deadline: seconds, if shorter than the deadline of the settings.
             spent: seconds of the deadline that making the payload took.
             repeatable: whether a request that may have reached the server can be sent again without harm.

@@ -47,7 +47,7 @@ class Caller(NamedTuple):
     """The thread that asks for a slot, and its asyncio task if there is one.
 
     Attributes:
-        name: the name of the task or thread, for messages.
+        name: of the task or thread, for messages.
         thread: its identifier.
         task: the task, or None.
     """
@@ -63,7 +63,7 @@ class Busy(NamedTuple):
     Attributes:
         pauses: whether the gate pauses; else it only reduces its width.
         asked: seconds to wait, as the server asked, or None.
-        status, code: the HTTP status and the business code of the refusal, for messages.
+        status, code: of the refusal, for messages.
     """
 
     pauses: bool = True
@@ -383,7 +383,7 @@ def gate(account: str, host: str, model: str, width: int | None, documented: int
 
     Args:
         account: a name for the key, which does not reveal it.
-        host, model: the host and the model of the calls. Upper and lower case do not matter in the model.
+        host, model: of the calls; upper and lower case of the model are equal.
         width: the user's number of slots, or None.
         documented: the number of the catalogue, or None.
     """

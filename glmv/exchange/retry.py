@@ -122,7 +122,7 @@ class Policy:
         idle_timeout: seconds between two events of a stream, or None.
         timeouts: seconds for each phase of a request, see `glmv.sending.timeouts`.
         gate: the gate for slots, or None for endpoints without one.
-        host: the host of the server, for messages.
+        host: of the server, for messages.
         repeatable: whether a request that may have reached the server may be sent again.
         budget: the retry budget, shared by the calls of a client.
         renew: drops the signed token, so that the next request has a new one; returns False without signed tokens.
@@ -174,7 +174,7 @@ def policy_of(
     """The policy of one call: options of the call override those of the settings.
 
     Args:
-        settings: the settings of the client.
+        settings: of the client.
         call: options of the call, see `ChatRequest.call`.
         host, budget, renew, gate: see `Policy`.
     """

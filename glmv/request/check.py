@@ -40,8 +40,8 @@ def check(
     Args:
         request: the request.
         model: the row, or None for a model that is not in the catalogue: then limits are not checked.
-        dialect: the dialect of the server.
-        base_url: the base URL of the server; a server in a private network can fetch from that network.
+        dialect: of the server.
+        base_url: of the server; a server in a private network can fetch from that network.
         keep: see `Settings.picture_cache_bytes`.
 
     Returns:

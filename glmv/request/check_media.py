@@ -46,7 +46,7 @@ def checked_media(
     """Check the media of a request against a row: counts, sizes, formats, order. Pictures are fitted.
 
     Args:
-        messages: the messages of the request.
+        messages: of the request.
         media: the media in them, see `placed_media`.
         model: the row.
         limits: records notes, and decides whether a request over a limit is refused.
@@ -65,8 +65,8 @@ def check_served(media: Sequence[tuple[Position, Media]], dialect: Dialect, tell
     """Check pictures against the limits of a server for all its models: complete files, and sides that it can read.
 
     Args:
-        media: the media of the request, see `placed_media`.
-        dialect: the dialect of the server.
+        media: of the request, see `placed_media`.
+        dialect: of the server.
         tell: records a note.
 
     Raises:

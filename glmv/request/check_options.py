@@ -27,7 +27,7 @@ def checked_options(
         options: the options that are set, in the form for the server.
         model: the row.
         limits: records notes, and decides whether a request over a limit is refused.
-        dialect: the dialect of the server.
+        dialect: of the server.
 
     Returns:
         The options to send, and the stop words that are not sent.

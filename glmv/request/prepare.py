@@ -55,7 +55,7 @@ class Call(NamedTuple):
     """One call of any endpoint, for the flow.
 
     Attributes:
-        method, path: the HTTP method and the path; the path is relative to the base URL.
+        method, path: of the request; the path is relative to the base URL.
         body: takes the request id of an attempt and returns its body.
         headers: the headers of this call.
         secrets: credentials that are masked in everything that the server sends.
@@ -94,11 +94,11 @@ def prepare(
     Args:
         request: the request.
         row: the catalogue row of the model, or None if it is unknown or does not apply to this server.
-        dialect: the dialect of the server.
+        dialect: of the server.
         secrets: credentials that are sent to it.
-        on_sensitive: the setting of the client; the value of the request overrides it.
+        on_sensitive: of the client; the value of the request overrides it.
         stream: whether the answer is streamed.
-        base_url: the base URL of the server, for notes on URLs that it cannot fetch.
+        base_url: of the server, for notes on URLs that it cannot fetch.
         keep: see `Settings.picture_cache_bytes`.
 
     Raises:

@@ -28,7 +28,7 @@ log = logging.getLogger("glmv")
 
 # Bytes of a large body that are written at a time; the deadline is checked before each piece.
 PIECE = 1024 * 1024
-# After so many seconds a call logs a warning if its own thread or task holds the slot it waits for. While all calls are
+# After so many seconds a call logs a warning if it waits for a slot of its own thread or task. While all calls are
 # refused, waiting calls also check the gate at this interval.
 WARN_AFTER = 5.0
 # Seconds to wait for the end of a response after a complete answer, so that the connection can be reused.

@@ -49,7 +49,7 @@ class Way(NamedTuple):
     """The path of a request: the server, the proxy, and the stage of the connection.
 
     Attributes:
-        base_url, host, named_by: the address of the server; see `Address`.
+        base_url, host, named_by: of the server; see `Address`.
         proxy: the forward proxy, if there is one.
         ours: whether the HTTP client is our own.
         stage, encrypts_with: see `NetworkCall`.
@@ -158,7 +158,7 @@ def translated(
     """An error of the library -> a failure, or the error to raise. Its cause is a copy of the original without data.
 
     Args:
-        error: the error of the library.
+        error: of the library.
         library: the module of the client object, `httpx` or `httpx2`.
         way: the path of the request.
         timeouts: seconds for each phase ("connect", "read", "write"), None for no limit.

@@ -40,7 +40,7 @@ class Pool:
         http: the client.
         library: the module that it comes from, `httpx` or `httpx2`.
         keeps_deadlines: whether its reads and writes end at the deadline of the call.
-        headers: the headers of every request; empty if the client adds them itself.
+        headers: of every request; empty if the client adds them itself.
         settings: the network settings when it was made; None for a client of the user.
         proxy: the forward proxy of the environment; None also for a client of the user, whose proxy is unknown.
         in_doubt: whether its last connection failed: then the environment is read again.

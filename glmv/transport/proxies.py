@@ -93,7 +93,7 @@ def proxy_for(url: str) -> Proxy | None:
     """The proxy for a URL by the environment and the operating system's settings, or None.
 
     Args:
-        url: the URL of the server. Requests to this machine never use a proxy.
+        url: of the server. For this machine there is never a proxy.
 
     Raises:
         InvalidRequestError: the configured proxy cannot be used.

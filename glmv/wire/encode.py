@@ -70,7 +70,7 @@ def encode(
 
     Args:
         request: checked by `request.check.check`.
-        dialect: the dialect of the server.
+        dialect: of the server.
         stream: ask for server-sent events.
         lists: send a user's content as a list of parts even if it is one text (the 2024 glm-4v requires it).
         request_id: of this attempt; "" sends none, None uses the option.

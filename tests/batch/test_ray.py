@@ -339,8 +339,8 @@ async def test_the_coordinator_drops_the_oldest_answers(monkeypatch: pytest.Monk
     for task in ("one", "two"):
         for place in (0, 1):
             await coordinator.keep(task, place, f"{task} {place}")
-    assert await coordinator.known("one") == {}
-    assert await coordinator.known("two") == {0: "two 0", 1: "two 1"}
+    assert await coordinator.answers("one") == {}
+    assert await coordinator.answers("two") == {0: "two 0", 1: "two 1"}
 
 
 def test_a_missing_key_fails_before_the_first_row_is_read(cluster: None, emulator: Emulator) -> None:
