@@ -156,7 +156,7 @@ class Medium:
         """The content as base64: ASCII, no line breaks, no `data:` prefix. It is encoded once.
 
         Raises:
-            UnsupportedContent: for a URL, because its content has not been loaded.
+            UnsupportedContent: for a URL, because its content is not fetched here.
         """
         return self._at_hand.base64()
 
@@ -164,7 +164,7 @@ class Medium:
         """The content's raw bytes.
 
         Raises:
-            UnsupportedContent: for a URL, because its content has not been loaded.
+            UnsupportedContent: for a URL, because its content is not fetched here.
         """
         return self._at_hand.data()
 
