@@ -195,7 +195,7 @@ _BROKEN_OFF = (glmv.StreamTruncated, glmv.StreamInterrupted)
 
 
 def joined(error: glmv.GLMVError) -> glmv.GLMVError:
-    """An error of glmv -> the same error, as the class above that is both glmv's and LangChain's."""
+    """An error of glmv -> the same error, in the class of this module that is both glmv's and LangChain's."""
     kind = next((JOINED[base] for base in type(error).__mro__ if base in JOINED), None)
     if kind is None or isinstance(error, (LangChainException, *JOINED.values())):
         return error

@@ -19,7 +19,7 @@ from glmv.cli.cost import money
 from glmv.cli.emulate import emulator_class
 from glmv.cli.preview import preview
 from glmv.cli.sources import check_order, parts, read_question
-from glmv.cli.terminal import EMULATOR, can_encode, err, harmless, out, say, say_json, tell
+from glmv.cli.terminal import EMULATOR, err, harmless, held, out, say, say_json, tell
 from glmv.cli.words import in_words_of_the_shell
 from glmv.cli.wrap import Wrap
 
@@ -110,7 +110,7 @@ def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
                     err.print(Text(f"{thoughts.rest()}\n", "dim"), soft_wrap=True)
                     thinks = False
                 text = harmless(last.text)
-                whole &= can_encode(text)
+                whole &= held(text)
                 begun = True
                 say(answer.feed(text) if on_terminal else text, end="")
             if (following := next(deltas, None)) is None:

@@ -68,7 +68,7 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def can_encode(text: str) -> bool:
+def held(text: str) -> bool:
     """Whether the encoding of standard output has every character of a text."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -86,7 +86,7 @@ def say(text: str, *, end: str = "\n") -> None:
 def say_json(value: Any) -> None:
     """Print a value as JSON; where standard output cannot hold a character, it is escaped, so that none is lost."""
     text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
-    say(text if can_encode(text) and harmless(text) == text else json.dumps(value, indent=2, default=str))
+    say(text if held(text) and harmless(text) == text else json.dumps(value, indent=2, default=str))
 
 
 def tell(text: str | Text, style: str = "dim") -> None:

@@ -102,7 +102,7 @@ class Evidence:
         yield from re.findall(r"\w+", read)
 
     def numbers(self, name: str, hint: str) -> Iterator[tuple[float | int, int]]:
-        """Numbers for a property, each with its rank: first those with the property's name, then all others."""
+        """Numbers for a property, each with its rank: first those with the property's name, then those not used yet."""
         for value in self.named(name, hint):
             if isinstance(value, str):
                 value = _figure(value)

@@ -178,7 +178,7 @@ def _on_white(picture: Image.Image) -> tuple[Image.Image, float]:
 def _check_end(name: str, data: bytes) -> None:
     """Raise `Unreadable` if the end of the file is missing. Decoders accept such a file.
 
-    Each format marks its end in its own way. TIFF has no mark, so it is not checked.
+    Each format shows its end in its own way. TIFF does not show it, so a TIFF file is not checked.
     """
     whole = True
     match name:
