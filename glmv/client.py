@@ -1,4 +1,4 @@
-"""The two clients: Client, and AsyncClient with `await`. tests/core/test_twins.py compares their texts."""
+"""The two clients: Client, and AsyncClient with `await`. tests/core/test_twins.py compares their code."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ class Client(Endpoints, Base):
         Args:
             texts: one text or several, none of them empty.
             model: "embedding-3" or "embedding-2".
-            dimensions: 256, 512, 1024 or 2048; None is 2048. embedding-2 always has 1024.
+            dimensions: 256, 512, 1024 or 2048; None means 2048. embedding-2 always has 1024.
 
         Raises:
             LimitExceeded: for dimensions that the model does not have.

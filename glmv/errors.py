@@ -198,11 +198,11 @@ class ServerError(GLMVError):
 
 @public_class
 class ConnectionFailed(GLMVError):
-    """There was no connection, or it broke before an answer.
+    """No connection could be made, or it broke before the answer.
 
-    `kind` is the way it failed: "connect", "connect_timeout", "dns", "no_such_host",
-    "tls", "reset", "read_timeout", ...; "proxy",
-    "proxy_refused" and "proxy_auth" come from a forward proxy.
+    Attributes:
+        kind: the kind of failure: "connect", "connect_timeout", "dns", "no_such_host", "tls", "reset", "read_timeout"
+            and others; "proxy", "proxy_refused" and "proxy_auth" are failures of a forward proxy.
     """
 
     retryable = True

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-# Hosts of the platform, and the paths of its API, by which a stand-in for it is recognized.
+# Hosts of the platform, and the paths of its API. Servers that imitate the platform have these paths, too.
 _PLATFORM_HOSTS = ("bigmodel.cn", "z.ai")
 _PLATFORM_PATHS = ("/api/paas/v4", "/api/coding/paas/v4")
 
 
 def is_platform(base_url: str) -> bool:
-    """Whether a base URL is the platform's, or that of a stand-in such as the emulator."""
+    """Whether a base URL is the platform's, or that of a server that imitates it, such as the emulator."""
     try:
         url = urlsplit(base_url.strip())
         host = url.hostname or ""

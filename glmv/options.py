@@ -178,13 +178,13 @@ class Connection(ShowsFields):
         deadline: seconds for the whole call, from waiting for a slot to the last byte. Waiting for a slot ends with
             `GateTimeout`, whose message lists the calls that hold the slots: at the deadline, or when no slot came free
             within the read timeout.
-        idle_timeout: seconds between two events of a stream; None is the read timeout.
+        idle_timeout: seconds between two events of a stream; None means the read timeout.
         max_retries: a call makes at most `max_retries + 1` requests. Requests that the server refuses because of too
             many concurrent calls do not count while other calls of the same gate succeed. 0 turns retries off.
         retry_budget: retries that all calls of a client together may make during an outage; each success gives a part
             of a retry back. Refusals because of too many concurrent calls cost nothing. None means no bound, 0 no
             retries.
-        max_concurrency: concurrent calls for this account and model; None is the documented number.
+        max_concurrency: concurrent calls for this account and model; None means the documented number.
         http_client, http_async_client: your own `httpx` or `httpx2` clients; you close them, and they are not
             modified. With your own blocking client the deadline is checked between reads, so a call may end late by up
             to the read timeout.
@@ -411,7 +411,7 @@ def call_options(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def explained(error: ValidationError, model: type[BaseModel]) -> str:
-    """The errors of pydantic as one line: the first three, without the values of secrets."""
+    """The first three of pydantic's errors in one line, and the number of others. Secrets are not shown."""
     lines = []
     for problem in error.errors(include_url=False, include_context=False):
         name = ".".join(str(step) for step in problem["loc"])

@@ -67,7 +67,7 @@ class Chunks(Protocol):
 
 
 def refuse_model(settings: glmv.Settings, name: str) -> None:
-    """Raise for a model that the platform's batches do not accept.
+    """Raise an error if the platform's batches do not accept the model.
 
     Args:
         settings: the client's settings.

@@ -242,7 +242,7 @@ class Calls:
             return None
 
     def _hand_on(self, number: int, row: Row | None) -> None:
-        """Pass on rows in the requested order. None means that the item has no row now."""
+        """Pass on a row, in the requested order. None means that no row follows for the item now."""
         self._waiting[number if self._ordered else self._next] = row
         while self._next in self._waiting:
             ready = self._waiting.pop(self._next)

@@ -304,7 +304,7 @@ class Ledger:
                     done.set_result(None)
 
     def _refusal(self) -> glmv.GLMVError:
-        """The error for writes after a failed one."""
+        """The error for a write that failed, and for every later write."""
         if isinstance(self._broken, sqlite3.Error) and _is_damage(self._broken):
             return LedgerUnreadable(self.path, self._broken)
         return glmv.LimitExceeded(f"The ledger {self.path} cannot be written: {self._broken}.")

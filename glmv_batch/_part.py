@@ -102,7 +102,7 @@ class Part(ABC):
             self._begun = True
 
     def _finish(self, *, whole: bool) -> None:
-        """Rename the file. Where an open file can be renamed, its lock is still held meanwhile."""
+        """Rename the file. If the system can rename an open file, its lock is held until afterwards."""
         assert self._held is not None
         self._held.flush()
         if sys.platform == "win32":

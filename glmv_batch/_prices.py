@@ -1,4 +1,4 @@
-"""Tokens -> money, by the catalogue's prices and their dates; and the budget of a job."""
+"""The cost of tokens by the catalogue's prices, which have dates, and the budget of a job."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def over(
     Args:
         dataset: a `ray.data.Dataset` with a column of pictures: paths that each worker can open, URLs, bytes, or
             arrays as `ray.data.read_images` makes them.
-        prompt, messages, schema: as in `glmv_batch.Job`.
+        prompt, messages, schema: as for `glmv_batch.Job`.
         actors: number of workers; they share the slots.
         slots: number of concurrent calls for the account and model; None means the model's documented number.
         make: instead of prompt or messages: a function that is called once in each worker with its share of the slots.
@@ -150,7 +150,7 @@ class Vision:
 
     Args:
         share: number of concurrent calls of this worker; the shares of all workers must add up to the account's slots.
-        prompt, messages, schema, make, column, api_key, options: as in `over`.
+        prompt, messages, schema, make, column, api_key, options: as for `over`.
 
     Raises:
         AuthenticationError: there is no key.
@@ -197,7 +197,7 @@ class Vision:
         if self._coordinator is None:
             return {}
         try:
-            stored: Mapping[int, Row] = await self._coordinator.known.remote(task)
+            stored: Mapping[int, Row] = await self._coordinator.answers.remote(task)
         except RayActorError:  # without the coordinator the job continues: each worker has its share
             return {}
         return stored
@@ -291,7 +291,7 @@ class _Coordinator:
             if dead and self._held.pop(worker, None) is not None:
                 self._free.append(share)
 
-    async def known(self, task: str) -> dict[int, Row]:
+    async def answers(self, task: str) -> dict[int, Row]:
         """The answers to the rows of a task, by the index of the row."""
         return self._answers.get(task, {})
 
@@ -304,7 +304,7 @@ class _Coordinator:
 
 
 async def _is_dead(worker: Any) -> bool:
-    """Whether an actor is dead for good, rather than busy or restarting."""
+    """Whether an actor has ended permanently, and is not just busy or restarting."""
     try:
         await asyncio.wait_for(worker.__ray_ready__.remote(), PATIENCE)
     except ActorDiedError:

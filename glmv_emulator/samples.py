@@ -55,7 +55,7 @@ def picture(name: str) -> Path:
 
 
 class Row:
-    """Pictures side by side. A notebook shows it; `jpeg` holds its bytes."""
+    """Several pictures side by side in one JPEG, which a notebook shows. `jpeg` has its bytes."""
 
     def __init__(self, jpeg: bytes) -> None:
         self.jpeg = jpeg

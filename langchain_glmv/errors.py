@@ -144,11 +144,11 @@ class MalformedResponse(glmv.MalformedResponse, OutputParserException, ModelErro
 
 
 class StreamTruncated(glmv.StreamTruncated, ModelConnectionError):
-    """The stream ended without a finish reason. The run as a whole can be retried."""
+    """The stream ended without a finish reason. The whole call can be retried."""
 
 
 class StreamInterrupted(glmv.StreamInterrupted, ModelConnectionError):
-    """The connection broke during the stream, or the server aborted the answer. The run as a whole can be retried."""
+    """The connection broke during the stream, or the server aborted the answer. The whole call can be retried."""
 
 
 JOINED: dict[type[glmv.GLMVError], type[glmv.GLMVError]] = {
@@ -189,13 +189,13 @@ def in_terms(text: str) -> str:
     return _MAKERS.sub(lambda maker: f"langchain_glmv.{maker[1].lower()}({_GIVEN[maker[2]]})", text)
 
 
-# glmv does not retry a stream after its first delta, but the caller can retry the run as a whole. So these errors keep
-# the `is_retryable` of their class.
+# glmv does not retry a stream after its first delta, but the caller can retry the whole call. So these errors keep the
+# `is_retryable` of their class.
 _BROKEN_OFF = (glmv.StreamTruncated, glmv.StreamInterrupted)
 
 
 def joined(error: glmv.GLMVError) -> glmv.GLMVError:
-    """An error of glmv -> the same error in the class that is also LangChain's."""
+    """An error of glmv -> the same error, in the class of this module that is both glmv's and LangChain's."""
     kind = next((JOINED[base] for base in type(error).__mro__ if base in JOINED), None)
     if kind is None or isinstance(error, (LangChainException, *JOINED.values())):
         return error

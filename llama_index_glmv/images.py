@@ -108,7 +108,9 @@ class PictureReader(BaseReader):
 
 
 def index_nodes(nodes: Sequence[BaseNode]) -> list[BaseNode]:
-    """Documents with a picture -> `ImageNode`s, which vector stores return and multimodal engines look for.
+    """Convert documents with a picture into `ImageNode`s.
+
+    Vector stores return this class, and multimodal engines look for it.
 
     Args:
         nodes: nodes of any kind; those without a picture are returned unchanged.

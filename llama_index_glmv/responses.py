@@ -94,7 +94,7 @@ def whole(answer: glmv.Completion) -> ChatResponse:
 
 
 def as_chat(response: ChatResponse) -> ChatResponse:
-    """A chat response -> the same object, for `chat` and its variants."""
+    """Return the response unchanged. `chat` and its variants use this where `complete` uses `as_completion`."""
     return response
 
 

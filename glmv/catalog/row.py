@@ -28,7 +28,10 @@ def currency_at(base_url: str) -> Currency | None:
 @public_class
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Prices of a million tokens. `cached` is the price of prompt tokens that the platform had in its cache."""
+    """Prices per million tokens, in the currency of the `Price` that they belong to.
+
+    `cached` is the price of prompt tokens that the platform had in its cache; None if no such price is listed.
+    """
 
     input: float
     output: float
@@ -44,7 +47,7 @@ class Rates:
 @public_class
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The listed prices of a million tokens on a date. Prices change: the platform's page is authoritative.
+    """The prices per million tokens, as listed on a date. Prices change: the platform's page is authoritative.
 
     Attributes:
         input, output: price of prompt tokens and of answer tokens.
@@ -84,7 +87,7 @@ class Model:
     accept such content. Where documents disagree, the row has the widest limit and `doubts` names the others.
 
     Attributes:
-        name: as it is sent.
+        name: the name in requests.
         source: where the values are documented.
         status: "active", "legacy" (no longer offered to new users) or "preview".
         endpoint: the path of its endpoint under the base URL; see `chats`.
@@ -94,9 +97,9 @@ class Model:
         string_content: whether a user's content may be a plain string; if not, it is sent as a list of parts.
         images, videos, files: the most of each in a request.
         images_sure, output_sure: what all documents allow, where they disagree about `images` or `max_output`.
-        image_bytes, image_side, image_formats: of one picture (side in pixels).
+        image_bytes, image_side, image_formats: the limits of one picture (side in pixels).
         image_base64, video_base64: whether a request may contain the data; else a URL only.
-        video_bytes, video_seconds, video_formats: of one video.
+        video_bytes, video_seconds, video_formats: the limits of one video.
         video_first: whether a video has to come before the text.
         mixed_media: whether one request may have pictures, videos and files.
         file_bytes: of one file; `file_forms`: "url", "data", "id".

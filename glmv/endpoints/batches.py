@@ -59,7 +59,7 @@ class Batch:
     """A batch: requests that were submitted together.
 
     Attributes:
-        id: for `get`, `wait`, `results` and `cancel`.
+        id: the id for `get`, `wait`, `results` and `cancel`.
         status: "validating", "in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled".
         input_file_id, output_file_id, error_file_id: ids of files on the platform, None if absent.
         total, completed, failed: numbers of requests, None until the platform has counted them.
@@ -113,7 +113,7 @@ def create(
     Args:
         requests: a list of messages as in `Client.chat`, one entry for each request; or a mapping from custom_id (6
             characters or more) to messages; or the id of a file that was uploaded with purpose "batch".
-        model, options: for all requests, as in `Client.chat`.
+        model, options: as for `Client.chat`; they apply to all requests.
         metadata, auto_delete_input_file: sent as they are.
 
     Raises:
@@ -209,7 +209,7 @@ def get(context: Context, /, batch: str | Batch, *, deadline: float | None = Non
 
 
 def listed(context: Context, /, *, limit: int | None = None) -> Generator[Step, Any, list[Batch]]:
-    """The batches of the account, at most `limit`; None is all."""
+    """The batches of the account: at most `limit` of them, or all if it is None."""
     return [_batch(row, Batch("", "")) for row in (yield from pages(context, "/batches", {}, limit))]
 
 

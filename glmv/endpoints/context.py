@@ -32,7 +32,7 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 class Run(Protocol):
-    """Runs a flow to its end and blocks meanwhile."""
+    """Runs a flow to its end, and blocks until then."""
 
     def __call__(self, flow: Generator[Step, Any, T]) -> T: ...
 

@@ -42,7 +42,7 @@ class StoredFile:
     """A file on the platform.
 
     Attributes:
-        id: for `content`, `delete`, `glm.batches.create` and `glmv.File.from_id`.
+        id: the id for `content`, `delete`, `glm.batches.create` and `glmv.File.from_id`.
         name: its file name (`fileName` in responses, `filename` in the reference).
         bytes: its size.
         purpose, status: as the platform sent them.
@@ -68,7 +68,7 @@ def upload(
         file: the path of a regular file (links are followed), or bytes.
         purpose: "user_data" for documents to ask about (`glmv.File.from_id`), "batch" for batches; also
             "file-extract", "retrieval", "fine-tune", "code-interpreter", "agent", "voice-clone-input".
-        name: the file name to send; None is that of the path. The platform recognizes the format by its ending.
+        name: the file name to send; None means that of the path. The platform recognizes the format by its ending.
 
     Raises:
         LimitExceeded: the file is larger than 100 MB; nothing was sent.
@@ -116,7 +116,7 @@ def _escaped(name: str) -> str:
 def listed(
     context: Context, /, *, purpose: str | None = None, limit: int | None = None
 ) -> Generator[Step, Any, list[StoredFile]]:
-    """The files of the account, at most `limit`; None is all."""
+    """The files of the account: at most `limit` of them, or all if it is None."""
     query = {"purpose": purpose}
     return [stored(row) for row in (yield from pages(context, "/files", query, limit))]
 

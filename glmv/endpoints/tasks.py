@@ -34,7 +34,7 @@ class Task:
     """A submitted request.
 
     Attributes:
-        id: for `result` and `wait`.
+        id: the id for `result` and `wait`.
         status: "PROCESSING", "SUCCESS", or another value that the platform sent.
         request_id, model: as the platform sent them. The endpoint may use another model (glm-4.7 for glm-4.6, once):
             `completion.model` is the one that answered.
@@ -120,7 +120,7 @@ def wait(context: Context, /, task: str | Task, *, deadline: float | None = None
 
     Args:
         task: the task that `submit` returned, or its id.
-        deadline: seconds; None is an hour.
+        deadline: seconds; None means an hour.
 
     Raises:
         DeadlineExceeded: the task is not done in time; it continues on the platform.
@@ -143,7 +143,7 @@ def waited(
     look: Callable[[float | None], Generator[Step, Any, T]],
     done: Callable[[T], bool],
     between: Iterator[float],
-    patience: float | None,
+    longest: float | None,
     clock: Callable[[], float],
     what: str,
 ) -> Generator[Step, Any, T]:
@@ -153,19 +153,17 @@ def waited(
         look: takes the seconds that are left, or None.
         done: whether a result is final.
         between: seconds of each pause.
-        patience: seconds until `DeadlineExceeded`, or None.
+        longest: the most seconds to wait, then `DeadlineExceeded` is raised; or None.
         clock: returns monotonic seconds.
         what: the beginning of that error's message.
     """
-    until = None if patience is None else clock() + patience
+    until = None if longest is None else clock() + longest
     for pause in between:
         state = yield from look(None if until is None else max(until - clock(), 0.001))
         if done(state):
             return state
         if until is not None and clock() + pause >= until:
-            raise DeadlineExceeded(
-                f"{what} after {patience:g} s. It is still running: ask again later.", retryable=True
-            )
+            raise DeadlineExceeded(f"{what} after {longest:g} s. It is still running: ask again later.", retryable=True)
         yield Pause(pause)
     raise AssertionError("pauses end")
 

@@ -239,13 +239,13 @@ def _whole(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
 
 
 def _head(
-    opened: Opened, tries: Tries, unpack: Unpacker, patience: float | None = None
+    opened: Opened, tries: Tries, unpack: Unpacker, longest: float | None = None
 ) -> Generator[Step, Any, tuple[list[bytes], SSEDecoder | None]]:
     """Reads until the first bytes show whether the body is a stream.
 
     Args:
         unpack: decompresses the body.
-        patience: the most seconds until the first bytes, or None.
+        longest: the most seconds to wait for the first bytes, or None.
 
     Returns:
         The pieces that were read, and the decoder of the stream, or None when the body is not a stream. A final b""
@@ -255,13 +255,13 @@ def _head(
     declared = kind == "text/event-stream"
     begun: list[bytes] = []
     head = b""
-    until = tries.until(tries.policy.clock() + patience if patience else None)
+    until = tries.until(tries.policy.clock() + longest if longest else None)
     for _ in range(PIECE):
         try:
             data = yield Read(until)
         except Failure as failure:
-            if patience and tries.policy.clock() >= (until or 0) and not tries.past_deadline():
-                raise _idle(patience) from failure.__cause__
+            if longest and tries.policy.clock() >= (until or 0) and not tries.past_deadline():
+                raise _idle(longest) from failure.__cause__
             raise
         tries.check()
         if not data:
@@ -277,7 +277,7 @@ def _head(
         if len(head) == PIECE:
             break
         if head[:1] == b"{":
-            patience, until = None, tries.deadline  # a whole answer may take longer than an event
+            longest, until = None, tries.deadline  # a whole answer may take longer than an event
     return begun, SSEDecoder() if declared and head[:1] != b"{" else None
 
 
@@ -354,13 +354,13 @@ def _events(
     last_event = clock()
     unread = list(reversed(begun))
     while True:
-        patience = idle if decoder.finish_reason is None else LINGER
+        longest = idle if decoder.finish_reason is None else LINGER
         is_new = not unread
         try:
             if unread:
                 data = unread.pop()
             else:
-                data = yield Read(tries.until(last_event + patience if patience else None))
+                data = yield Read(tries.until(last_event + longest if longest else None))
         except (Failure, GLMVError) as failure:
             if not decoder.finished:
                 if isinstance(failure, Failure) and idle and clock() - last_event >= idle:

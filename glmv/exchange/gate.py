@@ -113,7 +113,7 @@ class Gate:
     """The slots of one account, host and model.
 
     Args:
-        name: for messages.
+        name: the name of the gate in messages.
         width: the number of slots.
         clock, chance: return monotonic seconds, and a random number from 0 to 1.
     """

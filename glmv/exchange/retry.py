@@ -241,7 +241,7 @@ class Tries:
         self.opened = False
 
     def until(self, moment: float | None) -> float | None:
-        """The earlier of a moment and the deadline."""
+        """The earlier of `moment` and the deadline, in monotonic seconds; None stands for no limit."""
         if moment is None or self.deadline is None:
             return self.deadline if moment is None else moment
         return min(moment, self.deadline)
@@ -365,7 +365,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """`retry-after-ms` or `Retry-After` -> seconds; None if it is absent, negative or invalid.
 
     Args:
-        headers: with names in lower case.
+        headers: the names are in lower case.
         now: seconds since the epoch, for the form with a date.
     """
     if (seconds := _seconds(headers.get("retry-after-ms", ""), 1000)) is not None:

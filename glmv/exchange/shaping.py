@@ -34,8 +34,8 @@ class Shaper:
     """Makes the deltas of one attempt.
 
     Args:
-        call: its `reading` has the parameters; its `secrets` are masked.
-        tries: its `shaper` is set to this one.
+        call: the call whose answer is read; its `secrets` are masked in the answer.
+        tries: the attempts of the call; its `shaper` becomes this one.
 
     Attributes:
         decoder: reads the chunks.

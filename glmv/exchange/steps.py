@@ -21,7 +21,7 @@ class Failure(Exception):
 class Enter(NamedTuple):
     """Take a slot of the gate, if there is a gate; give up at `until` (monotonic seconds).
 
-    `patience` is the most seconds during which no slot comes free; None is the default read timeout.
+    `patience` is the most seconds during which no slot becomes free; None means the default read timeout.
     """
 
     until: float | None

@@ -83,7 +83,7 @@ class Medium:
 
         Args:
             file: opened in binary mode; an upload of Streamlit or FastAPI is accepted, too.
-            name: for messages only; None is the name of the file, if it has one.
+            name: the name in error messages and notes; None means the name of the file, if it has one.
 
         Raises:
             InvalidRequestError: it was opened as text, is closed, or its `read` is asynchronous.
@@ -156,7 +156,7 @@ class Medium:
         """The content as base64: ASCII, no line breaks, no `data:` prefix. It is encoded once.
 
         Raises:
-            UnsupportedContent: for a URL, whose content is not at hand.
+            UnsupportedContent: for a URL, because its content is not fetched here.
         """
         return self._at_hand.base64()
 
@@ -164,7 +164,7 @@ class Medium:
         """The content's raw bytes.
 
         Raises:
-            UnsupportedContent: for a URL, whose content is not at hand.
+            UnsupportedContent: for a URL, because its content is not fetched here.
         """
         return self._at_hand.data()
 

@@ -99,5 +99,5 @@ def key_of(text: Any) -> tuple[bytes, bytes] | None:
 
 
 def remember(checked: Checked) -> None:
-    """Cache the facts of checked base64."""
+    """Cache the result of checking a base64 text."""
     CHECKED.put(checked.key, checked, 1, _MOST_CHECKED)

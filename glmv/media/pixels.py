@@ -42,7 +42,7 @@ SHRINK = 0.75
 """The factor for each side when the file is too large at all qualities."""
 
 SMALLEST_SIDE = 64
-"""The smallest longer side in pixels: a smaller picture is refused, because a model would not see anything on it."""
+"""The smallest longer side in pixels: a smaller picture is refused, because a model would not see anything in it."""
 
 LEAST_SHARE = 1 / 4
 """If the lightest level is below this share of 16 bits, the levels are those of a sensor or scan with fewer bits."""
@@ -76,7 +76,7 @@ def measure(file: io.RawIOBase, kind: str) -> tuple[int, int, int] | None:
         picture = _reader(kind)(file)
         width, height = picture.size
     except Image.DecompressionBombError as error:
-        raise LimitExceeded(f"The picture has too many pixels by its header: {error}") from None
+        raise LimitExceeded(f"According to its header, the picture has too many pixels: {error}") from None
     except Exception:  # noqa: BLE001 - readers raise any error for damaged files; fitting reports the reason
         return None
     try:

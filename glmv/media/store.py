@@ -137,7 +137,7 @@ class PictureStore:
         return self._existing(reference)
 
     def remove(self, reference: str) -> bool:
-        """Delete the content of a reference. Messages with this reference cannot be sent any more.
+        """Delete the content of a reference. Messages with this reference can no longer be sent.
 
         Returns:
             Whether the store had it.
@@ -153,7 +153,7 @@ class PictureStore:
         return removed
 
     def references(self) -> Iterator[str]:
-        """All references, in any order; use it to remove those that are not needed any more."""
+        """All references, in any order; use it to remove those that are no longer needed."""
         for folder in _FOLDERS:
             for path in (self._folder / folder).glob("??/*"):
                 if _DIGITS.fullmatch(path.stem):

@@ -22,7 +22,7 @@ def request_of(messages: Messages, settings: BaseModel, model: str | None, optio
     """The arguments of one call -> a request. Empties `options`, which may hold headers with credentials.
 
     Args:
-        messages, settings: as `chat_request`.
+        messages, settings: as for `chat_request`.
         model: the model of the call, or None for that of the settings.
         options: keywords of the call.
 
@@ -38,7 +38,7 @@ def chat_request(messages: Messages, defaults: BaseModel, overrides: Mapping[str
     """Messages, a model's defaults and one call's keywords -> a request.
 
     Args:
-        messages: as in `Client.chat`.
+        messages: as for `Client.chat`.
         defaults: `Settings`, or another pydantic object with fields of `Options` and a `model`.
         overrides: fields of `Options`, `model`, and keywords of the call (`timeout`, `extra_headers`, ...). None
             removes a default.

@@ -44,7 +44,7 @@ class _History:
         return message.tool_call_id not in made if message.tool_call_id is not None else not made
 
     def was_read(self, index: int) -> bool:
-        """Whether an assistant message follows a message."""
+        """Whether the assistant has answered since the message at `index`."""
         return any(later.role == "assistant" for later in self.messages[index + 1 :])
 
 
@@ -113,7 +113,7 @@ def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tupl
     """A history -> one that the platform accepts; the same object if nothing is changed.
 
     Args:
-        messages: with media in user messages only.
+        messages: the history, with media in user messages only.
         tell: records a note for each message that was changed or left out.
 
     Raises:
@@ -166,7 +166,7 @@ def _history(messages: tuple[Message, ...]) -> _History:
 
 
 def _is_odd(message: Message) -> bool:
-    """Whether a rule may apply to a message of a history that begins with the user."""
+    """Whether a rule may apply to a message, if the history begins with a user message."""
     return message.role == "tool" or _is_empty(message, "user", "system", "assistant")
 
 

@@ -30,7 +30,7 @@ class Reading(NamedTuple):
 
     Attributes:
         cut: stop words that are not sent; the client cuts the answer at them.
-        notes: on changes of the request, one line each.
+        notes: what was changed in the request, one line for each change.
         causes: the notes that are possible reasons for a refusal.
         sizes: (width, height) in pixels of the pictures in the request, None if unknown, to locate boxes.
         boxes_of: index of the picture in whose pixels boxes are given; None means the only picture.
@@ -57,7 +57,7 @@ class Call(NamedTuple):
     Attributes:
         method, path: the HTTP method and the path; the path is relative to the base URL.
         body: takes the request id of an attempt and returns its body.
-        headers: those of this call.
+        headers: the headers of this call.
         secrets: credentials that are masked in everything that the server sends.
         request_id: the user's, for all attempts; None makes a new one for each attempt, "" sends none.
         reading: how its answer is read.

@@ -105,7 +105,7 @@ class ToolCallExpected:
 
     def _problem(self, call: ToolCall) -> str | None:
         if call.name not in self._schemas:
-            return f"it calls {call.name!r}, which is none of {', '.join(self._schemas)}"
+            return f"it calls {call.name!r}, which is not one of {', '.join(self._schemas)}"
         try:
             arguments = json.loads(call.arguments or "{}")
         except ValueError as error:
@@ -127,7 +127,7 @@ def _reader(judge: object) -> Callable[[str], object] | None:
 
 
 def _refusal(read: Callable[[str], object], call: ToolCall) -> str | None:
-    """The error of a pydantic class for the arguments of a call, or None."""
+    """The reason why a pydantic class refuses the arguments of a call, or None if it accepts them."""
     try:
         read(call.arguments or "{}")
     except ValueError as error:

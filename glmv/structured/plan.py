@@ -67,7 +67,7 @@ class Plan:
 
 
 class RepairPlan(Plan):
-    """A request whose answer is checked; the model is asked once more if it does not fit.
+    """A request whose answer is checked; the model is asked a second time if it does not fit.
 
     If a stream has already shown a part of the answer, this needs the caller's permission (`may_replace`).
 
@@ -445,7 +445,7 @@ def _schema(wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _instructed(request: ChatRequest, instruction: str) -> ChatRequest:
-    """The request with the instruction at the end of the system message, which applies to all turns."""
+    """The request with the instruction at the end of the system message, because that applies to all turns."""
     messages = list(request.messages)
     for index, message in enumerate(messages):
         if message.role == "system":

@@ -1,4 +1,4 @@
-"""The asynchronous driver: the blocking driver with `async` and `await` (tests/core/test_twins.py)."""
+"""The asynchronous driver: the code of the blocking driver with `async` and `await` (tests/core/test_twins.py)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AsyncDriver(Driver):
     """Takes the steps of a flow, with asynchronous I/O."""
 
     async def advance(self) -> list[Delta] | None:
-        """Take steps up to the next deltas, and return these; None at the end of the flow, which sets `result`."""
+        """Run steps until there are deltas, and return them. At the end of the flow, set `result` and return None."""
         answer: Any = None
         failed: Exception | None = None
         while True:

@@ -203,7 +203,7 @@ class Driver:
         return left if looks_at is None else min(left, max(looks_at - now, 0.001))
 
     def _warn(self, gate: Gate, seconds: float, *, blocking: bool) -> None:
-        """Log a warning if this call waits for a stream of its own thread or task."""
+        """Log a warning if this call waits for a slot that a stream of the same thread or task holds."""
         self._warned = True
         by = caller()
         if (holder := gate.own(by, blocking=blocking)) is not None:

@@ -106,7 +106,7 @@ def refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failu
     """The failure for a response that comes from the proxy itself, or None.
 
     Args:
-        headers: with names in lower case.
+        headers: the names are in lower case.
     """
     if way.proxy is None or way.tunnelled or status < 400:
         return None
@@ -126,7 +126,7 @@ def perhaps_refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) 
     """The failure for a response that may come from a proxy, if its body turns out not to be JSON; or None.
 
     Args:
-        headers: with names in lower case.
+        headers: the names are in lower case.
     """
     if way.proxy is None or way.tunnelled or status not in _PROXY_STATUSES:
         return None
@@ -251,7 +251,11 @@ def _protocol(proxy: Proxy) -> str:
 
 
 def _refused(reason: str, way: Way) -> Failure:
-    """The failure for a proxy's refusal: an HTTP status and its text, or httpcore's text for SOCKS5."""
+    """The failure for a proxy that refuses a connection.
+
+    Args:
+        reason: the proxy's HTTP status and its text, or httpcore's text for a refusal by SOCKS5.
+    """
     proxy = way.proxy
     status = int(reason[:3]) if re.match(r"[1-5]\d\d\b", reason) else None
     if status in (401, 407) or "username/password" in reason or reason.startswith("Requested "):

@@ -36,11 +36,11 @@ T = TypeVar("T")
 
 
 class NetworkSettings(NamedTuple):
-    """The network settings of the environment for one server.
+    """The proxy and the TLS settings that the environment sets for one server.
 
     Attributes:
         proxy: the forward proxy, or None.
-        tls: the state of the trusted certificates; None without encryption.
+        tls: the TLS settings; None if the connection is not encrypted.
     """
 
     proxy: Proxy | None
@@ -48,7 +48,7 @@ class NetworkSettings(NamedTuple):
 
 
 def network_settings(base_url: str) -> NetworkSettings:
-    """The present network settings of the environment for a server.
+    """Read the settings for a server from the environment.
 
     Raises:
         InvalidRequestError: the environment names a proxy that cannot be used.
@@ -78,7 +78,7 @@ class Transport(httpx.HTTPTransport):
 
 
 class AsyncTransport(httpx.AsyncHTTPTransport):
-    """`Transport` for the asynchronous client. It also closes connections that its pool does not know any more."""
+    """`Transport` for the asynchronous client. It also closes connections that its pool has lost."""
 
     def __init__(self, proxy: Proxy | None, context: ssl.SSLContext) -> None:
         super().__init__(verify=context, limits=LIMITS, proxy=_library_proxy(proxy, context))
@@ -88,7 +88,7 @@ class AsyncTransport(httpx.AsyncHTTPTransport):
             self._pool = _pool("Async", proxy, context, self.backend)
 
     async def aclose(self) -> None:
-        """Close all connections. A cancelled call may leave one that the pool does not know any more."""
+        """Close all connections, including those of cancelled calls, which the pool may have lost."""
         try:
             await super().aclose()
         finally:

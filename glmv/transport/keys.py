@@ -23,7 +23,7 @@ class KeyFunction:
 
     Args:
         function: without parameters; it returns a key, or an awaitable that has one.
-        signed, ttl: as `Signer`.
+        signed, ttl: as for `Signer`.
         keys: each key is added to it, so that it is masked in responses.
     """
 
@@ -141,7 +141,7 @@ _kept: list[object] = []
 
 
 def name_of(function: Callable[[], Any]) -> str:
-    """A name for the account of a function's keys: the same for the same function, or the same method of an object."""
+    """The name of the account whose keys a function returns. The same function or bound method has the same name."""
     owner = getattr(function, "__self__", function)  # each access to a method makes a new object
     number = _owners.get(id(owner))
     if number is None:

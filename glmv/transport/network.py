@@ -298,7 +298,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
 
 
 class AsyncBackend(httpcore.AsyncNetworkBackend):
-    """Opens the connections of the asynchronous client, and closes those that its pool does not know any more."""
+    """Opens the connections of the asynchronous client, and closes those that its pool has lost."""
 
     def __init__(self) -> None:
         self._backend = httpcore.AnyIOBackend()

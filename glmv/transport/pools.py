@@ -109,7 +109,7 @@ class AsyncPool(Pool):
         await anext(self._closing)
 
     async def retire(self) -> None:
-        """Close when the running calls have ended. New calls are not allowed."""
+        """Take no new calls, and close the connections when the running calls have ended."""
         self._retired = True
         if not self.calls:
             await self.aclose()

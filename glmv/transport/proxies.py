@@ -1,4 +1,7 @@
-"""Chooses the proxy of a request by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY; none for this machine."""
+"""Chooses the proxy of a request by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
+
+Requests to this machine use no proxy.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ class Proxy:
     """A forward proxy.
 
     Attributes:
-        url: with user name and password, so the repr does not show it.
+        url: its URL, with user name and password, so the repr does not show it.
         place: host and port, for messages.
         scheme: "http", "https" or "socks5".
         named_by: its environment variable, or the operating system's settings.

@@ -1,4 +1,4 @@
-"""The blocking driver. `tests/core/test_twins.py` compares its text with the asynchronous one."""
+"""The blocking driver. `tests/core/test_twins.py` compares its code with that of the asynchronous driver."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SyncDriver(Driver):
     """Takes the steps of a flow, with blocking I/O."""
 
     def advance(self) -> list[Delta] | None:
-        """Take steps up to the next deltas, and return these; None at the end of the flow, which sets `result`."""
+        """Run steps until there are deltas, and return them. At the end of the flow, set `result` and return None."""
         answer: Any = None
         failed: Exception | None = None
         while True:

@@ -86,7 +86,7 @@ CODES: dict[str, Code] = {
     "1301": Code(ContentFilterError, Retry.NEVER, "The platform flagged the input or the answer as unsafe: change it."),
     "1302": Code(RateLimitError, Retry.BUSY, _BUSY),
     "1303": Code(RateLimitError, Retry.BUSY, _BUSY),
-    "1304": Code(QuotaError, Retry.NEVER, "The calls of the day are used up: wait until tomorrow, or ask for more."),
+    "1304": Code(QuotaError, Retry.NEVER, "The calls for today are used up: wait until tomorrow, or ask for more."),
     "1305": Code(RateLimitError, Retry.BUSY, "The model is overloaded: try again later or use another model."),
     "1308": Code(QuotaError, Retry.NEVER, _RESET),
     "1309": Code(QuotaError, Retry.NEVER, _PLAN),

@@ -75,7 +75,7 @@ def quoted_codes(message: str) -> Iterator[str]:
 
 
 def code_meant(message: str) -> str | None:
-    """The code for a known sentence in a message, or None."""
+    """The error code for a known sentence in a message, or None."""
     return next((code for sentence, code in _SENTENCES if re.search(sentence, message)), None)
 
 

@@ -102,7 +102,7 @@ class Evidence:
         yield from re.findall(r"\w+", read)
 
     def numbers(self, name: str, hint: str) -> Iterator[tuple[float | int, int]]:
-        """Numbers for a property."""
+        """Numbers for a property, each with its rank: first those with the property's name, then those not used yet."""
         for value in self.named(name, hint):
             if isinstance(value, str):
                 value = _figure(value)
@@ -119,7 +119,7 @@ class Evidence:
             yield (value if number is None else number), NAMED
 
     def truth(self, name: str) -> Iterator[tuple[bool, int]]:
-        """Booleans for a property."""
+        """Booleans for a property, each with its rank: only values with the property's name."""
         for value in self.named(name):
             word = str(value).lower()
             if word in (*_TRUE, *_FALSE):

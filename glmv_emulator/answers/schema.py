@@ -92,7 +92,7 @@ class Document:
         return here
 
     def flat(self, schema: Any, depth: int = 0) -> dict[str, Any]:
-        """A schema with its references and ``allOf`` joined into it; ``{"not": {}}`` means that nothing is allowed."""
+        """A schema with its references and ``allOf`` merged into it; ``{"not": {}}`` if it allows no value."""
         self.spend()
         if schema is False:
             return {"not": {}}
@@ -176,7 +176,7 @@ def required(schema: Mapping[str, Any]) -> list[str]:
 
 
 def properties(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schemas of the named properties."""
+    """The schemas under ``properties``, by the name of the property."""
     return _dict(schema.get("properties"))
 
 

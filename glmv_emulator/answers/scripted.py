@@ -1,4 +1,4 @@
-"""Scripted answers of a test: a queue of answers, or a function for all requests."""
+"""The answers that a test prescribes: a queue of answers, or a function for all requests."""
 
 from __future__ import annotations
 

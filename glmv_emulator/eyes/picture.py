@@ -176,7 +176,10 @@ def _on_white(picture: Image.Image) -> tuple[Image.Image, float]:
 
 
 def _check_end(name: str, data: bytes) -> None:
-    """Raise for a file whose last bytes are missing, which decoders accept; formats define where a file ends."""
+    """Raise `Unreadable` if the end of the file is missing. Decoders accept such a file.
+
+    Each format shows its end in its own way. TIFF does not show it, so a TIFF file is not checked.
+    """
     whole = True
     match name:
         case "JPEG":

@@ -78,7 +78,7 @@ class Sheet:
         return min(large, key=lambda line: (line.box[1], line.box[0])).text if large else ""
 
     def values_of(self, name: str, hint: str) -> list[str]:
-        """The values for a property's name; if there are none, those for its title and description (``hint``)."""
+        """The values for a property's name; if there are none, those for `hint`, its title and description."""
         names = {SYNONYMS.get(word, word) for word in key_words(name)}
         if names & _HEADING:
             return [heading] if (heading := self.heading()) else []

@@ -153,7 +153,7 @@ beyond(
 )  # fmt: skip
 beyond(
     42, "fork", "the process forks after a call", "the child makes its own connections",
-    "fork, and look at `Exchange.connection`: two processes never share one",
+    "fork, and compare `Exchange.connection` of the requests: two processes never share one",
 )  # fmt: skip
 beyond(
     43, "loop-closed", "the event loop of the first call is closed", "connections are kept for each loop",

@@ -140,7 +140,9 @@ def _huge(head: bytes, filling: bytes, tail: bytes, megabytes: int) -> Iterator[
     yield tail
 
 
-@fault(38, "redirect", "307 (or 301 to 308) to another origin", "do not follow it: it must get neither key nor body")
+@fault(
+    38, "redirect", "307 (or 301 to 308) to another origin", "do not follow it: that origin must get no key and no body"
+)
 def redirect(answer: Response, context: Context, status: int = 307, to: str = "") -> Response:
     location = to or f"{context.other_origin}/redirected"
     return Response(status, {"location": location, "content-length": "0"}, [])

@@ -137,7 +137,7 @@ class Schedule:
         self._held.append(event)
         return Hold(event)
 
-    def asked(self, headers: Mapping[str, str]) -> Planned | None:
+    def requested(self, headers: Mapping[str, str]) -> Planned | None:
         """The fault that a request names in its header, or None.
 
         Raises:

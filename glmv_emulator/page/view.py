@@ -47,7 +47,7 @@ class Choice:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Choice:
-        """The choice in the query of a URL; invalid values are ignored."""
+        """Read the choice from the query part of a URL. Invalid values are ignored."""
         outcome, before = query.get("outcome", ""), query.get("before", "")
         number = int(before) if before.isdecimal() and len(before) < 12 else 0
         return cls(query.get("model", ""), outcome if outcome in OUTCOMES else "", number)

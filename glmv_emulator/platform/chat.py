@@ -34,7 +34,7 @@ Kind = Literal["chat", "task", "batch"]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A valid request."""
+    """A chat request that passed all checks, with its measured media."""
 
     body: dict[str, Any]
     model: Model
@@ -47,7 +47,7 @@ class Prepared:
 
 
 def model_of(body: Any) -> tuple[Model, str]:
-    """The model of a body, and its name as written there."""
+    """The model that a request body names, and its name as written in the body."""
     if not isinstance(body, dict):
         raise Refusal("1210", "请求体应为 JSON 对象", "the body must be a JSON object")
     name = body.get("model")
@@ -88,7 +88,7 @@ async def prepare(state: State, body: Any, dialect: Dialect, exchange: Exchange 
 
 
 def _as_platform(body: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """A body for vLLM or SGLang -> the platform's body (README of zai-org/GLM-V: enable_thinking)."""
+    """A body for vLLM or SGLang -> the platform's body: `enable_thinking` (README of zai-org/GLM-V) -> `thinking`."""
     check_fields(body, settings)
     extra = body.get("chat_template_kwargs")
     if not isinstance(extra, dict) or not isinstance(extra.get("enable_thinking"), bool):

@@ -37,7 +37,7 @@ class UnexpectedFields(Refusal):
 
 
 def check_fields(body: Mapping[str, Any], settings: Settings) -> None:
-    """Raise for unknown fields if the emulator has `strict={"fields"}`."""
+    """Raise `Refusal` if the body has unknown fields and the emulator has `strict={"fields"}`."""
     if "fields" in settings.strict and (unknown := body.keys() - FIELDS):
         raise UnexpectedFields([str(name) for name in unknown])
 

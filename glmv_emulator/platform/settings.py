@@ -27,7 +27,7 @@ DOUBTS = {
     "detail": "image_url has a url and nothing else; a shipped application sends detail too",
     "tool-turns": "vision models take no tool messages and no tool_calls in messages; their schema lacks both",
     "video-base64": "video_url takes a URL only; older examples send base64",
-    "arguments-object": "tool calls have their arguments as an object, as in the schema, not as a string",
+    "arguments-object": "the arguments of a tool call are an object, as in the schema, and not a string",
     "fields": "/v1 refuses body fields that OpenAI's API does not have, with 422, like strict servers",
     "content-array": "vision models answer with content as a list of text parts, as the schema allows",
 }

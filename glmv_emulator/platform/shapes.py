@@ -122,7 +122,7 @@ def chunk_head(outcome: Outcome, era: Era) -> dict[str, Any]:
 
 
 def delta_chunk(head: dict[str, Any], delta: dict[str, Any], era: Era, *, first: bool) -> dict[str, Any]:
-    """A chunk with a delta; in 2026 only the first delta has a role."""
+    """A chunk with a delta. In the era "2026" only the first delta has a role."""
     if not first and era == "2026":
         delta.pop("role", None)
     return head | {"choices": [{"index": 0, "delta": delta}]}

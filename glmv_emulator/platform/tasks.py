@@ -22,7 +22,7 @@ MOST_TICKETS = 10_000
 
 @dataclass(slots=True)
 class Ticket:
-    """One task; `polls` is the number of further requests that get PROCESSING."""
+    """One task; the next `polls` requests for its result get the status PROCESSING."""
 
     head: dict[str, Any]
     model: str

@@ -147,7 +147,7 @@ class Middleware:
             return refused(refusal, scope["path"], headers, exchange)
 
         scope["emu.refuse"] = refuse
-        scope["emu.change"] = schedule.changing(schedule.asked(headers), exchange, refuse, other)
+        scope["emu.change"] = schedule.changing(schedule.requested(headers), exchange, refuse, other)
 
     def _counted(self, transport: Any) -> tuple[int, int]:
         """The number of the connection, and the number of the request on it."""

@@ -145,7 +145,7 @@ class Server:
         await _turns()
 
     async def connections(self) -> int:
-        """The number of open connections. It is async, so that pending closes on the event loop are counted."""
+        """The number of open connections. It runs on the event loop, after the closes that are scheduled there."""
         return len(self._state.connections)
 
 

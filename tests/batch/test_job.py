@@ -160,8 +160,8 @@ def test_failures_are_kept_and_can_be_retried(
     monkeypatch.setattr("glmv_batch._calls.BUSY_PAUSES", ())
     emulator.fail(times=1, code=1305)
     options = {"max_retries": 0, "max_concurrency": 1}
-    progress = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
-    assert (progress.answered, progress.failed) == (len(COLORS) - 1, 1)
+    result = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
+    assert (result.answered, result.failed) == (len(COLORS) - 1, 1)
     again = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
     assert (again.answered, again.known, again.known_failed) == (0, len(COLORS), 1)
     assert f"{len(COLORS)} were there already, 1 of them failed;" in str(again)
@@ -272,7 +272,9 @@ def test_a_client_together_with_a_key_is_refused(emulator: Emulator) -> None:
     asyncio.run(client.aclose())
 
 
-def test_a_second_run_on_a_ledger_is_refused_with_its_holder(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_second_run_on_a_ledger_is_refused_and_the_error_names_the_first(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     rows = job(emulator, photos, max_concurrency=1).rows(ledger=tmp_path / "l")
     next(rows)
     with pytest.raises(glmv.InvalidRequestError, match=r"Another run uses the ledger .*: process \d+ on .*, since 20"):
@@ -282,18 +284,18 @@ def test_a_second_run_on_a_ledger_is_refused_with_its_holder(emulator: Emulator,
 
 
 def test_two_jobs_cannot_write_one_output(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
-    out, errors = tmp_path / "o.jsonl", []
+    out, messages = tmp_path / "o.jsonl", []
 
     def second(row: Row) -> None:
-        if not errors:
+        if not messages:
             asked = len(emulator.requests)
             with pytest.raises(glmv.InvalidRequestError, match=r"Another job writes .*o\.jsonl") as refused:
                 job(emulator, photos, "The second question?").write(out, ledger=tmp_path / "another")
-            errors.append(str(refused.value))
+            messages.append(str(refused.value))
             assert len(emulator.requests) - asked <= len(COLORS)
 
     job(emulator, photos).write(out, on_row=second)
-    assert errors
+    assert messages
     assert sorted(row["key"] for row in lines(out)) == sorted(path.name for path in photos.iterdir())
     assert not any("second question" in str(request.body) for request in emulator.requests)
     job(emulator, photos, "The second question?").write(out, ledger=tmp_path / "another")
@@ -363,10 +365,10 @@ def test_a_full_ledger_ends_the_job_and_no_answer_is_lost(
     asked = len(emulator.requests)
     assert 0 < asked < 400
     monkeypatch.undo()
-    resumed = job(emulator, given, max_concurrency=2)
-    again = list(resumed.rows(ledger=tmp_path / "l"))
+    second = job(emulator, given, max_concurrency=2)
+    again = list(second.rows(ledger=tmp_path / "l"))
     assert len(again) == 400
-    assert resumed.progress.known >= asked - 2 - 4
+    assert second.progress.known >= asked - 2 - 4
 
 
 def test_a_token_budget_is_not_exceeded(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
@@ -374,11 +376,11 @@ def test_a_token_budget_is_not_exceeded(emulator: Emulator, photos: Path, tmp_pa
     assert one.usage is not None
     limit = 4 * one.usage.total_tokens
     bounded = job(emulator, photos, budget=f"{limit} tokens")
-    progress = bounded.write(tmp_path / "o.jsonl")
-    assert progress.stopped == "the budget is spent"
-    assert 1 <= progress.answered <= 4
-    assert progress.input_tokens + progress.output_tokens <= limit
-    assert job(emulator, photos).write(tmp_path / "o.jsonl").known == progress.answered
+    result = bounded.write(tmp_path / "o.jsonl")
+    assert result.stopped == "the budget is spent"
+    assert 1 <= result.answered <= 4
+    assert result.input_tokens + result.output_tokens <= limit
+    assert job(emulator, photos).write(tmp_path / "o.jsonl").known == result.answered
 
 
 @pytest.mark.parametrize(
@@ -390,7 +392,7 @@ def test_a_token_budget_is_not_exceeded(emulator: Emulator, photos: Path, tmp_pa
         ("$5", "glm-4v-plus-0111", "known in CNY and not in USD"),
     ],
 )
-def test_an_empty_budget_is_refused(emulator: Emulator, budget: str, model: str, message: str) -> None:
+def test_an_invalid_budget_is_refused(emulator: Emulator, budget: str, model: str, message: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=message):
         job(emulator, ["a.png"], model=model, budget=budget)
 
@@ -456,7 +458,7 @@ def test_rows_of_batches_are_those_of_the_current_source(
     assert (again.progress.answered, again.progress.known) == (1, 1)
 
 
-def test_rows_of_batches_have_no_order(emulator: Emulator) -> None:
+def test_rows_of_batches_in_input_order_are_refused(emulator: Emulator) -> None:
     asked = job(emulator, ["a.png"], model="glm-4v-plus-0111", via="platform", thinking=None)
     with pytest.raises(glmv.InvalidRequestError, match="come in order of arrival"):
         next(asked.rows(order="input"))

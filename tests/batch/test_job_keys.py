@@ -32,7 +32,7 @@ def test_each_call_calls_the_key_function(server: Server, name: str) -> None:
     assert set(keys_at(server)) == {f"id-{number}.secret-number-{number}" for number in (1, 2, 3)}
 
 
-def test_a_function_that_fails_ends_the_job(server: Server) -> None:
+def test_a_key_function_that_raises_ends_the_job(server: Server) -> None:
     def sealed() -> str:
         raise OSError("the vault is sealed")
 

@@ -125,7 +125,7 @@ def test_waiting_rows_are_answered_once_and_dropped_with_the_run(path: Path) -> 
         assert not ledger.wait_for(Waiting("k", "a.png", {}))
 
 
-def test_items_of_a_chunk_wait_for_its_answers_until_it_ends(path: Path) -> None:
+def test_an_equal_item_waits_for_the_answer_of_a_chunk_until_the_chunk_ends(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.chunk_planned("chunk-1", ["k"])
         ledger.chunk_sent("chunk-1", "batch_1")

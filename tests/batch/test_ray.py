@@ -176,7 +176,7 @@ def test_a_worker_reads_its_key_from_the_environment(emulator: Emulator, monkeyp
 
 
 async def worked(worker: Any, rows: list[dict[str, Any]]) -> Any:
-    (found,) = [told async for told in worker(pa.Table.from_pylist(rows))]
+    (found,) = [output async for output in worker(pa.Table.from_pylist(rows))]
     return found
 
 
@@ -290,11 +290,11 @@ async def test_a_worker_never_runs_more_calls_than_its_share(emulator: Emulator)
     assert most_at_once(emulator) == 2
 
 
-async def test_an_array_is_a_picture(emulator: Emulator) -> None:
+async def test_an_image_array_in_a_column_is_sent_as_a_picture(emulator: Emulator) -> None:
     shape = (48, 64, 3)
     picture = [[[255, 0, 0]] * shape[1]] * shape[0]
     arrays = ray.data.extensions.ArrowTensorArray.from_numpy(np.array([picture], dtype=np.uint8))
-    (found,) = [told async for told in worker(emulator)(pa.table({"image": arrays}))]
+    (found,) = [output async for output in worker(emulator)(pa.table({"image": arrays}))]
     assert found.column("error").to_pylist() == [None]
     assert "64 x 48" in found.column("text").to_pylist()[0]
 
@@ -339,8 +339,8 @@ async def test_the_coordinator_drops_the_oldest_answers(monkeypatch: pytest.Monk
     for task in ("one", "two"):
         for place in (0, 1):
             await coordinator.keep(task, place, f"{task} {place}")
-    assert await coordinator.known("one") == {}
-    assert await coordinator.known("two") == {0: "two 0", 1: "two 1"}
+    assert await coordinator.answers("one") == {}
+    assert await coordinator.answers("two") == {0: "two 0", 1: "two 1"}
 
 
 def test_a_missing_key_fails_before_the_first_row_is_read(cluster: None, emulator: Emulator) -> None:

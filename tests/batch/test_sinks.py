@@ -364,7 +364,7 @@ def test_an_answer_in_a_csv_or_tsv_file_is_read_back_unchanged(tmp_path: Path, e
 
 
 @pytest.mark.parametrize(("key", "line"), [(float("inf"), None), (None, None), (b"\x0a\xff", "0aff")])
-def test_a_key_that_json_has_no_value_for_breaks_no_file(tmp_path: Path, key: Any, line: Any) -> None:
+def test_a_key_that_json_cannot_represent_can_be_written_to_any_file(tmp_path: Path, key: Any, line: Any) -> None:
     for ending in ("jsonl", "csv", "parquet"):
         written(tmp_path / f"o.{ending}", [Row(key, "x")])
     assert json.loads((tmp_path / "o.jsonl").read_text("utf-8"))["key"] == line

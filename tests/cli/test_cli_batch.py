@@ -49,7 +49,7 @@ def test_every_picture_of_a_folder_gets_its_line(photos: Path, tmp_path: Path) -
     assert found["a.png"]["prompt_tokens"] > 0
 
 
-def test_answered_pictures_are_not_sent_again_and_a_cut_line_is_restored(photos: Path, tmp_path: Path) -> None:
+def test_a_second_run_sends_nothing_and_repairs_a_torn_line(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     with Emulator() as emu:
         run(emu, str(photos), "How large is it?", "-o", str(out))

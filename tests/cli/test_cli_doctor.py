@@ -43,7 +43,7 @@ def test_doctor_reports_a_missing_key_and_fails() -> None:
     assert "ZHIPUAI_API_KEY" in said
 
 
-def test_a_server_that_is_not_there_is_found() -> None:
+def test_doctor_reports_an_unreachable_server() -> None:
     env = {"ZHIPUAI_API_KEY": "test-id.test-secret", "ZHIPUAI_BASE_URL": "http://127.0.0.1:9/api/paas/v4"}
     code, said = run("doctor", env=env)
     assert code == 1
@@ -188,7 +188,7 @@ def shown(env: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY", "no_proxy"])
-def test_the_variable_that_is_used_is_named_as_it_is_written(no_proxies: None, name: str) -> None:
+def test_doctor_names_a_proxy_variable_in_its_own_spelling(no_proxies: None, name: str) -> None:
     lines = shown({name: "p.example:3128"})
     assert f"{name} is set: p.example:3128" in lines
     assert not any(line.startswith(name.swapcase()) for line in lines)

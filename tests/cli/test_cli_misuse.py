@@ -265,14 +265,14 @@ def test_the_error_of_a_usual_mistake_says_what_to_do(
     assert result.stderr.count("\n") == 1, "not broken into lines, which is for terminals"
 
 
-def test_files_that_the_shell_expanded_from_a_pattern_are_accepted(emu: Emulator, folder: Path) -> None:
+def test_several_files_can_be_given_as_a_shell_expands_them(emu: Emulator, folder: Path) -> None:
     result = run(emu, folder, ["batch", "one.png", "two.jpg", "What?", "-o", "several.jsonl"])
     assert result.exit_code == 0, result.stderr
     rows = [json.loads(line) for line in (folder / "several.jsonl").read_text("utf-8").splitlines()]
     assert sorted(row["key"] for row in rows) == ["one.png", "two.jpg"]
 
 
-def test_an_extra_that_is_missing_is_named(emu: Emulator, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_extra_names_it(emu: Emulator, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Emulator, "__enter__", lambda self: __import__("starlette_that_is_not_there"))
     for words in (["ask", "--emulator", "one.png", "What?"], ["batch", "--emulator", "photos", "Q", "-o", "e.jsonl"]):
         result = run(emu, folder, words)
@@ -321,7 +321,7 @@ def test_a_full_disk_and_a_closed_output_are_reported(emu: Emulator, folder: Pat
 
 
 @pytest.mark.skipif(os.name == "nt", reason="shells of Windows have other pipes")
-def test_an_output_that_nobody_reads_ends_quietly(emu: Emulator, folder: Path) -> None:
+def test_a_command_whose_output_nobody_reads_exits_with_141_and_no_message(emu: Emulator, folder: Path) -> None:
     for words in (["models"], ["models", "--all", "--json"], ["doctor"]):
         reader, writer = os.pipe()
         os.close(reader)
@@ -421,7 +421,7 @@ def test_a_question_from_powershell_is_read(emu: Emulator, folder: Path) -> None
     assert "standard input" in refused.stderr
 
 
-def test_options_of_ask_reach_the_model_and_its_thought_is_shown(emu: Emulator, folder: Path) -> None:
+def test_options_of_ask_reach_the_model_and_its_reasoning_is_shown(emu: Emulator, folder: Path) -> None:
     words = ["ask", "one.png", "What?", "--system", "Be brief.", "--thinking", "--show-thinking", "--max-tokens", "99"]
     result = run(emu, folder, words)
     assert result.exit_code == 0

@@ -94,9 +94,9 @@ def test_every_message_that_a_command_may_show_is_in_the_terms_of_the_shell() ->
         if name in ELSEWHERE or name.startswith("glmv/cli/"):
             continue
         found += [
-            f"{name}: {reworded}"
+            f"{name}: {result}"
             for message in messages(path)
-            if PYTHON.search(reworded := in_words_of_the_shell(message)) and not message.startswith(PROGRAMMERS_ONLY)
+            if PYTHON.search(result := in_words_of_the_shell(message)) and not message.startswith(PROGRAMMERS_ONLY)
         ]
     assert found == []
 
@@ -122,7 +122,7 @@ def test_a_message_is_reworded_for_the_command_line(python: str, shell: str) -> 
     assert in_words_of_the_shell(python) == shell
 
 
-def test_words_of_a_server_and_names_of_files_stay_as_they_are() -> None:
+def test_a_servers_message_and_file_names_are_unchanged() -> None:
     for said in (
         'The field "max_tokens" is invalid (HTTP 400)',
         "Picture: there is no file 'base_url.jpg'.",

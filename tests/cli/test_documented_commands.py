@@ -153,8 +153,8 @@ def test_the_error_of_a_refused_option_has_the_note_on_the_doubt() -> None:
         with pytest.raises(glmv.InvalidRequestError) as refused:
             glm.chat("hi", thinking=False)
         assert 'reasoning_effort="low"' in " ".join(refused.value.__notes__)
-        for text in (str(refused.value), refused.value.message, refused.value.args[0]):
-            assert 'reasoning_effort="low"' in text
+        for message in (str(refused.value), refused.value.message, refused.value.args[0]):
+            assert 'reasoning_effort="low"' in message
         assert glm.chat("hi", reasoning_effort="low").text
 
 

@@ -21,6 +21,6 @@ def test_the_commands_in_the_picture_print_what_the_picture_shows() -> None:
     )
 
 
-def test_the_picture_fetches_nothing() -> None:
+def test_the_terminal_picture_contains_no_links_and_no_urls() -> None:
     shown = (DOCS / "images" / "terminal.svg").read_text("utf-8")
     assert re.findall(r"url\((?!#)[^)]*\)|href=", shown) == []

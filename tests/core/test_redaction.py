@@ -112,7 +112,7 @@ def test_redact_shortens_percent_encoded_base64_and_bytes() -> None:
     }
 
 
-def test_lines_of_words_and_digests_are_unchanged() -> None:
+def test_lines_of_prose_and_of_digests_are_unchanged() -> None:
     digests = "\n".join(sha256(bytes([number])).hexdigest() for number in range(40))
     words = "\n".join(["several words that are together just as long as lines of base64 in MIME are."] * 40)
     for text in (digests, words, f"data:image/png;base64,AAAA\n{words}"):

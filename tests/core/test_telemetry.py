@@ -421,7 +421,7 @@ def test_a_job_obeys_the_suppression_of_its_caller(seen: Seen, emulator: Emulato
 
 
 @pytest.mark.parametrize(
-    ("setting", "variable", "told"),
+    ("setting", "variable", "has_spans"),
     [
         (False, None, False),
         (False, "on", False),
@@ -441,13 +441,13 @@ def test_spans_can_be_switched_off_while_metrics_stay(
     monkeypatch: pytest.MonkeyPatch,
     setting: bool | None,
     variable: str | None,
-    told: bool,
+    has_spans: bool,
 ) -> None:
     monkeypatch.delenv("GLMV_TRACING", raising=False)
     if variable is not None:
         monkeypatch.setenv("GLMV_TRACING", variable)
     both(emulator, tracing=setting)
-    assert len(seen.spans) == (3 if told else 0)
+    assert len(seen.spans) == (3 if has_spans else 0)
     assert sum(count for _, count in seen.points("gen_ai.client.token.usage")) > 0
 
 
@@ -509,6 +509,6 @@ def test_opentelemetry_is_not_imported_unless_it_is_set_up() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_the_api_without_a_provider_costs_no_wrapper(glm: glmv.Client) -> None:
+def test_without_a_tracer_provider_the_flow_is_not_wrapped(glm: glmv.Client) -> None:
     flow = exchange(glm._context().chat(glm.request("hello"), stream=True)[0], Policy(), stream=True)
     assert watched(flow, Operation("chat", "glm-4.6v", stream=True), glm.address) is flow

@@ -82,7 +82,7 @@ def test_every_scripted_answer_is_marked(path: Path) -> None:
     assert unmarked == []
 
 
-def test_a_notebook_needs_no_other_file(path: Path) -> None:
+def test_the_notebook_uses_no_other_file(path: Path) -> None:
     source = "\n".join("".join(cell["source"]) for cell in cells(path, "code"))
     assert "../" not in source
     assert "import show" not in source
@@ -107,7 +107,7 @@ def test_the_notebook_is_small_enough_to_open_quickly(path: Path) -> None:
     assert path.stat().st_size <= LARGEST
 
 
-def test_pictures_in_outputs_are_complete(path: Path) -> None:
+def test_pictures_in_notebook_outputs_can_be_decoded(path: Path) -> None:
     assert pictures(path)
     for encoded in pictures(path):
         Image.open(io.BytesIO(base64.b64decode(encoded))).load()

@@ -127,7 +127,7 @@ def test_the_loop_continues_after_arguments_that_are_not_json(way: str, emu: Emu
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "astream"])
 @pytest.mark.parametrize(
-    ("handle_errors", "told"),
+    ("handle_errors", "text"),
     [
         ("Look at the ticket again.", "Look at the ticket again."),
         (lambda error: f"{type(error).__name__} it was", "StructuredOutputValidationError it was"),
@@ -136,11 +136,11 @@ def test_the_loop_continues_after_arguments_that_are_not_json(way: str, emu: Emu
     ],
     ids=["text", "function", "class", "classes"],
 )
-def test_the_text_of_handle_errors_reaches_the_model(handle_errors: Any, told: str, way: str, emu: Emulator) -> None:
+def test_the_text_of_handle_errors_reaches_the_model(handle_errors: Any, text: str, way: str, emu: Emulator) -> None:
     emu.say(ticket(MISFITS[1]), ticket(MISFITS[2]), ticket(GOOD))
     found = run(emu, way, response_format=ToolStrategy(Ticket, handle_errors=handle_errors))
     assert found["structured_response"] == Ticket(**GOOD)
-    assert (told in asked(emu, 1), asked(emu, 2).count(told)) == (True, 2)
+    assert (text in asked(emu, 1), asked(emu, 2).count(text)) == (True, 2)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -152,7 +152,7 @@ def test_without_handle_errors_the_first_misfit_is_langchains_error(way: str, em
     assert len(emu.requests) == 1
 
 
-def test_langchain_handles_two_calls_where_one_is_expected(emu: Emulator) -> None:
+def test_two_calls_where_one_is_expected_raise_langchains_error(emu: Emulator) -> None:
     emu.say(ticket(GOOD, GOOD))
     with pytest.raises(MultipleStructuredOutputsError):
         run(emu, "invoke", response_format=ToolStrategy(Ticket, handle_errors=False))
@@ -197,7 +197,7 @@ class AskOnceMore(AgentMiddleware[Any, Any, Any]):
 
 
 @pytest.mark.parametrize("strategy", [ToolStrategy(Ticket, handle_errors=False), ProviderStrategy(Ticket)])
-def test_middleware_that_catches_structured_output_errors_acts(strategy: Any, emu: Emulator) -> None:
+def test_middleware_can_catch_structured_output_errors_and_ask_again(strategy: Any, emu: Emulator) -> None:
     if isinstance(strategy, ToolStrategy):
         emu.say(ticket(MISFITS[0]), ticket(GOOD))
     else:

@@ -173,8 +173,8 @@ def test_a_missing_reference_in_a_tool_result_is_reported_to_the_model(
     store.remove(block["file_id"])
     call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c1"}])
     answer = seeing.invoke([HumanMessage("Look."), call, ToolMessage([block], tool_call_id="c1")])
-    told = emulator.requests[-1].body["messages"][-1]["content"]
-    assert told == "[A picture of this result cannot be shown to you: its reference is not in the store]"
+    text = emulator.requests[-1].body["messages"][-1]["content"]
+    assert text == "[A picture of this result cannot be shown to you: its reference is not in the store]"
     assert any("not in the store" in note for note in answer.response_metadata["notes"])
 
 
@@ -391,7 +391,7 @@ def test_a_reference_counts_as_many_tokens_as_its_picture(
     assert by_reference > 1_000
 
 
-def test_messages_with_references_are_trimmed_by_their_pictures_tokens(seeing: ChatGLMV, store: PictureStore) -> None:
+def test_trimming_counts_the_tokens_of_pictures_behind_references(seeing: ChatGLMV, store: PictureStore) -> None:
     history = [
         HumanMessage([image(png(size=(1400, 900)), store=store)]), AIMessage("A red one."), HumanMessage("And now?")
     ]  # fmt: skip

@@ -319,7 +319,7 @@ def test_json_mode_without_a_schema_gives_any_object(saying: Models) -> None:
     ],
     ids=["without a title", "properties only", "inner part", "response_format", "function", "tool"],
 )
-def test_a_json_schema_is_read_in_wrappers_of_other_classes(
+def test_a_json_schema_is_read_bare_as_a_response_format_and_as_a_tool(
     model: ChatGLMV, wrapped: dict[str, Any], method: Any, blue: str
 ) -> None:
     question = [HumanMessage(["Describe it.", {"type": "image", "base64": blue, "mime_type": "image/png"}])]

@@ -32,7 +32,7 @@ def counts(usage: Any) -> tuple[Any, ...]:
     )
 
 
-async def test_litellm_langchain_and_the_core_give_the_same_words_and_usage(
+async def test_litellm_langchain_and_the_core_return_the_same_text_and_usage(
     emu: Emulator, ask: Ask, aask: Ask, picture: str, litellm: Any
 ) -> None:
     from langchain_glmv import ChatGLMV
@@ -66,7 +66,7 @@ async def test_litellm_langchain_and_the_core_give_the_same_words_and_usage(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_a_stream_ends_with_its_usage_if_it_is_requested(
+async def test_a_stream_ends_with_its_usage_if_the_call_asks_for_it(
     ask: Ask, aask: Ask, emu: Emulator, asynchronous: bool
 ) -> None:
     emu.say(Reply("One two.", usage={"prompt_tokens": 11, "completion_tokens": 3}))
@@ -154,15 +154,15 @@ def test_thinking_is_asked_for(emu: Emulator, ask: Ask, options: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    ("sent", "reason"),
+    ("sent", "expected"),
     [("length", "length"), ("sensitive", "content_filter"), ("stop", "stop"), ("tool_calls", "tool_calls")],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_finish_reasons_are_those_of_openai(emu: Emulator, ask: Ask, sent: str, reason: str, stream: bool) -> None:
+def test_finish_reasons_are_those_of_openai(emu: Emulator, ask: Ask, sent: str, expected: str, stream: bool) -> None:
     emu.say(Reply("Yes.", finish_reason=sent))
     answer = ask(stream=stream, on_sensitive="return")
     last = list(answer)[-1] if stream else answer
-    assert last.choices[0].finish_reason == reason
+    assert last.choices[0].finish_reason == expected
 
 
 def test_headers_and_options_of_the_call_are_sent(emu: Emulator, ask: Ask) -> None:

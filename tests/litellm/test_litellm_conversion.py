@@ -71,11 +71,11 @@ def test_messages_are_not_changed() -> None:
         ({"file_id": "file-123"}, {"type": "file", "file": {"file_id": "file-123"}}),
     ],
 )
-def test_a_file_part_of_litellm_becomes_a_file_picture_or_video(file: dict[str, Any], becomes: dict[str, Any]) -> None:
+def test_a_file_part_becomes_a_picture_a_video_or_a_file(file: dict[str, Any], becomes: dict[str, Any]) -> None:
     assert part_after({"type": "file", "file": file}) == becomes
 
 
-def test_other_content_parts_are_unchanged() -> None:
+def test_other_parts_are_unchanged() -> None:
     part = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
     assert part_after(part) is part
 

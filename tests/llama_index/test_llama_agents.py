@@ -94,7 +94,7 @@ async def test_reasoning_is_sent_back_with_its_tool_call(emu: Emulator, connect:
     assert emu.requests[1].body["messages"][-2]["reasoning_content"] == "I add"
 
 
-async def test_an_agent_hands_over_to_another_one(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+async def test_an_agent_hands_over_to_another_agent(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.call("handoff", to_agent="adder", reason="numbers")
     emu.call("add", a=1, b=2)
     emu.say("3")

@@ -94,7 +94,7 @@ def test_dots_and_links_do_not_leave_the_allowed_folder(
         connect(local_files=[ours]).complete("What?", image_documents=[f"{ours}/{path}"])
 
 
-def test_a_linked_folder_counts_as_its_target(
+def test_a_linked_folder_allows_the_pictures_in_its_target(
     emu: Emulator, connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     ours, _ = folders
@@ -196,7 +196,7 @@ AUDIO = AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")
 
 
 @pytest.mark.parametrize(
-    ("block", "told"),
+    ("block", "message"),
     [
         (AUDIO, r"messages\[0\] \(user\), AudioBlock: it cannot be sent to glm-4.6v"),
         (ImageBlock(image=b"no picture at all"), r"messages\[0\] \(user\), ImageBlock: .* this is not a picture"),
@@ -204,13 +204,13 @@ AUDIO = AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")
     ],
 )
 def test_an_unsupported_block_can_be_left_out_with_a_warning(
-    block: Any, told: str, emu: Emulator, connect: Callable[..., GLMV]
+    block: Any, message: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
-    with pytest.raises(glmv.UnsupportedContent, match=told):
+    with pytest.raises(glmv.UnsupportedContent, match=message):
         connect().chat(chat(block))
     emu.say("nothing")
     llm = connect(on_unsupported="warn")
-    with pytest.warns(UserWarning, match=told):
+    with pytest.warns(UserWarning, match=message):
         (note,) = llm.chat(chat(block)).additional_kwargs["notes"]
     assert note.endswith("It was left out.")
     assert emu.requests[0].body["messages"] == [{"role": "user", "content": "What is it?"}]
@@ -301,7 +301,7 @@ def test_a_folder_of_the_home_directory_may_be_named_by_its_tilde(
         llm.complete("What?", image_documents=["~/others/red.png"])
 
 
-def test_an_invalid_path_is_refused_if_local_files_lists_folders(
+def test_an_invalid_path_is_refused_if_local_files_names_folders(
     connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="is not a valid path"):

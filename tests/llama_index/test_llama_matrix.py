@@ -94,7 +94,7 @@ def test_settings_accept_both_models(kind: type[GLMV], settings: Any) -> None:
 
 @BOTH_FACES
 @OLD_ENGINE
-def test_the_query_engine_of_a_multi_modal_index(
+def test_the_query_engine_of_a_multi_modal_index_sends_its_pictures(
     kind: type[GLMV],
     index: MultiModalVectorStoreIndex,
     emu: Emulator,
@@ -111,7 +111,7 @@ def test_the_query_engine_of_a_multi_modal_index(
 @CHATS_SEE
 @pytest.mark.parametrize("mode", [ChatMode.CONTEXT, ChatMode.CONDENSE_PLUS_CONTEXT])
 @pytest.mark.parametrize("streaming", [False, True])
-def test_the_chat_engines_of_a_multi_modal_index(
+def test_the_chat_engines_of_a_multi_modal_index_send_its_pictures(
     kind: type[GLMV],
     mode: ChatMode,
     streaming: bool,
@@ -130,7 +130,7 @@ def test_the_chat_engines_of_a_multi_modal_index(
 
 @BOTH_FACES
 @OLD_ENGINE
-async def test_the_simple_multi_modal_query_engine(
+async def test_the_simple_multi_modal_query_engine_sends_pictures(
     kind: type[GLMV],
     index: MultiModalVectorStoreIndex,
     emu: Emulator,
@@ -145,7 +145,7 @@ async def test_the_simple_multi_modal_query_engine(
 
 @BOTH_FACES
 @RECENT
-def test_the_retriever_query_engine_with_eyes(
+def test_the_retriever_query_engine_sends_the_pictures_of_nodes(
     kind: type[GLMV],
     index: MultiModalVectorStoreIndex,
     emu: Emulator,
@@ -163,7 +163,7 @@ def test_the_retriever_query_engine_with_eyes(
 
 @BOTH_FACES
 @RECENT
-def test_the_citation_query_engine_with_eyes(
+def test_the_citation_query_engine_sends_pictures_and_cites_their_nodes(
     kind: type[GLMV],
     index: MultiModalVectorStoreIndex,
     emu: Emulator,
@@ -178,7 +178,7 @@ def test_the_citation_query_engine_with_eyes(
 
 
 @BOTH_FACES
-def test_the_multi_modal_completion_program(
+def test_the_multi_modal_completion_program_reads_an_object_from_a_picture(
     kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV], saw_red: Callable[[], bool], red: bytes
 ) -> None:
     emu.say('{"name": "red"}')
@@ -194,7 +194,7 @@ def test_the_multi_modal_completion_program(
 
 @BOTH_FACES
 @pytest.mark.parametrize("evaluator", [MultiModalFaithfulnessEvaluator, MultiModalRelevancyEvaluator])
-async def test_the_multi_modal_evaluators(
+async def test_the_multi_modal_evaluators_judge_an_answer_by_the_picture(
     kind: type[GLMV],
     evaluator: Callable[..., Any],
     emu: Emulator,

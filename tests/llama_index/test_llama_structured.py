@@ -203,7 +203,7 @@ def test_in_text_mode_llama_index_parses_the_answer(emu: Emulator, connect: Call
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_structured_calls_emit_their_events(
+def test_structured_calls_emit_start_and_end_events(
     streamed: bool, emu: Emulator, connect: Callable[..., GLMV], events: Any
 ) -> None:
     emu.say(GOOD)

@@ -37,7 +37,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
-def test_two_commands_install_glmv_and_answer_about_a_picture(newcomer: Path) -> None:
+def test_two_commands_answer_a_question_about_a_users_picture(newcomer: Path) -> None:
     wheel = next(newcomer.glob("*.whl")).name
     installed = run(f'pip install --quiet "./{wheel}[cli,emulator]"', newcomer)
     assert installed.returncode == 0, installed.stderr
@@ -47,12 +47,12 @@ def test_two_commands_install_glmv_and_answer_about_a_picture(newcomer: Path) ->
     assert "Traceback" not in asked.stderr
 
 
-def test_the_sample_pictures_come_with_the_wheel(newcomer: Path) -> None:
+def test_the_wheel_contains_the_sample_pictures(newcomer: Path) -> None:
     code = "from glmv_emulator import samples; print(*(samples.picture(name) for name in samples.NAMES), sep='\\n')"
-    done = run(f'python -c "{code}"', newcomer)
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.split()) == 10
-    assert str(ROOT) not in done.stdout
+    result = run(f'python -c "{code}"', newcomer)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.split()) == 10
+    assert str(ROOT) not in result.stdout
 
 
 def test_the_command_prints_the_version_of_the_wheel(newcomer: Path) -> None:

@@ -154,7 +154,7 @@ TRANSFORMERS = pytest.mark.parametrize("route", ["transformers"])
 
 
 @TRANSFORMERS
-def test_words_are_answered(client: Way) -> None:
+def test_a_text_question_is_answered(client: Way) -> None:
     answer = client.ask(HELLO)
     assert answer.text
     assert answer.tokens is not None
@@ -202,5 +202,5 @@ def test_tools_are_taken(client: Way) -> None:
 
 
 @TRANSFORMERS
-def test_a_user_is_no_obstacle(client: Way) -> None:
+def test_a_request_with_user_id_and_top_p_is_answered(client: Way) -> None:
     assert client.ask(HELLO, user_id="user-123456", top_p=0.9).text

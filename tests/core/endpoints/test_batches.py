@@ -185,7 +185,7 @@ def test_more_requests_than_a_batch_takes_are_refused_before_sending(wire: Any, 
     assert batches.MAX_REQUESTS == 50_000
 
 
-def test_more_than_100_mb_are_refused_before_sending(wire: Any) -> None:
+def test_a_batch_of_more_than_100_mb_is_refused_before_sending(wire: Any) -> None:
     desk = wire(platform())
     with pytest.raises(glmv.LimitExceeded, match=r"100 MB.*glmv-000010"):
         desk.client(model="glm-4-plus").batches.create(["x" * 10_000_000] * 12)
@@ -206,7 +206,7 @@ def test_a_model_that_the_guide_does_not_list_is_sent_with_a_note(wire: Any) -> 
     assert any("glm-4.6v" in note for note in desk.client(model="glm-4.6v").batches.create(["a"]).notes)
 
 
-def test_a_request_id_for_all_is_refused(wire: Any) -> None:
+def test_one_request_id_for_all_requests_of_a_batch_is_refused(wire: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="custom_id"):
         wire(platform()).client().batches.create(["a"], request_id="abcdef")
 

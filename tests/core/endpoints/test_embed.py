@@ -115,7 +115,7 @@ def test_tokens_of_text_pictures_and_tools_are_counted_by_the_platform(wire: Any
 
 
 @pytest.mark.parametrize("body", [{"usage": {"total_tokens": 9}}, {"tokens": 9}, {"usage": None, "tokens": 9}])
-def test_every_observed_form_of_a_count_is_read(wire: Any, body: Any) -> None:
+def test_every_observed_form_of_a_token_count_is_read(wire: Any, body: Any) -> None:
     assert wire(lambda _: body).client().count_tokens("hi", model="glm-4.5") == 9
 
 

@@ -81,7 +81,7 @@ def test_a_gate_whose_calls_are_all_refused_lets_one_call_try() -> None:
     assert crowd.gate.width == 1
 
 
-def test_a_gate_is_never_narrower_than_one() -> None:
+def test_a_gate_always_has_at_least_one_slot() -> None:
     crowd = Crowd(1)
     for _ in range(5):
         crowd.enter("a").leave(busy=Busy())
@@ -375,9 +375,9 @@ def test_holders_are_described_for_people() -> None:
     crowd = Crowd(8)
     for name in "abcdefg":
         crowd.enter(f"a call in thread {name}")
-    told = crowd.gate.holders()
-    assert told.startswith("7 of 8 slots of glm are in use (a call in thread a, for 0.0 s;")
-    assert "and 2 more" in told
+    text = crowd.gate.holders()
+    assert text.startswith("7 of 8 slots of glm are in use (a call in thread a, for 0.0 s;")
+    assert "and 2 more" in text
 
 
 def test_threads_that_come_and_go_leave_a_gate_empty() -> None:
@@ -586,7 +586,7 @@ def given_up_after_a_fifth_of_a_second(match: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("patience", PATIENCE)
-async def test_a_call_inside_a_stream_with_the_only_slot_fails_naming_the_stream(
+async def test_a_call_inside_a_stream_with_the_only_slot_fails_and_names_the_stream(
     patience: dict[str, Any],
 ) -> None:
     glm = Server().asynchronous(max_concurrency=1, **patience)
@@ -599,7 +599,7 @@ async def test_a_call_inside_a_stream_with_the_only_slot_fails_naming_the_stream
 
 
 @pytest.mark.parametrize("patience", PATIENCE)
-def test_a_sync_call_inside_a_sync_stream_fails_naming_the_holder(patience: dict[str, Any]) -> None:
+def test_a_sync_call_inside_a_sync_stream_fails_and_names_the_stream(patience: dict[str, Any]) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=iter([STREAM, REST]))
 

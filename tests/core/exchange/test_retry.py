@@ -264,7 +264,7 @@ def test_a_success_at_the_first_attempt_gives_back_a_fifth_of_a_retry() -> None:
     assert successes == 5
 
 
-def test_a_pause_of_two_minutes_is_waited_for_and_no_longer_one() -> None:
+def test_a_call_waits_for_a_retry_after_of_two_minutes_but_not_for_a_longer_one() -> None:
     assert World(chance=0.0).pauses(Retry.BUSY, RateLimitError("", retry_after=120.0)) == [120.0] * 3
     assert World(chance=0.0).pauses(Retry.BUSY, RateLimitError("", retry_after=120.1)) == []
 

@@ -51,7 +51,7 @@ def test_a_header_gives_the_size_that_pillow_decodes(name: str, kind: str, size:
         ("PNG", {"optimize": True}),
     ],
 )
-def test_the_variants_of_a_format_are_measured(kind: str, options: dict[str, object]) -> None:
+def test_every_variant_of_a_format_is_measured(kind: str, options: dict[str, object]) -> None:
     result = measured(encoded(kind, (61, 37), **options))
     assert result is not None
     assert result[1:] == (61, 37, 1)

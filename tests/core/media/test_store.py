@@ -117,7 +117,7 @@ DIGEST = sha256(encoded()).hexdigest()
         f"glmv-sha256-{DIGEST[:-1]}\0", None, 7, b"glmv-sha256-" + DIGEST.encode(),
     ],
 )  # fmt: skip
-def test_a_malformed_reference_is_refused_in_one_sentence(store: PictureStore, reference: Any) -> None:
+def test_anything_but_a_reference_is_refused_in_one_sentence(store: PictureStore, reference: Any) -> None:
     store.add(encoded())
     for use in (store.get, store.path, store.remove):
         with pytest.raises(

@@ -304,7 +304,7 @@ def test_no_bytes_break_the_measuring(data: bytes) -> None:
 
 
 @given(st.sampled_from(sorted(KINDS)), st.integers(0, 100_000), st.binary(min_size=1, max_size=8))
-def test_no_damage_to_a_real_video_breaks_the_measuring(kind: str, at: int, junk: bytes) -> None:
+def test_a_damaged_video_is_measured_or_refused(kind: str, at: int, junk: bytes) -> None:
     data = recorded(kind)
     at %= len(data)
     for damaged in (data[:at], data[:at] + junk + data[at + len(junk) :]):

@@ -64,7 +64,7 @@ def _rows() -> list[Any]:
 
 
 @pytest.mark.parametrize(("fault", "stream"), _rows())
-def test_each_fault_of_the_table(
+def test_each_fault_has_the_outcome_in_the_table(
     ask: Any, server: Any, request: pytest.FixtureRequest, fault: Fault, stream: bool
 ) -> None:
     assert fault.ours is not None
@@ -114,7 +114,7 @@ def test_01_a_refused_connection_is_reported(ask: Any, server: Any, no_pauses: l
 @pytest.mark.parametrize(
     ("number", "attempts", "kind"), [(socket.EAI_NONAME, 1, "no_such_host"), (socket.EAI_AGAIN, 4, "dns")]
 )
-def test_02_name_not_found_permanently_or_temporarily(
+def test_02_an_unknown_host_is_retried_only_if_the_failure_is_temporary(
     ask: Any, no_pauses: list[float], monkeypatch: pytest.MonkeyPatch, number: int, attempts: int, kind: str
 ) -> None:
     def fails(*args: Any, **kwargs: Any) -> Any:
@@ -134,7 +134,7 @@ def test_04_a_certificate_that_is_not_accepted_is_reported(ask: Any, server: Any
     assert server.requests == []
 
 
-def test_09_an_idle_connection_that_the_server_closed(server: Any) -> None:
+def test_09_an_idle_connection_closed_by_the_server_is_replaced(server: Any) -> None:
     server.plays(*named("idle connection closed").scripts)
     with glmv.Client("test-id.test-secret", base_url=server.base_url, max_retries=0) as glm:
         for number in range(20):
@@ -238,9 +238,9 @@ def test_38_the_error_of_a_redirect_names_its_target(ask: Any, server: Any, stre
 def test_39_a_wrong_local_clock_is_reported_in_seconds(ask: Any, server: Any, off: int) -> None:
     server.plays(refuses_by_another_clock(off))
     error = failure(ask(auth="token"), glmv.AuthenticationError, attempts=2)
-    match = re.search(rf"clock is (\d+) s {'ahead of' if off > 0 else 'behind'} the server's", str(error))
-    assert match is not None
-    assert abs(int(match[1]) - abs(off)) <= 1
+    skew = re.search(rf"clock is (\d+) s {'ahead of' if off > 0 else 'behind'} the server's", str(error))
+    assert skew is not None
+    assert abs(int(skew[1]) - abs(off)) <= 1
 
 
 def test_errors_name_host_and_port_but_not_the_key(ask: Any, server: Any) -> None:

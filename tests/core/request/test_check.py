@@ -270,7 +270,7 @@ class TestRoles:
         with pytest.raises(UnsupportedContent, match=rf"messages\[1\] has {what}, but glm-4.6v does not support tools"):
             check(asked, replace(row, **change))
 
-    def test_on_another_server_nobody_has_to_ask_but_a_note_says_so(self) -> None:
+    def test_another_server_needs_no_user_message_but_a_note_says_so(self) -> None:
         row = find_model("glm-4.6v")
         for turns, noted in (
             ([Message("system", "hi")], True),
@@ -424,7 +424,7 @@ class TestOptions:
         assert checked("glm-4.6v", "hi", tools=tools).options["tools"] == tools
         assert checked("glm-4v", "hi", tools=[]).options["tools"] == []
 
-    def test_missing_fields_of_a_tool_are_filled_in_and_others_unchanged(self) -> None:
+    def test_missing_fields_of_a_tool_are_filled_in_and_the_others_kept(self) -> None:
         tool = {"type": "function", "function": {"name": "look", "description": None, "parameters": {"type": "object"}}}
         (filled,) = checked("glm-4.6v", "hi", tools=[tool]).options["tools"]
         assert filled["function"] == {"name": "look", "description": "look", "parameters": {"type": "object"}}
@@ -448,7 +448,7 @@ class TestOptions:
         notes = checked("glm-5.3-flash", "hi", stop=["a", "b", "c", "d", "e"]).notes
         assert "glm-5.3-flash takes 4 stop words; the client cuts answers at the others." in notes
 
-    def test_servers_that_may_take_more_are_sent_what_is_over_a_limit_with_a_note(self) -> None:
+    def test_options_over_a_limit_are_sent_with_a_note_to_servers_that_may_accept_them(self) -> None:
         row = find_model("glm-4v")
         assert row is not None
         search = {"type": "web_search", "web_search": {}}

@@ -87,7 +87,7 @@ def test_a_doubt_without_a_rule_raises_a_value_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "messages", "options", "told"),
+    ("model", "messages", "options", "note"),
     [
         ("glm-4v", "hi", {"max_tokens": 4095}, "1024 in bigmodel.cn's guide of 2024, 4095 in the Go SDK's"),
         ("glm-4v", "hi", {"stop": ["a"]}, "not among the parameters of the guide of 2024"),
@@ -99,12 +99,12 @@ def test_a_doubt_without_a_rule_raises_a_value_error() -> None:
         ("glm-5.3-flash", "hi", {"thinking": False}, 'reasoning_effort="low" is the documented way'),
     ],
 )
-def test_doubtful_requests_are_sent(model: str, messages: Any, options: dict[str, Any], told: str) -> None:
+def test_doubtful_requests_are_sent(model: str, messages: Any, options: dict[str, Any], note: str) -> None:
     row = find_model(model)
     assert row is not None
     request = checked(row, messages, **options)
     assert {name: request.options[name] for name in options} == options
-    assert told in " ".join(request.notes)
+    assert note in " ".join(request.notes)
 
 
 @pytest.mark.parametrize("request_id", ["1", "abcde"])
@@ -128,7 +128,7 @@ def test_a_picture_too_narrow_for_the_published_processor_is_noted() -> None:
 
 
 @pytest.mark.parametrize("messages", ["What is written here?", ["Read this.", Image.from_url("https://e.com/a.png")]])
-def test_glm_ocr_is_refused_for_chat_with_its_endpoint(messages: Any) -> None:
+def test_chat_with_glm_ocr_is_refused_and_the_error_names_its_endpoint(messages: Any) -> None:
     row = find_model("glm-ocr")
     assert row is not None
     with pytest.raises(UnsupportedContent, match=r"POST /layout_parsing, .* use glm-4\.6v"):

@@ -86,7 +86,7 @@ def test_every_content_part_of_the_wire_format_is_read(part: dict[str, Any], exp
 
 
 @pytest.mark.parametrize(
-    ("messages", "told"),
+    ("messages", "reason"),
     [
         ([], "empty"),
         (5, "int"),
@@ -111,8 +111,8 @@ def test_every_content_part_of_the_wire_format_is_read(part: dict[str, Any], exp
         ([{"role": "user", "content": "x", 5: 5, "b": 1}], "an unknown key"),
     ],
 )
-def test_an_invalid_message_is_refused_with_its_position(messages: object, told: str) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match=told):
+def test_an_invalid_message_is_refused_with_its_position(messages: object, reason: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=reason):
         messages_of(messages)
 
 

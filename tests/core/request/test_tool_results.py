@@ -137,14 +137,14 @@ def test_other_texts_are_unchanged(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [BINARY, json.dumps({"zip": BINARY, "n": 1}), f"zip: {BINARY}."])
-def test_other_base64_is_described_in_text(text: str) -> None:
+def test_other_base64_in_a_result_is_replaced_by_its_length(text: str) -> None:
     made = request(text)
     assert "characters of base64 were left out]" in made.messages[2].text
     assert BINARY[:40] not in made.messages[2].text
     assert any("base64" in note for note in made.notes)
 
 
-def test_binary_bytes_are_described_in_text() -> None:
+def test_binary_bytes_in_a_result_are_replaced_by_their_number() -> None:
     made = request(f"Archive(name='a', data={bytes(range(256))!r})")
     assert made.messages[2].text == "Archive(name='a', data=[256 bytes were left out])"
     assert any("256 bytes" in note for note in made.notes)

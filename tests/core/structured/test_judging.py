@@ -86,7 +86,7 @@ def test_a_call_of_another_tool_does_not_count_as_the_named_one(emu: Emulator, g
     assert "send_parcel" in str(emu.requests[1].body["messages"][-1])
     emu.say(calls({"grams": 5}), calls({"grams": 6}))
     answer = ask(glm, False, **options)
-    assert "none of weigh" in answer.notes[-1]
+    assert "not one of weigh" in answer.notes[-1]
     assert json.loads(answer.tool_calls[0].arguments) == {"grams": 6}
 
 

@@ -365,7 +365,7 @@ def test_the_last_fitting_json_is_the_answer_also_in_a_stream(stream: bool, emu:
     assert any("JSON of a draft" in note for note in answer.notes) == stream
 
 
-def test_a_stream_shows_only_the_final_object_after_drafts(emu: Emulator, glm: glmv.Client) -> None:
+def test_the_final_object_replaces_a_streamed_draft(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(f"{DRAFT} or {RIGHT}"))
     deltas = list(glm.stream("Who?", response_format=PERSON, may_replace=True))
     [at] = [at for at, delta in enumerate(deltas) if delta.replaces]
@@ -467,7 +467,7 @@ def test_text_is_asked_for_by_nothing_at_all(stream: bool, emu: Emulator, glm: g
         (call("weather", "[1]"), "the arguments of weather are not a JSON object"),
         (call("weather", "3"), "the arguments of weather are not a JSON object"),
         (call("weather", '{"town": '), "the arguments of weather are not JSON ("),
-        (call("moon", "{}"), "it calls 'moon', which is none of weather, clock"),
+        (call("moon", "{}"), "it calls 'moon', which is not one of weather, clock"),
         (text("Sun."), "it calls no tool"),
         (call("weather", "{}"), "in the arguments of weather, the answer lacks 'town'"),
     ],
@@ -479,9 +479,9 @@ def test_the_second_turn_names_the_problem_of_the_call(
     emu.say(first, call("weather", '{"town": "Jinan"}'))
     answer = ask(glm, False, tools=[WEATHER, CLOCK], tool_choice="required")
     assert [found.name for found in answer.tool_calls] == ["weather"]
-    correction = emu.requests[1].body["messages"][-1]["content"]
-    assert correction.startswith(f"Your last reply cannot be used, since {problem}")
-    assert "Call one of the tools weather, clock now." in correction
+    reply = emu.requests[1].body["messages"][-1]["content"]
+    assert reply.startswith(f"Your last reply cannot be used, since {problem}")
+    assert "Call one of the tools weather, clock now." in reply
     assert f"The model was asked a second time. The problem of its first answer: {problem}" in answer.notes[-1]
 
 
@@ -507,7 +507,7 @@ def test_tool_choice_auto_adds_no_instruction(choice: Any, emu: Emulator, glm: g
 
 
 @pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "required"}, {"name": "weather"}])
-def test_tool_choice_is_accepted_in_the_forms_of_other_providers(choice: Any, emu: Emulator, glm: glmv.Client) -> None:
+def test_forms_of_tool_choice_of_other_providers_are_accepted(choice: Any, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(call("weather", '{"town": "Jinan"}'))
     assert ask(glm, False, tools=[WEATHER], tool_choice=choice).tool_calls
     assert emu.requests[0].body["messages"][0]["role"] == "system"
@@ -523,7 +523,7 @@ def test_tool_choice_is_accepted_in_the_forms_of_other_providers(choice: Any, em
         ({"response_format": {"type": "json_schema"}}, "response_format takes {'type': 'json_object'} or"),
     ],
 )
-def test_the_error_of_an_invalid_choice_or_format_lists_valid_ones(
+def test_an_invalid_tool_choice_or_response_format_is_refused_with_the_valid_forms(
     options: dict[str, Any], message: str, emu: Emulator, glm: glmv.Client
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError) as refused:

@@ -95,15 +95,15 @@ SPELLED = {
 
 
 @pytest.mark.parametrize("text", SPELLED.values(), ids=SPELLED)
-def test_the_answer_is_read_where_it_is_spelled_with(text: str) -> None:
+def test_an_answer_is_read_in_any_of_these_spellings(text: str) -> None:
     found, problem = NEED.check_text(text)
     assert problem is None
     assert json.loads(found) == ANSWER
 
 
 def test_contents_of_strings_are_unchanged() -> None:
-    told = '{"grams": 1, "label": "，：{[“a”]}，\\n</think> \\u00e9 \\ud83d\\ude00"}'
-    assert NEED.check_text(f"So: {told}!") == (told, None)
+    text = '{"grams": 1, "label": "，：{[“a”]}，\\n</think> \\u00e9 \\ud83d\\ude00"}'
+    assert NEED.check_text(f"So: {text}!") == (text, None)
     assert NEED.check_text('{"grams": 1, "label": "a\nb \\( c"}')[0] == '{"grams": 1, "label": "a\\nb \\\\( c"}'
 
 
@@ -305,6 +305,6 @@ def test_a_bare_word_is_the_answer_if_the_schema_allows_it(text: str, value: obj
     assert problem is not None or json.loads(found) == value
 
 
-def test_another_bare_word_is_a_misfit() -> None:
+def test_a_bare_word_that_the_schema_does_not_allow_is_a_misfit() -> None:
     assert "good" in (JSONExpected(Grade.model_json_schema(), Grade).check_text('"rather good"')[1] or "")
     assert NEED.check_text('"A-7"')[1] == "it has no JSON"

@@ -241,7 +241,7 @@ def test_engines_take_no_documents_and_no_tools_but_functions(name: str) -> None
 
 
 @each
-def test_tool_choice_is_a_field_if_the_server_obeys_it_or_an_instruction(name: str) -> None:
+def test_tool_choice_is_sent_where_a_server_obeys_it_else_an_instruction(name: str) -> None:
     _, body = sent("hi", CALLED, tools=[LOOK, WAIT], tool_choice="look", **at(name))
     _, required = sent("hi", CALLED, tools=[LOOK, WAIT], tool_choice="required", **at(name))
     names = [tool["function"]["name"] for tool in body["tools"]]
@@ -258,7 +258,7 @@ def test_tool_choice_is_a_field_if_the_server_obeys_it_or_an_instruction(name: s
 
 
 @each
-def test_json_is_requested_by_a_field_if_the_server_obeys_it_or_by_an_instruction(name: str) -> None:
+def test_response_format_is_sent_where_a_server_obeys_it_else_an_instruction(name: str) -> None:
     answer = {**ANSWER, "choices": [{"finish_reason": "stop", "message": {"content": "{}"}}]}
     _, body = sent("hi", answer, response_format={"type": "json_object"}, **at(name))
     obeys = name in ("openrouter", "vllm", "llama.cpp")

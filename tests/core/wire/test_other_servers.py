@@ -93,7 +93,7 @@ def test_greedy_decoding_is_temperature_zero(dialect: str, more: dict[str, float
     assert "top_p" not in server.body
 
 
-def test_sampling_needs_no_field() -> None:
+def test_do_sample_true_is_left_out_for_vllm() -> None:
     server = OtherServer()
     glmv.Client(**server.options(dialect="vllm")).chat("hi", do_sample=True, temperature=0.7)
     assert server.body["temperature"] == 0.7

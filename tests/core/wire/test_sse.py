@@ -163,7 +163,7 @@ def test_the_reconnection_time_takes_ascii_digits_only(name: str) -> None:
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_every_split_in_two_and_single_bytes_give_the_same_events(stream: bytes) -> None:
+def test_the_events_do_not_depend_on_how_the_stream_is_split(stream: bytes) -> None:
     whole = decoded([stream], flush=True)
     for cut in range(len(stream) + 1):
         assert decoded([stream[:cut], stream[cut:]], flush=True) == whole

@@ -379,7 +379,7 @@ def test_every_known_shape_of_a_whole_answer_reads_the_same(flow: Any, message: 
 
 
 @pytest.mark.parametrize("content", [None, "\n", ""])
-def test_a_whole_answer_with_tool_calls_and_no_text(flow: Any, content: str | None) -> None:
+def test_a_whole_answer_with_only_tool_calls_has_an_empty_text(flow: Any, content: str | None) -> None:
     call = tool("get_weather", '{"location": "Beijing"}', id="call_-83", index=0)
     answer = flow.run(flow.body(flow.whole(content, "tool_calls", message={"tool_calls": [call]})), stream=False).whole
     assert answer.tool_calls == (ToolCall("call_-83", "get_weather", '{"location": "Beijing"}'),)
@@ -707,7 +707,7 @@ def test_usage_of_a_stream_is_requested_unless_the_server_sends_it_by_default(na
     assert "stream_options" not in written("hi", DIALECTS[name], stream=True, stream_options=False)
 
 
-def test_own_fields_of_the_body_do_not_undo_those_of_the_server() -> None:
+def test_keys_of_extra_body_are_merged_with_the_fields_for_the_server() -> None:
     extra = {"chat_template_kwargs": {"mine": 1}, "stream_options": {"continuous": True}, "seed": 2}
     body = written("hi", VLLM, stream=True, thinking=True, extra_body=extra)
     assert body["chat_template_kwargs"] == {"enable_thinking": True, "mine": 1}
@@ -755,7 +755,7 @@ def test_each_attempt_has_its_request_id_where_the_body_has_a_field_for_it() -> 
     assert sent(OPENAI, "of-the-attempt") is None
 
 
-def test_a_body_with_a_picture_is_sent_in_parts_and_a_body_of_text_at_once() -> None:
+def test_a_body_with_a_picture_is_sent_in_parts_and_a_text_body_as_a_whole() -> None:
     assert not encode(chat_request("hi", Options(), {}), PLATFORM, stream=False).large
     assert encode(chat_request([Image.from_bytes(PNG)], Options(), {}), PLATFORM, stream=False).large
     assert repr(Body([b"ab", b"c"])) == "Body(3 bytes)"

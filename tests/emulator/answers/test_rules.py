@@ -184,7 +184,7 @@ def test_any_object_holds_the_measured_facts_by_their_names() -> None:
     assert {name: one[name] for name in ("width", "height", "format", "color")} == {
         "width": 120, "height": 80, "format": "PNG", "color": "red",
     }  # fmt: skip
-    assert [facts["width"] for facts in json.loads(text(json.dumps(OBJECT), pictures=2))["media"]] == [120, 130]
+    assert [medium["width"] for medium in json.loads(text(json.dumps(OBJECT), pictures=2))["media"]] == [120, 130]
 
 
 @pytest.mark.parametrize(
@@ -275,8 +275,8 @@ def test_a_stubborn_emulator_answers_in_prose_first() -> None:
 
 
 def test_a_schema_of_an_earlier_turn_is_not_filled_again() -> None:
-    description = text(json.dumps(SCHEMA), said(json.dumps(TRUTH)), "How high is it?", pictures=1)
-    assert description.startswith("Picture 1 is a PNG of 120 x 80 pixels")
+    reply = text(json.dumps(SCHEMA), said(json.dumps(TRUTH)), "How high is it?", pictures=1)
+    assert reply.startswith("Picture 1 is a PNG of 120 x 80 pixels")
 
 
 # Rules 3 and 4: words
@@ -293,8 +293,8 @@ def test_questions_in_other_words_get_the_same_answer() -> None:
 
 
 def test_results_of_tools_precede_measured_facts() -> None:
-    description = text("Hm.", called("get_time"), gave("12:30"), pictures=1)
-    assert description.startswith("The tools returned: get_time: 12:30\nPicture 1 is a PNG")
+    reply = text("Hm.", called("get_time"), gave("12:30"), pictures=1)
+    assert reply.startswith("The tools returned: get_time: 12:30\nPicture 1 is a PNG")
     assert text("看图", called("get_time"), gave("12:30")) == "工具返回：get_time: 12:30"
 
 
@@ -316,7 +316,9 @@ def test_reasoning_comes_when_thinking_is_on() -> None:
         ("看图", 2, 1, "我查看了 2 张图片。有 1 个视频没有查看。我只根据测量结果回答。"),
     ],
 )
-def test_reasoning_counts_what_was_looked_at(question: str, pictures: int, unseen: int, reasoning: str) -> None:
+def test_reasoning_has_the_number_of_pictures_that_were_looked_at(
+    question: str, pictures: int, unseen: int, reasoning: str
+) -> None:
     asked = ask(question, thinking=True, pictures=pictures)
     elsewhere = [Medium("video", 0, 9 + number, "https://example.com/a.mp4", None, None) for number in range(unseen)]
     assert default_answer(replace(asked, media=[*asked.media, *elsewhere])).reasoning == reasoning
@@ -325,8 +327,8 @@ def test_reasoning_counts_what_was_looked_at(question: str, pictures: int, unsee
 def test_reasoning_joins_pictures_and_videos() -> None:
     asked = ask("Hm.", thinking=True, pictures=1)
     video = Medium("video", 0, 9, None, None, b"a film")
-    reasoning = default_answer(replace(asked, media=[*asked.media, video])).reasoning
-    assert reasoning == "I looked at 1 picture and 1 video. I answer from measurements only."
+    reply = default_answer(replace(asked, media=[*asked.media, video])).reasoning
+    assert reply == "I looked at 1 picture and 1 video. I answer from measurements only."
 
 
 def test_equal_requests_get_equal_answers() -> None:

@@ -586,7 +586,7 @@ def test_the_fixture_shows_the_exception_of_the_function(run_tests: Any) -> None
     result.stdout.fnmatch_lines(["*The function given to answer() raised*", "*by my own hand*"])
 
 
-def test_an_outcome_raised_in_the_function_is_the_tests_outcome(run_tests: Any) -> None:
+def test_a_pytest_outcome_raised_by_an_answer_function_becomes_that_of_the_test(run_tests: Any) -> None:
     result = run_tests(
         "import pytest\n"
         "def test_one(glmv_emulator):\n"

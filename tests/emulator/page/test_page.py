@@ -242,7 +242,7 @@ def test_the_page_links_to_older_requests(glm: Any) -> None:
     assert [int(number) for part in numbers for number in part] == list(range(60, 0, -1))
 
 
-def test_new_requests_are_sent_once_and_changed_ones_again(glm: Any) -> None:
+def test_the_page_gets_new_requests_once_and_changed_requests_again(glm: Any) -> None:
     glm.chat("one")
     token = news(glm).json()["token"]
     assert news(glm, token).status_code == 204

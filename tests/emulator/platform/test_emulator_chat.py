@@ -428,7 +428,7 @@ def test_an_always_thinking_model_names_the_option_to_set_instead(glm: Any) -> N
 
 
 @pytest.mark.parametrize("era", ["2024", "2025", "2026"])
-def test_an_answer_withdrawn_midway_ends_as_documented(emulate: Any, era: str) -> None:
+def test_a_stream_withdrawn_after_its_first_chunk_ends_with_reason_sensitive(emulate: Any, era: str) -> None:
     glm = emulate(era=era)
     glm.emu.inject("withdrawn", after=1)
     frames = glm.frames((glm.emu.host(glm.drawn()),), "Describe it")

@@ -44,7 +44,7 @@ def test_a_task_may_be_answered_by_another_model_which_it_names(emulate: Any) ->
     assert glm.get(f"/async-result/{ticket['id']}").json()["model"] == "glm-4.7"
 
 
-def test_a_task_can_fail(emulate: Any) -> None:
+def test_a_task_with_flagged_content_has_status_fail(emulate: Any) -> None:
     glm = emulate(async_polls=0)
     body = {"model": "glm-4v-flash", "messages": [glm.user("EMU-SENSITIVE-OUTPUT")]}
     ticket = glm.post(body, "/async/chat/completions").json()
