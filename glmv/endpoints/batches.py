@@ -108,7 +108,7 @@ def create(
     auto_delete_input_file: bool | None = None,
     **options: Unpack[CallKeywords],
 ) -> Generator[Step, Any, Batch]:
-    """Submit many requests at once.
+    """Submit many requests as one batch.
 
     Args:
         requests: a list of messages as in `Client.chat`, one entry for each request; or a mapping from custom_id (6

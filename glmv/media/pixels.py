@@ -415,7 +415,7 @@ KEPT_LEVELS = ((0, 1), (0, 255), (0, 65535))
 
 
 def levels(mode: str, low: float, high: float) -> tuple[float, float]:
-    """The levels that become black and white, from the darkest and the lightest level of a picture. Pure.
+    """The levels that become black and white, from the darkest and the lightest level of a picture.
 
     They are the first range of `KEPT_LEVELS` that contains both and that they use well; else the darkest and the
     lightest level, so that a scan of 12 bits is visible. A picture of one level outside all ranges becomes white.

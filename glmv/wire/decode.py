@@ -266,7 +266,7 @@ class DeltaDecoder:
         return None
 
     def _without_calls(self, text: str, reasoning: str, ended: bool) -> tuple[str, str]:
-        """Removes calls in GLM's markup from the text. If reasoning `ended`, the held text belongs to the reasoning."""
+        """Text and reasoning without calls in GLM's markup. If `ended`, text held back so far goes to the reasoning."""
         assert self._markup is not None
         if ended:
             reasoning = self._markup.drop() + reasoning

@@ -27,7 +27,7 @@ LONGEST_RESULT = 1000  # characters of a tool's result that are repeated
 
 
 def answer(ask: Ask) -> Reply:
-    """The reply to a request. Pure: it depends on ``ask`` alone."""
+    """The reply to a request. It depends on ``ask`` alone."""
     conversation = Conversation(ask)
     if (name := tool_to_call(conversation)) is not None:
         arguments = fill(conversation.tools[name], evidence_of(conversation))
