@@ -258,7 +258,7 @@ class Image(VisualMedium):
         deep = picture.format == "png" and pixels.available() and headers.is_deep_grey(self._blob.read)
         if small and not deep and (not formats or picture.format in formats):
             if picture.orientation == 1:
-                return self, self._told(self._remarks) if self._remarks else self._first_of(picture.format)
+                return self, self._note(self._remarks) if self._remarks else self._first_of(picture.format)
             if not pixels.available():
                 return self, f"{self._label}: {_SIDEWAYS}"
         limits = (max_bytes, max_side, tuple(formats))
@@ -348,11 +348,11 @@ class Image(VisualMedium):
         frames = headers.frames_of_png(self._at_hand.read) if kind == "png" else 1
         if frames < 2:
             return None
-        return self._told(
+        return self._note(
             [f"it has {frames} frames; the documents do not say whether the model sees more than the first"]
         )
 
-    def _told(self, facts: Iterable[str]) -> str:
+    def _note(self, facts: Iterable[str]) -> str:
         return f"{self._label}: {'; '.join(facts)}"
 
     def _refit(self, blob: Blob, remarks: tuple[str, ...]) -> tuple[Self, str]:
@@ -363,7 +363,7 @@ class Image(VisualMedium):
         if self.width is not None and (self.width, self.height) != (image.width, image.height):
             changes.append(f"{self.width}x{self.height} to {image.width}x{image.height}")
         changes.append(f"{human_size(self.size or 0)} to {human_size(blob.size)}")
-        return image, self._told([", ".join(changes), *self._remarks, *remarks])
+        return image, self._note([", ".join(changes), *self._remarks, *remarks])
 
     @property
     def _label(self) -> str:

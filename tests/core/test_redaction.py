@@ -154,7 +154,7 @@ def test_everything_else_of_a_span_is_unchanged() -> None:
     assert before == after
 
 
-def test_a_span_without_base64_is_the_same_object() -> None:
+def test_a_span_without_base64_is_exported_as_the_same_object() -> None:
     whole, shortened = exported(
         lambda span: span.set_attributes(
             {"input.value": "What is this? " * 200, "url": "https://example.com/" + "a" * 300, "image": "cat.png",

@@ -431,7 +431,9 @@ ENTRIES: dict[str, tuple[Callable[[ChatGLMV], Any], bool]] = {
 @pytest.mark.parametrize("row", [row for row in JUDGING if row.package == "langchain_glmv"], ids=lambda row: row.entry)
 @pytest.mark.parametrize("wrong", ["missing", "misfit"])
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-def test_each_entry_point_behaves_as_the_table_says(way: str, wrong: Any, row: Judging, emu: Emulator) -> None:
+def test_each_entry_point_repairs_and_raises_as_the_table_says(
+    way: str, wrong: Any, row: Judging, emu: Emulator
+) -> None:
     assert {row.entry for row in JUDGING if row.package == "langchain_glmv"} == set(ENTRIES)
     ways, calls = ENTRIES[row.entry]
     misfit = {"seat": "none", "coach": "B"}

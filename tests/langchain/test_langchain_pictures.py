@@ -42,7 +42,7 @@ def test_an_open_file_becomes_a_block_and_reaches_the_model(model: ChatGLMV, tmp
 
 
 @pytest.mark.parametrize("kind", ["JPEG2000", "PPM", "PCX"])
-def test_more_formats_reach_the_model(model: ChatGLMV, kind: str) -> None:
+def test_pictures_in_rarer_formats_reach_the_model(model: ChatGLMV, kind: str) -> None:
     assert "blue" in model.invoke([HumanMessage([image(encoded(kind)), "What colour is it?"])]).text
 
 

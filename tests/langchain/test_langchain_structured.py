@@ -493,7 +493,7 @@ TRIP = {
 }  # fmt: skip
 
 
-def test_set_values_stay_and_defaults_do_not_block_values(saying: Models) -> None:
+def test_streamed_objects_keep_set_values_and_replace_defaults(saying: Models) -> None:
     model, _ = saying(Reply(chunking=list(json.dumps(TRIP))))
     trips: Any = list(model.with_structured_output(Trip).stream("What?"))
     assert trips[-1] == Trip(**TRIP)

@@ -161,7 +161,7 @@ def test_the_error_of_a_refusal_by_squid_names_it_and_no_proxy_corrects_it(
             assert glm.chat("hi").text == "hello"
 
 
-def test_a_plain_request_that_tinyproxy_filters_names_tinyproxy(
+def test_the_error_of_an_http_request_that_tinyproxy_refuses_names_tinyproxy(
     chat: Chat, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
 ) -> None:
     with proxies.tinyproxy(tmp_path_factory.mktemp("tinyproxy"), forbids="forbidden.example") as tinyproxy:

@@ -61,7 +61,9 @@ def test_the_table_has_one_row_per_entry_point() -> None:
 
 @pytest.mark.parametrize("row", [row for row in JUDGING if row.package == "glmv"], ids=lambda row: row.entry)
 @pytest.mark.parametrize("wrong", ["missing", "misfit"])
-def test_the_core_behaves_as_the_table_says(row: Judging, wrong: Any, emu: Emulator, glm: glmv.Client) -> None:
+def test_the_client_repairs_and_raises_as_the_table_says(
+    row: Judging, wrong: Any, emu: Emulator, glm: glmv.Client
+) -> None:
     options = ENTRIES[row.entry]
     misfit = calls(MISFIT) if "tools" in options else json.dumps(MISFIT)
     emu.say(*["Heavy." if wrong == "missing" else misfit] * 2)

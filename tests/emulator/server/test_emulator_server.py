@@ -139,13 +139,13 @@ def test_stopping_ends_streams_that_are_still_open(emulate: Any) -> None:
 
 @pytest.mark.parametrize("turns", range(6))
 def test_stopping_closes_connections_that_were_just_opened(turns: int) -> None:
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught_warnings:
         warnings.simplefilter("always")
         gc.collect()  # what other tests left is not of this one
-        told.clear()
+        caught_warnings.clear()
         _end_while_somebody_comes(turns)
         gc.collect()
-    assert [str(warning.message) for warning in told if warning.category is ResourceWarning] == []
+    assert [str(warning.message) for warning in caught_warnings if warning.category is ResourceWarning] == []
 
 
 def _end_while_somebody_comes(turns: int) -> None:
@@ -186,7 +186,7 @@ def test_an_unsupported_method_is_not_found(glm: Any, method: str, path: str) ->
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "1222")
 
 
-def test_the_command_prints_base_url_and_key_and_what_it_is() -> None:
+def test_the_command_prints_that_it_is_the_emulator_and_its_base_url_and_key() -> None:
     command = [sys.executable, "-m", "glmv_emulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
