@@ -273,7 +273,7 @@ KEY_TYPES = {
 
 
 @pytest.mark.parametrize(("keys", "kind"), KEY_TYPES.values(), ids=KEY_TYPES)
-def test_a_table_has_the_type_of_its_keys(tmp_path: Path, keys: list[Any], kind: str) -> None:
+def test_the_key_column_of_a_parquet_file_has_the_type_of_the_keys(tmp_path: Path, keys: list[Any], kind: str) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     written(tmp_path / "o.parquet", [Row(key, "x") for key in keys])
     found = parquet.read_table(tmp_path / "o.parquet")["key"]

@@ -140,7 +140,7 @@ def test_a_pattern_chooses_the_pictures(photos: Path, tmp_path: Path) -> None:
     assert {Path(key).name for key in rows(tmp_path / "out.jsonl")} == {"a.png", "b.png"}
 
 
-def test_machines_read_the_progress_as_lines_of_json(photos: Path, tmp_path: Path) -> None:
+def test_progress_json_prints_lines_of_json(photos: Path, tmp_path: Path) -> None:
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url}
         words = ["batch", str(photos), "What?", "-o", str(tmp_path / "o.jsonl"), "--progress", "json"]

@@ -124,7 +124,7 @@ def test_every_exit_code_is_documented() -> None:
     assert listed == {0, FAILED, WRONG_USE, FAULT, INTERRUPTED, CLOSED_PIPE}
 
 
-def test_where_half_the_price_is_named_the_models_are_named_too() -> None:
+def test_where_half_the_price_is_named_the_models_are_named() -> None:
     root = DOCS.parent
     for text in (
         helped("batch"),

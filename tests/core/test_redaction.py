@@ -128,7 +128,7 @@ def test_shortened_json_is_still_valid_json() -> None:
     assert list(json.loads(data["messages"][1])) == ["data"]
 
 
-def test_base64_in_an_event_is_shortened_too() -> None:
+def test_base64_in_an_event_is_shortened() -> None:
     _, shortened = exported(lambda span: span.add_event("message", {"content": json.dumps({"base64": LONG}), "n": 3}))
     (event,) = shortened.events
     assert event.name == "message"

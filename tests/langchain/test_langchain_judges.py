@@ -317,7 +317,7 @@ def test_misfits_can_be_raised(emu: Emulator) -> None:
     "schema", [TicketDict, {**Ticket.model_json_schema(), "title": "TicketDict"}], ids=["typed", "json"]
 )
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_dict_that_twice_does_not_fit_is_returned(way: str, schema: Any, method: Any, emu: Emulator) -> None:
+def test_a_dict_that_does_not_fit_twice_is_returned(way: str, schema: Any, method: Any, emu: Emulator) -> None:
     wrong = {"seat": "aisle", "coach": 4}
     both = [ticket(wrong, name="TicketDict") if method == "function_calling" else json.dumps(wrong)] * 2
     emu.say(*both)
@@ -335,7 +335,7 @@ def test_a_dict_that_twice_does_not_fit_is_returned(way: str, schema: Any, metho
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
 @pytest.mark.parametrize("schema", [Ticket, TicketDict])
-def test_an_answer_without_json_or_call_is_an_error_for_dicts_too(
+def test_an_answer_without_json_or_call_is_an_error_for_dicts(
     schema: Any, way: str, method: Any, emu: Emulator
 ) -> None:
     emu.say("Seat 14.", "In coach B.")
@@ -343,7 +343,7 @@ def test_an_answer_without_json_or_call_is_an_error_for_dicts_too(
         last_of(connect(emu).with_structured_output(schema, method=method), way)
 
 
-def test_a_truncated_object_is_an_error_for_dicts_too(emu: Emulator) -> None:
+def test_a_truncated_object_is_an_error_for_dicts(emu: Emulator) -> None:
     half = Reply('{"seat": 14, "coach": "B', finish_reason="length")
     emu.say(half, half)
     with pytest.raises(OutputParserException, match="max_tokens"):

@@ -204,7 +204,7 @@ def test_a_streamed_object_is_one_traced_run(saying: Models) -> None:
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_a_model_with_streaming_true_repairs_too(saying: Models, method: Any) -> None:
+def test_a_model_with_streaming_true_repairs_an_answer(saying: Models, method: Any) -> None:
     wrong = {"colour": "red", "width": 0}
     results = [call("Picture", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
     model, asked = saying(*results, streaming=True)
@@ -519,7 +519,7 @@ def test_only_the_final_object_of_a_repaired_answer_is_shown(saying: Models) -> 
     assert len(asked) == 1
 
 
-async def test_a_validator_error_is_repaired_in_function_calling_too(saying: Models) -> None:
+async def test_a_validator_error_is_repaired_in_function_calling(saying: Models) -> None:
     model, asked = saying(call("Odd", number=2), call("Odd", number="3"), call("Odd", number=2), call("Odd", number=3))
     structured = model.with_structured_output(Odd, method="function_calling")
     assert structured.invoke("What?") == Odd(number=3)

@@ -31,7 +31,7 @@ def test_async_calls_go_to_the_server_of_a_sync_client(shared: glmv.Client) -> N
     assert asyncio.run(GLMV(client=shared).acomplete("Say hello.")).text
 
 
-def test_an_async_client_is_shared_too(glmv_emulator: Emulator) -> None:
+def test_an_async_client_is_shared(glmv_emulator: Emulator) -> None:
     llm = GLMV(client=glmv.AsyncClient(glmv_emulator.api_key, base_url=glmv_emulator.base_url))
     assert asyncio.run(llm.acomplete("Say hello.")).text == llm.complete("Say hello.").text
 

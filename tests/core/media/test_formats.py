@@ -188,7 +188,7 @@ def test_levels_that_are_stretched_are_noted() -> None:
     st.floats(allow_nan=True, allow_infinity=True),
     st.floats(allow_nan=True, allow_infinity=True),
 )
-def test_black_never_becomes_white(mode: str, low: float, high: float) -> None:
+def test_the_levels_for_black_and_white_are_never_equal(mode: str, low: float, high: float) -> None:
     black, white = pixels.levels(mode, *sorted((low, high)))
     assert black != white or not (abs(low) < 2**53)
 

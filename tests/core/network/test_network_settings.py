@@ -571,7 +571,7 @@ def test_an_untrusted_certificate_names_the_variable_that_can_be_corrected(
 
 
 @needs_openssl
-async def test_an_async_client_follows_a_corrected_variable_too(
+async def test_an_async_client_follows_a_corrected_variable(
     encrypted: Encrypted, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with glmv.AsyncClient("k", base_url=encrypted.base_url) as glm:

@@ -164,7 +164,7 @@ def test_withdrawn_text_held_back_for_a_call_is_returned(stream: bool, emu: Emul
     assert (answer.text, answer.finish_reason) == ("It is", "sensitive")
 
 
-async def test_the_async_client_returns_a_misfit_too(emu: Emulator) -> None:
+async def test_the_async_client_returns_a_misfit(emu: Emulator) -> None:
     async with glmv.AsyncClient(emu.api_key, base_url=emu.base_url) as glm:
         emu.say("Heavy.", "Very heavy.")
         answer = await glm.chat("How heavy?", tools=[TOOL], tool_choice="required", on_misfit="return")

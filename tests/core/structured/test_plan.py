@@ -277,7 +277,7 @@ def test_a_replaceable_stream_restarts_and_counts_both_turns(emu: Emulator, glm:
     assert any("second time" in note for note in deltas[-1].notes)
 
 
-def test_the_reasoning_of_a_replaced_answer_is_replaced_too(emu: Emulator, glm: glmv.Client) -> None:
+def test_the_reasoning_of_a_replaced_answer_is_replaced(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text("-", reasoning="hmm"), text(RIGHT, reasoning="aha"))
     deltas = list(glm.stream("Who?", response_format=PERSON, may_replace=True))
     total = glmv.Accumulator()
@@ -295,7 +295,7 @@ def test_the_sum_of_a_replaced_stream_is_its_second_answer(emu: Emulator, glm: g
     assert ask(glm, True, response_format=PERSON, may_replace=True).text == RIGHT
 
 
-async def test_the_async_client_restarts_a_stream_too(emu: Emulator) -> None:
+async def test_the_async_client_restarts_a_stream(emu: Emulator) -> None:
     emu.say(text(WRONG), text(RIGHT))
     async with glmv.AsyncClient(emu.api_key, base_url=emu.base_url) as glm:
         total = glmv.Accumulator()
@@ -304,7 +304,7 @@ async def test_the_async_client_restarts_a_stream_too(emu: Emulator) -> None:
     assert total.text == RIGHT
 
 
-def test_unshown_text_is_not_replaced(emu: Emulator, glm: glmv.Client) -> None:
+def test_text_that_was_not_shown_is_not_replaced(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text("Ada, who was 36."), text(RIGHT))
     deltas = list(glm.stream("Who?", response_format=PERSON, may_replace=True))
     assert not any(delta.replaces for delta in deltas)
@@ -454,7 +454,9 @@ def test_json_without_a_schema_is_asked_for_in_words_and_checked(stream: bool, e
 
 
 @both
-def test_text_is_asked_for_by_nothing_at_all(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_the_response_format_text_adds_no_field_and_no_instruction(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(text("Ada."))
     assert ask(glm, stream, response_format={"type": "text"}).text == "Ada."
     assert [message["role"] for message in emu.requests[0].body["messages"]] == ["user"]

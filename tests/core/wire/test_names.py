@@ -369,7 +369,7 @@ UPSTREAM: dict[str, tuple[Any, int, type[glmv.GLMVError], str]] = {
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", UPSTREAM)
-def test_the_cause_behind_openrouter_decides(name: str, stream: bool) -> None:
+def test_the_error_class_follows_the_cause_that_openrouter_quotes(name: str, stream: bool) -> None:
     raw, status, kind, words = UPSTREAM[name]
     result = error(
         error_body("Provider returned error", code=status, metadata={"raw": raw, "provider_name": "Z.AI"}),

@@ -36,7 +36,7 @@ def answer_to(*turns: tuple[str, list[bytes | str]] | str) -> str:
     return default_answer(Ask(messages=messages, media=media)).text
 
 
-def test_a_picture_is_described_in_one_form() -> None:
+def test_a_picture_is_described_by_its_measurements() -> None:
     data = picture(RED, 120, 80)
     assert answer_to(("Describe this picture.", [data])) == (
         f"Picture 1 is a PNG of 120 x 80 pixels (landscape, {len(data)} bytes). Its main colours are red #ff0000 "

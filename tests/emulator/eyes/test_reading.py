@@ -168,7 +168,7 @@ def test_a_line_is_read_with_its_position() -> None:
     assert box[2:] == (pytest.approx(520, abs=20), pytest.approx(412, abs=20))
 
 
-def test_a_code_is_read() -> None:
+def test_a_qr_code_is_read() -> None:
     zxingcpp = pytest.importorskip("zxingcpp")
     code = Image.fromarray(
         zxingcpp.create_barcode("https://example.com/42", zxingcpp.BarcodeFormat.QRCode).to_image(scale=6)

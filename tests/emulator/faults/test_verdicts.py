@@ -257,7 +257,7 @@ def test_a_retry_with_a_new_request_id_is_the_same_call(emu: Emulator, client: C
     assert names(emu, errors=1) == ["retried-unretryable"]
 
 
-def test_a_repeated_wrong_key_is_one_retried_call(emu: Emulator, client: Client) -> None:
+def test_sending_a_wrong_key_again_is_detected_as_a_retry(emu: Emulator, client: Client) -> None:
     client.http.headers["Authorization"] = "Bearer wrong-id.wrong-secret"
     client.retrying([0.05])
     assert names(emu, errors=1) == ["retried-unretryable"]

@@ -31,7 +31,7 @@ def test_every_response_says_that_it_comes_from_an_emulator(glm: Any) -> None:
     assert answers[0].json()["id"].startswith("emu-")
 
 
-def test_it_listens_on_loopback_only(glm: Any) -> None:
+def test_the_emulator_listens_on_loopback_only(glm: Any) -> None:
     port = int(glm.emu.base_url.split(":")[2].split("/")[0])
     listening = socket.socket()
     # Another address of the same machine is free: the emulator does not listen on all addresses.
@@ -58,7 +58,7 @@ def test_too_large_a_request_is_refused_with_or_without_content_length(emulate: 
     assert (announced.status_code, chunked.status_code) == (413, 413)
 
 
-def test_it_serves_the_pictures_it_hosts_and_no_others(glm: Any) -> None:
+def test_the_emulator_serves_hosted_pictures_and_no_others(glm: Any) -> None:
     picture = glm.drawn()
     url = glm.emu.host(picture)
     served = httpx.get(url)
@@ -66,7 +66,7 @@ def test_it_serves_the_pictures_it_hosts_and_no_others(glm: Any) -> None:
     assert httpx.get(url + "x").status_code == 404
 
 
-def test_it_reads_hosted_pictures_and_never_fetches_others(glm: Any) -> None:
+def test_the_emulator_reads_hosted_pictures_and_fetches_no_others(glm: Any) -> None:
     trap = socket.create_server(("127.0.0.1", 0))
     trap.settimeout(0.5)
     elsewhere = f"http://127.0.0.1:{trap.getsockname()[1]}/picture.png"
