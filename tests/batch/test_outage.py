@@ -430,7 +430,7 @@ def test_a_job_waits_for_the_platforms_host_before_its_first_answer(
 
 
 @pytest.mark.parametrize(
-    ("base_url", "known"),
+    ("base_url", "expected"),
     [
         ("https://open.bigmodel.cn/api/paas/v4", True),
         ("https://api.z.ai/api/paas/v4", True),
@@ -439,5 +439,5 @@ def test_a_job_waits_for_the_platforms_host_before_its_first_answer(
         ("http://127.0.0.1:8000/v1", False),
     ],
 )
-def test_only_the_platforms_hosts_are_known_to_exist(base_url: str, known: bool) -> None:
-    assert module.is_platform(base_url) is known
+def test_only_the_platforms_hosts_are_known_to_exist(base_url: str, expected: bool) -> None:
+    assert module.is_platform(base_url) is expected

@@ -201,9 +201,9 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize(("given", "expected"), KEYS.values(), ids=KEYS)
-def test_a_key_keeps_its_type(given: Any, expected: Any) -> None:
-    (item,) = items([{"id": given, "photo": "a.png"}])
+@pytest.mark.parametrize(("value", "expected"), KEYS.values(), ids=KEYS)
+def test_a_key_keeps_its_type(value: Any, expected: Any) -> None:
+    (item,) = items([{"id": value, "photo": "a.png"}])
     assert item.name == expected
     assert type(item.name) is type(expected)
 

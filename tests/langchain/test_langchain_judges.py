@@ -236,13 +236,13 @@ SELECTIONS: list[tuple[Any, set[str]]] = [
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "astream"])
-@pytest.mark.parametrize("said", ['{"tool": "refund"}', '{"tools": "refund"}', '["refund"]', "{}"])
+@pytest.mark.parametrize("selection", ['{"tool": "refund"}', '{"tools": "refund"}', '["refund"]', "{}"])
 @pytest.mark.parametrize(("fallback", "offered"), SELECTIONS, ids=["all", "none", "list", "function"])
 def test_a_tool_selector_handles_a_selection_that_does_not_fit(
-    fallback: Any, offered: set[str], said: str, way: str, emu: Emulator
+    fallback: Any, offered: set[str], selection: str, way: str, emu: Emulator
 ) -> None:
     selector = LLMToolSelectorMiddleware(model=connect(emu), on_parsing_failure=fallback, max_retries=1)
-    emu.say(*[said] * 4, "Done.")
+    emu.say(*[selection] * 4, "Done.")
     result = run(emu, way, [refund, timetable], middleware=[selector])
     assert result["messages"][-1].text == "Done."
     assert {one["function"]["name"] for one in emu.requests[-1].body.get("tools", ())} == offered

@@ -161,10 +161,10 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("said", REFUSED.values(), ids=REFUSED)
-def test_a_refused_prompt_raises_invalid_request_and_not_model_refusal(said: dict[str, Any], way: str) -> None:
+@pytest.mark.parametrize("body", REFUSED.values(), ids=REFUSED)
+def test_a_refused_prompt_raises_invalid_request_and_not_model_refusal(body: dict[str, Any], way: str) -> None:
     def answer(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(400, json=said)
+        return httpx.Response(400, json=body)
 
     transport = httpx.MockTransport(answer)
     model = ChatGLMV(

@@ -143,9 +143,11 @@ def test_a_pydantic_v1_class_applies_its_own_coercions(saying: Models, method: A
     assert "must be even" in str(asked[1])
 
 
-@pytest.mark.parametrize("said", ["```json\n{}\n```", "Sure:\n{}\nAnything else?", "<|begin_of_box|>{}<|end_of_box|>"])
-def test_json_is_found_in_fences_prose_and_boxes(saying: Models, said: str) -> None:
-    model, _ = saying(said.replace("{}", json.dumps(GOOD)))
+@pytest.mark.parametrize(
+    "template", ["```json\n{}\n```", "Sure:\n{}\nAnything else?", "<|begin_of_box|>{}<|end_of_box|>"]
+)
+def test_json_is_found_in_fences_prose_and_boxes(saying: Models, template: str) -> None:
+    model, _ = saying(template.replace("{}", json.dumps(GOOD)))
     assert model.with_structured_output(Picture).invoke("What?") == Picture(**GOOD)
 
 

@@ -154,12 +154,12 @@ def test_thinking_is_requested_by_the_option(emu: Emulator, ask: Ask, options: d
 
 
 @pytest.mark.parametrize(
-    ("sent", "expected"),
+    ("reason", "expected"),
     [("length", "length"), ("sensitive", "content_filter"), ("stop", "stop"), ("tool_calls", "tool_calls")],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_finish_reasons_are_those_of_openai(emu: Emulator, ask: Ask, sent: str, expected: str, stream: bool) -> None:
-    emu.say(Reply("Yes.", finish_reason=sent))
+def test_finish_reasons_are_those_of_openai(emu: Emulator, ask: Ask, reason: str, expected: str, stream: bool) -> None:
+    emu.say(Reply("Yes.", finish_reason=reason))
     answer = ask(stream=stream, on_sensitive="return")
     last = list(answer)[-1] if stream else answer
     assert last.choices[0].finish_reason == expected

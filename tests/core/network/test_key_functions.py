@@ -320,7 +320,7 @@ BIGMODEL, ZAI = "https://open.bigmodel.cn/api/paas/v4", "https://api.z.ai/api/pa
 
 
 @pytest.mark.parametrize(
-    ("environment", "given", "expected"),
+    ("environment", "argument", "expected"),
     [
         ({}, None, BIGMODEL),
         ({}, "https://example.com/v1", "https://example.com/v1"),
@@ -333,14 +333,14 @@ BIGMODEL, ZAI = "https://open.bigmodel.cn/api/paas/v4", "https://api.z.ai/api/pa
     ],
 )
 def test_the_base_url_is_resolved_without_calling_the_key_function(
-    environment: dict[str, str], given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+    environment: dict[str, str], argument: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("GLMV_BASE_URL", "ZAI_BASE_URL", "ZAI_API_KEY", "ZHIPUAI_BASE_URL", "ZHIPUAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     vault = Rotating()
-    assert glmv.Client(vault.key, base_url=given).address.base_url == expected
+    assert glmv.Client(vault.key, base_url=argument).address.base_url == expected
     assert vault.asked == 0
 
 

@@ -253,12 +253,12 @@ def test_the_instruction_joins_an_existing_system_message(emu: Emulator, glm: gl
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("wanted", [{"response_format": PERSON}, {"tools": [WEATHER], "tool_choice": "required"}])
+@pytest.mark.parametrize("options", [{"response_format": PERSON}, {"tools": [WEATHER], "tool_choice": "required"}])
 def test_withdrawn_content_is_returned_unchecked_with_on_sensitive_return(
-    wanted: dict[str, Any], stream: bool, emu: Emulator, glm: glmv.Client
+    options: dict[str, Any], stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(text("He is", finish_reason="sensitive"))
-    answer = ask(glm, stream, on_sensitive="return", **wanted)
+    answer = ask(glm, stream, on_sensitive="return", **options)
     assert answer.finish_reason == "sensitive"
     assert len(emu.requests) == 1
 
@@ -383,9 +383,11 @@ def test_an_irreplaceable_stream_never_ends_with_a_draft(emu: Emulator, glm: glm
 
 
 @both
-@pytest.mark.parametrize("said", [f"[{RIGHT}]", f'{{"result": {RIGHT}}}', f'{{"person": {RIGHT}}}', json.dumps(RIGHT)])
-def test_wrappers_around_the_answer_are_removed(stream: bool, said: str, emu: Emulator, glm: glmv.Client) -> None:
-    emu.say(text(said))
+@pytest.mark.parametrize(
+    "answer", [f"[{RIGHT}]", f'{{"result": {RIGHT}}}', f'{{"person": {RIGHT}}}', json.dumps(RIGHT)]
+)
+def test_wrappers_around_the_answer_are_removed(stream: bool, answer: str, emu: Emulator, glm: glmv.Client) -> None:
+    emu.say(text(answer))
     assert ask(glm, stream, response_format=PERSON).text == RIGHT
 
 
@@ -425,19 +427,19 @@ def test_there_is_no_repair_turn_where_it_would_not_help(reason: str | None) -> 
 
 @pytest.mark.parametrize(("reason", "hint"), [("length", True), ("stop", False)])
 @pytest.mark.parametrize(
-    ("wanted", "what"),
+    ("options", "what"),
     [({"response_format": PERSON}, "JSON"), ({"tools": [WEATHER], "tool_choice": "required"}, "a tool call")],
 )
 def test_an_answer_that_max_tokens_cut_off_says_so_and_no_other_does(
-    reason: str, hint: bool, wanted: dict[str, Any], what: str, emu: Emulator, glm: glmv.Client
+    reason: str, hint: bool, options: dict[str, Any], what: str, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(*[text("Ada was", finish_reason=reason)] * 4)
     with pytest.raises(glmv.MalformedResponse) as failed:
-        ask(glm, False, **wanted)
+        ask(glm, False, **options)
     message = f"The model was asked for {what}, but its answer does not fit: "
     assert failed.value.message.startswith(message)
     assert failed.value.message.endswith(" It was cut off by max_tokens: raise that limit.") is hint
-    returned = ask(glm, False, on_misfit="return", **wanted)
+    returned = ask(glm, False, on_misfit="return", **options)
     assert returned.text == "Ada was"
     assert returned.notes[-1].startswith(f"The model was asked for {what}; this answer does not fit: ")
     assert returned.notes[-1].endswith(" It was cut off by max_tokens: raise that limit.") is hint
@@ -546,7 +548,7 @@ def test_a_server_that_knows_only_required_gets_the_named_tool_alone(emu: Emulat
 
 
 @pytest.mark.parametrize(
-    ("said", "policy", "returned"),
+    ("words", "policy", "returned"),
     [
         (WRONG, "raise", False),
         (WRONG, "return_value", True),
@@ -555,19 +557,19 @@ def test_a_server_that_knows_only_required_gets_the_named_tool_alone(emu: Emulat
     ],
 )
 def test_a_second_answer_that_does_not_fit_is_returned_if_the_call_allows_it(
-    said: str, policy: str, returned: bool, emu: Emulator, glm: glmv.Client, caplog: pytest.LogCaptureFixture
+    words: str, policy: str, returned: bool, emu: Emulator, glm: glmv.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    emu.say(text(said), text(said))
+    emu.say(text(words), text(words))
     if not returned:
         with pytest.raises(glmv.MalformedResponse) as failed:
             ask(glm, False, response_format=PERSON, on_misfit=policy)
         assert failed.value.attempts == 2
         return
     answer = ask(glm, False, response_format=PERSON, on_misfit=policy)
-    assert (answer.text, answer.attempts) == (said, 2)
+    assert (answer.text, answer.attempts) == (words, 2)
     assert "this answer does not fit" in answer.notes[-1]
     assert "returned with a note" in caplog.text
-    assert said not in caplog.text
+    assert words not in caplog.text
 
 
 @both

@@ -24,7 +24,7 @@ def error_body(message: str, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("status", [400, 402, 403, 429, 200, None])
 @pytest.mark.parametrize(
-    "given",
+    "fields",
     [
         {"code": "insufficient_quota", "type": "insufficient_quota"},
         {"code": None, "type": "insufficient_quota"},
@@ -37,8 +37,8 @@ def error_body(message: str, **more: Any) -> dict[str, Any]:
         {"code": "Arrearage"},
     ],
 )
-def test_an_empty_account_of_another_server_is_not_a_rate_limit(given: dict[str, Any], status: int | None) -> None:
-    result = error(error_body("no", **given), status)
+def test_an_empty_account_of_another_server_is_not_a_rate_limit(fields: dict[str, Any], status: int | None) -> None:
+    result = error(error_body("no", **fields), status)
     assert type(result) is glmv.QuotaError
     assert not result.retryable
     assert row(status, result.code).retry is Retry.NEVER
