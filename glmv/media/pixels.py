@@ -27,7 +27,7 @@ MAX_PIXELS = 89_478_485
 """The most pixels of a picture by its header: Pillow's own `MAX_IMAGE_PIXELS`, 256 MB of RGB."""
 
 MAX_JPEG_PIXELS = 300_000_000
-"""The same for a JPEG that can be decoded at a half, a quarter or an eighth of its size: cameras have 200 million."""
+"""The most pixels of a JPEG that can be decoded at 1/2, 1/4 or 1/8 of its size: cameras have 200 million."""
 
 MAX_PAGES = 150
 """The most pages that are converted to pictures: the largest documented number of pictures in one request."""

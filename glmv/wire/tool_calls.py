@@ -183,7 +183,7 @@ class ToolCalls:
         return not last.holds_object() or _same(last.text(), arguments)
 
     def _named(self, call: _Call, name: str, arguments: str) -> _Call | None:
-        """A piece with a name for a call -> the call, its name completed; None when the piece begins another call."""
+        """Adds the name in a piece to a call. Returns the call, or None if the piece begins another call."""
         if name == call.name or not call.name:
             call.name = name
         elif call.sent < 0 and not call.arguments:
