@@ -227,7 +227,7 @@ def wait(context: Context, /, batch: str | Batch, *, deadline: float | None = No
         deadline: seconds; None has no limit: the platform ends a batch after some days.
 
     Raises:
-        DeadlineExceeded: it has not ended in time; it continues on the platform.
+        DeadlineExceeded: the batch has not ended in time; it continues on the platform.
     """
     name = batch.id if isinstance(batch, Batch) else batch
     return (

@@ -72,8 +72,8 @@ class Medium:
 
         Raises:
             InvalidRequestError: the file does not exist or cannot be read.
-            UnsupportedContent: it is not a regular file, or its content is of another kind.
-            LimitExceeded: it is larger than the limit for its kind.
+            UnsupportedContent: the path is not a regular file, or its format is not one of this class.
+            LimitExceeded: the file is larger than the limit of this class.
         """
         return cls._make(Blob.from_path(path, cap=cls._max_bytes(), what=cls._noun), name=PurePath(path).name)
 
@@ -86,9 +86,9 @@ class Medium:
             name: the name in error messages and notes; None means the name of the file, if it has one.
 
         Raises:
-            InvalidRequestError: it was opened as text, is closed, or its `read` is asynchronous.
-            UnsupportedContent: its content is of another kind.
-            LimitExceeded: it is larger than the limit for its kind.
+            InvalidRequestError: the file was opened as text, is closed, or its `read` is asynchronous.
+            UnsupportedContent: the format of the file is not one of this class.
+            LimitExceeded: the file is larger than the limit of this class.
         """
         if not isinstance(file, Readable):
             raise InvalidRequestError(f"{cls._noun} from a file needs an open file; got {kind_of(file)}")
@@ -226,7 +226,7 @@ class VisualMedium(Medium):
             text: an http or https URL, a base64 `data:` URI, or plain base64, which the platform itself uses.
 
         Raises:
-            UnsupportedContent: it is anything else, such as a path.
+            UnsupportedContent: the string is something else, such as a path.
         """
         if scheme_of(text) is not None:
             return cls.from_url(text)

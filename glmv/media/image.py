@@ -96,8 +96,8 @@ class Image(VisualMedium):
 
         Raises:
             InvalidRequestError: the file does not exist or cannot be read.
-            UnsupportedContent: it is not a regular file, or not a picture.
-            LimitExceeded: it has more than `MAX_PICTURE_BYTES` or `MAX_PIXELS`.
+            UnsupportedContent: the path is not a regular file, or the file is not a picture.
+            LimitExceeded: the picture has more than `MAX_PICTURE_BYTES` or `MAX_PIXELS`.
         """
         self = super().from_path(path)
         self._fits = fit
@@ -240,7 +240,7 @@ class Image(VisualMedium):
 
         Raises:
             UnsupportedContent: Pillow is needed and missing, or the picture cannot be decoded.
-            LimitExceeded: it cannot be made small enough.
+            LimitExceeded: the picture cannot be made small enough.
         """
         if self._picture is None or self._blob is None:
             return self, None
@@ -306,7 +306,7 @@ class Image(VisualMedium):
             n: how many, from the first on; None for all, at most 150.
 
         Raises:
-            LimitExceeded: it has more than 150 pages.
+            LimitExceeded: the picture has more than 150 pages.
             InvalidRequestError: `n` is not a positive int.
             UnsupportedContent: Pillow (extra `images`) is missing, it is a URL, or a page cannot be decoded.
         """

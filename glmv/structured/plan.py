@@ -352,7 +352,7 @@ def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:
         wanted: the `response_format` of the request.
 
     Raises:
-        MalformedResponse: it does not fit; `partial` is the answer.
+        MalformedResponse: the answer does not fit; it is in `partial`.
         InvalidRequestError: there is a JSON Schema and `jsonschema` is not installed.
     """
     text, problem = JSONExpected(_schema(wanted)).check_text(answer.text, cut=answer.finish_reason in CUT_OFF)

@@ -1,4 +1,4 @@
-"""Finds JSON values in a text that arrives in pieces, and the part that a stream may show. Pure, in linear time."""
+"""Finds JSON values in a text that arrives in pieces, and the part that a stream may show. Takes linear time."""
 
 from __future__ import annotations
 
