@@ -331,7 +331,7 @@ class Image(VisualMedium):
         return pixels.decoded(data, self._label, self._picture)
 
     def fitted_for(self, model: Model, *, keep: int = PICTURE_CACHE_BYTES) -> tuple[Self, str | None]:
-        """The same picture within the limits of a model's row; returns as `fitted`. A call does this by itself.
+        """The same picture within the limits of a model's row; returns what `fitted` returns. A call does this itself.
 
         To process many pictures, call this ahead of time from worker threads.
         """
