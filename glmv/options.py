@@ -356,7 +356,7 @@ def validated(given: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
         settings: their `dialect` and `base_url` decide whether the platform's ranges are checked.
 
     Raises:
-        InvalidRequestError: its message names each wrong keyword, its value and the documented range.
+        InvalidRequestError: a keyword is wrong; the message names each, its value and the documented range.
     """
     try:
         options = Options.model_validate(given, context=settings)

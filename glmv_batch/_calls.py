@@ -35,7 +35,7 @@ PATIENCE = 8
 # Rows that fail because the platform is busy are sent again after all others, each time after so many seconds. With
 # rows in input order, they are sent again in their place.
 BUSY_PAUSES = (2.0, 15.0, 60.0)
-# Bytes of the items that may wait for that. Further ones fail at once, so that memory stays bounded.
+# Bytes of the items that may wait for that. Further ones fail immediately, so that memory stays bounded.
 ASIDE = 64 * 1024 * 1024
 # Errors that every further call would raise, too: the run ends.
 FATAL = (glmv.AuthenticationError, glmv.PermissionDeniedError, glmv.QuotaError)

@@ -150,7 +150,7 @@ class Progress:
         }
 
     def as_json(self) -> str:
-        """The same as one line of JSON."""
+        """All counts as one line of JSON."""
         return json.dumps(self.as_dict(), ensure_ascii=False)
 
     def __str__(self) -> str:

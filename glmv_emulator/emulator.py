@@ -331,7 +331,7 @@ class Emulator:
     def slow(self, first: float = 0.0, between: float = 0.0, times: int | None = None) -> None:
         """Wait `first` seconds before a response and `between` seconds between its chunks, until `reset`.
 
-        This fault is combined with other ones.
+        It can be combined with another fault.
         """
         self.inject("slow", times, first=first, between=between)
 

@@ -64,7 +64,7 @@ class GLMVImageCaptioner(TransformComponent):
             return self._output(list(pool.map(self._described, nodes)))
 
     async def acall(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
-        """The same, asynchronously."""
+        """The asynchronous form of calling the captioner."""
         jobs = [self._adescribed(node) for node in nodes]
         return self._output(list(await run_jobs(jobs, workers=self.num_workers)))
 

@@ -106,7 +106,7 @@ class Intake:
             named: `name`, for a file.
 
         Raises:
-            InvalidRequestError: there is no content, or it is invalid.
+            InvalidRequestError: the content is missing or invalid.
         """
         row = self._row if self._warns else None
         kinds = f"{kind.__name__.lower()}s"

@@ -274,7 +274,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         """The tool calls of an answer, or of a chunk.
 
         Raises:
-            ValueError: there is none and `error_on_no_tool_call` is set.
+            ValueError: there is no tool call and `error_on_no_tool_call` is set.
         """
         return selections(response, required=error_on_no_tool_call)
 

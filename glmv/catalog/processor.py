@@ -1,4 +1,4 @@
-"""Counts the tokens of pictures and videos by the published preprocessing of the open weights. Pure."""
+"""Counts the tokens of pictures and videos by the published preprocessing of the open weights. No I/O."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from glmv.cli.words import in_words_of_the_shell
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Raise the error, so that `failures_told` sets the exit code."""
+        """Raise the error, so that `failures_as_exit_codes` sets the exit code."""
         raise
 
 
@@ -100,7 +100,7 @@ def tell_error(message: str) -> None:
 
 
 @contextmanager
-def failures_told() -> Iterator[None]:
+def failures_as_exit_codes() -> Iterator[None]:
     """A context that turns a failure into one sentence on standard error and an exit code.
 
     Raises:

@@ -45,7 +45,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"; send it with glmv\.File, or render", "; render"),
     (r"; send it with glmv\.File\b", ""),
     (r"; use glmv\.Video\b", "; the name of a video ends with .mp4, .mkv, .mov or .webm"),
-    (r"; use glmv\.Image\b", "; the name of a picture ends as no video's does"),
+    (r"; use glmv\.Image\b", "; the name of a picture must not end like a video's"),
     (r"\bsend image\.fitted\(max_side=\d+\)\[0\]", "make it smaller"),
     (r"; glmv\.Image\.pages\(\) returns them", ""),
     (r" This is a URL: give it to from_url\.", " A URL begins with https:// or http://."),

@@ -108,7 +108,7 @@ def create(
     auto_delete_input_file: bool | None = None,
     **options: Unpack[CallKeywords],
 ) -> Generator[Step, Any, Batch]:
-    """Submit many requests at once.
+    """Submit many requests as one batch.
 
     Args:
         requests: a list of messages as in `Client.chat`, one entry for each request; or a mapping from custom_id (6
@@ -227,7 +227,7 @@ def wait(context: Context, /, batch: str | Batch, *, deadline: float | None = No
         deadline: seconds; None has no limit: the platform ends a batch after some days.
 
     Raises:
-        DeadlineExceeded: it has not ended in time; it continues on the platform.
+        DeadlineExceeded: the batch has not ended in time; it continues on the platform.
     """
     name = batch.id if isinstance(batch, Batch) else batch
     return (

@@ -174,7 +174,7 @@ class Context(NamedTuple):
         """The answer in the result of a task or in a line of a batch.
 
         Raises:
-            GLMVError: its finish reason means an error, or the payload is not an answer.
+            GLMVError: the finish reason means an error, or the payload is not an answer.
         """
         call = Call("GET", "", lambda _: None, reading=reading, sensitive=self.settings.on_sensitive)
         return answer_of(call, self.policy(), payload)

@@ -162,7 +162,7 @@ class Unpacker:
 
 
 class Inflater(Unpacker):
-    """The same for a compressed body: in small pieces, so that a decompression bomb is stopped at the limit."""
+    """Decompresses a body in small pieces, so that a decompression bomb is stopped at the limit."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)

@@ -285,7 +285,7 @@ def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion
     """The payload of a task's result or of a line of a batch -> the answer, as `exchange` would return it.
 
     Raises:
-        GLMVError: its finish reason means an error, or the payload is not an answer.
+        GLMVError: the finish reason means an error, or the payload is not an answer.
     """
     tries = Tries(policy)
     tries.begin()

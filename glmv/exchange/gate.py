@@ -4,7 +4,7 @@ The platform limits concurrent requests, not requests a minute (docs.bigmodel.cn
 the limit with code 1302. A gate with 10 slots needs exactly 100 requests for 100 calls.
 
 If other programs use the account, too, the platform may still refuse calls. Then a gate does what TCP does in a
-congested network (RFC 5681): it reduces its width (the number of slots) at once by a factor, and increases it again
+congested network (RFC 5681): it reduces its width (the number of slots) immediately by a factor, and increases it again
 after a round of answers. After a refusal it also pauses: it gives no slots for a time that grows with each refusal in
 a row. An answer ends the pause, because it frees a slot at the server. A refused call gets its old place in the queue.
 
@@ -208,12 +208,12 @@ class Gate:
     def enter(
         self, what: str, notify: Callable[[], None], *, after: Ticket | None = None, by: Caller | None = None
     ) -> Ticket:
-        """Ask for a slot. The ticket's `state` is "in" if one is free now; else `notify` is called when one is.
+        """Ask for a slot. If one is free, the ticket's `state` is "in"; else `notify` is called when the call gets one.
 
         Args:
             what: the kind of call, for the message of calls that get no slot.
-            notify: called from the thread of another call; must not block. It may also be called without a free slot:
-                then `looks_at` returns a new time.
+            notify: called from the thread of another call; must not block. It is also called, without a slot, when this
+                ticket becomes the one that has to call `look`: then `looks_at` returns the time.
             after: the ticket of the same call when it was refused; the call gets its old place in the queue.
             by: the thread and task of the call.
         """

@@ -1,4 +1,4 @@
-"""Attempts, pauses, the retry budget and the deadline. Pure: clocks are parameters.
+"""Attempts, pauses, the retry budget and the deadline. No I/O; clocks are parameters.
 
 A call that the server refuses because of too many concurrent calls waits in its gate; see `gate.py`.
 
@@ -39,7 +39,7 @@ BUSY_PATIENCE = 300.0
 MAX_SKEW = 60.0
 
 # Kinds of connection failure -> when to retry. "reset" is a broken connection: the first one before any response is
-# retried at once and for free, because the server may just have closed an idle connection.
+# retried immediately and for free, because the server may just have closed an idle connection.
 FAILURES: dict[str, Retry] = {
     "connect": Retry.TRANSIENT,
     "connect_timeout": Retry.TRANSIENT,
@@ -247,7 +247,7 @@ class Tries:
         return min(moment, self.deadline)
 
     def past_deadline(self) -> bool:
-        """Whether the deadline has passed; 2 ms early counts, because timers are not exact."""
+        """Whether the deadline has passed or is less than 2 ms away, because timers are not exact."""
         return self.deadline is not None and self.policy.clock() >= self.deadline - 0.002
 
     def check(self) -> None:
@@ -283,7 +283,7 @@ class Tries:
         if kind is not Retry.BUSY:
             return None
         asked = error.retry_after
-        # Without retries the caller also decides about pauses: its next call is sent at once.
+        # Without retries the caller also decides about pauses: its next call is sent immediately.
         pauses = isinstance(error, RateLimitError) and self.policy.max_retries > 0
         wait = asked if pauses and asked is not None and asked <= MAX_RETRY_AFTER else None
         return Busy(pauses, wait, error.status_code, error.code)

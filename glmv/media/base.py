@@ -72,8 +72,8 @@ class Medium:
 
         Raises:
             InvalidRequestError: the file does not exist or cannot be read.
-            UnsupportedContent: it is not a regular file, or its content is of another kind.
-            LimitExceeded: it is larger than the limit for its kind.
+            UnsupportedContent: the path is not a regular file, or its format is not one of this class.
+            LimitExceeded: the file is larger than the limit of this class.
         """
         return cls._make(Blob.from_path(path, cap=cls._max_bytes(), what=cls._noun), name=PurePath(path).name)
 
@@ -86,9 +86,9 @@ class Medium:
             name: the name in error messages and notes; None means the name of the file, if it has one.
 
         Raises:
-            InvalidRequestError: it was opened as text, is closed, or its `read` is asynchronous.
-            UnsupportedContent: its content is of another kind.
-            LimitExceeded: it is larger than the limit for its kind.
+            InvalidRequestError: the file was opened as text, is closed, or its `read` is asynchronous.
+            UnsupportedContent: the format of the file is not one of this class.
+            LimitExceeded: the file is larger than the limit of this class.
         """
         if not isinstance(file, Readable):
             raise InvalidRequestError(f"{cls._noun} from a file needs an open file; got {kind_of(file)}")
@@ -105,12 +105,12 @@ class Medium:
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview, *, name: str | None = None) -> Self:
-        """Make one from the bytes of a file; `name` is for messages only."""
+        """Make a content part from the bytes of a file; `name` is for messages only."""
         return cls._make(Blob.from_bytes(data, cap=cls._max_bytes(), what=_named(name, cls._noun)), name=name)
 
     @classmethod
     def from_base64(cls, data: str | bytes, *, name: str | None = None) -> Self:
-        """Make one from base64 or a base64 `data:` URI. It stays encoded; only its header is decoded.
+        """Make a content part from base64 or a base64 `data:` URI. It stays encoded; only its header is decoded.
 
         The media type of a `data:` URI is ignored: the first bytes decide the format.
         """
@@ -118,7 +118,7 @@ class Medium:
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """Make one from an http or https URL, which the platform fetches, or from a base64 `data:` URI.
+        """Make a content part from an http or https URL, which the platform fetches, or from a base64 `data:` URI.
 
         Raises:
             UnsupportedContent: the URL has another scheme, or none.
@@ -220,13 +220,13 @@ class VisualMedium(Medium):
 
     @classmethod
     def from_message(cls, text: str) -> Self:
-        """Make one from a string in a message, which is not trusted: no file is opened.
+        """Make a content part from a string in a message. Such a string is not trusted: no file is opened.
 
         Args:
             text: an http or https URL, a base64 `data:` URI, or plain base64, which the platform itself uses.
 
         Raises:
-            UnsupportedContent: it is anything else, such as a path.
+            UnsupportedContent: the string is something else, such as a path.
         """
         if scheme_of(text) is not None:
             return cls.from_url(text)
@@ -244,7 +244,7 @@ class VisualMedium(Medium):
 
     @classmethod
     def of(cls, source: str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | Self) -> Self:
-        """Make one from any source: a URL, a path, bytes, base64, an open file, or an object of this class.
+        """Make a content part from any source: a URL, a path, bytes, base64, an open file, or an object of this class.
 
         A str with a scheme is a URL; one that decodes to a known format is base64; any other is a path, which is
         opened. So do not pass strings from a message. Bytes may be base64, too. An open file is read from its start and

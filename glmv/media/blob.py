@@ -68,8 +68,8 @@ class Blob:
         one. The URL-safe alphabet, escapes such as %2B and missing padding are corrected.
 
         Raises:
-            LimitExceeded: above `cap` decoded bytes.
-            InvalidRequestError: it is not base64.
+            LimitExceeded: the decoded data has more than `cap` bytes.
+            InvalidRequestError: the text is not base64.
         """
         if isinstance(data, str):
             try:
@@ -139,8 +139,8 @@ class Blob:
         """Read an open file from its start, and set it back there; read the rest of a file that is not seekable.
 
         Raises:
-            InvalidRequestError: it is closed, was opened as text, or cannot be read.
-            LimitExceeded: it has more than `cap` bytes. No more than these are read.
+            InvalidRequestError: the file is closed, was opened as text, or cannot be read.
+            LimitExceeded: the file has more than `cap` bytes. No more than these are read.
         """
         try:
             goes_back = _goes_back(file)

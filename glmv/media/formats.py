@@ -1,4 +1,4 @@
-"""The formats of pictures: a table of their first bytes and their readers. Pure."""
+"""The formats of pictures: a table of their first bytes and their readers. No I/O."""
 
 from __future__ import annotations
 

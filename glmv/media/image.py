@@ -96,8 +96,8 @@ class Image(VisualMedium):
 
         Raises:
             InvalidRequestError: the file does not exist or cannot be read.
-            UnsupportedContent: it is not a regular file, or not a picture.
-            LimitExceeded: it has more than `MAX_PICTURE_BYTES` or `MAX_PIXELS`.
+            UnsupportedContent: the path is not a regular file, or the file is not a picture.
+            LimitExceeded: the picture has more than `MAX_PICTURE_BYTES` or `MAX_PIXELS`.
         """
         self = super().from_path(path)
         self._fits = fit
@@ -240,7 +240,7 @@ class Image(VisualMedium):
 
         Raises:
             UnsupportedContent: Pillow is needed and missing, or the picture cannot be decoded.
-            LimitExceeded: it cannot be made small enough.
+            LimitExceeded: the picture cannot be made small enough.
         """
         if self._picture is None or self._blob is None:
             return self, None
@@ -258,7 +258,7 @@ class Image(VisualMedium):
         deep = picture.format == "png" and pixels.available() and headers.is_deep_grey(self._blob.read)
         if small and not deep and (not formats or picture.format in formats):
             if picture.orientation == 1:
-                return self, self._told(self._remarks) if self._remarks else self._first_of(picture.format)
+                return self, self._note(self._remarks) if self._remarks else self._first_of(picture.format)
             if not pixels.available():
                 return self, f"{self._label}: {_SIDEWAYS}"
         limits = (max_bytes, max_side, tuple(formats))
@@ -306,7 +306,7 @@ class Image(VisualMedium):
             n: how many, from the first on; None for all, at most 150.
 
         Raises:
-            LimitExceeded: it has more than 150 pages.
+            LimitExceeded: the picture has more than 150 pages.
             InvalidRequestError: `n` is not a positive int.
             UnsupportedContent: Pillow (extra `images`) is missing, it is a URL, or a page cannot be decoded.
         """
@@ -331,7 +331,7 @@ class Image(VisualMedium):
         return pixels.decoded(data, self._label, self._picture)
 
     def fitted_for(self, model: Model, *, keep: int = PICTURE_CACHE_BYTES) -> tuple[Self, str | None]:
-        """The same picture within the limits of a model's row; returns as `fitted`. A call does this by itself.
+        """The same picture within the limits of a model's row; returns what `fitted` returns. A call does this itself.
 
         To process many pictures, call this ahead of time from worker threads.
         """
@@ -348,11 +348,11 @@ class Image(VisualMedium):
         frames = headers.frames_of_png(self._at_hand.read) if kind == "png" else 1
         if frames < 2:
             return None
-        return self._told(
+        return self._note(
             [f"it has {frames} frames; the documents do not say whether the model sees more than the first"]
         )
 
-    def _told(self, facts: Iterable[str]) -> str:
+    def _note(self, facts: Iterable[str]) -> str:
         return f"{self._label}: {'; '.join(facts)}"
 
     def _refit(self, blob: Blob, remarks: tuple[str, ...]) -> tuple[Self, str]:
@@ -363,7 +363,7 @@ class Image(VisualMedium):
         if self.width is not None and (self.width, self.height) != (image.width, image.height):
             changes.append(f"{self.width}x{self.height} to {image.width}x{image.height}")
         changes.append(f"{human_size(self.size or 0)} to {human_size(blob.size)}")
-        return image, self._told([", ".join(changes), *self._remarks, *remarks])
+        return image, self._note([", ".join(changes), *self._remarks, *remarks])
 
     @property
     def _label(self) -> str:

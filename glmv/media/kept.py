@@ -88,7 +88,7 @@ FITTED: Kept[tuple[Blob, tuple[str, ...]]] = Kept()
 
 
 def key_of(text: Any) -> tuple[bytes, bytes] | None:
-    """Base64 as bytes, and its key in the cache; None if it is short or not ASCII."""
+    """Base64 text -> the text as bytes, and its key in the cache; None if the text is short or not ASCII."""
     if not isinstance(text, str | bytes) or len(text) < _WORTH_IT:
         return None
     try:

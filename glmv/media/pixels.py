@@ -27,7 +27,7 @@ MAX_PIXELS = 89_478_485
 """The most pixels of a picture by its header: Pillow's own `MAX_IMAGE_PIXELS`, 256 MB of RGB."""
 
 MAX_JPEG_PIXELS = 300_000_000
-"""The same for a JPEG that can be decoded at a half, a quarter or an eighth of its size: cameras have 200 million."""
+"""The most pixels of a JPEG that can be decoded at 1/2, 1/4 or 1/8 of its size: cameras have 200 million."""
 
 MAX_PAGES = 150
 """The most pages that are converted to pictures: the largest documented number of pictures in one request."""
@@ -415,7 +415,7 @@ KEPT_LEVELS = ((0, 1), (0, 255), (0, 65535))
 
 
 def levels(mode: str, low: float, high: float) -> tuple[float, float]:
-    """The levels that become black and white, from the darkest and the lightest level of a picture. Pure.
+    """The levels that become black and white, from the darkest and the lightest level of a picture.
 
     They are the first range of `KEPT_LEVELS` that contains both and that they use well; else the darkest and the
     lightest level, so that a scan of 12 bits is visible. A picture of one level outside all ranges becomes white.

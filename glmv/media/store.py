@@ -95,8 +95,8 @@ class PictureStore:
 
         Raises:
             InvalidRequestError: the file cannot be read.
-            UnsupportedContent: it is neither a picture nor a video, or it is a URL, whose content is not available.
-            LimitExceeded: it is larger than the limit for its kind.
+            UnsupportedContent: the source is neither a picture nor a video, or it is a URL, which is not fetched.
+            LimitExceeded: the content is larger than the limit for pictures or videos.
             OSError: the folder cannot be written.
         """
         medium = _medium(source)
@@ -114,7 +114,7 @@ class PictureStore:
         """The content of a reference.
 
         Raises:
-            InvalidRequestError: it is not a reference, this store does not have it, or its file was changed.
+            InvalidRequestError: the string is not a reference, the store does not have it, or its file was changed.
         """
         digest = self._digest(reference)
         path = self._existing(reference)
@@ -132,7 +132,7 @@ class PictureStore:
         """The file of a reference, for functions that need a path. Its content is not checked.
 
         Raises:
-            InvalidRequestError: it is not a reference, or this store does not have it.
+            InvalidRequestError: the string is not a reference, or this store does not have it.
         """
         return self._existing(reference)
 
@@ -140,10 +140,10 @@ class PictureStore:
         """Delete the content of a reference. Messages with this reference can no longer be sent.
 
         Returns:
-            Whether the store had it.
+            Whether the store had the content.
 
         Raises:
-            InvalidRequestError: it is not a reference.
+            InvalidRequestError: the string is not a reference.
             OSError: the file cannot be deleted.
         """
         removed = False

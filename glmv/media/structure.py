@@ -1,4 +1,4 @@
-"""The structure of picture and video files, and whether a file was cut short. Nothing is decoded. Pure."""
+"""The structure of picture and video files, and whether a file was cut short. Nothing is decoded."""
 
 from __future__ import annotations
 

@@ -35,8 +35,8 @@ def checked_url(url: str, what: str) -> str:
     """Checks a URL for the platform to fetch, and returns it without surrounding spaces. It is not fetched here.
 
     Raises:
-        InvalidRequestError: it is not a str.
-        UnsupportedContent: it is not an http or https URL.
+        InvalidRequestError: `url` is not a str.
+        UnsupportedContent: `url` is not an http or https URL.
     """
     if not isinstance(url, str):
         raise InvalidRequestError(f"{what} from a URL needs a str; got {type(url).__name__}.")

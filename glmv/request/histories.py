@@ -117,7 +117,7 @@ def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tupl
         tell: records a note for each message that was changed or left out.
 
     Raises:
-        InvalidRequestError: it has no user message, or its meaning is unclear; the text names the message and advice.
+        InvalidRequestError: the history has no user message, or its meaning is unclear; the error has advice.
     """
     first = next((message.role for message in messages if message.role != "system"), None)
     if first == "user" and not any(map(_is_odd, messages)):

@@ -32,7 +32,7 @@ def messages_of(messages: object, tell: Tell = _silent) -> tuple[Message, ...]:
     a conversation. `tell` records a note for each field that GLM does not have, such as the `detail` of a picture.
 
     Raises:
-        UnsupportedContent: something else is in it; the text names the position.
+        UnsupportedContent: a message has other content; the error names the position.
         InvalidRequestError: there is no message.
     """
     if (part := part_of(messages)) is not None:

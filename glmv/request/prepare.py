@@ -1,4 +1,4 @@
-"""A request and a server's dialect -> the call for the flow. Pure."""
+"""A request and a server's dialect -> the call for the flow. Nothing is sent."""
 
 from __future__ import annotations
 

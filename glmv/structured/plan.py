@@ -274,7 +274,7 @@ def first_turn(request: ChatRequest, dialect: Dialect) -> ChatRequest:
 
 
 def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expected | None, bool]:
-    """The request for the server, the expected answer of its instruction, and whether only one tool call is kept."""
+    """The request for the server, the answer that its instruction asks for (or None), and whether to keep one call."""
     options = dict(request.options)
     one_call = options.pop("parallel_tool_calls", None) is False and bool(options.get("tools"))
     validate = request.call.get("validate")
@@ -352,7 +352,7 @@ def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:
         wanted: the `response_format` of the request.
 
     Raises:
-        MalformedResponse: it does not fit; `partial` is the answer.
+        MalformedResponse: the answer does not fit; it is in `partial`.
         InvalidRequestError: there is a JSON Schema and `jsonschema` is not installed.
     """
     text, problem = JSONExpected(_schema(wanted)).check_text(answer.text, cut=answer.finish_reason in CUT_OFF)

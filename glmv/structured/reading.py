@@ -1,4 +1,4 @@
-"""Selects the requested JSON from the text of an answer. Pure; takes linear time.
+"""Selects the requested JSON from the text of an answer. No I/O; takes linear time.
 
 A model that is asked for JSON may put it into prose, code fences or boxes; after drafts, examples, the schema itself or
 reasoning; with trailing commas or full-width punctuation; in a list of one item, in an object named like the class, or

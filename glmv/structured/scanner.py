@@ -1,4 +1,4 @@
-"""Finds JSON values in a text that arrives in pieces, and the part that a stream may show. Pure, in linear time."""
+"""Finds JSON values in a text that arrives in pieces, and the part that a stream may show. Takes linear time."""
 
 from __future__ import annotations
 
@@ -274,7 +274,10 @@ class Scanner:
         return at + 1
 
     def _broken(self, text: str, at: int) -> tuple[str, int]:
-        """Drops a value that is not valid JSON. Returns where to continue: at its last string, which may be prose."""
+        """Drops a value that is not valid JSON. Returns a text and the position in it at which to read on.
+
+        If the value's last token is a string, this is the start of the string: it may be prose with JSON in it.
+        """
         self._left(False)
         for _, start, end, first, after in self._children:
             self.found.append(Candidate(start, end, "".join(self.pieces[first:after])))

@@ -1,4 +1,4 @@
-"""Checks whether a value fits a JSON Schema. Pure: nothing is read from files or the network.
+"""Checks whether a value fits a JSON Schema. Nothing is read from files or the network.
 
 The validator is `jsonschema`, from the extra `schema`, which `langchain`, `llama-index`, `batch` and `cli` contain. Not
 checked are: a `$ref` to another document, a keyword with an invalid value in the schema, and `format`. Patterns are

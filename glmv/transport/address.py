@@ -1,4 +1,4 @@
-"""Settings and environment -> the server's address, with the key. Pure: the environment is a parameter."""
+"""Settings and environment -> the server's address, with the key. The environment is a parameter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key -> the Authorization header: the key itself, or a short-lived token signed with it. Pure: time is a parameter.
+"""A key -> the Authorization header: the key itself, or a short-lived token signed with it. Time is a parameter.
 
 Source: the official SDKs (zhipuai and zai `_jwt_token.py`, Java `TokenManager`): HS256, header
 `{"alg":"HS256","sign_type":"SIGN"}`, payload `{"api_key", "exp", "timestamp"}` in **milliseconds**, signed with the

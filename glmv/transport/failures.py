@@ -346,7 +346,7 @@ def _not_trusted(cause: ssl.SSLCertVerificationError, way: Way) -> Failure:
 
 
 def _not_found(cause: socket.gaierror, way: Way) -> Failure:
-    """The failure for a name that cannot be looked up: the network if the host is known to exist; else the name."""
+    """The failure for a name that cannot be looked up: "dns" if the host is known to exist, else "no_such_host"."""
     proxy, name = way.proxy, urlsplit(way.base_url).hostname or ""
     if proxy is not None:
         label, exists, named_by = str(proxy), proxy.place in _answered, proxy.named_by

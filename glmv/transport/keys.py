@@ -56,7 +56,7 @@ class KeyFunction:
         """Call the function in a blocking call.
 
         Raises:
-            AuthenticationError: it raised an error, did not return a key, or is asynchronous.
+            AuthenticationError: the function raised an error, did not return a key, or is asynchronous.
         """
         if self.is_asynchronous:
             raise _asynchronous()
@@ -72,7 +72,7 @@ class KeyFunction:
         """Call the function -> a signer, or the awaitable that it returned, for `awaited`.
 
         Raises:
-            AuthenticationError: it raised an error, or did not return a key.
+            AuthenticationError: the function raised an error, or did not return a key.
         """
         try:
             key = self._function()
@@ -86,7 +86,7 @@ class KeyFunction:
         """The awaitable that the function returned -> a signer.
 
         Raises:
-            AuthenticationError: it raised an error, or did not return a key.
+            AuthenticationError: the function raised an error, or did not return a key.
         """
         try:
             key = _secret(await pending_key)

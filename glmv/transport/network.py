@@ -208,9 +208,9 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     """A connection of the asynchronous client.
 
     Args:
-        opened: the backend's set of open streams; this one is in it until it is closed.
+        opened: the open streams of the backend; this stream removes itself when it is closed.
 
-    A response that arrives before the whole request is written is read at once, because it would be lost when the
+    A response that arrives before the whole request is written is read immediately, because it would be lost when the
     server closes the connection.
 
     Attributes:

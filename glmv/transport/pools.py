@@ -164,7 +164,7 @@ class Pools:
         """The pool of this process.
 
         Raises:
-            InvalidRequestError: it was closed, or the proxy or the list of trusted certificates cannot be used.
+            InvalidRequestError: the client was closed, or the proxy or the list of trusted certificates cannot be used.
         """
         if self._closed:
             raise _closed()
@@ -204,7 +204,7 @@ class AsyncPools:
         """The pool of the running loop.
 
         Raises:
-            InvalidRequestError: it was closed, or the proxy or the list of trusted certificates cannot be used.
+            InvalidRequestError: the client was closed, or the proxy or the list of trusted certificates cannot be used.
         """
         if self._closed:
             raise _closed()

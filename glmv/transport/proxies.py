@@ -165,7 +165,7 @@ class _Bypass:
         scheme: "http" or "https"; "" for all.
         host: a name in lower case; "" for all hosts.
         network: addresses, instead of a name.
-        itself, below: whether it includes the host itself, and its subdomains.
+        itself, below: whether the value covers the host itself, and its subdomains.
         port: None for all.
     """
 
@@ -177,7 +177,7 @@ class _Bypass:
     port: int | None = None
 
     def holds(self, scheme: str, host: str, port: int | None) -> bool:
-        """Whether it includes a server, which is reached without a proxy then."""
+        """Whether this value covers a server: then the server is reached without a proxy."""
         if (self.scheme and self.scheme != scheme) or self.port not in (None, port or _PORTS.get(scheme)):
             return False
         if self.network is not None:

@@ -80,7 +80,7 @@ async def in_worker(function: Callable[[], T], *, deadline: float | None = None)
             for which the call itself raises an error.
 
     Raises:
-        DeadlineExceeded: it took longer.
+        DeadlineExceeded: the function has not returned before the deadline.
     """
     started = time.monotonic()
     is_limited = isinstance(deadline, int | float) and deadline > 0

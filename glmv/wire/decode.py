@@ -1,7 +1,7 @@
-"""Bytes of a response -> completions and deltas. Pure: no I/O, no clock.
+"""Bytes of a response -> completions and deltas. No I/O, no clock.
 
-Source of every shape: docs.bigmodel.cn and docs.z.ai, "Chat Completion". tests/core/wire/test_wire.py holds
-further ones, seen in SDKs, gateways and their bug reports, most of them of text models, and written anew there.
+Source of every shape: docs.bigmodel.cn and docs.z.ai, "Chat Completion". tests/core/wire/test_wire.py has
+further shapes from SDKs, gateways and their bug reports, most of them of text models.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def parse(data: bytes | bytearray, what: str = "The response", secrets: Secrets 
         secrets: credentials that are masked again in the value, because escapes may hide them in the bytes.
 
     Raises:
-        MalformedResponse: it is not JSON, or has more values than any answer; the message quotes the beginning.
+        MalformedResponse: the data is not JSON, or has more values than any answer; the message quotes the beginning.
     """
     if len(data) > MAX_VALUES and data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
         raise MalformedResponse(f"{what} has more than {MAX_VALUES} values; it was dropped: {excerpt(data)}")
@@ -266,7 +266,7 @@ class DeltaDecoder:
         return None
 
     def _without_calls(self, text: str, reasoning: str, ended: bool) -> tuple[str, str]:
-        """Removes calls in GLM's markup from the text. If reasoning `ended`, the held text belongs to the reasoning."""
+        """Text and reasoning without calls in GLM's markup. If `ended`, text held back so far goes to the reasoning."""
         assert self._markup is not None
         if ended:
             reasoning = self._markup.drop() + reasoning

@@ -1,4 +1,4 @@
-"""A request -> the bytes of its body. Pure: no I/O, no clock.
+"""A request -> the bytes of its body. No I/O, no clock.
 
 Source of every shape: docs.bigmodel.cn and docs.z.ai, "Chat Completion".
 """

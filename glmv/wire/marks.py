@@ -1,4 +1,4 @@
-"""Reads `<think>`, boxes and stop words in the text of an answer. Pure; the sizes of the pieces do not matter.
+"""Reads `<think>`, boxes and stop words in the text of an answer. No I/O; the sizes of the pieces do not matter.
 
 Sources: github.com/zai-org/GLM-V README ("Grounding", `<|begin_of_box|>`), docs.bigmodel.cn "对话补全": the answer of
 glm-4.5v may contain `<think> </think>` and `<|begin_of_box|> <|end_of_box|>`; GLM-4.1V writes

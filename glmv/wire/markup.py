@@ -1,4 +1,4 @@
-"""Reads tool calls in GLM's own markup, which some servers leave in the text of an answer. Pure.
+"""Reads tool calls in GLM's own markup, which some servers leave in the text of an answer. No I/O.
 
 Sources: the chat templates of GLM-4.5, 4.6 and 5 write a call as `<tool_call>name`, pairs of `<arg_key>` and
 `<arg_value>`, `</tool_call>`, with strings as they are and other values as JSON; that of GLM-4 writes the name, a

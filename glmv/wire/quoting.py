@@ -1,4 +1,4 @@
-"""Follows quotes and code in a text that arrives in pieces. Pure.
+"""Follows quotes and code in a text that arrives in pieces. No I/O.
 
 Blocks of code are those of CommonMark (spec.commonmark.org, "Fenced code blocks"), as far as one line shows them.
 """

@@ -1,4 +1,4 @@
-"""Reads answers in other forms than the documented one: older forms, and those of other servers. Pure.
+"""Reads answers in other forms than the documented one: older forms, and those of other servers. No I/O.
 
 Only unambiguous forms are read. Sources: bigmodel.cn, API v3 (`data.choices` with the text in the choice);
 OpenAI, "Completions" (`text`), "Responses" (`output`) and `function_call`; Anthropic, "Messages" (`tool_use`);

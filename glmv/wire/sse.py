@@ -190,7 +190,7 @@ class SSEDecoder:
 
 
 class JSONLinesDecoder(SSEDecoder):
-    """The same for a stream with a JSON object in each line: every line that is not empty is an event."""
+    """Decodes a stream with a JSON object in each line: every line that is not empty is an event."""
 
     __slots__ = ()
 

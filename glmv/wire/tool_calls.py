@@ -1,4 +1,4 @@
-"""Assembles the pieces of an answer's tool calls. Pure."""
+"""Assembles the pieces of an answer's tool calls. No I/O."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class ToolCalls:
         return deltas
 
     def hold(self, calls: Sequence[tuple[str, str]]) -> bool:
-        """Whether all of these calls, as (name, arguments), are here already."""
+        """Whether all of these calls, as (name, arguments), were already received."""
         own = {(call.name, _canonical(call.text())) for call in self._calls}
         return all((name, _canonical(arguments)) in own for name, arguments in calls)
 
@@ -183,7 +183,7 @@ class ToolCalls:
         return not last.holds_object() or _same(last.text(), arguments)
 
     def _named(self, call: _Call, name: str, arguments: str) -> _Call | None:
-        """A piece with a name for a call -> the call, its name completed; None when the piece begins another call."""
+        """Adds the name in a piece to a call. Returns the call, or None if the piece begins another call."""
         if name == call.name or not call.name:
             call.name = name
         elif call.sent < 0 and not call.arguments:
@@ -253,7 +253,7 @@ class ToolCalls:
         return []
 
     def _out(self, call: _Call) -> list[ToolCallDelta]:
-        """The deltas for everything received of a call; later pieces are returned at once."""
+        """The deltas for everything received of a call; later pieces are returned immediately."""
         self._pending.pop(call.place, None)
         if call.sent >= 0:
             pieces = call.arguments[call.sent :]

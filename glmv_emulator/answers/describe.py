@@ -86,7 +86,7 @@ def _file(item: Numbered, data: bytes, language: Language) -> str:
 
 
 def not_measured(item: Numbered, language: Language) -> str:
-    """The answer's sentence about a medium that was not measured. A file whose bytes are present is described."""
+    """The answer's sentence about a medium that was not measured: its bytes, or a URL that was not opened."""
     if item.medium.data is not None:
         return _file(item, item.medium.data, language)
     url = item.medium.url or ""

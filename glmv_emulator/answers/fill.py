@@ -347,7 +347,7 @@ def _tidy(value: float, *, whole: bool) -> int | float:
 
 
 def _distinct(made: list[Any], document: Document, schema: Any) -> list[Any]:
-    """The same number of items, all different."""
+    """As many items as `made` has, all different; fewer if the schema has no more values."""
     options: list[Any] = [*made, *range(len(made) + 1), *("abcdefghijklmnopqrstuvwxyz"), True, False, None]
     flat = document.flat(schema)
     options += flat["enum"] if isinstance(flat.get("enum"), list) else []

@@ -27,7 +27,7 @@ LONGEST_RESULT = 1000  # characters of a tool's result that are repeated
 
 
 def answer(ask: Ask) -> Reply:
-    """The reply to a request. Pure: it depends on ``ask`` alone."""
+    """The reply to a request. It depends on ``ask`` alone."""
     conversation = Conversation(ask)
     if (name := tool_to_call(conversation)) is not None:
         arguments = fill(conversation.tools[name], evidence_of(conversation))
@@ -116,12 +116,12 @@ def _reasoning(conversation: Conversation) -> str:
     looked = _counted([one.kind for one in media if one.data is not None or one.seen], conversation.language)
     missed = _counted([one.kind for one in media if one.data is None and not one.seen], conversation.language)
     if conversation.language == "zh":
-        told = [f"我查看了{looked}。"] if looked else []
-        told += [f"有{missed}没有查看。"] if missed else []
-        return "".join([*told, "我只根据测量结果回答。" if looked else "没有可以测量的内容。"])
-    told = [f"I looked at {looked}."] if looked else []
-    told += [f"I did not look at {missed}."] if missed else []
-    return " ".join([*told, "I answer from measurements only." if looked else "There is nothing to measure."])
+        sentences = [f"我查看了{looked}。"] if looked else []
+        sentences += [f"有{missed}没有查看。"] if missed else []
+        return "".join([*sentences, "我只根据测量结果回答。" if looked else "没有可以测量的内容。"])
+    sentences = [f"I looked at {looked}."] if looked else []
+    sentences += [f"I did not look at {missed}."] if missed else []
+    return " ".join([*sentences, "I answer from measurements only." if looked else "There is nothing to measure."])
 
 
 _COUNTED = {"image": ("picture", "张图片"), "video": ("video", "个视频"), "file": ("file", "个文件")}

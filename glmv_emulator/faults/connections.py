@@ -88,8 +88,8 @@ def drip(answer: Response, context: Context, every: float = 0.25) -> Response:
 
 
 @fault(
-    13, "drip-stream", "the stream comes byte by byte", "end at the deadline; an event that never ends is silence",
-    needs="stream",
+    13, "drip-stream", "the stream comes byte by byte",
+    "end at the deadline; an event that never ends counts as no response", needs="stream",
 )  # fmt: skip
 def drip_stream(answer: Response, context: Context, every: float = 0.25) -> Response:
     return answer.with_steps(_dripping(answer.steps, every))

@@ -247,7 +247,7 @@ def _hung(call: Call) -> Iterator[Verdict]:
             yield Verdict("hung-after-done", f"waited {waited:.1f} s; {call}", "A stream ends with [DONE].")
 
 
-def _key_told(call: Call) -> Iterator[Verdict]:
+def _key_in_body(call: Call) -> Iterator[Verdict]:
     for one in call.attempts:
         if "<key>" in f"{one.body}{one.path}{one.headers}":
             yield Verdict("key-in-body", str(call), "Send the key only in the header Authorization.")
@@ -255,7 +255,7 @@ def _key_told(call: Call) -> Iterator[Verdict]:
 
 
 _RULES: tuple[Callable[[Call], Iterator[Verdict]], ...] = (
-    _storm, _hasty, _useless, _gave_up, _left_open, _hung, _key_told,
+    _storm, _hasty, _useless, _gave_up, _left_open, _hung, _key_in_body,
 )  # fmt: skip
 
 

@@ -177,7 +177,7 @@ def _deltas(outcome: Outcome, era: Era) -> Iterator[dict[str, Any]]:
 
 
 def _cut(text: str, parts: Sequence[str]) -> Iterator[str]:
-    """A text cut into the given pieces; a limit may have shortened the text, and boxes may have made it longer."""
+    """A text in pieces of the lengths of `parts`: fewer if the text is shorter, one more if it is longer."""
     at = 0
     for piece in (*parts, text):
         if cut := text[at : at + len(piece)]:

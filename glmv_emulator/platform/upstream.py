@@ -118,7 +118,7 @@ async def pieces(upstream: Upstream, question: Question, reader: Reader) -> Asyn
     """The pieces of the server's answer as they arrive; the reader accumulates them.
 
     Raises:
-        Refusal: there is no answer, or it breaks off.
+        Refusal: content cannot be sent, the server sends an error, or its answer is missing or incomplete.
     """
     try:
         # Large pictures and frames of videos are slow, so they are converted in a worker thread.

@@ -221,7 +221,7 @@ def test_leaving_the_loop_keeps_the_answers(emulator: Emulator, photos: Path, tm
     assert asked <= len(COLORS)
 
 
-def test_ctrl_c_writes_answers_of_running_calls_too(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_ctrl_c_writes_answers_of_running_calls(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     def interrupt(row: Row) -> None:
         raise KeyboardInterrupt
 
@@ -531,7 +531,7 @@ def test_a_job_at_the_emulator_costs_nothing_whatever_its_base_model(emulator: E
     assert str(priced.progress.spent) == "free"
 
 
-def test_a_job_is_made_without_a_key(monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:
+def test_a_job_can_be_created_without_a_key(monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:
     monkeypatch.delenv("ZHIPUAI_API_KEY", raising=False)
     monkeypatch.delenv("ZAI_API_KEY", raising=False)
     assert Job(photos, "What is it?", budget="10 CNY").progress.done == 0
@@ -559,6 +559,6 @@ def test_a_source_that_can_be_read_only_once_is_not_written_twice(
     assert [again.write(out).known for _ in range(2)] == [len(COLORS)] * 2
 
 
-def test_without_a_loop_of_asyncio_arows_says_so(emulator: Emulator, photos: Path) -> None:
+def test_arows_outside_of_asyncio_raises_with_advice(emulator: Emulator, photos: Path) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="With trio, read `rows` in a thread"):
         anext(job(emulator, photos).arows()).send(None)  # as an event loop that is none of asyncio would

@@ -273,7 +273,7 @@ KEY_TYPES = {
 
 
 @pytest.mark.parametrize(("keys", "kind"), KEY_TYPES.values(), ids=KEY_TYPES)
-def test_a_table_has_the_type_of_its_keys(tmp_path: Path, keys: list[Any], kind: str) -> None:
+def test_the_key_column_of_a_parquet_file_has_the_type_of_the_keys(tmp_path: Path, keys: list[Any], kind: str) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     written(tmp_path / "o.parquet", [Row(key, "x") for key in keys])
     found = parquet.read_table(tmp_path / "o.parquet")["key"]
@@ -349,18 +349,18 @@ def test_a_process_that_is_killed_leaves_no_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv"])
-@pytest.mark.parametrize("said", ["one\rtwo", "one\r\ntwo", "\r", "x" * 200_000])
-def test_an_answer_in_a_csv_or_tsv_file_is_read_back_unchanged(tmp_path: Path, ending: str, said: str) -> None:
+@pytest.mark.parametrize("answer", ["one\rtwo", "one\r\ntwo", "\r", "x" * 200_000])
+def test_an_answer_in_a_csv_or_tsv_file_is_read_back_unchanged(tmp_path: Path, ending: str, answer: str) -> None:
     csv.field_size_limit(131_072)  # as Python begins
     out = tmp_path / f"o.{ending}"
-    rows = [Row("a", said), Row("b", "short", columns={"late": "\r"})]
+    rows = [Row("a", answer), Row("b", "short", columns={"late": "\r"})]
     with sink(out, None, True) as file:
         for row in rows:
             file.write(row)
     csv.field_size_limit(max(csv.field_size_limit(), 200_000))
     with out.open(encoding="utf-8", newline="") as text:
         found = list(csv.DictReader(text, delimiter="\t" if ending == "tsv" else ","))
-    assert [(row["key"], row["text"], row["late"]) for row in found] == [("a", said, ""), ("b", "short", "\r")]
+    assert [(row["key"], row["text"], row["late"]) for row in found] == [("a", answer, ""), ("b", "short", "\r")]
 
 
 @pytest.mark.parametrize(("key", "line"), [(float("inf"), None), (None, None), (b"\x0a\xff", "0aff")])

@@ -29,11 +29,11 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SHIFT = """() => new Promise((told) => {
+SHIFT = """() => new Promise((resolve) => {
   let sum = 0;
   new PerformanceObserver((list) => list.getEntries().forEach((one) => { sum += one.value; }))
     .observe({ type: "layout-shift", buffered: true });
-  setTimeout(() => told(sum), 200);
+  setTimeout(() => resolve(sum), 200);
 })"""
 # WCAG contrast of each text with its background, and the texts with a contrast below 4.5.
 FAINT = """() => {

@@ -140,7 +140,7 @@ def test_a_pattern_chooses_the_pictures(photos: Path, tmp_path: Path) -> None:
     assert {Path(key).name for key in rows(tmp_path / "out.jsonl")} == {"a.png", "b.png"}
 
 
-def test_machines_read_the_progress_as_lines_of_json(photos: Path, tmp_path: Path) -> None:
+def test_progress_json_prints_lines_of_json(photos: Path, tmp_path: Path) -> None:
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url}
         words = ["batch", str(photos), "What?", "-o", str(tmp_path / "o.jsonl"), "--progress", "json"]
@@ -185,8 +185,8 @@ def test_missing_input_is_reported_with_exit_code_1(tmp_path: Path, source: str)
     assert not (tmp_path / "o.jsonl").exists()
 
 
-@pytest.mark.parametrize(("words", "kept"), [("title", ["title"]), ("id, title", ["id", "title"]), ("*", None)])
-def test_columns_of_the_table_are_kept(tmp_path: Path, words: str, kept: list[str] | None) -> None:
+@pytest.mark.parametrize(("words", "columns"), [("title", ["title"]), ("id, title", ["id", "title"]), ("*", None)])
+def test_columns_of_the_table_are_kept(tmp_path: Path, words: str, columns: list[str] | None) -> None:
     Picture.new("RGB", (50, 40), "teal").save(tmp_path / "a.png")
     (tmp_path / "t.csv").write_text("id,photo,title\n5,a.png,Teal\n")
     with Emulator() as emu:
@@ -194,7 +194,7 @@ def test_columns_of_the_table_are_kept(tmp_path: Path, words: str, kept: list[st
         assert code == 0, said
         code, said = run(emu, str(tmp_path / "t.csv"), "?", "-o", str(tmp_path / "x.csv"), "--keep-columns", "price")
     header, row = (tmp_path / "o.csv").read_text("utf-8").splitlines()
-    names = kept or ["id", "photo", "title"]
+    names = columns or ["id", "photo", "title"]
     assert header.split(",")[: len(names) + 1] == ["key", *names]
     assert row.split(",")[: len(names) + 1] == [
         "5",

@@ -439,7 +439,7 @@ def test_options_of_ask_reach_the_model_and_its_reasoning_is_shown(emu: Emulator
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_models_have_a_line_each_that_fits(width: int) -> None:
+def test_the_table_of_models_hides_columns_until_it_fits_the_terminal(width: int) -> None:
     from glmv.cli.models import COLUMNS, _cells, fitting
 
     rows = [_cells(model) for model in glmv.models()]

@@ -273,7 +273,7 @@ def made_like_ours(body: bytes, differences: tuple[str, ...]) -> Body:
     return made
 
 
-def test_chats_are_written_alike(run: Any, official: str, sink: Sink) -> None:
+def test_chats_have_the_official_clients_body(run: Any, official: str, sink: Sink) -> None:
     calls = [
         ("chat", {"model": model, "messages": messages, "request_id": "request-1", **options})
         for model, messages, options, _ in CHATS.values()
@@ -304,7 +304,7 @@ def test_only_glmv_sends_a_video_without_the_data_uri_prefix(run: Any, official:
     assert data == made_like_ours(body, ("nulls", "video prefix"))
 
 
-def test_tasks_embeddings_and_batches_are_written_alike(run: Any, official: str, sink: Sink) -> None:
+def test_tasks_embeddings_and_batches_have_the_official_clients_body(run: Any, official: str, sink: Sink) -> None:
     messages = user(text("?"), part("image_url", URL))
     calls: list[tuple[str, Body]] = [
         ("task", {"model": "glm-4.6v", "messages": messages, "request_id": "request-1", "temperature": 0.5}),

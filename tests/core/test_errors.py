@@ -76,7 +76,7 @@ def test_a_pickled_error_keeps_its_attributes(kind: type[GLMVError]) -> None:
         assert str(copied) == str(error)
 
 
-def test_request_errors_are_value_errors_too() -> None:
+def test_request_errors_are_value_errors() -> None:
     for kind in (
         glmv.InvalidRequestError,
         glmv.LimitExceeded,

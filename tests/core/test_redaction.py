@@ -128,7 +128,7 @@ def test_shortened_json_is_still_valid_json() -> None:
     assert list(json.loads(data["messages"][1])) == ["data"]
 
 
-def test_base64_in_an_event_is_shortened_too() -> None:
+def test_base64_in_an_event_is_shortened() -> None:
     _, shortened = exported(lambda span: span.add_event("message", {"content": json.dumps({"base64": LONG}), "n": 3}))
     (event,) = shortened.events
     assert event.name == "message"
@@ -154,7 +154,7 @@ def test_everything_else_of_a_span_is_unchanged() -> None:
     assert before == after
 
 
-def test_a_span_without_base64_is_the_same_object() -> None:
+def test_a_span_without_base64_is_exported_as_the_same_object() -> None:
     whole, shortened = exported(
         lambda span: span.set_attributes(
             {"input.value": "What is this? " * 200, "url": "https://example.com/" + "a" * 300, "image": "cat.png",

@@ -292,7 +292,7 @@ def test_the_output_type_json_is_recorded(seen: Seen, glm: glmv.Client) -> None:
     assert seen.facts["gen_ai.output.type"] == "json"
 
 
-def test_embeddings_have_a_span_too(seen: Seen, glm: glmv.Client) -> None:
+def test_embeddings_have_a_span(seen: Seen, glm: glmv.Client) -> None:
     answer = glm.embed(["one text"] * 70)  # two requests
     assert seen.span.name == "embeddings embedding-3"
     assert seen.facts["gen_ai.operation.name"] == "embeddings"

@@ -102,7 +102,7 @@ def test_a_video_of_few_frames_counts_frames_and_not_seconds(family: str) -> Non
     assert ours.video(640, 360, 20, 1) < ours.video(640, 360, 20)
 
 
-def test_the_values_name_the_transformers_version() -> None:
+def test_the_recorded_token_counts_name_the_transformers_version() -> None:
     written = json.loads((Path(__file__).parents[1] / "engines" / "tokens.json").read_text("utf-8"))
     assert written["versions"]["transformers"]
     rates = {rate for _, _, _, rate, _ in written["families"]["glm46v"]["videos"]}

@@ -127,7 +127,7 @@ def test_twins_differ_only_by_async_and_await(blocking: Any, awaiting: Any) -> N
 
 
 @pytest.mark.parametrize(("blocking", "awaiting"), TWINS, ids=lambda kind: kind.__name__)
-def test_equal_twins_are_not_listed_as_exceptions(blocking: Any, awaiting: Any) -> None:
+def test_methods_that_are_equal_are_not_listed_as_exceptions(blocking: Any, awaiting: Any) -> None:
     ours, theirs = methods(blocking), methods(awaiting)
     assert [name for name in APART.get(blocking.__name__, {}) if ours[name] == theirs[name]] == []
 

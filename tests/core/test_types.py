@@ -41,7 +41,7 @@ def test_a_message_has_its_text() -> None:
     assert Message("user", ["a", PICTURE, "b"]).text == "ab"
 
 
-def test_messages_are_values() -> None:
+def test_messages_are_immutable_and_equal_by_value() -> None:
     message = Message("assistant", ["a", PICTURE], tool_calls=[ToolCall("1", "f", "{}")], reasoning="r")
     assert message == copy.deepcopy(message) == pickle.loads(pickle.dumps(message))
     assert hash(message) == hash(
@@ -100,7 +100,7 @@ completions = st.builds(
 
 
 @given(completions)
-def test_a_whole_answer_as_a_stream_of_one_is_the_same_answer(answer: Completion) -> None:
+def test_a_whole_answer_as_one_delta_adds_up_to_the_same_answer(answer: Completion) -> None:
     assert added(answer.as_delta()) == answer
 
 

@@ -51,7 +51,7 @@ def pictures(path: Path) -> list[str]:
     return ["".join(data[kind]) for data in answer for kind in data if kind.startswith("image/")]
 
 
-def test_there_are_the_eight_that_the_list_names() -> None:
+def test_the_list_of_notebooks_names_all_eight() -> None:
     listed = re.findall(r"\]\((\w+\.ipynb)\)", (NOTEBOOKS[0].parent / "README.md").read_text("utf-8"))
     assert listed == [path.name for path in NOTEBOOKS]
     assert len(listed) == 8

@@ -177,7 +177,7 @@ def test_a_model_and_a_chain_survive_json_with_settings_and_without_the_key() ->
     assert again.last.kwargs["tools"][0]["function"]["name"] == "look"
 
 
-def test_json_with_the_module_of_the_class_is_loaded_too() -> None:
+def test_json_with_the_module_of_the_class_is_loaded() -> None:
     written = json.loads(langchain_glmv.dumps(model(temperature=0.3)))
     assert written["id"] == ["langchain_glmv", "ChatGLMV"]
     loaded = langchain_glmv.load({**written, "id": ["langchain_glmv", "chat_models", "ChatGLMV"]})

@@ -39,7 +39,7 @@ def test_the_cache_key_depends_on_pictures_and_settings_but_not_the_api_key(
     assert emulator.api_key not in repr(cache._cache)
 
 
-def test_a_structured_answer_is_cached_too(model: ChatGLMV, emulator: Emulator, red: str) -> None:
+def test_a_structured_answer_is_cached(model: ChatGLMV, emulator: Emulator, red: str) -> None:
     schema = {"title": "Seen", "type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]}
     cache = InMemoryCache()
     answers = [cached(model, cache).with_structured_output(schema).invoke(asked(red)) for _ in range(2)]

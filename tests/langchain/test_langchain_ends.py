@@ -45,7 +45,7 @@ def ask(script: Script, way: str, **options: Any) -> AIMessage:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_a_failed_answer_raises_langchains_error_class_too(end: End, way: str) -> None:
+def test_a_failed_answer_raises_langchains_error_class(end: End, way: str) -> None:
     stream = "stream" in way
     kind = kind_of(end, stream=stream)
     with pytest.raises(glmv.GLMVError) as caught:

@@ -236,13 +236,13 @@ SELECTIONS: list[tuple[Any, set[str]]] = [
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "astream"])
-@pytest.mark.parametrize("said", ['{"tool": "refund"}', '{"tools": "refund"}', '["refund"]', "{}"])
+@pytest.mark.parametrize("selection", ['{"tool": "refund"}', '{"tools": "refund"}', '["refund"]', "{}"])
 @pytest.mark.parametrize(("fallback", "offered"), SELECTIONS, ids=["all", "none", "list", "function"])
 def test_a_tool_selector_handles_a_selection_that_does_not_fit(
-    fallback: Any, offered: set[str], said: str, way: str, emu: Emulator
+    fallback: Any, offered: set[str], selection: str, way: str, emu: Emulator
 ) -> None:
     selector = LLMToolSelectorMiddleware(model=connect(emu), on_parsing_failure=fallback, max_retries=1)
-    emu.say(*[said] * 4, "Done.")
+    emu.say(*[selection] * 4, "Done.")
     result = run(emu, way, [refund, timetable], middleware=[selector])
     assert result["messages"][-1].text == "Done."
     assert {one["function"]["name"] for one in emu.requests[-1].body.get("tools", ())} == offered
@@ -317,7 +317,7 @@ def test_misfits_can_be_raised(emu: Emulator) -> None:
     "schema", [TicketDict, {**Ticket.model_json_schema(), "title": "TicketDict"}], ids=["typed", "json"]
 )
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_dict_that_twice_does_not_fit_is_returned(way: str, schema: Any, method: Any, emu: Emulator) -> None:
+def test_a_dict_that_does_not_fit_twice_is_returned(way: str, schema: Any, method: Any, emu: Emulator) -> None:
     wrong = {"seat": "aisle", "coach": 4}
     both = [ticket(wrong, name="TicketDict") if method == "function_calling" else json.dumps(wrong)] * 2
     emu.say(*both)
@@ -335,7 +335,7 @@ def test_a_dict_that_twice_does_not_fit_is_returned(way: str, schema: Any, metho
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
 @pytest.mark.parametrize("schema", [Ticket, TicketDict])
-def test_an_answer_without_json_or_call_is_an_error_for_dicts_too(
+def test_an_answer_without_json_or_call_is_an_error_for_dicts(
     schema: Any, way: str, method: Any, emu: Emulator
 ) -> None:
     emu.say("Seat 14.", "In coach B.")
@@ -343,7 +343,7 @@ def test_an_answer_without_json_or_call_is_an_error_for_dicts_too(
         last_of(connect(emu).with_structured_output(schema, method=method), way)
 
 
-def test_a_truncated_object_is_an_error_for_dicts_too(emu: Emulator) -> None:
+def test_a_truncated_object_is_an_error_for_dicts(emu: Emulator) -> None:
     half = Reply('{"seat": 14, "coach": "B', finish_reason="length")
     emu.say(half, half)
     with pytest.raises(OutputParserException, match="max_tokens"):
@@ -431,7 +431,9 @@ ENTRIES: dict[str, tuple[Callable[[ChatGLMV], Any], bool]] = {
 @pytest.mark.parametrize("row", [row for row in JUDGING if row.package == "langchain_glmv"], ids=lambda row: row.entry)
 @pytest.mark.parametrize("wrong", ["missing", "misfit"])
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-def test_each_entry_point_behaves_as_the_table_says(way: str, wrong: Any, row: Judging, emu: Emulator) -> None:
+def test_each_entry_point_repairs_and_raises_as_the_table_says(
+    way: str, wrong: Any, row: Judging, emu: Emulator
+) -> None:
     assert {row.entry for row in JUDGING if row.package == "langchain_glmv"} == set(ENTRIES)
     ways, calls = ENTRIES[row.entry]
     misfit = {"seat": "none", "coach": "B"}

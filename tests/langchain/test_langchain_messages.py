@@ -238,7 +238,7 @@ def test_tool_calls_of_an_assistant_are_sent_with_json_arguments() -> None:
     assert message.tool_calls == (glmv.ToolCall("c1", "f", '{"city": "北京"}'),)
 
 
-def test_history_of_another_provider_is_mapped() -> None:
+def test_reasoning_and_tool_calls_of_another_provider_are_sent_in_glm_form() -> None:
     [message] = sent(
         AIMessage(
             [

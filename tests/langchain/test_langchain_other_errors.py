@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("retries_at_once")
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-async def test_an_error_of_another_server_has_its_class(name: str) -> None:
+async def test_an_error_of_another_server_raises_the_class_in_the_table(name: str) -> None:
     refusal = REFUSALS[name]
     for stream in (False, True):
         transport = Refusing(refusal)

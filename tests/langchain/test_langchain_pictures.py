@@ -42,7 +42,7 @@ def test_an_open_file_becomes_a_block_and_reaches_the_model(model: ChatGLMV, tmp
 
 
 @pytest.mark.parametrize("kind", ["JPEG2000", "PPM", "PCX"])
-def test_more_formats_reach_the_model(model: ChatGLMV, kind: str) -> None:
+def test_pictures_in_rarer_formats_reach_the_model(model: ChatGLMV, kind: str) -> None:
     assert "blue" in model.invoke([HumanMessage([image(encoded(kind)), "What colour is it?"])]).text
 
 
@@ -59,15 +59,15 @@ def test_omitted_pages_are_noted(model: ChatGLMV) -> None:
     assert "red" in model.invoke([HumanMessage([*blocks, "What colours?"])]).text
 
 
-@pytest.mark.parametrize("given", ["photos/red.png", "C:\\pictures\\red.png", "~/red.png"])
-def test_a_path_in_a_block_is_refused_naming_the_function_to_use(model: ChatGLMV, given: str) -> None:
-    block = {"type": "image_url", "image_url": {"url": given}}
+@pytest.mark.parametrize("path", ["photos/red.png", "C:\\pictures\\red.png", "~/red.png"])
+def test_a_path_in_a_block_is_refused_naming_the_function_to_use(model: ChatGLMV, path: str) -> None:
+    block = {"type": "image_url", "image_url": {"url": path}}
     with pytest.raises(glmv.UnsupportedContent) as caught:
         model.invoke([HumanMessage([block, "What?"])])
     assert "langchain_glmv.image(path)" in str(caught.value)
     assert "glmv.Image" not in str(caught.value)
     with pytest.raises(glmv.UnsupportedContent, match=r"langchain_glmv\.video\(path\)"):
-        model.invoke([HumanMessage([{"type": "video", "url": given}, "What?"])])
+        model.invoke([HumanMessage([{"type": "video", "url": path}, "What?"])])
 
 
 @pytest.mark.parametrize(

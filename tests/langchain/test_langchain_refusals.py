@@ -99,7 +99,7 @@ def test_other_answers_have_no_refusal_block(reason: str, emu: Emulator) -> None
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_older_langchain_core_has_only_the_finish_reason(
+def test_with_an_older_langchain_core_a_withdrawn_answer_has_no_refusal_block(
     way: str, emu: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunks, "HAS_REFUSALS", False)
@@ -140,7 +140,7 @@ def test_a_fallback_model_answers_after_a_refusal_without_repetition(on_sensitiv
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_content_filter_error_is_a_refusal_too(way: str, emu: Emulator) -> None:
+def test_a_content_filter_error_is_a_refusal(way: str, emu: Emulator) -> None:
     emu.say(withdrawn())
     with pytest.raises(ModelRefusalError) as refused:
         ask(connect(emu, on_sensitive="raise"), way)
@@ -161,10 +161,10 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("said", REFUSED.values(), ids=REFUSED)
-def test_a_refused_prompt_raises_invalid_request_and_not_model_refusal(said: dict[str, Any], way: str) -> None:
+@pytest.mark.parametrize("body", REFUSED.values(), ids=REFUSED)
+def test_a_refused_prompt_raises_invalid_request_and_not_model_refusal(body: dict[str, Any], way: str) -> None:
     def answer(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(400, json=said)
+        return httpx.Response(400, json=body)
 
     transport = httpx.MockTransport(answer)
     model = ChatGLMV(

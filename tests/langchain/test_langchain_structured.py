@@ -143,9 +143,11 @@ def test_a_pydantic_v1_class_applies_its_own_coercions(saying: Models, method: A
     assert "must be even" in str(asked[1])
 
 
-@pytest.mark.parametrize("said", ["```json\n{}\n```", "Sure:\n{}\nAnything else?", "<|begin_of_box|>{}<|end_of_box|>"])
-def test_json_is_found_in_fences_prose_and_boxes(saying: Models, said: str) -> None:
-    model, _ = saying(said.replace("{}", json.dumps(GOOD)))
+@pytest.mark.parametrize(
+    "template", ["```json\n{}\n```", "Sure:\n{}\nAnything else?", "<|begin_of_box|>{}<|end_of_box|>"]
+)
+def test_json_is_found_in_fences_prose_and_boxes(saying: Models, template: str) -> None:
+    model, _ = saying(template.replace("{}", json.dumps(GOOD)))
     assert model.with_structured_output(Picture).invoke("What?") == Picture(**GOOD)
 
 
@@ -204,7 +206,7 @@ def test_a_streamed_object_is_one_traced_run(saying: Models) -> None:
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_a_model_with_streaming_true_repairs_too(saying: Models, method: Any) -> None:
+def test_a_model_with_streaming_true_repairs_an_answer(saying: Models, method: Any) -> None:
     wrong = {"colour": "red", "width": 0}
     results = [call("Picture", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
     model, asked = saying(*results, streaming=True)
@@ -493,7 +495,7 @@ TRIP = {
 }  # fmt: skip
 
 
-def test_set_values_stay_and_defaults_do_not_block_values(saying: Models) -> None:
+def test_streamed_objects_keep_set_values_and_replace_defaults(saying: Models) -> None:
     model, _ = saying(Reply(chunking=list(json.dumps(TRIP))))
     trips: Any = list(model.with_structured_output(Trip).stream("What?"))
     assert trips[-1] == Trip(**TRIP)
@@ -519,7 +521,7 @@ def test_only_the_final_object_of_a_repaired_answer_is_shown(saying: Models) -> 
     assert len(asked) == 1
 
 
-async def test_a_validator_error_is_repaired_in_function_calling_too(saying: Models) -> None:
+async def test_a_validator_error_is_repaired_in_function_calling(saying: Models) -> None:
     model, asked = saying(call("Odd", number=2), call("Odd", number="3"), call("Odd", number=2), call("Odd", number=3))
     structured = model.with_structured_output(Odd, method="function_calling")
     assert structured.invoke("What?") == Odd(number=3)

@@ -77,7 +77,7 @@ async def test_a_stream_ends_with_its_usage_if_the_call_asks_for_it(
     assert (chunks[-1].usage.prompt_tokens, chunks[-1].usage.completion_tokens) == (11, 3)
 
 
-def test_media_of_all_kinds_arrive(emu: Emulator, ask: Ask, picture: str, tmp_path: Any) -> None:
+def test_pictures_and_files_of_litellm_reach_the_server(emu: Emulator, ask: Ask, picture: str, tmp_path: Any) -> None:
     hosted = emu.host(glmv.Image.from_base64(picture).data())
     ask([*about(picture), {"type": "image_url", "image_url": {"url": hosted, "detail": "low", "format": "image/png"}}])
     ask([{"type": "file", "file": {"file_data": picture, "filename": "a.png"}}, {"type": "text", "text": "And this?"}])
@@ -146,7 +146,7 @@ def test_an_answer_that_never_fits_has_a_note(emu: Emulator, ask: Ask) -> None:
 @pytest.mark.parametrize(
     "options", [{"extra_body": {"thinking": True}}, {"thinking": True, "allowed_openai_params": ["thinking"]}]
 )
-def test_thinking_is_asked_for(emu: Emulator, ask: Ask, options: dict[str, Any]) -> None:
+def test_thinking_is_requested_by_the_option(emu: Emulator, ask: Ask, options: dict[str, Any]) -> None:
     emu.say(Reply("Yes.", reasoning="Let me see."))
     message = ask(**options).choices[0].message
     assert (message.content, message.reasoning_content) == ("Yes.", "Let me see.")
@@ -154,12 +154,12 @@ def test_thinking_is_asked_for(emu: Emulator, ask: Ask, options: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    ("sent", "expected"),
+    ("reason", "expected"),
     [("length", "length"), ("sensitive", "content_filter"), ("stop", "stop"), ("tool_calls", "tool_calls")],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_finish_reasons_are_those_of_openai(emu: Emulator, ask: Ask, sent: str, expected: str, stream: bool) -> None:
-    emu.say(Reply("Yes.", finish_reason=sent))
+def test_finish_reasons_are_those_of_openai(emu: Emulator, ask: Ask, reason: str, expected: str, stream: bool) -> None:
+    emu.say(Reply("Yes.", finish_reason=reason))
     answer = ask(stream=stream, on_sensitive="return")
     last = list(answer)[-1] if stream else answer
     assert last.choices[0].finish_reason == expected

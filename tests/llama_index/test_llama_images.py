@@ -287,7 +287,7 @@ def far(draw: Callable[..., bytes]) -> Iterator[Any]:
 
 @pytest.mark.usefixtures("far")
 @pytest.mark.parametrize(
-    ("source", "recursive", "found"),
+    ("source", "recursive", "expected"),
     [
         ("memory://album", False, ["a.png", "b.png"]),
         ("memory://album", True, ["a.png", "b.png", "c.png"]),
@@ -296,10 +296,10 @@ def far(draw: Callable[..., bytes]) -> Iterator[Any]:
     ],
 )
 def test_pictures_of_other_file_systems_are_loaded_with_their_content(
-    source: str, recursive: bool, found: list[str]
+    source: str, recursive: bool, expected: list[str]
 ) -> None:
     documents = load_images(source, recursive=recursive, on_error="skip")
-    assert names(documents) == found
+    assert names(documents) == expected
     assert all(document.image and document.id_.startswith("memory:///album/") for document in documents)
 
 

@@ -117,7 +117,7 @@ def test_every_row_of_the_table_is_tested() -> None:
 
 @EACH
 @pytest.mark.parametrize("wrong", ["missing", "misfit"])
-def test_after_a_second_misfit_each_entry_point_behaves_as_documented(
+def test_each_entry_point_repairs_and_raises_as_the_table_says(
     wrong: Any, row: Judging, way: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     first = before(row, emu)

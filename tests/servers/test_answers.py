@@ -141,7 +141,7 @@ def test_tokens_of_a_stream_are_counted(client: Way) -> None:
 
 
 @EVERY_ROUTE
-def test_a_temperature_of_zero_is_taken(client: Way) -> None:
+def test_a_temperature_of_zero_is_accepted(client: Way) -> None:
     assert client.ask(question("Good morning"), temperature=0).text
 
 

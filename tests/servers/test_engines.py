@@ -108,13 +108,13 @@ def said(request: pytest.FixtureRequest, judge: Callable[[str], dict[str, Any]],
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("route", ["vLLM", "SGLang"])
-def test_a_request_is_valid(way: str, said: dict[str, Any], case: str) -> None:
+def test_the_engine_accepts_a_recorded_request(way: str, said: dict[str, Any], case: str) -> None:
     assert said["verdicts"][f"{way}: {case}"] == ""
 
 
 @pytest.mark.parametrize("case", ["whole", "words", "call"])
 @pytest.mark.parametrize("route", ["vLLM", "SGLang"])
-def test_an_answer_is_understood(way: str, said: dict[str, Any], case: str) -> None:
+def test_a_recorded_answer_of_the_engine_is_read(way: str, said: dict[str, Any], case: str) -> None:
     result = said["answers"][case]
     with_answer = Server().plays(
         lambda peer: (
@@ -197,7 +197,7 @@ def test_thinking_is_switched_off(client: Way) -> None:
 
 
 @TRANSFORMERS
-def test_tools_are_taken(client: Way) -> None:
+def test_tools_are_accepted(client: Way) -> None:
     assert client.ask(HELLO, tools=[WEATHER]).finish_reason == "length"
 
 

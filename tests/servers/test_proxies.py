@@ -104,13 +104,13 @@ def test_a_password_opens_the_proxy(
     assert chat(plain.base_url) == "hello"
 
 
-@pytest.mark.parametrize("given", ["", "wrong-word"])
+@pytest.mark.parametrize("password", ["", "wrong-word"])
 @pytest.mark.parametrize("scheme", ["https", "http"])
 def test_a_proxy_with_a_wrong_password_is_asked_once_and_the_error_has_advice(
-    chat: Chat, closed: ForwardProxy, encrypted: Encrypted, plain: Server, given: str, scheme: str, monkeypatch: Any
+    chat: Chat, closed: ForwardProxy, encrypted: Encrypted, plain: Server, password: str, scheme: str, monkeypatch: Any
 ) -> None:
     variable = f"{scheme.upper()}_PROXY"
-    monkeypatch.setenv(variable, closed.with_user(given) if given else closed.url)
+    monkeypatch.setenv(variable, closed.with_user(password) if password else closed.url)
     base = encrypted.base_url if scheme == "https" else plain.base_url
     with pytest.raises(glmv.ConnectionFailed) as raised:
         chat(base)
@@ -161,7 +161,7 @@ def test_the_error_of_a_refusal_by_squid_names_it_and_no_proxy_corrects_it(
             assert glm.chat("hi").text == "hello"
 
 
-def test_a_plain_request_that_tinyproxy_filters_names_tinyproxy(
+def test_the_error_of_an_http_request_that_tinyproxy_refuses_names_tinyproxy(
     chat: Chat, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
 ) -> None:
     with proxies.tinyproxy(tmp_path_factory.mktemp("tinyproxy"), forbids="forbidden.example") as tinyproxy:

@@ -145,7 +145,7 @@ def ask_llama_index(emulator: Emulator, picture: ImageBlock, **options: Any) -> 
     return llm.chat([ChatMessage(blocks=[TextBlock(text="How large is it?"), picture])]).message.content or ""
 
 
-def tokens_told(spans: Spans) -> list[tuple[str, Any]]:
+def token_counts(spans: Spans) -> list[tuple[str, Any]]:
     """Spans of models with their number of input tokens."""
     names = ("llm.token_count.prompt", "gen_ai.usage.input_tokens")
     return [
@@ -170,12 +170,12 @@ def test_tokens_are_counted_once_with_glmv_spans_off(
         ChatGLMV(**given).invoke("hello") if framework == "langchain" else GLMV(**given).chat([ChatMessage("hello")])
 
     ask()
-    result = tokens_told(spans)
+    result = token_counts(spans)
     assert {scope for scope, _ in result} == {"openinference", "glmv"}
     assert len({count for _, count in result}) == 1
     spans.whole.clear()
     if switch == "variable":
         monkeypatch.setenv("GLMV_TRACING", "off")
     ask(**({"tracing": False} if switch == "setting" else {}))
-    ((scope, _),) = tokens_told(spans)
+    ((scope, _),) = token_counts(spans)
     assert scope == "openinference"

@@ -199,7 +199,5 @@ def _file(medium: Medium) -> dict[str, Any]:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise Unsendable(
-            "上游模型只接收文本文件和图片", "of files, the upstream model can be sent text and pictures only"
-        )
+        raise Unsendable("上游模型只接收文本文件和图片", "the upstream model can be sent only text files and pictures")
     return {"type": "text", "text": text}

@@ -131,7 +131,7 @@ def test_an_endless_list_of_pages_ends(wire: Any) -> None:
     assert len(platform.requests) == 2
 
 
-def test_an_empty_list_is_empty(wire: Any) -> None:
+def test_an_empty_list_of_files_is_returned(wire: Any) -> None:
     assert wire(lambda _: {"object": "list", "data": []}).client().files.list() == []
 
 

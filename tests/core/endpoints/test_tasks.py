@@ -133,7 +133,7 @@ def test_notes_and_stop_words_of_the_request_apply_to_its_answer(wire: Any) -> N
     assert result.notes == task.notes != ()
 
 
-def test_a_task_survives_a_pickle(wire: Any) -> None:
+def test_a_pickled_task_can_be_continued(wire: Any) -> None:
     platform = wire(lambda request: ACK if request.method == "POST" else DONE)
     task = platform.run(submit(platform.context(), platform.context().request("hi", None, {})))
     result = pickle.loads(pickle.dumps(task))

@@ -383,7 +383,7 @@ def test_sensitive_is_returned_with_on_sensitive_return(flow: Any, stream: bool)
 WITHDRAWN = {"error": {"code": "1301", "message": "m"}, "contentFilter": [{"role": "assistant", "level": 1}]}
 
 
-def test_content_withdrawn_by_an_error_event_is_returned_too(flow: Any) -> None:
+def test_content_withdrawn_by_an_error_event_is_returned(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half"), WITHDRAWN | {"request_id": "r9"}), sensitive="return")
     answer, last = outcome.whole, outcome.deltas[-1]
     assert (answer.text, answer.finish_reason, answer.request_id) == ("half", "sensitive", "r9")

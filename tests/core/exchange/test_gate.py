@@ -371,7 +371,7 @@ def test_a_refusal_reduces_the_slots_to_seven_tenths_of_the_running_calls() -> N
     assert crowd.gate.width == 14
 
 
-def test_holders_are_described_for_people() -> None:
+def test_the_message_about_used_slots_names_five_calls() -> None:
     crowd = Crowd(8)
     for name in "abcdefg":
         crowd.enter(f"a call in thread {name}")

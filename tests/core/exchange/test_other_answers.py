@@ -77,7 +77,7 @@ def test_an_html_page_instead_of_a_stream_is_quoted(flow: Any, kind: str, stream
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_compressed_stream_of_another_type_is_read_too(flow: Any, stream: bool) -> None:
+def test_a_compressed_stream_of_another_type_is_read(flow: Any, stream: bool) -> None:
     plain = b"".join(as_events(flow, flow.piece("hello"), flow.piece("", "stop")).pieces)
     data = gzip.compress(plain)
     answer = flow.Answer([bytes([each]) for each in data], 200, {"content-encoding": "gzip"})

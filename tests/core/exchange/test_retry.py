@@ -64,7 +64,7 @@ def test_a_thousand_calls_refused_together_do_not_retry_together() -> None:
     assert max(Counter(int(pause / 0.05) for pause in firsts).values()) <= 50
 
 
-def test_the_first_break_before_an_answer_is_retried_at_once_free_of_budget() -> None:
+def test_the_first_reset_before_an_answer_is_retried_immediately_for_free() -> None:
     world = World()
     reset = ServerError("reset")
     reset.kind = "reset"  # type: ignore[attr-defined]  # as a ConnectionFailed has it
@@ -72,7 +72,7 @@ def test_the_first_break_before_an_answer_is_retried_at_once_free_of_budget() ->
     assert world.policy.budget._tokens == RetryBudget.CAPACITY - 2 * RetryBudget.COST[Retry.TRANSIENT]
 
 
-def test_a_break_inside_the_answer_is_retried_after_a_pause() -> None:
+def test_a_reset_inside_the_answer_is_retried_after_a_pause() -> None:
     world = World()
     reset = ServerError("reset")
     reset.kind = "reset"  # type: ignore[attr-defined]  # as a ConnectionFailed has it
@@ -340,7 +340,7 @@ def test_a_pause_that_ends_before_the_deadline_is_waited_for() -> None:
         exact.tries.again(RateLimitError("busy"), Retry.BUSY)
 
 
-def test_a_break_before_the_answer_of_a_later_attempt_is_tried_again_at_once() -> None:
+def test_a_reset_before_the_answer_of_a_later_attempt_is_retried_immediately() -> None:
     world = World()
     reset = ServerError("reset")
     reset.kind = "reset"  # type: ignore[attr-defined]  # as a ConnectionFailed has it

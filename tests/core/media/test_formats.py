@@ -144,7 +144,7 @@ def test_the_thumbnail_of_a_raw_file_is_noted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "value", "wanted"),
+    ("mode", "value", "grey"),
     [
         ("I;16", 20000, 78),
         ("I;16", 65535, 255),
@@ -154,9 +154,9 @@ def test_the_thumbnail_of_a_raw_file_is_noted() -> None:
         ("I", 30000, 117),
     ],
 )
-def test_levels_of_a_plain_picture_are_kept(mode: str, value: float, wanted: int) -> None:
+def test_levels_of_a_plain_picture_are_kept(mode: str, value: float, grey: int) -> None:
     fitted, note = Image.from_bytes(encoded(Pillow.new(mode, (30, 20), value), "TIFF")).fitted(**LIMITS)
-    assert first_pixel(fitted) == pytest.approx(wanted, abs=1)
+    assert first_pixel(fitted) == pytest.approx(grey, abs=1)
     assert "levels" not in str(note)
 
 
@@ -188,7 +188,7 @@ def test_levels_that_are_stretched_are_noted() -> None:
     st.floats(allow_nan=True, allow_infinity=True),
     st.floats(allow_nan=True, allow_infinity=True),
 )
-def test_black_never_becomes_white(mode: str, low: float, high: float) -> None:
+def test_the_levels_for_black_and_white_are_never_equal(mode: str, low: float, high: float) -> None:
     black, white = pixels.levels(mode, *sorted((low, high)))
     assert black != white or not (abs(low) < 2**53)
 

@@ -128,7 +128,7 @@ def test_an_unreachable_proxy_is_named_without_its_password(
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "words"),
+    ("response", "kind", "words"),
     [
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "proxy", "could not connect to glm.example: 502"),
         (b"HTTP/1.1 503 Service Unavailable\r\nx-squid-error: ERR_DNS_FAIL 0\r\n\r\n", "proxy", "503"),
@@ -142,9 +142,15 @@ def test_an_unreachable_proxy_is_named_without_its_password(
     ],
 )
 def test_an_error_of_a_proxy_to_connect_names_the_proxy(
-    ask: Any, saying: Any, no_pauses: list[float], said: bytes, kind: str, words: str, monkeypatch: pytest.MonkeyPatch
+    ask: Any,
+    saying: Any,
+    no_pauses: list[float],
+    response: bytes,
+    kind: str,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    proxy = saying(said)
+    proxy = saying(response)
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     ask.base_url = ELSEWHERE
     error = ask(max_retries=2)
@@ -199,7 +205,7 @@ HTML = b"content-type: text/html\r\ncontent-length: 15\r\n\r\n<html>no</html>"
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("response", "kind"),
     [
         (
             b"403 Forbidden\r\nserver: squid/5.7\r\nx-squid-error: ERR_ACCESS_DENIED 0\r\nvia: 1.1 s (squid)\r\n"
@@ -218,9 +224,9 @@ HTML = b"content-type: text/html\r\ncontent-length: 15\r\n\r\n<html>no</html>"
     ],
 )
 def test_a_proxy_that_refuses_a_plain_request_is_named(
-    ask: Any, saying: Any, said: bytes, kind: str, monkeypatch: pytest.MonkeyPatch
+    ask: Any, saying: Any, response: bytes, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy = saying(b"HTTP/1.1 " + said)
+    proxy = saying(b"HTTP/1.1 " + response)
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     ask.base_url = "http://glm.example/v1"
     error = ask(allow_http=True, max_retries=0)
@@ -252,12 +258,12 @@ def test_a_request_too_large_for_a_proxy_is_reported_as_such(ask: Any, saying: A
     assert isinstance(ask(allow_http=True, max_retries=0), glmv.LimitExceeded)
 
 
-@pytest.mark.parametrize("said", [b"403 Forbidden\r\nserver: squid\r\n" + HTML, b"502 Bad Gateway\r\n" + HTML])
+@pytest.mark.parametrize("response", [b"403 Forbidden\r\nserver: squid\r\n" + HTML, b"502 Bad Gateway\r\n" + HTML])
 @pytest.mark.parametrize("awaited", [False, True])
 def test_a_corrected_no_proxy_works_in_the_same_client(
-    saying: Any, server: Server, proxied: None, said: bytes, awaited: bool, monkeypatch: Any
+    saying: Any, server: Server, proxied: None, response: bytes, awaited: bool, monkeypatch: Any
 ) -> None:
-    proxy = saying(b"HTTP/1.1 " + said)
+    proxy = saying(b"HTTP/1.1 " + response)
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     options: dict[str, Any] = {"base_url": f"http://localhost:{server.port}/v1", "allow_http": True, "max_retries": 0}
 
@@ -401,7 +407,7 @@ def test_socks_is_read_as_socks5(ask: Any, server: Server, proxied: None, scheme
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "words"),
+    ("response", "kind", "words"),
     [
         (b"\x05\xff", "proxy_auth", "requires a user name and a password"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "proxy", "SOCKS5"),
@@ -409,9 +415,9 @@ def test_socks_is_read_as_socks5(ask: Any, server: Server, proxied: None, scheme
     ],
 )
 def test_an_error_of_a_socks_proxy_names_the_proxy(
-    ask: Any, saying: Any, said: bytes, kind: str, words: str, monkeypatch: pytest.MonkeyPatch
+    ask: Any, saying: Any, response: bytes, kind: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy = saying(said)
+    proxy = saying(response)
     monkeypatch.setenv("ALL_PROXY", proxy.url.replace("http", "socks5"))
     ask.base_url = ELSEWHERE
     error = ask(max_retries=0)
@@ -571,7 +577,7 @@ def test_an_untrusted_certificate_names_the_variable_that_can_be_corrected(
 
 
 @needs_openssl
-async def test_an_async_client_follows_a_corrected_variable_too(
+async def test_an_async_client_follows_a_corrected_variable(
     encrypted: Encrypted, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with glmv.AsyncClient("k", base_url=encrypted.base_url) as glm:

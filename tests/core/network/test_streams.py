@@ -296,7 +296,7 @@ def test_an_invalid_timeout_is_refused_before_sending(server: Any, timeout: Any)
     assert server.requests == []
 
 
-def test_a_deadline_bounds_the_wait_for_a_slot_too(server: Any, glm: glmv.Client) -> None:
+def test_a_deadline_bounds_the_wait_for_a_slot(server: Any, glm: glmv.Client) -> None:
     server.plays(opens_and_stalls)
     stream = glm.stream("hi")
     next(stream)

@@ -407,7 +407,7 @@ class TestOptions:
         )
 
     @pytest.mark.parametrize("name", ["temperature", "top_p"])
-    def test_the_bounds_of_a_range_are_in_it(self, name: str) -> None:
+    def test_the_bounds_of_a_documented_range_are_accepted(self, name: str) -> None:
         row = find_model("glm-4.6v")
         assert row is not None
         narrow = replace(row, temperature=(0.1, 0.9), top_p=(0.1, 0.9))

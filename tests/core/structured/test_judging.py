@@ -61,7 +61,9 @@ def test_the_table_has_one_row_per_entry_point() -> None:
 
 @pytest.mark.parametrize("row", [row for row in JUDGING if row.package == "glmv"], ids=lambda row: row.entry)
 @pytest.mark.parametrize("wrong", ["missing", "misfit"])
-def test_the_core_behaves_as_the_table_says(row: Judging, wrong: Any, emu: Emulator, glm: glmv.Client) -> None:
+def test_the_client_repairs_and_raises_as_the_table_says(
+    row: Judging, wrong: Any, emu: Emulator, glm: glmv.Client
+) -> None:
     options = ENTRIES[row.entry]
     misfit = calls(MISFIT) if "tools" in options else json.dumps(MISFIT)
     emu.say(*["Heavy." if wrong == "missing" else misfit] * 2)
@@ -162,7 +164,7 @@ def test_withdrawn_text_held_back_for_a_call_is_returned(stream: bool, emu: Emul
     assert (answer.text, answer.finish_reason) == ("It is", "sensitive")
 
 
-async def test_the_async_client_returns_a_misfit_too(emu: Emulator) -> None:
+async def test_the_async_client_returns_a_misfit(emu: Emulator) -> None:
     async with glmv.AsyncClient(emu.api_key, base_url=emu.base_url) as glm:
         emu.say("Heavy.", "Very heavy.")
         answer = await glm.chat("How heavy?", tools=[TOOL], tool_choice="required", on_misfit="return")

@@ -253,12 +253,12 @@ def test_the_instruction_joins_an_existing_system_message(emu: Emulator, glm: gl
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("wanted", [{"response_format": PERSON}, {"tools": [WEATHER], "tool_choice": "required"}])
+@pytest.mark.parametrize("options", [{"response_format": PERSON}, {"tools": [WEATHER], "tool_choice": "required"}])
 def test_withdrawn_content_is_returned_unchecked_with_on_sensitive_return(
-    wanted: dict[str, Any], stream: bool, emu: Emulator, glm: glmv.Client
+    options: dict[str, Any], stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(text("He is", finish_reason="sensitive"))
-    answer = ask(glm, stream, on_sensitive="return", **wanted)
+    answer = ask(glm, stream, on_sensitive="return", **options)
     assert answer.finish_reason == "sensitive"
     assert len(emu.requests) == 1
 
@@ -277,7 +277,7 @@ def test_a_replaceable_stream_restarts_and_counts_both_turns(emu: Emulator, glm:
     assert any("second time" in note for note in deltas[-1].notes)
 
 
-def test_the_reasoning_of_a_replaced_answer_is_replaced_too(emu: Emulator, glm: glmv.Client) -> None:
+def test_the_reasoning_of_a_replaced_answer_is_replaced(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text("-", reasoning="hmm"), text(RIGHT, reasoning="aha"))
     deltas = list(glm.stream("Who?", response_format=PERSON, may_replace=True))
     total = glmv.Accumulator()
@@ -295,7 +295,7 @@ def test_the_sum_of_a_replaced_stream_is_its_second_answer(emu: Emulator, glm: g
     assert ask(glm, True, response_format=PERSON, may_replace=True).text == RIGHT
 
 
-async def test_the_async_client_restarts_a_stream_too(emu: Emulator) -> None:
+async def test_the_async_client_restarts_a_stream(emu: Emulator) -> None:
     emu.say(text(WRONG), text(RIGHT))
     async with glmv.AsyncClient(emu.api_key, base_url=emu.base_url) as glm:
         total = glmv.Accumulator()
@@ -304,7 +304,7 @@ async def test_the_async_client_restarts_a_stream_too(emu: Emulator) -> None:
     assert total.text == RIGHT
 
 
-def test_unshown_text_is_not_replaced(emu: Emulator, glm: glmv.Client) -> None:
+def test_text_that_was_not_shown_is_not_replaced(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text("Ada, who was 36."), text(RIGHT))
     deltas = list(glm.stream("Who?", response_format=PERSON, may_replace=True))
     assert not any(delta.replaces for delta in deltas)
@@ -383,9 +383,11 @@ def test_an_irreplaceable_stream_never_ends_with_a_draft(emu: Emulator, glm: glm
 
 
 @both
-@pytest.mark.parametrize("said", [f"[{RIGHT}]", f'{{"result": {RIGHT}}}', f'{{"person": {RIGHT}}}', json.dumps(RIGHT)])
-def test_wrappers_around_the_answer_are_removed(stream: bool, said: str, emu: Emulator, glm: glmv.Client) -> None:
-    emu.say(text(said))
+@pytest.mark.parametrize(
+    "answer", [f"[{RIGHT}]", f'{{"result": {RIGHT}}}', f'{{"person": {RIGHT}}}', json.dumps(RIGHT)]
+)
+def test_wrappers_around_the_answer_are_removed(stream: bool, answer: str, emu: Emulator, glm: glmv.Client) -> None:
+    emu.say(text(answer))
     assert ask(glm, stream, response_format=PERSON).text == RIGHT
 
 
@@ -425,19 +427,19 @@ def test_there_is_no_repair_turn_where_it_would_not_help(reason: str | None) -> 
 
 @pytest.mark.parametrize(("reason", "hint"), [("length", True), ("stop", False)])
 @pytest.mark.parametrize(
-    ("wanted", "what"),
+    ("options", "what"),
     [({"response_format": PERSON}, "JSON"), ({"tools": [WEATHER], "tool_choice": "required"}, "a tool call")],
 )
 def test_an_answer_that_max_tokens_cut_off_says_so_and_no_other_does(
-    reason: str, hint: bool, wanted: dict[str, Any], what: str, emu: Emulator, glm: glmv.Client
+    reason: str, hint: bool, options: dict[str, Any], what: str, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(*[text("Ada was", finish_reason=reason)] * 4)
     with pytest.raises(glmv.MalformedResponse) as failed:
-        ask(glm, False, **wanted)
+        ask(glm, False, **options)
     message = f"The model was asked for {what}, but its answer does not fit: "
     assert failed.value.message.startswith(message)
     assert failed.value.message.endswith(" It was cut off by max_tokens: raise that limit.") is hint
-    returned = ask(glm, False, on_misfit="return", **wanted)
+    returned = ask(glm, False, on_misfit="return", **options)
     assert returned.text == "Ada was"
     assert returned.notes[-1].startswith(f"The model was asked for {what}; this answer does not fit: ")
     assert returned.notes[-1].endswith(" It was cut off by max_tokens: raise that limit.") is hint
@@ -454,7 +456,9 @@ def test_json_without_a_schema_is_asked_for_in_words_and_checked(stream: bool, e
 
 
 @both
-def test_text_is_asked_for_by_nothing_at_all(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_the_response_format_text_adds_no_field_and_no_instruction(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(text("Ada."))
     assert ask(glm, stream, response_format={"type": "text"}).text == "Ada."
     assert [message["role"] for message in emu.requests[0].body["messages"]] == ["user"]
@@ -544,7 +548,7 @@ def test_a_server_that_knows_only_required_gets_the_named_tool_alone(emu: Emulat
 
 
 @pytest.mark.parametrize(
-    ("said", "policy", "returned"),
+    ("words", "policy", "returned"),
     [
         (WRONG, "raise", False),
         (WRONG, "return_value", True),
@@ -553,19 +557,19 @@ def test_a_server_that_knows_only_required_gets_the_named_tool_alone(emu: Emulat
     ],
 )
 def test_a_second_answer_that_does_not_fit_is_returned_if_the_call_allows_it(
-    said: str, policy: str, returned: bool, emu: Emulator, glm: glmv.Client, caplog: pytest.LogCaptureFixture
+    words: str, policy: str, returned: bool, emu: Emulator, glm: glmv.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    emu.say(text(said), text(said))
+    emu.say(text(words), text(words))
     if not returned:
         with pytest.raises(glmv.MalformedResponse) as failed:
             ask(glm, False, response_format=PERSON, on_misfit=policy)
         assert failed.value.attempts == 2
         return
     answer = ask(glm, False, response_format=PERSON, on_misfit=policy)
-    assert (answer.text, answer.attempts) == (said, 2)
+    assert (answer.text, answer.attempts) == (words, 2)
     assert "this answer does not fit" in answer.notes[-1]
     assert "returned with a note" in caplog.text
-    assert said not in caplog.text
+    assert words not in caplog.text
 
 
 @both

@@ -77,7 +77,7 @@ def in_place(around: str, said: str = SAID) -> str:
 
 @pytest.mark.parametrize("need", [NEED, BY_SCHEMA], ids=["pydantic", "schema"])
 @pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
-def test_the_answer_is_found_in(around: str, need: JSONExpected) -> None:
+def test_the_answer_is_found_inside_other_text(around: str, need: JSONExpected) -> None:
     found, problem = need.check_text(in_place(around))
     assert problem is None
     assert json.loads(found) == ANSWER
@@ -138,7 +138,7 @@ def test_a_bracketed_reference_in_prose_is_not_a_list() -> None:
     assert LISTS.check_text("[1]") == ("[1]", None)
 
 
-def test_the_strictness_of_pydantic_decides() -> None:
+def test_a_strict_class_refuses_a_number_in_quotes() -> None:
     class Strict(BaseModel, strict=True):
         grams: int
 

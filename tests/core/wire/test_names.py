@@ -24,7 +24,7 @@ def error_body(message: str, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("status", [400, 402, 403, 429, 200, None])
 @pytest.mark.parametrize(
-    "given",
+    "fields",
     [
         {"code": "insufficient_quota", "type": "insufficient_quota"},
         {"code": None, "type": "insufficient_quota"},
@@ -37,8 +37,8 @@ def error_body(message: str, **more: Any) -> dict[str, Any]:
         {"code": "Arrearage"},
     ],
 )
-def test_an_empty_account_of_another_server_is_not_a_rate_limit(given: dict[str, Any], status: int | None) -> None:
-    result = error(error_body("no", **given), status)
+def test_an_empty_account_of_another_server_is_not_a_rate_limit(fields: dict[str, Any], status: int | None) -> None:
+    result = error(error_body("no", **fields), status)
     assert type(result) is glmv.QuotaError
     assert not result.retryable
     assert row(status, result.code).retry is Retry.NEVER
@@ -369,7 +369,7 @@ UPSTREAM: dict[str, tuple[Any, int, type[glmv.GLMVError], str]] = {
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", UPSTREAM)
-def test_the_cause_behind_openrouter_decides(name: str, stream: bool) -> None:
+def test_the_error_class_follows_the_cause_that_openrouter_quotes(name: str, stream: bool) -> None:
     raw, status, kind, words = UPSTREAM[name]
     result = error(
         error_body("Provider returned error", code=status, metadata={"raw": raw, "provider_name": "Z.AI"}),

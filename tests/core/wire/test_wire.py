@@ -149,7 +149,7 @@ def test_reasoning_content_becomes_reasoning(flow: Any) -> None:
     assert (answer.text, answer.reasoning) == ("Blue.", "Let me see.")
 
 
-def test_tagged_reasoning_in_the_text_becomes_reasoning_too(flow: Any) -> None:
+def test_tagged_reasoning_in_the_text_becomes_reasoning(flow: Any) -> None:
     answer = flow.decode(
         [chunk({"content": "<th"}), chunk({"content": "ink>Hm.</thi"}), chunk({"content": "nk>Blue."}), END]
     )
@@ -225,7 +225,7 @@ def test_search_results_come_as_data(flow: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["content_filter", "contentFilter"])
-def test_filter_levels_come_as_data(flow: Any, key: str) -> None:
+def test_the_levels_of_the_content_filter_are_returned(flow: Any, key: str) -> None:
     results = [{"role": "assistant", "level": "3"}]
     assert flow.decode([chunk({"content": "x"}, "stop", **{key: results})]).whole.content_filter == results
 

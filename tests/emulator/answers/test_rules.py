@@ -91,7 +91,7 @@ def test_a_tool_named_in_the_last_paragraph_of_the_system_text_is_called() -> No
         "必须调用工具。",
     ],
 )
-def test_other_words_do_not_call_a_tool(words: str) -> None:
+def test_a_prompt_without_the_exact_name_of_a_tool_gets_no_call(words: str) -> None:
     assert calls(words, system="get_weather is offered.\n\nBe brief.", tools=BOTH) == []
 
 
@@ -232,7 +232,7 @@ def test_a_schema_of_any_object_is_ignored_if_there_is_another() -> None:
 @pytest.mark.parametrize(
     "words", ["Answer in JSON.", 'Give me {"width": 1}', "Which JSON keys are there?", "用 JSON 返回"]
 )
-def test_other_words_do_not_cause_json(words: str) -> None:
+def test_a_prompt_without_a_schema_gets_a_description(words: str) -> None:
     assert text(words, pictures=1).startswith(("Picture 1 is", "图1是"))
 
 
@@ -324,7 +324,7 @@ def test_reasoning_has_the_number_of_pictures_that_were_looked_at(
     assert default_answer(replace(asked, media=[*asked.media, *elsewhere])).reasoning == reasoning
 
 
-def test_reasoning_joins_pictures_and_videos() -> None:
+def test_reasoning_counts_pictures_and_videos() -> None:
     asked = ask("Hm.", thinking=True, pictures=1)
     video = Medium("video", 0, 9, None, None, b"a film")
     reply = default_answer(replace(asked, media=[*asked.media, video])).reasoning

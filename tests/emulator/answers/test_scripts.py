@@ -576,7 +576,7 @@ def test_the_fixture_accepts_tests_that_use_all_answers_or_fail(run_tests: Any) 
     result.assert_outcomes(passed=1, failed=1)
 
 
-def test_the_fixture_shows_the_exception_of_the_function(run_tests: Any) -> None:
+def test_the_fixture_shows_the_exception_that_the_answer_function_raised(run_tests: Any) -> None:
     result = run_tests(
         "def broken(ask):\n    raise ZeroDivisionError('by my own hand')\n"
         "def test_one(glmv_emulator):\n    glmv_emulator.answer(broken)\n"

@@ -177,7 +177,7 @@ def test_a_key_outside_its_header_is_detected(emu: Emulator, client: Client) -> 
 
 @pytest.mark.parametrize("key", ["test", "abc.def", "sk-test"])
 @pytest.mark.parametrize("text", ["This is a test. abc.def, sk-test!", "{}", "Zm9vdef8test4"])
-def test_a_short_key_that_is_a_word_of_the_text_is_not_a_verdict(key: str, text: str) -> None:
+def test_a_prompt_that_contains_a_short_key_gets_no_verdict(key: str, text: str) -> None:
     said = text.replace("{}", key)
     with Emulator(api_key=key) as emu:
         client = Client(emu)
@@ -257,7 +257,7 @@ def test_a_retry_with_a_new_request_id_is_the_same_call(emu: Emulator, client: C
     assert names(emu, errors=1) == ["retried-unretryable"]
 
 
-def test_a_repeated_wrong_key_is_one_retried_call(emu: Emulator, client: Client) -> None:
+def test_sending_a_wrong_key_again_is_detected_as_a_retry(emu: Emulator, client: Client) -> None:
     client.http.headers["Authorization"] = "Bearer wrong-id.wrong-secret"
     client.retrying([0.05])
     assert names(emu, errors=1) == ["retried-unretryable"]
@@ -297,10 +297,10 @@ def test_waiting_after_done_is_detected(emu: Emulator, client: Client) -> None:
 def test_a_report_lists_the_events_in_order(emu: Emulator, client: Client) -> None:
     emu.fail(code=1302, retry_after=2)
     client.retrying([0.1])
-    told = str(emu.report())
-    assert told.startswith("1 call, 2 requests, 0 errors seen by the application\n")
-    assert "2 attempts: 0.00 s HTTP 429 code 1302 retry after 2 s (refusal); 0.1" in told
-    assert "! ignored-retry-after: retried after 0.1" in told
+    text = str(emu.report())
+    assert text.startswith("1 call, 2 requests, 0 errors seen by the application\n")
+    assert "2 attempts: 0.00 s HTTP 429 code 1302 retry after 2 s (refusal); 0.1" in text
+    assert "! ignored-retry-after: retried after 0.1" in text
     with pytest.raises(AssertionError, match="ignored-retry-after"):
         emu.report().assert_resilient()
 

@@ -133,7 +133,7 @@ def test_a_model_accepts_as_many_pictures_as_its_row_says(glm: Any) -> None:
     assert glm.code((glm.base64(glm.drawn()),), "See", model="glm-4v-flash") == "1210"
 
 
-def test_doubtful_limits_can_be_set_either_way(emulate: Any) -> None:
+def test_limits_in_doubt_are_applied_only_with_strict(emulate: Any) -> None:
     loose, strict = emulate(), emulate(strict=Emulator.DOUBTS)
     url = loose.emu.host(loose.drawn(size=(28, 28)))
     asks: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [

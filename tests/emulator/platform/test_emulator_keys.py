@@ -41,13 +41,13 @@ def test_the_key_and_a_token_signed_with_it_are_accepted(glm: Any) -> None:
 
 
 @pytest.mark.parametrize("header", ["", "Bearer"])
-def test_no_key_is_1001(glm: Any, header: str) -> None:
+def test_a_request_without_a_key_is_refused_with_1001(glm: Any, header: str) -> None:
     assert code(glm, header) == "1001"
 
 
-@pytest.mark.parametrize("given", ["wrong", "test-id.test-secret", "a.b.c", "a.b.c.d", "....", "x" * 5000])
-def test_a_wrong_key_is_1002(glm: Any, given: str) -> None:
-    assert code(glm, f"Bearer {given}") == "1002"
+@pytest.mark.parametrize("key", ["wrong", "test-id.test-secret", "a.b.c", "a.b.c.d", "....", "x" * 5000])
+def test_a_wrong_key_is_refused_with_1002(glm: Any, key: str) -> None:
+    assert code(glm, f"Bearer {key}") == "1002"
 
 
 def test_a_token_expires_after_its_lifetime_or_if_signed_in_seconds(glm: Any) -> None:

@@ -31,7 +31,7 @@ def test_every_response_says_that_it_comes_from_an_emulator(glm: Any) -> None:
     assert answers[0].json()["id"].startswith("emu-")
 
 
-def test_it_listens_on_loopback_only(glm: Any) -> None:
+def test_the_emulator_listens_on_loopback_only(glm: Any) -> None:
     port = int(glm.emu.base_url.split(":")[2].split("/")[0])
     listening = socket.socket()
     # Another address of the same machine is free: the emulator does not listen on all addresses.
@@ -58,7 +58,7 @@ def test_too_large_a_request_is_refused_with_or_without_content_length(emulate: 
     assert (announced.status_code, chunked.status_code) == (413, 413)
 
 
-def test_it_serves_the_pictures_it_hosts_and_no_others(glm: Any) -> None:
+def test_the_emulator_serves_hosted_pictures_and_no_others(glm: Any) -> None:
     picture = glm.drawn()
     url = glm.emu.host(picture)
     served = httpx.get(url)
@@ -66,7 +66,7 @@ def test_it_serves_the_pictures_it_hosts_and_no_others(glm: Any) -> None:
     assert httpx.get(url + "x").status_code == 404
 
 
-def test_it_reads_hosted_pictures_and_never_fetches_others(glm: Any) -> None:
+def test_the_emulator_reads_hosted_pictures_and_fetches_no_others(glm: Any) -> None:
     trap = socket.create_server(("127.0.0.1", 0))
     trap.settimeout(0.5)
     elsewhere = f"http://127.0.0.1:{trap.getsockname()[1]}/picture.png"
@@ -139,13 +139,13 @@ def test_stopping_ends_streams_that_are_still_open(emulate: Any) -> None:
 
 @pytest.mark.parametrize("turns", range(6))
 def test_stopping_closes_connections_that_were_just_opened(turns: int) -> None:
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught_warnings:
         warnings.simplefilter("always")
         gc.collect()  # what other tests left is not of this one
-        told.clear()
+        caught_warnings.clear()
         _end_while_somebody_comes(turns)
         gc.collect()
-    assert [str(warning.message) for warning in told if warning.category is ResourceWarning] == []
+    assert [str(warning.message) for warning in caught_warnings if warning.category is ResourceWarning] == []
 
 
 def _end_while_somebody_comes(turns: int) -> None:
@@ -186,7 +186,7 @@ def test_an_unsupported_method_is_not_found(glm: Any, method: str, path: str) ->
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "1222")
 
 
-def test_the_command_prints_base_url_and_key_and_what_it_is() -> None:
+def test_the_command_prints_that_it_is_the_emulator_and_its_base_url_and_key() -> None:
     command = [sys.executable, "-m", "glmv_emulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
