@@ -51,7 +51,7 @@ class GLMVImageCaptioner(TransformComponent):
 
     @classmethod
     def class_name(cls) -> str:
-        """The name it is serialized under."""
+        """The name of the class in serialized objects."""
         return "glmv_image_captioner"
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:

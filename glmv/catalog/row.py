@@ -162,7 +162,7 @@ class Model:
 
     @property
     def chats(self) -> bool:
-        """Whether it is a chat model; one with another endpoint is refused with a message that names the endpoint."""
+        """Whether it is a chat model. A call of another model is refused, with a message that names its endpoint."""
         return self.endpoint == CHAT
 
     @property

@@ -145,7 +145,7 @@ class Context(NamedTuple):
             query: parameters of the URL; None values are left out.
             headers: headers of this request.
             deadline: seconds, if shorter than the deadline of the settings.
-            spent: seconds of the deadline that making the payload took.
+            spent: seconds that it took to make the payload; they count against the deadline.
             repeatable: whether a request that may have reached the server can be sent again without harm.
             raw: return the bytes of the response.
             limit: the most bytes of the response.

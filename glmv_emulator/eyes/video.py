@@ -72,7 +72,7 @@ def look_video(data: bytes) -> SeenVideo:
 
 @lru_cache(maxsize=8)
 def _watched(data: bytes) -> tuple[tuple[Frame, ...], float, bool | None]:
-    """Some frames, the duration in seconds, and whether players rotate them by 90 degrees (None: unknown)."""
+    """The measured frames, the duration in seconds, and whether players rotate frames by 90 degrees (None: unknown)."""
     try:
         import av
     except ImportError:  # PyAV is in another extra
