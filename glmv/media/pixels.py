@@ -198,7 +198,7 @@ def decodes(data: bytes) -> bool:
     """Whether a JPEG without its end marker has all its pixels; False if Pillow is missing.
 
     It is decoded at an eighth of its width and height. A failed download may leave zeros at the end of the file, which
-    decode as pixels. So zeros at the end are removed first, except for those that a decoder reads after the last pixels.
+    decode as pixels. So these zeros are removed first, except for those that a decoder reads after the last pixels.
     """
     if not available():
         return False

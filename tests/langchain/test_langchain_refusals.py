@@ -99,7 +99,7 @@ def test_other_answers_have_no_refusal_block(reason: str, emu: Emulator) -> None
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_older_langchain_core_has_only_the_finish_reason(
+def test_with_an_older_langchain_core_a_refusal_is_only_a_finish_reason(
     way: str, emu: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunks, "HAS_REFUSALS", False)
@@ -198,5 +198,5 @@ def test_include_raw_returns_the_refusal_and_the_message(way: str, emu: Emulator
     assert outcome["parsing_error"].raw_message is outcome["raw"]
 
 
-def test_the_refusal_error_is_langchain_cores_where_it_exists() -> None:
+def test_the_refusal_error_is_a_subclass_of_langchain_cores_if_that_exists() -> None:
     assert issubclass(errors.ContentWithdrawnError, exceptions.ModelRefusalError) is errors.HAS_REFUSALS

@@ -172,7 +172,7 @@ def test_headers_and_options_of_the_call_are_sent(emu: Emulator, ask: Ask) -> No
     assert (request.body["do_sample"], request.body["max_tokens"]) == (False, 9)
 
 
-def test_the_key_is_that_of_the_environment_where_none_is_given(
+def test_without_a_key_argument_the_key_of_the_environment_is_used(
     emu: Emulator, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZHIPUAI_API_KEY", emu.api_key)
@@ -259,7 +259,7 @@ def test_a_router_that_names_no_timeout_leaves_those_of_the_core(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("fault", [{"code": 1302}, {"code": 1301}, {"status": 500}])
-async def test_a_router_asks_the_next_model_where_the_first_refuses(
+async def test_a_router_asks_the_next_model_if_the_first_one_fails(
     emu: Emulator, litellm: Any, settings: dict[str, Any], fault: dict[str, Any], stream: bool
 ) -> None:
     models = [

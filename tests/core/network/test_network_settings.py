@@ -619,7 +619,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 @pytest.mark.parametrize("number", NO_SUCH_NAME.values(), ids=NO_SUCH_NAME)
 @pytest.mark.parametrize("key", ["ZHIPUAI_API_KEY", "ZAI_API_KEY"])
-def test_the_platforms_hosts_count_as_existing_without_a_network(
+def test_a_failed_lookup_of_the_platforms_host_is_retried_and_blames_the_network(
     ask: Any, no_pauses: list[float], number: int, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offline(monkeypatch, number)

@@ -55,7 +55,7 @@ def test_the_search_gives_up_after_many_brackets() -> None:
         ({}, {"$ref": "https://example.org/schema"}, None),
     ],
 )
-def test_a_misfit_value_is_reported_with_its_path(value: Any, schema: Any, problem: str | None) -> None:
+def test_a_value_that_does_not_fit_is_reported_with_its_path(value: Any, schema: Any, problem: str | None) -> None:
     found = misfit(value, schema)
     assert (found is None) if problem is None else (found is not None and problem in found)
 
