@@ -42,7 +42,7 @@ class Keys:
     """
 
     def __init__(self, question: Question, model: str, defaults: glmv.Options, digests: Digests) -> None:
-        """Keys for a model and a client with these default options."""
+        """Keys for a question to a model; `defaults` are the client's options, `digests` stores the hashes of files."""
         self._question = question
         self._digests = digests
         usual = {name: getattr(defaults, name) for name in glmv.Options.model_fields}

@@ -128,7 +128,7 @@ _COUNTED = {"image": ("picture", "张图片"), "video": ("video", "个视频"), 
 
 
 def _counted(kinds: list[str], language: Language) -> str:
-    """Kinds of media -> "2 pictures and 1 video"; empty where there are none."""
+    """Kinds of media -> "2 pictures and 1 video"; empty if there are none."""
     numbers = [(kinds.count(kind), *words) for kind, words in _COUNTED.items() if kind in kinds]
     if language == "zh":
         return "和".join(f" {number} {chinese}" for number, _, chinese in numbers)

@@ -32,7 +32,7 @@ def counts(usage: Any) -> tuple[Any, ...]:
     )
 
 
-async def test_litellm_langchain_and_the_core_return_the_same_text_and_usage(
+async def test_litellm_langchain_and_glmv_return_the_same_text_and_usage(
     emu: Emulator, ask: Ask, aask: Ask, picture: str, litellm: Any
 ) -> None:
     from langchain_glmv import ChatGLMV
@@ -240,7 +240,7 @@ async def test_a_stream_that_is_closed_has_freed_its_slot(
     assert ask(**options).choices[0].message.content  # it blocks the event loop, which can free nothing meanwhile
 
 
-def test_a_router_that_names_no_timeout_leaves_those_of_the_core(
+def test_a_router_without_a_timeout_leaves_the_timeouts_of_glmv_unchanged(
     litellm: Any, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[dict[str, Any]] = []

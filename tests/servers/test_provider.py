@@ -1,4 +1,4 @@
-"""LiteLLM's proxy with our provider serves the OpenAI SDK: the same words and usage as those of the core."""
+"""LiteLLM's proxy with our provider serves the OpenAI SDK: the same words and usage as those of `glmv`."""
 
 from __future__ import annotations
 

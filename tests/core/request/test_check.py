@@ -61,7 +61,7 @@ def test_an_unknown_model_gets_everything_unchanged() -> None:
 @pytest.mark.parametrize("model", [row for row in models() if row.chats], ids=lambda model: model.name)
 def test_a_plain_question_passes_everywhere_without_a_note(model: Any) -> None:
     request = checked(model.name, "hello", temperature=0.5, top_p=0.5, max_tokens=100, user_id="user-1")
-    # A note comes only where the documents disagree whether the model itself is still offered.
+    # There is a note only if the documents disagree whether the model is still offered.
     assert len(request.notes) == bool(model.doubt("status"))
     assert request.messages == (Message("user", "hello"),)
     assert dict(request.options) == {"temperature": 0.5, "top_p": 0.5, "max_tokens": 100, "user_id": "user-1"}

@@ -1,4 +1,4 @@
-"""Which code validates an answer: the table, tested for the core, and `on_misfit` for a second misfit."""
+"""Which code validates an answer: the table, tested for `glmv`, and `on_misfit` for a second misfit."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_table_has_one_row_per_entry_point() -> None:
 
 @pytest.mark.parametrize("row", [row for row in JUDGING if row.package == "glmv"], ids=lambda row: row.entry)
 @pytest.mark.parametrize("wrong", ["missing", "misfit"])
-def test_the_core_behaves_as_the_table_says(row: Judging, wrong: Any, emu: Emulator, glm: glmv.Client) -> None:
+def test_glmv_behaves_as_the_table_says(row: Judging, wrong: Any, emu: Emulator, glm: glmv.Client) -> None:
     options = ENTRIES[row.entry]
     misfit = calls(MISFIT) if "tools" in options else json.dumps(MISFIT)
     emu.say(*["Heavy." if wrong == "missing" else misfit] * 2)

@@ -157,7 +157,7 @@ def test_without_the_validator_the_extra_is_named_before_anything_is_sent(monkey
             list(glm.stream("Hi", **options))
 
 
-def test_importing_the_core_imports_no_validator() -> None:
+def test_importing_glmv_imports_no_validator() -> None:
     code = "import sys, glmv; [getattr(glmv, name) for name in glmv.__all__]; print('jsonschema' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
