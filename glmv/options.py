@@ -237,7 +237,7 @@ class Connection(ShowsFields):
             without_values(validate, values)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # pydantic does not validate assignments; a plain str would be printed where a SecretStr is not.
+        # pydantic does not validate assignments; a plain str would be printed, a SecretStr is not.
         super().__setattr__(name, SecretStr(value) if name == "api_key" and isinstance(value, str) else value)
 
     def __getstate__(self) -> dict[str, Any]:

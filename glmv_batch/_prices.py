@@ -95,8 +95,7 @@ class Budget:
     def of(cls, written: str | None, model: str, *, base_model: str | None = None, share: float = 1.0) -> Budget:
         """ "10 CNY", "RMB 10", "$3", "3 dollars", "2,000,000 tokens" or None -> a budget.
 
-        Money is computed by the price listed in its currency, whatever the server: also for the emulator, so that a run
-        can be tried there.
+        Tokens are priced in the currency of the budget, at any server. So a run can be tried with the emulator, too.
 
         Args:
             model: the model's name.

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from glmv.cli import ask, batch, doctor, emulate, models
 from glmv.cli.sources import is_source
-from glmv.cli.terminal import INTERRUPTED, WRONG_USE, failures_told, prepare_streams, tell_error
+from glmv.cli.terminal import INTERRUPTED, WRONG_USE, prepare_streams, report_failures, tell_error
 
 # What Typer raises for wrong arguments: the base of its one public class for them.
 UsageError: Any = typer.BadParameter.__base__
@@ -41,7 +41,7 @@ class Commands(TyperGroup):
             extra: see Typer.
         """
         try:
-            with failures_told():
+            with report_failures():
                 prepare_streams()
                 code = self._code(args, prog_name or "glmv", complete_var, windows_expand_args, extra)
         except typer.Exit as ended:
@@ -70,7 +70,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; failures are printed here, because Typer would print some of them in its own words."""
-        with failures_told():
+        with report_failures():
             return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

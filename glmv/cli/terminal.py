@@ -22,7 +22,7 @@ from glmv.cli.words import in_words_of_the_shell
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Raise the error, so that `failures_told` sets the exit code."""
+        """Raise the error, so that `report_failures` sets the exit code."""
         raise
 
 
@@ -100,8 +100,8 @@ def tell_error(message: str) -> None:
 
 
 @contextmanager
-def failures_told() -> Iterator[None]:
-    """A context that turns a failure into one sentence on standard error and an exit code.
+def report_failures() -> Iterator[None]:
+    """A context manager that turns a failure into one sentence on standard error and an exit code.
 
     Raises:
         Exit: with `FAILED`, with `INTERRUPTED` after Ctrl-C, or with `CLOSED_PIPE` if nobody reads the output.

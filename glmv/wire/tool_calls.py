@@ -97,7 +97,7 @@ class ToolCalls:
         return deltas
 
     def hold(self, calls: Sequence[tuple[str, str]]) -> bool:
-        """Whether all of these calls, as (name, arguments), are here already."""
+        """Whether all of these calls, as (name, arguments), were received or added before."""
         own = {(call.name, _canonical(call.text())) for call in self._calls}
         return all((name, _canonical(arguments)) in own for name, arguments in calls)
 

@@ -1,4 +1,4 @@
-"""The default answers, if nothing is scripted: the first of four rules that applies. No other words are interpreted.
+"""The default answers, if nothing is scripted. The first of four rules that applies makes the answer.
 
 1. A tool call, if the newest user text, or the last paragraph of the system messages, contains the exact name of an
    offered tool, and this turn has no tool result yet: the first tool named there is called. A name must be a whole
@@ -9,6 +9,7 @@
 4. Otherwise the results of this turn's tools, or one sentence that says that this is an emulator.
 
 Arguments and JSON are filled by the names of properties, see `fill`. A turn is everything since the last text answer.
+All other words of a request are ignored.
 """
 
 from __future__ import annotations
@@ -116,12 +117,12 @@ def _reasoning(conversation: Conversation) -> str:
     looked = _counted([one.kind for one in media if one.data is not None or one.seen], conversation.language)
     missed = _counted([one.kind for one in media if one.data is None and not one.seen], conversation.language)
     if conversation.language == "zh":
-        told = [f"我查看了{looked}。"] if looked else []
-        told += [f"有{missed}没有查看。"] if missed else []
-        return "".join([*told, "我只根据测量结果回答。" if looked else "没有可以测量的内容。"])
-    told = [f"I looked at {looked}."] if looked else []
-    told += [f"I did not look at {missed}."] if missed else []
-    return " ".join([*told, "I answer from measurements only." if looked else "There is nothing to measure."])
+        sentences = [f"我查看了{looked}。"] if looked else []
+        sentences += [f"有{missed}没有查看。"] if missed else []
+        return "".join([*sentences, "我只根据测量结果回答。" if looked else "没有可以测量的内容。"])
+    sentences = [f"I looked at {looked}."] if looked else []
+    sentences += [f"I did not look at {missed}."] if missed else []
+    return " ".join([*sentences, "I answer from measurements only." if looked else "There is nothing to measure."])
 
 
 _COUNTED = {"image": ("picture", "张图片"), "video": ("video", "个视频"), "file": ("file", "个文件")}

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import glmv
 from glmv.cli.app import app
-from glmv.cli.terminal import CLOSED_PIPE, FAILED, FAULT, INTERRUPTED, WRONG_USE, failures_told
+from glmv.cli.terminal import CLOSED_PIPE, FAILED, FAULT, INTERRUPTED, WRONG_USE, report_failures
 from glmv_batch import Job
 from glmv_emulator import Emulator
 from glmv_emulator.options import running
@@ -182,6 +182,6 @@ def test_every_interface_names_the_option_for_less_thinking_in_its_message(capsy
                     ask()
                 assert str(refused.value).count('reasoning_effort="low"') == 1
                 assert 'reasoning_effort="low"' in str(pickle.loads(pickle.dumps(refused.value)))
-    with pytest.raises(typer.Exit), failures_told():  # as the commands tell it
+    with pytest.raises(typer.Exit), report_failures():  # as the commands tell it
         raise refused.value
     assert capsys.readouterr().err.replace("\n", " ").count("--reasoning-effort low") == 1
