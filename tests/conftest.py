@@ -98,8 +98,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the tests that were skipped for another reason."""
     if os.environ.get("CI"):
-        for told in sorted(_unexpected):
-            terminalreporter.write_line(f"SKIPPED for a reason that is not on the list of tests/conftest.py: {told}")
+        for reason in sorted(_unexpected):
+            terminalreporter.write_line(f"SKIPPED for a reason that is not on the list of tests/conftest.py: {reason}")
 
 
 @pytest.fixture(autouse=True)

@@ -40,8 +40,8 @@ def errors(setup: Setup) -> str:
         setup.emu.reset()
         setup.emu.inject(name, None)
         error = setup.error(max_retries=0)
-        told = traceback.TracebackException.from_exception(error, capture_locals=True)
-        no_secret("".join(told.format()), f"the traceback of {name}")
+        trace = traceback.TracebackException.from_exception(error, capture_locals=True)
+        no_secret("".join(trace.format()), f"the traceback of {name}")
     return f"{len(names)} errors with locals, no key"
 
 
@@ -98,7 +98,7 @@ def proxies(setup: Setup) -> str:
     finally:
         del os.environ["HTTPS_PROXY"], os.environ["https_proxy"]
     if "canary-word" in "".join(traceback.format_exception(error)):
-        raise Wrong("the proxy's password is told")
+        raise Wrong("the message shows the proxy's password")
     return f"{type(error).__name__} of the proxy, no password"
 
 

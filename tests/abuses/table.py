@@ -20,12 +20,12 @@ def tried(check: Check, subject: Subject) -> str:
     child = os.fork()
     if child == 0:
         os.close(reading)
-        with os.fdopen(writing, "w") as told:
-            told.write(result_of(check, subject))
+        with os.fdopen(writing, "w") as pipe_file:
+            pipe_file.write(result_of(check, subject))
         os._exit(0)
     os.close(writing)
-    with os.fdopen(reading) as told:
-        text = told.read()
+    with os.fdopen(reading) as pipe_file:
+        text = pipe_file.read()
     os.waitpid(child, 0)
     return (text or "✗ the process died").replace("|", "\\|").replace("\n", " ")
 

@@ -88,11 +88,11 @@ def test_a_missing_or_old_framework_is_reported_in_one_sentence(
 ) -> None:
     (tmp_path / module).mkdir()
     (tmp_path / module / "__init__.py").write_text("")  # of a version that lacks what is imported
-    told = import_beside(tmp_path, package, "0.2.1")
-    assert told.startswith(f"ImportError: {package} needs {framework} ")
-    assert told.endswith(f'and 0.2.1 is installed: pip install -U "glmv[{extra}]"')
-    told = import_beside(tmp_path, package, None)
-    assert told.endswith(f'which is not installed: pip install -U "glmv[{extra}]"')
+    message = import_beside(tmp_path, package, "0.2.1")
+    assert message.startswith(f"ImportError: {package} needs {framework} ")
+    assert message.endswith(f'and 0.2.1 is installed: pip install -U "glmv[{extra}]"')
+    message = import_beside(tmp_path, package, None)
+    assert message.endswith(f'which is not installed: pip install -U "glmv[{extra}]"')
 
 
 @pytest.mark.parametrize(("package", "module", "framework", "extra"), ADAPTERS)

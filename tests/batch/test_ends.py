@@ -84,9 +84,9 @@ def test_a_full_disk_ends_the_run_and_the_next_run_continues(photos: Path, tmp_p
         job = Job(
             photos, "Which?", model=MODEL, max_concurrency=4, base_url=emulator.base_url, api_key=emulator.api_key
         )
-        told = job.write(out)
-        assert told.known + told.answered == COUNT
-        assert told.known > 0
+        progress = job.write(out)
+        assert progress.known + progress.answered == COUNT
+        assert progress.known > 0
         assert_each_row_occurs_once(lines(out))
         assert all("text" in row for row in lines(out))
         assert len(emulator.requests) <= COUNT + 2 * 4  # what was under way when the ledger took no more

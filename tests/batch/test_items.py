@@ -177,11 +177,11 @@ def test_items_are_counted_as_they_are_read(tmp_path: Path) -> None:
     assert count_of(iter([1, 2, 3])) is None
 
 
-@pytest.mark.parametrize(("line", "told"), [("{", "line 2 is not JSON"), ("[1]", "line 2 is not a JSON object")])
-def test_a_broken_json_line_is_reported_with_its_number(tmp_path: Path, line: str, told: str) -> None:
+@pytest.mark.parametrize(("line", "message"), [("{", "line 2 is not JSON"), ("[1]", "line 2 is not a JSON object")])
+def test_a_broken_json_line_is_reported_with_its_number(tmp_path: Path, line: str, message: str) -> None:
     table = tmp_path / "t.jsonl"
     table.write_text('{"image": "a.png"}\n' + line)
-    with pytest.raises(glmv.InvalidRequestError, match=told):
+    with pytest.raises(glmv.InvalidRequestError, match=message):
         list(items(table))
 
 

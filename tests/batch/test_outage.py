@@ -85,11 +85,11 @@ def test_a_job_waits_until_the_network_is_back(
 ) -> None:
     network.error = socket.gaierror(number, "nodename nor servname provided, or not known")
     running = job(emulator, photos)
-    told: list[str] = []
+    states: list[str] = []
 
     def meanwhile() -> None:
-        told.append(str(running.progress))
-        network.up = len(told) > 5
+        states.append(str(running.progress))
+        network.up = len(states) > 5
 
     network.meanwhile = meanwhile
     answered_before(emulator, photos)
@@ -97,9 +97,9 @@ def test_a_job_waits_until_the_network_is_back(
     done = running.write(tmp_path / "o.jsonl")
     assert (done.answered, done.failed, done.waiting, done.stopped) == (COUNT, 0, None, None)
     assert network.pauses == [2, 4, 8, 16, 32, 60]
-    assert all("waiting: The name of localhost cannot be looked up" in line for line in told)
-    assert "Check the network, DNS and VPN" in told[0]
-    assert "Trying again in 60 s (waiting for 62 s so far)" in told[-1]
+    assert all("waiting: The name of localhost cannot be looked up" in line for line in states)
+    assert "Check the network, DNS and VPN" in states[0]
+    assert "Trying again in 60 s (waiting for 62 s so far)" in states[-1]
     assert all("text" in line for line in lines(tmp_path / "o.jsonl"))
 
 
@@ -313,8 +313,8 @@ def test_a_job_waits_while_a_server_breaks_every_call(
     emulator: Emulator, photos: Path, tmp_path: Path, network: Network, fault: str, knobs: dict[str, Any], width: int
 ) -> None:
     running = job(emulator, photos, max_concurrency=width)
-    told: list[str] = []
-    network.meanwhile = lambda: told.append(str(running.progress))
+    states: list[str] = []
+    network.meanwhile = lambda: states.append(str(running.progress))
     rows = iter(running.rows())
     first = [next(rows)]
     emulator.inject(fault, 30, **knobs)
@@ -322,7 +322,7 @@ def test_a_job_waits_while_a_server_breaks_every_call(
     assert len(found) == COUNT
     assert all(row.ok for row in found)
     assert max(network.pauses) == 60
-    assert any("Trying again in 60 s" in line for line in told)
+    assert any("Trying again in 60 s" in line for line in states)
     assert running.progress.waiting is None
 
 
@@ -416,17 +416,17 @@ def test_a_job_waits_for_the_platforms_host_before_its_first_answer(
     monkeypatch.setattr(module, "_PLATFORM", ("localhost",))
     monkeypatch.setattr("glmv.transport.failures._PLATFORM", ("localhost",))
     network.up = False
-    told: list[str] = []
+    states: list[str] = []
     running = job(emulator, photos)
 
     def meanwhile() -> None:
-        told.append(str(running.progress))
+        states.append(str(running.progress))
         network.up = sum(network.pauses) > 3600
 
     network.meanwhile = meanwhile
     done = running.write(tmp_path / "o.jsonl")
     assert (done.answered, done.failed) == (COUNT, 0)
-    assert all("waiting: The name of localhost cannot be looked up" in line for line in told)
+    assert all("waiting: The name of localhost cannot be looked up" in line for line in states)
 
 
 @pytest.mark.parametrize(

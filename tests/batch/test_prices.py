@@ -16,10 +16,10 @@ USED = glmv.Usage(1_000_000, 100_000, 1_100_000)
 
 
 def test_cost_is_tokens_times_the_servers_price_with_its_date() -> None:
-    told = cost("glm-4.6v", USED, USD_HOST)
-    assert told is not None
-    assert (round(told.amount, 6), told.currency) == (0.39, "USD")
-    assert str(told) == "0.39 USD by the price of 2026-06"
+    price = cost("glm-4.6v", USED, USD_HOST)
+    assert price is not None
+    assert (round(price.amount, 6), price.currency) == (0.39, "USD")
+    assert str(price) == "0.39 USD by the price of 2026-06"
     assert str(cost("glm-4.6v", glmv.Usage(10_000, 1_000), CNY_HOST)) == "0.013 CNY by the price of 2026-08"
 
 
@@ -64,13 +64,13 @@ def test_the_emulator_is_free_and_other_servers_have_no_known_price() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "budget_text"),
     [("glm-4.6v", "10 CNY"), ("glm-4.6v", "$3"), ("glm-4.6v", "3 USD"), ("glm-4.6v", "¥10"), ("glm-4.5v", "10 cny"),
      ("glm-4v-plus-0111", "10 CNY"), ("glm-4.6v-flash", "$3"), ("glm-4.6v-flash", "10 CNY"), ("glm-5.3-flash", "$0.5"),
      ("glm-5v-turbo", "￥20")],
 )  # fmt: skip
-def test_a_budget_is_in_either_currency_in_which_a_price_is_known(model: str, told: str) -> None:
-    budget = Budget.of(told, model)
+def test_a_budget_is_in_either_currency_in_which_a_price_is_known(model: str, budget_text: str) -> None:
+    budget = Budget.of(budget_text, model)
     assert budget.currency in {"CNY", "USD"}
     budget.begin()
     budget.end(model, glmv.Usage(10_000, 1_000, 11_000))
@@ -83,7 +83,7 @@ def test_the_error_of_a_currency_without_prices_names_the_one_with_prices() -> N
 
 
 @pytest.mark.parametrize(
-    ("told", "limit", "currency"),
+    ("budget_text", "limit", "currency"),
     [
         ("2000000 tokens", 2_000_000, None),
         ("2,000,000 Tokens", 2_000_000, None),
@@ -108,8 +108,8 @@ def test_the_error_of_a_currency_without_prices_names_the_one_with_prices() -> N
         ("cny 10.50", 10.5, "CNY"),
     ],
 )
-def test_a_budget_is_read_in_common_spellings(told: str, limit: float, currency: str | None) -> None:
-    budget = Budget.of(told, "glm-4.6v")
+def test_a_budget_is_read_in_common_spellings(budget_text: str, limit: float, currency: str | None) -> None:
+    budget = Budget.of(budget_text, "glm-4.6v")
     assert (budget.limit, budget.currency) == (limit, currency)
 
 
@@ -165,7 +165,7 @@ def test_an_alias_has_the_price_of_its_model() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "budget_text",
     [
         "0,50 USD",
         "1,5 CNY",
@@ -188,13 +188,13 @@ def test_an_alias_has_the_price_of_its_model() -> None:
         "2M tokens",
     ],
 )
-def test_an_ambiguous_budget_is_refused(told: str) -> None:
+def test_an_ambiguous_budget_is_refused(budget_text: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="budget must be written like"):
-        Budget.of(told, "glm-4.6v")
+        Budget.of(budget_text, "glm-4.6v")
 
 
 @pytest.mark.parametrize(
-    ("told", "limit"),
+    ("budget_text", "limit"),
     [
         ("1,000.50 USD", 1000.5),
         ("$3 usd", 3.0),
@@ -203,14 +203,14 @@ def test_an_ambiguous_budget_is_refused(told: str) -> None:
         ("¥0.5", 0.5),
     ],
 )
-def test_a_comma_separates_thousands(told: str, limit: float) -> None:
-    assert Budget.of(told, "glm-4.6v").limit == limit
+def test_a_comma_separates_thousands(budget_text: str, limit: float) -> None:
+    assert Budget.of(budget_text, "glm-4.6v").limit == limit
 
 
 @pytest.mark.parametrize("model", ["glm-4v-flash", "glm-4.1v-thinking-flash", "glm-4.6v-flash"])
-@pytest.mark.parametrize("told", ["$3", "10 CNY"])
-def test_a_free_model_takes_a_budget_in_any_currency(model: str, told: str) -> None:
-    budget = Budget.of(told, model)
+@pytest.mark.parametrize("budget_text", ["$3", "10 CNY"])
+def test_a_free_model_takes_a_budget_in_any_currency(model: str, budget_text: str) -> None:
+    budget = Budget.of(budget_text, model)
     budget.begin()
     budget.end(model, USED)
     assert (budget.spent, budget.allows) == (0, True)
@@ -226,9 +226,9 @@ def test_a_refused_budget_lists_the_forms_that_are_taken() -> None:
         assert Budget.of(form, "glm-4.6v").limit > 0
 
 
-@pytest.mark.parametrize("told", ["$3", "10 CNY"])
-def test_a_model_that_is_free_by_its_name_takes_a_budget(told: str) -> None:
-    budget = Budget.of(told, "z-ai/glm-4.5v:free")
+@pytest.mark.parametrize("budget_text", ["$3", "10 CNY"])
+def test_a_model_that_is_free_by_its_name_takes_a_budget(budget_text: str) -> None:
+    budget = Budget.of(budget_text, "z-ai/glm-4.5v:free")
     budget.begin()
     budget.end("z-ai/glm-4.5v:free", USED)
     assert (budget.spent, budget.allows) == (0, True)

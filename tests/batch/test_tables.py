@@ -308,13 +308,13 @@ EMPTY: dict[Callable[[Path], Any], str] = {
 }
 
 
-@pytest.mark.parametrize(("make", "told"), EMPTY.items(), ids=[make.__name__ for make in EMPTY])
+@pytest.mark.parametrize(("make", "message"), EMPTY.items(), ids=[make.__name__ for make in EMPTY])
 def test_an_empty_input_raises_and_writes_no_output(
-    emulator: Emulator, tmp_path: Path, make: Callable[[Path], Any], told: str
+    emulator: Emulator, tmp_path: Path, make: Callable[[Path], Any], message: str
 ) -> None:
     (tmp_path / "in").mkdir()
     job = Job(make(tmp_path / "in"), "?", model=MODEL, api_key=emulator.api_key, base_url=emulator.base_url)
-    with pytest.raises(glmv.InvalidRequestError, match=told):
+    with pytest.raises(glmv.InvalidRequestError, match=message):
         job.write(tmp_path / "o.jsonl")
     assert not (tmp_path / "o.jsonl").exists()
     assert not (tmp_path / "o.jsonl.part").exists()

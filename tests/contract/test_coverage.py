@@ -74,8 +74,8 @@ def test_every_kind_of_part_has_a_row() -> None:
 
 
 def test_every_role_of_the_catalogue_has_a_row() -> None:
-    told = " ".join(ROWS["Content parts and messages"])
-    assert [role for row in models() for role in row.roles if f"{role} message" not in told] == []
+    documented = " ".join(ROWS["Content parts and messages"])
+    assert [role for row in models() for role in row.roles if f"{role} message" not in documented] == []
 
 
 def test_every_wire_case_has_a_row_in_order() -> None:

@@ -159,9 +159,9 @@ def test_each_row_is_consistent(model: Model) -> None:
     assert re.search(r"bigmodel\.cn|z\.ai", model.source)
     assert model.name == model.name.lower()
     fields = {field.name for field in dataclasses.fields(model)}
-    for told in model.doubts:
-        assert told.partition(": ")[0] in fields
-        assert model.doubt(told.partition(": ")[0])
+    for doubt in model.doubts:
+        assert doubt.partition(": ")[0] in fields
+        assert model.doubt(doubt.partition(": ")[0])
     assert (model.default_output or 0) <= (model.max_output or 10**9)
     assert (model.max_output or 0) <= (model.context or 10**9)
     assert bool(model.tools) == bool(model.tool_types)

@@ -135,7 +135,7 @@ def of_media() -> dict[str, Call]:
     return {f"{maker.__qualname__}": maker for maker in makers}  # type: ignore[attr-defined]  # methods have one
 
 
-def told(call: Call, text: str) -> Iterable[str]:
+def outputs_of(call: Call, text: str) -> Iterable[str]:
     """The error messages and notes of a call."""
     try:
         made = call(text)
@@ -173,5 +173,7 @@ def calls(emulator: Emulator) -> Calls:
 @settings(max_examples=4, deadline=None)
 def test_no_error_or_note_quotes_more_than_500_characters(calls: Calls, piece: str, length: int) -> None:
     text = (piece * length)[:length]
-    values = {name: max((held.count(SIGN) for held in told(call, text)), default=0) for name, call in calls.items()}
+    values = {
+        name: max((held.count(SIGN) for held in outputs_of(call, text)), default=0) for name, call in calls.items()
+    }
     assert {name: count for name, count in values.items() if count > MOST} == {}

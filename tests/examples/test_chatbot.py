@@ -76,19 +76,19 @@ async def events(visitor: httpx.AsyncClient, chat: str, question: str) -> list[t
     return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in pairs]
 
 
-def words(told: list[tuple[str, dict[str, Any]]]) -> str:
-    return "".join(data["text"] for name, data in told if name == "words")
+def words(stream_events: list[tuple[str, dict[str, Any]]]) -> str:
+    return "".join(data["text"] for name, data in stream_events if name == "words")
 
 
 async def test_a_picture_is_uploaded_and_the_answer_about_it_streams(visitor: httpx.AsyncClient) -> None:
     chat = await begin(visitor)
     seen = (await visitor.put(f"{chat}/picture", content=PHOTO.read_bytes())).json()
     assert (seen["width"], seen["height"]) == (600, 400)
-    told = await events(visitor, chat, "How large is this picture?")
-    assert "600 x 400" in words(told)
-    assert [name for name, _ in told].count("words") > 1
-    assert told[-1][0] == "end"
-    assert told[-1][1]["tokens"] > 0
+    stream_events = await events(visitor, chat, "How large is this picture?")
+    assert "600 x 400" in words(stream_events)
+    assert [name for name, _ in stream_events].count("words") > 1
+    assert stream_events[-1][0] == "end"
+    assert stream_events[-1][1]["tokens"] > 0
 
 
 async def test_a_later_question_still_has_the_picture(visitor: httpx.AsyncClient) -> None:
@@ -135,8 +135,8 @@ async def test_the_model_stream_is_closed_when_the_visitor_leaves(
         while emulator.requests[-1].ended is None:
             await asyncio.sleep(0.01)
     assert emulator.requests[-1].ended_by == "client"
-    told = await events(visitor, chat, "How large is it?")
-    assert "600 x 400" in words(told), "the picture still waits for its question"
+    stream_events = await events(visitor, chat, "How large is it?")
+    assert "600 x 400" in words(stream_events), "the picture still waits for its question"
 
 
 async def test_a_withdrawn_answer_is_removed_from_the_page_and_the_history(

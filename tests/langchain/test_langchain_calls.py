@@ -34,12 +34,12 @@ class Tokens(BaseCallbackHandler):
     """Records callbacks in order."""
 
     def __init__(self) -> None:
-        self.told: list[Any] = []
+        self.tokens: list[Any] = []
         self.errors: list[BaseException] = []
         self.partial: list[Any] = []
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
-        self.told.append((token, chunk))
+        self.tokens.append((token, chunk))
 
     def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
         self.errors.append(error)
@@ -127,16 +127,16 @@ def test_handlers_get_every_chunk_once_before_it_is_yielded(model: ChatGLMV, que
     match way:
         case "stream":
             for number, chunk in enumerate(model.stream(question, config), start=1):
-                assert len(handler.told) == number
-                assert handler.told[-1][1].message is chunk
+                assert len(handler.tokens) == number
+                assert handler.tokens[-1][1].message is chunk
         case "invoke":
             model.invoke(question, config, stream=True)
         case "events":
             stream = model.stream_events(question, config, version="v3")
             assert stream.output.text
-    texts = [token for token, _ in handler.told]
+    texts = [token for token, _ in handler.tokens]
     assert "".join(texts) == model.invoke(question).text
-    assert [chunk.message.chunk_position for _, chunk in handler.told].count("last") == 1
+    assert [chunk.message.chunk_position for _, chunk in handler.tokens].count("last") == 1
 
 
 async def test_async_handlers_get_every_chunk_once(model: ChatGLMV, question: Any) -> None:

@@ -102,7 +102,7 @@ BLOCKS = [
 ]
 
 
-def told(blocks: Sequence[Any]) -> list[Any]:
+def block_values(blocks: Sequence[Any]) -> list[Any]:
     return [
         (
             block["type"],
@@ -154,13 +154,13 @@ def test_reasoning_text_and_calls_stay_separate_in_a_stream(version: str) -> Non
     model = Replay(deltas=THINK_SPEAK_CALL, output_version=version)
     first, *rest = model.stream("Look.")
     whole = first.__add__(rest)
-    assert told(whole.content_blocks) == BLOCKS
+    assert block_values(whole.content_blocks) == BLOCKS
     assert [call["id"] for call in whole.tool_calls] == ["c1", "c2", "c3"]
 
 
 def test_reasoning_text_and_calls_stay_separate_in_events() -> None:
     stream = Replay(deltas=THINK_SPEAK_CALL).stream_events("Look.", version="v3")
-    assert told(stream.output.content_blocks) == BLOCKS
+    assert block_values(stream.output.content_blocks) == BLOCKS
 
 
 def test_reasoning_text_and_calls_stay_separate_in_a_whole_message() -> None:
@@ -170,7 +170,7 @@ def test_reasoning_text_and_calls_stay_separate_in_a_whole_message() -> None:
         tool_calls=[{"id": "c1", "name": "look", "args": {"at": "sky"}}],
         response_metadata={"model_provider": "glmv"},
     )
-    assert told(message.content_blocks) == BLOCKS[:3]
+    assert block_values(message.content_blocks) == BLOCKS[:3]
 
 
 def test_the_sum_of_a_stream_has_the_blocks_of_the_whole_answer() -> None:

@@ -81,19 +81,19 @@ async def test_the_error_of_a_broken_stream_has_the_text_so_far(
     make: Models, emulator: Emulator, fault: str, kind: type[glmv.GLMVError], langchains: type[Exception]
 ) -> None:
     emulator.inject(fault, times=2, after=3)
-    model, told, seen = make(), Errors(), []
+    model, handler, seen = make(), Errors(), []
     with pytest.raises(kind) as failure:
-        seen.extend(chunk.text for chunk in model.stream("Hello", {"callbacks": [told]}))
+        seen.extend(chunk.text for chunk in model.stream("Hello", {"callbacks": [handler]}))
     assert isinstance(failure.value, langchains)
     with pytest.raises(kind):
-        async for _ in model.astream("Hello", {"callbacks": [told]}):
+        async for _ in model.astream("Hello", {"callbacks": [handler]}):
             pass
     arrived = "".join(seen)
     assert arrived
     assert failure.value.partial is not None
     assert failure.value.partial.text == arrived
-    assert [text for _, text in told.seen] == [arrived] * 2
-    assert told.seen[0][0] is failure.value
+    assert [text for _, text in handler.seen] == [arrived] * 2
+    assert handler.seen[0][0] is failure.value
 
 
 def test_a_broken_stream_can_be_retried_completely(make: Models, emulator: Emulator) -> None:

@@ -139,7 +139,7 @@ def test_options_of_a_call_override_those_of_the_model(connect: Callable[..., GL
 
 
 @pytest.mark.parametrize(
-    ("ask", "error", "told"),
+    ("ask", "error", "message"),
     [
         (lambda llm, red: llm.complete("x", temprature=1), glmv.InvalidRequestError, "Did you mean 'temperature'"),
         (lambda llm, red: llm.complete("x", ["no/such.png"]), glmv.InvalidRequestError, "such.png"),
@@ -150,9 +150,9 @@ def test_options_of_a_call_override_those_of_the_model(connect: Callable[..., GL
     ],
 )
 def test_invalid_input_is_refused_with_a_clear_message(
-    ask: Callable[..., Any], error: type[Exception], told: str, connect: Callable[..., GLMV], red: bytes
+    ask: Callable[..., Any], error: type[Exception], message: str, connect: Callable[..., GLMV], red: bytes
 ) -> None:
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         ask(connect(), red)
 
 

@@ -65,7 +65,7 @@ def test_a_copy_from_a_pickle_works_with_the_key_of_the_environment(
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda client: GLMV(client=client, base_url="http://localhost/v4"), "base_url: cannot be set together"),
         (lambda client: GLMV(client=client, api_base="http://localhost/v4"), "api_base: cannot be set together"),
@@ -73,9 +73,9 @@ def test_a_copy_from_a_pickle_works_with_the_key_of_the_environment(
     ],
 )
 def test_settings_that_contradict_the_client_are_refused(
-    make: Callable[[Any], Any], told: str, shared: glmv.Client
+    make: Callable[[Any], Any], message: str, shared: glmv.Client
 ) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match=told):
+    with pytest.raises(glmv.InvalidRequestError, match=message):
         make(shared)
 
 

@@ -120,7 +120,7 @@ def test_a_citation_becomes_its_text_and_source() -> None:
 
 
 @pytest.mark.parametrize(
-    ("block", "told"),
+    ("block", "beginning"),
     [
         (
             CachePoint(cache_control=CacheControl(type="ephemeral")),
@@ -130,10 +130,10 @@ def test_a_citation_becomes_its_text_and_source() -> None:
         (VideoBlock(url="https://example.com/a.mp4", fps=2), "messages[0] (user): fps=2 was left out"),
     ],
 )
-def test_unsupported_fields_are_left_out_with_a_note(block: ContentBlock, told: str) -> None:
+def test_unsupported_fields_are_left_out_with_a_note(block: ContentBlock, beginning: str) -> None:
     intake = Intake()
     to_glmv([ChatMessage(role="user", blocks=[TextBlock(text="look"), block])], intake)
-    assert [note[: len(told)] for note in intake.notes] == [told]
+    assert [note[: len(beginning)] for note in intake.notes] == [beginning]
 
 
 def test_audio_is_refused_with_block_and_position() -> None:

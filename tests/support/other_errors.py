@@ -25,19 +25,19 @@ class Refusal:
     requests: int = 1
 
 
-def told(message: str, **more: Any) -> dict[str, Any]:
+def error_body(message: str, **more: Any) -> dict[str, Any]:
     """OpenAI's envelope."""
     return {"error": {"message": message, **more}}
 
 
 def _openrouter(raw: Any, code: int) -> dict[str, Any]:
-    return told("Provider returned error", code=code, metadata={"raw": raw, "provider_name": "Z.AI"})
+    return error_body("Provider returned error", code=code, metadata={"raw": raw, "provider_name": "Z.AI"})
 
 
 REFUSALS = {
     "vLLM, too long": Refusal(
         400,
-        told(
+        error_body(
             "You passed 44001 input tokens and requested 0 output tokens. However, the model's context length is only "
             "4096 tokens, resulting in a maximum input length of 4096 tokens.",
             type="BadRequestError", code=400,
@@ -60,16 +60,18 @@ REFUSALS = {
         400, _openrouter(f"the upstream got Bearer {KEY}", 400), glmv.InvalidRequestError, "the upstream got Bearer"
     ),
     "new-api, sensitive": Refusal(
-        400, told("sensitive words detected", code="sensitive_words_detected"), glmv.ContentFilterError
+        400, error_body("sensitive words detected", code="sensitive_words_detected"), glmv.ContentFilterError
     ),
-    "one-api, a key without money": Refusal(403, told("该令牌额度已用尽", code=""), glmv.QuotaError),
+    "one-api, a key without money": Refusal(403, error_body("该令牌额度已用尽", code=""), glmv.QuotaError),
     "LiteLLM, a policy": Refusal(
-        400, told("litellm.ContentPolicyViolationError: x", code="400"), glmv.ContentFilterError
+        400, error_body("litellm.ContentPolicyViolationError: x", code="400"), glmv.ContentFilterError
     ),
     "a quoted question": Refusal(
-        400, told("[{'msg': 'no', 'input': {'content': '为什么提示余额不足?'}}]", code=400), glmv.InvalidRequestError
+        400,
+        error_body("[{'msg': 'no', 'input': {'content': '为什么提示余额不足?'}}]", code=400),
+        glmv.InvalidRequestError,
     ),
-    "a sure status": Refusal(401, told("bad key; error type: content_filter"), glmv.AuthenticationError),
+    "a sure status": Refusal(401, error_body("bad key; error type: content_filter"), glmv.AuthenticationError),
     "an answer that repeats itself": Refusal(200, "repetition", glmv.MalformedResponse, "repeats itself"),
     "an answer withdrawn in capitals": Refusal(200, "CONTENT_FILTER", glmv.ContentFilterError),
     "an answer given up": Refusal(200, "insufficient_system_resource", glmv.StreamInterrupted, requests=3),

@@ -227,7 +227,7 @@ WAYS: dict[str, Callable[[str], Any]] = {
 def test_no_error_quotes_more_than_500_characters(way: str, start: str) -> None:
     for text in (start + LONG, start + ASCII, start + "iVBORw0KGgo" + ASCII):
         try:
-            told = str(WAYS[way](text)) if way.startswith("a ") else ""
+            output = str(WAYS[way](text)) if way.startswith("a ") else ""
         except GLMVError as error:
-            told = str(error)
-        assert told.count(MARK) + told.count("Qz") * 2 <= 500
+            output = str(error)
+        assert output.count(MARK) + output.count("Qz") * 2 <= 500

@@ -171,24 +171,24 @@ WRONG: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("function", "told"), WRONG, ids=[told for _, told in WRONG])
-async def test_a_failing_key_function_raises_one_clear_error(server: Server, function: Any, told: str) -> None:
+@pytest.mark.parametrize(("function", "message"), WRONG, ids=[message for _, message in WRONG])
+async def test_a_failing_key_function_raises_one_clear_error(server: Server, function: Any, message: str) -> None:
     server.plays(says(WHOLE))
     with (
         glmv.Client(function, base_url=server.base_url) as glm,
-        pytest.raises(glmv.AuthenticationError, match=told) as caught,
+        pytest.raises(glmv.AuthenticationError, match=message) as caught,
     ):
         glm.chat("hello")
     assert not caught.value.retryable
     async with glmv.AsyncClient(function, base_url=server.base_url) as aglm:
-        with pytest.raises(glmv.AuthenticationError, match=told):
+        with pytest.raises(glmv.AuthenticationError, match=message):
             await aglm.chat("hello")
 
         async def awaited() -> Any:
             return function()
 
     async with glmv.AsyncClient(awaited, base_url=server.base_url) as aglm:
-        with pytest.raises(glmv.AuthenticationError, match=told):
+        with pytest.raises(glmv.AuthenticationError, match=message):
             async for _ in aglm.stream("hello"):
                 pass
     assert server.requests == []
@@ -300,11 +300,11 @@ def test_keys_of_a_function_are_masked_in_echoes_of_the_server(server: Server, s
     )
     with glmv.Client(vault.key, base_url=server.base_url, default_headers={"x-team": "one"}) as glm:
         try:
-            told = glm.chat("hello", extra_headers={"x-secret": "a-further-secret-1"}).text
+            message = glm.chat("hello", extra_headers={"x-secret": "a-further-secret-1"}).text
         except glmv.InvalidRequestError as error:
-            told = str(error)
-    assert "you sent ***" in told
-    assert "secret-number" not in told
+            message = str(error)
+    assert "you sent ***" in message
+    assert "secret-number" not in message
 
 
 def test_no_traceback_shows_a_key_of_a_function(server: Server) -> None:

@@ -107,7 +107,7 @@ def test_valid_base_urls_are_accepted(base_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("base_url", "told"),
+    ("base_url", "advice"),
     [
         ("open.bigmodel.cn/api/paas/v4", "https://"),
         ("ftp://open.bigmodel.cn", "ftp"),
@@ -122,10 +122,10 @@ def test_valid_base_urls_are_accepted(base_url: str) -> None:
         ("https://api.z.ai/api/anthropic", "https://api.z.ai/api/paas/v4 instead"),
     ],
 )
-def test_an_invalid_base_url_is_refused_with_advice(base_url: str, told: str) -> None:
+def test_an_invalid_base_url_is_refused_with_advice(base_url: str, advice: str) -> None:
     with pytest.raises(glmv.InvalidRequestError) as caught:
         address_of(Settings(api_key=KEY, base_url=base_url), {})
-    assert told in str(caught.value)
+    assert advice in str(caught.value)
     assert "pass@" not in str(caught.value)
     assert "secret" not in str(caught.value)
 

@@ -78,8 +78,8 @@ def test_an_expired_certificate_is_reported_and_not_retried(expired: Path) -> No
         served(expired) as port,
         httpx.Client(verify=trusting) as http,
         glmv.Client("test-id.test-secret", base_url=f"https://localhost:{port}/v1", http_client=http) as glm,
-        pytest.raises(glmv.ConnectionFailed, match=r"certificate of localhost.* has expired") as told,
+        pytest.raises(glmv.ConnectionFailed, match=r"certificate of localhost.* has expired") as caught,
     ):
         glm.chat("hi")
-    assert told.value.attempts == 1
-    assert not told.value.retryable
+    assert caught.value.attempts == 1
+    assert not caught.value.retryable

@@ -20,7 +20,7 @@ def picture(colour: tuple[int, int, int], width: int = 100, height: int = 60, na
     return buffer.getvalue()
 
 
-def told(*turns: tuple[str, list[bytes | str]] | str) -> str:
+def description(*turns: tuple[str, list[bytes | str]] | str) -> str:
     """The answer to turns of text and pictures; a picture given as text is a URL that was not opened."""
     messages: list[dict[str, Any]] = []
     media: list[Medium] = []
@@ -38,33 +38,33 @@ def told(*turns: tuple[str, list[bytes | str]] | str) -> str:
 
 def test_a_picture_is_described_in_one_form() -> None:
     data = picture(RED, 120, 80)
-    assert told(("Describe this picture.", [data])) == (
+    assert description(("Describe this picture.", [data])) == (
         f"Picture 1 is a PNG of 120 x 80 pixels (landscape, {len(data)} bytes). Its main colours are red #ff0000 "
         f"(100%). It is dark (0.30); its SHA-256 begins with {look_image(data).sha256[:12]}."
     )
 
 
 def test_chinese_is_answered_in_chinese() -> None:
-    text = told(("请描述这张图片。", [picture(RED, 120, 80)]))
+    text = description(("请描述这张图片。", [picture(RED, 120, 80)]))
     assert text.startswith("图1是 PNG 图片，120 × 80 像素（横向")
     assert "红色 #ff0000（100%）" in text
 
 
 def test_pictures_are_numbered_in_their_order() -> None:
-    first, second = told(("Compare.", [picture(RED), picture(BLUE, 60, 60)])).splitlines()
+    first, second = description(("Compare.", [picture(RED), picture(BLUE, 60, 60)])).splitlines()
     assert first.startswith("Picture 1 is a PNG of 100 x 60 pixels (landscape")
     assert second.startswith("Picture 2 is a PNG of 60 x 60 pixels (square")
     assert ("red" in first, "blue" in second) == (True, True)
 
 
 def test_pictures_of_the_turn_or_else_of_earlier_turns_are_described() -> None:
-    assert "100 x 60" in told(("Look.", [picture(RED)]), "ok", "How wide is it?")
-    newer = told(("Look.", [picture(RED)]), "ok", ("And this?", [picture(BLUE)]))
+    assert "100 x 60" in description(("Look.", [picture(RED)]), "ok", "How wide is it?")
+    newer = description(("Look.", [picture(RED)]), "ok", ("And this?", [picture(BLUE)]))
     assert ("blue" in newer, "red" in newer) == (True, False)
 
 
 def test_a_url_that_was_not_opened_is_reported_as_unseen() -> None:
-    seen, unseen = told(("What is this?", [picture(RED), "https://example.com/cat.png"])).splitlines()
+    seen, unseen = description(("What is this?", [picture(RED), "https://example.com/cat.png"])).splitlines()
     assert seen.startswith("Picture 1 is a PNG")
     assert unseen.startswith("Picture 2 (https://example.com/cat.png) was not looked at")
 

@@ -191,5 +191,5 @@ def test_missing_facts_get_the_smallest_valid_values() -> None:
         tags={"type": "array", "items": STRING},
         note={"anyOf": [STRING, {"type": "null"}]},
     )
-    told = {"merchant": "a", "total": 0, "count": 3, "date": "1970-01-01", "tags": [], "note": None}
-    assert filled(schema, "Fill in the receipt by ACME.") == told
+    expected = {"merchant": "a", "total": 0, "count": 3, "date": "1970-01-01", "tags": [], "note": None}
+    assert filled(schema, "Fill in the receipt by ACME.") == expected

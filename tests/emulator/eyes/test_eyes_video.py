@@ -92,14 +92,14 @@ def test_a_video_is_described_in_one_form() -> None:
     data = video()
     medium = Medium("video", 0, 0, None, look_video(data), data)
 
-    def told(question: str) -> str:
+    def answer_to(question: str) -> str:
         messages = [{"role": "user", "content": [{"type": "video_url"}, {"type": "text", "text": question}]}]
         return default_answer(Ask(messages=messages, media=[medium])).text
 
-    text = told("What happens in the video?")
+    text = answer_to("What happens in the video?")
     assert text.startswith("Video 1 is a MP4 of 2.0 seconds, 160 x 120 pixels (codec mp4v")
     assert "Frames: at 0.0 s red" in text
     assert "blue" in text
-    assert "时长 2.0 秒" in told("这个视频多长？")
+    assert "时长 2.0 秒" in answer_to("这个视频多长？")
     assert (medium.width, medium.height, medium.text) == (160, 120, "")
     assert medium.seconds == pytest.approx(2, abs=0.15)

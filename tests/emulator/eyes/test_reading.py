@@ -56,7 +56,7 @@ def sheet(data: bytes) -> Sheet:
     return result
 
 
-def told(text: str, *pictures: bytes) -> str:
+def answer_to(text: str, *pictures: bytes) -> str:
     media = [Medium("image", 0, number, None, look_image(one), one) for number, one in enumerate(pictures)]
     return default_answer(Ask(messages=[{"role": "user", "content": text}], media=media)).text
 
@@ -69,7 +69,7 @@ STRING, INTEGER, NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "num
 
 
 def filled(schema: dict[str, Any], *pictures: bytes) -> Any:
-    return json.loads(told(json.dumps(schema), *pictures))
+    return json.loads(answer_to(json.dumps(schema), *pictures))
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ def test_a_changed_figure_changes_the_value() -> None:
 
 
 def test_pairs_and_bars_are_described_with_all_text() -> None:
-    text = told("What is this?", form(), chart())
+    text = answer_to("What is this?", form(), chart())
     assert "Picture 1 reads:\nVisitor card\nName Ida Holm\n" in text
     assert "Pairs: Name: Ida Holm; City: Berlin; Phone: 030 123456; Cancel: Save." in text
     assert "Bars: Jan: 120; Feb: 80; Mar: 220; Apr: 160." in text
-    assert "图1上的文字：\nVisitor card" in told("这是什么？", form())
+    assert "图1上的文字：\nVisitor card" in answer_to("这是什么？", form())
 
 
 def test_rows_of_a_table_are_described() -> None:
@@ -114,7 +114,7 @@ def test_rows_of_a_table_are_described() -> None:
     ]
     table = page(*lines)
     assert sheet(table).table() == [["Train", "To", "Time"], ["RE 5", "Bremen", "14:05"]]
-    assert "Rows: Train | To | Time; RE 5 | Bremen | 14:05." in told("What is this?", table)
+    assert "Rows: Train | To | Time; RE 5 | Bremen | 14:05." in answer_to("What is this?", table)
     rows = {"type": "array", "items": obj(train=STRING, time=STRING)}
     assert filled(obj(trains=rows), table) == {"trains": [{"train": "RE 5", "time": "14:05"}]}
 
@@ -177,7 +177,7 @@ def test_a_code_is_read() -> None:
     paper.paste(code.convert("RGB"), (40, 60))
     buffer = io.BytesIO()
     paper.save(buffer, "PNG")
-    assert "https://example.com/42" in told("What is this?", buffer.getvalue())
+    assert "https://example.com/42" in answer_to("What is this?", buffer.getvalue())
     assert filled(obj(qr_code=STRING), buffer.getvalue()) == {"qr_code": "https://example.com/42"}
 
 
@@ -205,6 +205,6 @@ def test_a_picture_of_one_colour_is_not_read(monkeypatch: pytest.MonkeyPatch, fo
 def test_without_the_extra_pictures_are_measured_but_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glmv_emulator.eyes.reading.can_read", lambda: False)
     monkeypatch.setattr("glmv_emulator.answers.describe.can_read", lambda: False)
-    assert "640 x 480" in told("What is this?", bill())
-    assert "reads" not in told("What is this?", bill())
+    assert "640 x 480" in answer_to("What is this?", bill())
+    assert "reads" not in answer_to("What is this?", bill())
     assert filled(obj(total=NUMBER, width=INTEGER), bill()) == {"total": 0, "width": 640}

@@ -297,10 +297,10 @@ def test_waiting_after_done_is_detected(emu: Emulator, client: Client) -> None:
 def test_a_report_lists_the_events_in_order(emu: Emulator, client: Client) -> None:
     emu.fail(code=1302, retry_after=2)
     client.retrying([0.1])
-    told = str(emu.report())
-    assert told.startswith("1 call, 2 requests, 0 errors seen by the application\n")
-    assert "2 attempts: 0.00 s HTTP 429 code 1302 retry after 2 s (refusal); 0.1" in told
-    assert "! ignored-retry-after: retried after 0.1" in told
+    report = str(emu.report())
+    assert report.startswith("1 call, 2 requests, 0 errors seen by the application\n")
+    assert "2 attempts: 0.00 s HTTP 429 code 1302 retry after 2 s (refusal); 0.1" in report
+    assert "! ignored-retry-after: retried after 0.1" in report
     with pytest.raises(AssertionError, match="ignored-retry-after"):
         emu.report().assert_resilient()
 

@@ -108,6 +108,6 @@ def test_a_conversation_is_decoded_with_the_intended_meaning(model: str, data: s
         assert got.get("tool_call_id") == sent.tool_call_id
     assert [medium.data for medium in read.media] == [one.data() for one in pictures]
     result = read.parameters
-    for name, told in {"max_tokens": result.max_tokens, "seed": result.seed, "request_id": result.request_id}.items():
-        assert name not in given or given[name] == told
+    for name, value in {"max_tokens": result.max_tokens, "seed": result.seed, "request_id": result.request_id}.items():
+        assert name not in given or given[name] == value
     assert result.stop == ((given["stop"],) if "stop" in given else ())

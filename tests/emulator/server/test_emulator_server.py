@@ -139,13 +139,13 @@ def test_stopping_ends_streams_that_are_still_open(emulate: Any) -> None:
 
 @pytest.mark.parametrize("turns", range(6))
 def test_stopping_closes_connections_that_were_just_opened(turns: int) -> None:
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         gc.collect()  # what other tests left is not of this one
-        told.clear()
+        caught.clear()
         _end_while_somebody_comes(turns)
         gc.collect()
-    assert [str(warning.message) for warning in told if warning.category is ResourceWarning] == []
+    assert [str(warning.message) for warning in caught if warning.category is ResourceWarning] == []
 
 
 def _end_while_somebody_comes(turns: int) -> None:

@@ -58,7 +58,7 @@ def test_tokens_that_the_server_does_not_count_are_counted(before: Any, emulate:
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("reason", "expected"),
     [
         ("stop", "stop"),
         ("length", "length"),
@@ -68,8 +68,8 @@ def test_tokens_that_the_server_does_not_count_are_counted(before: Any, emulate:
         (None, "stop"),
     ],
 )
-def test_finish_reasons_are_translated(before: Any, told: str, expected: str) -> None:
-    glm = before(says(whole("A", told)), streams(delta(content="A"), delta(told), b"data: [DONE]\n\n"))
+def test_finish_reasons_are_translated(before: Any, reason: str, expected: str) -> None:
+    glm = before(says(whole("A", reason)), streams(delta(content="A"), delta(reason), b"data: [DONE]\n\n"))
     body = glm.chat("Hello").json()
     assert body["choices"][0]["finish_reason"] == expected
     assert ("content_filter" in body) == (expected == "sensitive")
