@@ -454,7 +454,7 @@ def test_json_without_a_schema_is_asked_for_in_words_and_checked(stream: bool, e
 
 
 @both
-def test_text_is_asked_for_by_nothing_at_all(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_a_response_format_of_type_text_is_not_sent(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text("Ada."))
     assert ask(glm, stream, response_format={"type": "text"}).text == "Ada."
     assert [message["role"] for message in emu.requests[0].body["messages"]] == ["user"]

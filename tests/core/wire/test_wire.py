@@ -315,7 +315,7 @@ def test_calls_are_distinguished_by_id_and_then_by_index(flow: Any, name: str, t
     assert [piece.index for delta in outcome.deltas for piece in delta.tool_calls] == [0, 1]
 
 
-def test_interleaved_fragments_of_two_calls_are_assigned_correctly(flow: Any) -> None:
+def test_interleaved_fragments_of_two_calls_are_joined_by_their_index(flow: Any) -> None:
     parts = [
         tool("a", "", id="call_1", index=0),
         tool("b", "", id="call_2", index=1),
