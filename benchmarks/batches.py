@@ -125,7 +125,7 @@ def disk(place: Place, arguments: argparse.Namespace) -> str:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Callable[[], None] | None]:
-    """A disk with 64.5 MiB of free space; yields a function that frees space, or None where mounting is not allowed."""
+    """A disk with 64.5 MiB of free space; yields a function that frees space, or None if mounting is not allowed."""
     if os.geteuid() != 0 or subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=66000k", "tmpfs", folder], capture_output=True
     ).returncode:  # fmt: skip

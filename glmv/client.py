@@ -167,7 +167,7 @@ class Client(Endpoints, Base):
     def stream(
         self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]
     ) -> Generator[Delta]:
-        """Send messages and yield the answer in deltas as they arrive; arguments and errors as `chat`.
+        """Send messages and yield the answer in deltas as they arrive. Arguments and errors are those of `chat`.
 
         The last delta has `last=True`, the finish reason and the usage. Closing the iterator early frees the
         connection and the slot.

@@ -237,7 +237,7 @@ class Connection(ShowsFields):
             without_values(validate, values)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # pydantic does not validate assignments; a plain str would be printed where a SecretStr is not.
+        # pydantic does not validate assignments; a plain str would be printed, a SecretStr is not.
         super().__setattr__(name, SecretStr(value) if name == "api_key" and isinstance(value, str) else value)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -325,7 +325,8 @@ class ChatRequest:
     - `on_misfit`: what to do when the second answer does not fit either. "raise" raises `MalformedResponse`; "return"
       returns the answer with a note, and does not check the arguments of tool calls; "return_value" does the same if
       the answer is JSON, and raises if it is not.
-    - `spent`: seconds of the deadline that making the request took. `keep_pictures` is applied while it is made.
+    - `spent`: seconds that it took to make the request; they count against the deadline. `keep_pictures` is
+      applied while the request is made.
     """
 
     model: str
@@ -340,7 +341,7 @@ class ChatRequest:
         return replace(self, **changes)
 
     def after(self, seconds: float) -> Self:
-        """The same request, with the seconds of its deadline that making it took."""
+        """The same request with `spent`, the seconds that it took to make it. They count against its deadline."""
         return replace(self, call={**self.call, "spent": seconds})
 
     @property

@@ -69,7 +69,7 @@ def redact_spans(exporter: SpanExporter) -> SpanExporter:
     into attributes of spans or of their events:
     `provider.add_span_processor(BatchSpanProcessor(redact_spans(OTLPSpanExporter(...))))`.
 
-    Spans are copied where there is something to shorten; other exporters of the same provider get the original ones.
+    A span with something to shorten is copied, so other exporters of the same provider get the original.
 
     Args:
         exporter: an `opentelemetry.sdk.trace.export.SpanExporter`.

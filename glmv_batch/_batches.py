@@ -256,7 +256,7 @@ class PlatformBatches:
 
 
 class _Requests(Mapping[str, Any]):
-    """Requests by `custom_id`. Each picture is read when its line is written, so only one is in memory at a time."""
+    """Requests by `custom_id`. A picture is read when its request is written, so only one is in memory at a time."""
 
     def __init__(self, requests: list[Request]) -> None:
         self._requests = {request.key[:CUSTOM_ID]: request for request in requests}

@@ -207,13 +207,13 @@ class Calls:
                 pass
 
     def _wake(self) -> None:
-        """Wake the workers that wait for a place in the window, so that they see that the run ends."""
+        """Wake the workers that wait until the consumer takes a row, so that they see that the run ends."""
         for _ in range(self._width):
             self._window.release()
         self._move()
 
     def taken(self) -> None:
-        """Report that the consumer has taken a row: a place in the window is free."""
+        """Report that the consumer has taken a row, so that another item may be read."""
         self._window.release()
 
     async def _work(self, source: Executor, readers: Executor) -> None:

@@ -42,7 +42,7 @@ class Keys:
     """
 
     def __init__(self, question: Question, model: str, defaults: glmv.Options, digests: Digests) -> None:
-        """Keys for a model and a client with these default options."""
+        """Keys for a question to a model; `defaults` are the client's options, `digests` stores the hashes of files."""
         self._question = question
         self._digests = digests
         usual = {name: getattr(defaults, name) for name in glmv.Options.model_fields}
@@ -64,7 +64,7 @@ class Keys:
             messages = self._question.messages(item)
             messages = list(messages) if isinstance(messages, Iterator) else messages
             return Keyed(_hash([self.question_hash, _identity_of(messages)]), item, lambda: messages)
-        if item.path is not None and (digest_so_far := self._known(item.path)) is not None:
+        if item.path is not None and (digest_so_far := self._stored_digest(item.path)) is not None:
             return self._keyed(digest_so_far, item)
         stamp = None if item.path is None else _stamp(item.path)
         part = self._question.part_of(item)
@@ -76,7 +76,7 @@ class Keys:
     def _keyed(self, digest: str | None, item: Item) -> Keyed:
         return Keyed(_hash([self.question_hash, digest]), item, lambda: self._question.messages_of(item))
 
-    def _known(self, path: Path) -> str | None:
+    def _stored_digest(self, path: Path) -> str | None:
         stamp = _stamp(path)
         return None if stamp is None else self._digests.digest(*stamp)
 

@@ -153,7 +153,8 @@ class Outage:
             error: the call's error.
             row: the row of the call.
             trying: the result of `turn`.
-            last: whether no new rows come and all remaining ones have failed, so that no row can show the cause.
+            last: whether all rows that are left have failed in this outage. Then no other row can show whether the
+                network or the row itself is the cause.
 
         Raises:
             GLMVError: the error, if every item would get it or the outage has lasted too long.

@@ -98,7 +98,7 @@ class Parquet(Part):
 
 
 def _array(values: list[Any]) -> Any:
-    """Values of a column -> an array of their common type, or of texts where there is none that Parquet has."""
+    """Values of a column -> an array of their common type, or of texts if Parquet has no such type."""
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -110,7 +110,7 @@ class Progress:
 
     @property
     def eta(self) -> float | None:
-        """Seconds until the end at this rate; None if the total or the rate is unknown."""
+        """Seconds until the end at the current rate; None if the total or the rate is unknown."""
         if self.total is None or self.rate is None:
             return None
         return max(0, self.total - self.done) / self.rate

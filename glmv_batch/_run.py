@@ -118,7 +118,7 @@ class ByCalls:
 
 
 class ByBatches:
-    """A run through the platform's batches. They block, so it uses a worker thread."""
+    """A run through the platform's batches. Their calls block, so they are made in a worker thread."""
 
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
@@ -218,7 +218,7 @@ class ByBatches:
 
 @dataclass(frozen=True)
 class _Request:
-    """The request for one item of a batch; its picture is read when its line is written."""
+    """The request for one item of a batch. The picture is read when the request is written to the batch's file."""
 
     key: str
     question: Question

@@ -89,7 +89,7 @@ def _facts(error: glmv.GLMVError) -> dict[str, Any]:
 
 @contextmanager
 def litellm_errors(model: str) -> Iterator[None]:
-    """A context in which errors of `glmv` are raised as LiteLLM's exceptions, with the original as `__cause__`."""
+    """A context manager that raises errors of `glmv` as LiteLLM's exceptions, with the original as `__cause__`."""
     try:
         yield
     except glmv.GLMVError as error:

@@ -46,7 +46,7 @@ def model_facts(row: glmv.Model) -> dict[str, Any]:
         "supports_pdf_input": row.files != 0,
         "supports_function_calling": row.tools > 0,
         "supports_tool_choice": row.tools > 0,
-        "supports_response_schema": True,  # the core asks for it in words where the model has no field
+        "supports_response_schema": True,  # glmv asks for it in the prompt if the model has no field
         "supports_system_messages": True,
         "supports_reasoning": row.thinking != "no",
     }

@@ -161,7 +161,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
                     if message is None:
                         continue
                     chunk = ChatGenerationChunk(message=message)
-                    # langchain-core passes no manager where it calls back itself, so no token is reported twice.
+                    # langchain-core passes no manager if it calls back itself, so no token is reported twice.
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -317,7 +317,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
-        """The fields that `dumps` writes in another form: the store as the path of its folder."""
+        """Values that `dumps` writes instead of a field's own: for `picture_store` the path of its folder."""
         return {} if self.picture_store is None else {"picture_store": os.fspath(self.picture_store)}
 
     def _resolve_model_profile(self) -> ModelProfile | None:

@@ -173,14 +173,14 @@ JOINED: dict[type[glmv.GLMVError], type[glmv.GLMVError]] = {
 }
 
 
-# The platform's finish reason for withdrawn content; used where an error reported the withdrawal.
+# The platform's finish reason for withdrawn content; used if an error reported the withdrawal.
 _WITHDRAWN = "sensitive"
 # Constructors that glmv's messages name. They are replaced by the functions that make LangChain's content blocks.
 _MAKERS = re.compile(r"(?:\bglmv\.)?\b(Image|Video)\.(from_path|from_bytes|from_url|from_base64|of)\b(?!\()")
 _GIVEN = {"from_path": "path", "from_bytes": "data", "from_url": "url", "from_base64": "text", "of": "source"}
 
-_SHORTENED = "Where a history is shortened, let it begin with a user message."  # a sentence of glmv's messages
-_TRIMMED = 'Where a history is shortened, let it begin with a human message: trim_messages(..., start_on="human").'
+_SHORTENED = "If you shorten a history, let it begin with a user message."  # a sentence of glmv's messages
+_TRIMMED = 'If you shorten a history, let it begin with a human message: trim_messages(..., start_on="human").'
 
 
 def in_terms(text: str) -> str:

@@ -99,7 +99,7 @@ class _Growth:
 
 
 def _plain(value: Any) -> Any:
-    """An object -> its fields that were set; a default may still become any value, so it is left out."""
+    """An object -> the fields that the answer has set so far; without defaults, which the answer may still replace."""
     return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value
 
 

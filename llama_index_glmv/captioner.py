@@ -51,11 +51,11 @@ class GLMVImageCaptioner(TransformComponent):
 
     @classmethod
     def class_name(cls) -> str:
-        """The name it is serialized under."""
+        """The name of the class in serialized objects."""
         return "glmv_image_captioner"
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
-        """Nodes -> the same nodes in order, with copies of the pictures that have text, `ImageNode`s if `nodes` is set.
+        """Nodes -> the nodes in the same order. Copies with text replace pictures, as `ImageNode`s if `nodes` is set.
 
         Raises:
             GLMVError: a picture cannot be described, unless `on_error` is "skip".

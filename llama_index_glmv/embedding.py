@@ -42,7 +42,7 @@ class GLMVEmbedding(SharesClient, BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
-        """The name it is serialized under."""
+        """The name of the class in serialized objects."""
         return "glmv_embedding"
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:

@@ -310,7 +310,9 @@ def _document(name: str, picture: glmv.Image, content: dict[str, Any], metadata:
         "height": picture.height,
     }
     if picture.cut_short is not None:
-        raise glmv.UnsupportedContent(f"{glmv.shown(name)} is incomplete: {picture.cut_short}. Save or load it again.")
+        raise glmv.UnsupportedContent(
+            f"{glmv.shown(name)} is incomplete: {picture.cut_short}. Save or download it again."
+        )
     metadata = {**{key: value for key, value in facts.items() if value is not None}, **metadata}
     hidden_keys = _hidden_keys(metadata)
     return ImageDocument(

@@ -19,8 +19,8 @@ M = TypeVar("M", bound=glmv.Image | glmv.Video | glmv.File)
 
 # Constructors that glmv's messages name. They are replaced by the blocks of LlamaIndex for the same content.
 _MAKERS = re.compile(r"(?:\bglmv\.)?\b(Image|Video)\.(from_path|from_bytes|from_url|from_base64)\b(?!\()")
-_SHORTENED = "Where a history is shortened, let it begin with a user message."
-_BUFFERED = "Where a history is shortened, let it begin with a user message, as LlamaIndex's Memory does."
+_SHORTENED = "If you shorten a history, let it begin with a user message."
+_BUFFERED = "If you shorten a history, let it begin with a user message, as LlamaIndex's Memory does."
 _FIELDS = {"from_path": "path", "from_url": "url"}
 
 

@@ -69,7 +69,8 @@ def _completion_events(method: F) -> F:
 
 
 Formatted = bool | ImageDocuments | None
-"""`formatted` of `complete`: a bool, or pictures, which have this position in LlamaIndex's `MultiModalLLM`."""
+"""The type of `formatted` in `complete`: a bool; or pictures, because they are the second argument of
+`MultiModalLLM.complete` in LlamaIndex."""
 
 
 class GLMV(glmv.Settings, SharesClient, StructuredOutput):
@@ -103,7 +104,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
 
     @classmethod
     def class_name(cls) -> str:
-        """The name it is serialized under."""
+        """The name of the class in serialized objects."""
         return "glmv_llm"
 
     @property

@@ -17,7 +17,7 @@ class GLMVMultiModal(GLMV, MultiModalLLM):  # type: ignore[misc]  # as in pyproj
 
     @classmethod
     def class_name(cls) -> str:
-        """The name it is serialized under. Core warns about names without "multi"."""
+        """The name of the class in serialized objects. llama-index-core warns about names without "multi"."""
         return "glmv_multi_modal_llm"
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.support.encrypted import Encrypted
 from tests.support.fake_server import WHOLE
 
-# Where CI runs, a test may be skipped for these reasons only: the beginning of the reason, and why it is right there.
+# In CI a test may be skipped for these reasons only: the beginning of the reason, and why the skip is right.
 SKIPS = {
     "make test-browser": "a step of CI of its own",
     "make test-cluster": "a step of CI of its own",

@@ -70,7 +70,7 @@ class Processor:
         return layers * (cells + _MARKS + self.stamp_tokens) + round(longer) + _MARKS
 
     def frames(self, seconds: float, frame_rate: float | None = None) -> int:
-        """How many different frames are taken from a video; arguments as `video`."""
+        """How many different frames are taken from a video; the arguments are those of `video`."""
         counted = min(seconds, self.video_rates[-1][0])
         rate = next(rate for most, rate in self.video_rates if counted <= most)
         wanted = max(1, min(int(counted * rate), self.video_frames))

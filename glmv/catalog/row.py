@@ -84,7 +84,7 @@ class Model:
     """One model of the platform, with its limits as documented.
 
     None means that a limit is not documented, so no request is refused for it. 0 or () means that the model does not
-    accept such content. Where documents disagree, the row has the widest limit and `doubts` names the others.
+    accept such content. If documents disagree, the row has the widest limit and `doubts` names the others.
 
     Attributes:
         name: the name in requests.
@@ -96,7 +96,7 @@ class Model:
         roles: the roles of messages. Without "system", system text is put in front of the first user text.
         string_content: whether a user's content may be a plain string; if not, it is sent as a list of parts.
         images, videos, files: the most of each in a request.
-        images_sure, output_sure: what all documents allow, where they disagree about `images` or `max_output`.
+        images_sure, output_sure: the values that all documents allow, if they disagree about `images` or `max_output`.
         image_bytes, image_side, image_formats: the limits of one picture (side in pixels).
         image_base64, video_base64: whether a request may contain the data; else a URL only.
         video_bytes, video_seconds, video_formats: the limits of one video.
@@ -162,7 +162,7 @@ class Model:
 
     @property
     def chats(self) -> bool:
-        """Whether it is a chat model; one with another endpoint is refused with a message that names the endpoint."""
+        """Whether it is a chat model. A call of another model is refused, with a message that names its endpoint."""
         return self.endpoint == CHAT
 
     @property

@@ -15,7 +15,7 @@ from rich.text import Text
 import glmv
 from glmv.cli.terminal import err, out
 
-# What is looked for -> what it is for, said where it is missing.
+# Packages to look for -> their purpose, printed if the package is missing.
 PACKAGES = {
     "glmv": "",
     "httpx": "",

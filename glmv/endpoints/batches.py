@@ -388,7 +388,7 @@ class Batches(Endpoint):
 
 
 class AsyncBatches(AsyncEndpoint):
-    """Batches of one client's account: `glm.batches`, with `await`."""
+    """`glm.batches` of an asynchronous client: the methods of `Batches`, with `await`."""
 
     create = awaiting(create)
     get = awaiting(get)

@@ -63,7 +63,7 @@ class Context(NamedTuple):
         return request_of(messages, self.settings, model, options)
 
     def row(self, subject: ChatRequest | str) -> Model | None:
-        """The catalogue row of a request or of a model by name; None where it does not apply to this server."""
+        """The catalogue row of a request or of a model by name; None if its limits do not apply to this server."""
         if self.address.dialect.limits == "none":
             return None
         return subject.row if isinstance(subject, ChatRequest) else self.settings.catalog_row(subject)
@@ -145,7 +145,7 @@ class Context(NamedTuple):
             query: parameters of the URL; None values are left out.
             headers: headers of this request.
             deadline: seconds, if shorter than the deadline of the settings.
-            spent: seconds of the deadline that making the payload took.
+            spent: seconds that it took to make the payload; they count against the deadline.
             repeatable: whether a request that may have reached the server can be sent again without harm.
             raw: return the bytes of the response.
             limit: the most bytes of the response.
@@ -208,7 +208,7 @@ class Endpoint(_Methods):
 
 
 class AsyncEndpoint(_Methods):
-    """Methods of one endpoint of an asynchronous client; arguments as `Endpoint`."""
+    """Methods of one endpoint of an asynchronous client; the arguments are those of `Endpoint`."""
 
     def __init__(self, context: Callable[[], Context], run: AsyncRun) -> None:
         self._context = context

@@ -1,6 +1,6 @@
 """The endpoints other than chat, as properties of both clients. Each is imported when it is first used.
 
-Few programs need them, and importing them is a tenth of the import time of the core.
+Few programs need them, and importing them is a tenth of the import time of `glmv`.
 """
 
 from __future__ import annotations

@@ -187,7 +187,7 @@ class Files(Endpoint):
 
 
 class AsyncFiles(AsyncEndpoint):
-    """Files of one client's account: `glm.files`, with `await`."""
+    """`glm.files` of an asynchronous client: the methods of `Files`, with `await`."""
 
     upload = awaiting(upload)
     list = awaiting(listed)

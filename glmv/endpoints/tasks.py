@@ -214,7 +214,7 @@ class Tasks(Endpoint):
 
     @shows(CallKeywords)
     def submit(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> Task:
-        """Submit a request without waiting for its answer; arguments and errors as `Client.chat`."""
+        """Submit a request without waiting for its answer. Arguments and errors are those of `Client.chat`."""
         return self._run(asked(self._context(), messages, model, cast("dict[str, Any]", options)))
 
     result = blocking(result)
@@ -222,7 +222,7 @@ class Tasks(Endpoint):
 
 
 class AsyncTasks(AsyncEndpoint):
-    """Asynchronous calls of one client: `glm.tasks`, with `await`."""
+    """`glm.tasks` of an asynchronous client: the methods of `Tasks`, with `await`."""
 
     @shows(CallKeywords)
     async def submit(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> Task:

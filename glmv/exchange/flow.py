@@ -69,7 +69,7 @@ def exchange(call: Call, policy: Policy, *, stream: bool) -> Generator[Step, Any
 
 
 def fetch(call: Call, policy: Policy, *, raw: bool = False) -> Generator[Step, Any, Any]:
-    """A call of any other endpoint: returns the parsed JSON of the response, or its bytes when `raw`."""
+    """A call of an endpoint other than chat: returns the parsed JSON of the response, or its bytes if `raw`."""
     return _tried(call, policy, _bytes if raw else _json)
 
 

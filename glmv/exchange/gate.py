@@ -61,7 +61,7 @@ class Busy(NamedTuple):
     """A refusal of a call because of too many concurrent calls.
 
     Attributes:
-        pauses: whether the gate pauses; else it only reduces its width.
+        pauses: whether the gate starts no calls for some time. False: it only reduces its width.
         asked: seconds to wait, as the server asked, or None.
         status, code: the HTTP status and the code of the refusal, for messages.
     """

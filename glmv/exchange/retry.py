@@ -269,7 +269,7 @@ class Tries:
         return self.policy.too_late(_WAITS.get(during, ""), cause)
 
     def failed(self, kind: str) -> Retry:
-        """A connection failure -> when to retry. A request that may have arrived is sent again once at most."""
+        """A connection failure -> when to retry. A request that may have arrived is sent again at most once."""
         if not self.policy.repeatable and kind in (*_AFTER_BODY, "reset"):
             return Retry.NEVER
         if kind in _AFTER_BODY:

@@ -1,4 +1,4 @@
-"""Bytes, raw or as base64: encoded once, decoded only where they are read.
+"""Bytes, raw or as base64: encoded once, decoded only when they are read.
 
 Only this module of media encodes or decodes base64 and opens files.
 """

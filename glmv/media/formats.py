@@ -73,7 +73,7 @@ def _tga(head: bytes) -> bool:
     if len(head) < 18:
         return False
     mapped, kind, bits, flags = head[1], head[2], head[16], head[17]
-    kinds = {1: (1, {8}), 2: (0, {16, 24, 32}), 3: (0, {8, 16})}  # and 8 more where it is compressed
+    kinds = {1: (1, {8}), 2: (0, {16, 24, 32}), 3: (0, {8, 16})}  # and 8 more if it is compressed
     map_of_kind, bits_of_kind = kinds.get(kind & ~8, (2, set()))
     return mapped == map_of_kind and bits in bits_of_kind and any(head[12:14]) and any(head[14:16]) and flags < 64
 

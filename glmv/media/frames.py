@@ -1,4 +1,7 @@
-"""Reads the duration, sides, frame rate and frames of a video with PyAV (extra `video`), which only it imports."""
+"""Reads the duration, sides, frame rate and frames of a video with PyAV (extra `video`).
+
+No other module of `glmv` imports PyAV.
+"""
 
 from __future__ import annotations
 

@@ -247,7 +247,7 @@ class Image(VisualMedium):
         if self.cut_short is not None:
             raise UnsupportedContent(
                 f"{self._label}: this {spoken(self._picture.format)} cannot be decoded, because it was cut short: "
-                f"{self.cut_short}. Save or load it again, or pass fit=False to send it as it is."
+                f"{self.cut_short}. Save or download it again, or pass fit=False to send it as it is."
             )
         picture = self._picture
         small = max_bytes is None or self._blob.size <= max_bytes

@@ -1,4 +1,7 @@
-"""Measures, decodes and re-encodes pictures with Pillow (extra `images`), which only this module of media imports."""
+"""Measures, decodes and re-encodes pictures with Pillow (extra `images`).
+
+The other modules of `glmv.media` use Pillow only through this one.
+"""
 
 from __future__ import annotations
 
@@ -194,8 +197,8 @@ def decoded(data: bytes, label: str, facts: Picture) -> PILImage:
 def decodes(data: bytes) -> bool:
     """Whether a JPEG without its end marker has all its pixels; False if Pillow is missing.
 
-    It is decoded at an eighth of its size. A failed download may leave zeros at the end of the file, which decode as
-    pixels: these are cut off, except for the bytes that a decoder reads after the last pixels.
+    It is decoded at an eighth of its width and height. A failed download may leave zeros at the end of the file, which
+    decode as pixels. So these zeros are removed first, except for those that a decoder reads after the last pixels.
     """
     if not available():
         return False

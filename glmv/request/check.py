@@ -45,12 +45,13 @@ def check(
         keep: see `Settings.picture_cache_bytes`.
 
     Returns:
-        The request with fitted pictures, system text and videos in the positions that the model requires, and options
-        in their documented range. `cut` has the stop words that are not sent, and `notes` lists the changes.
+        The request as the model accepts it: pictures are fitted, system text and videos are moved to the required
+        positions, and options are in their documented range. `cut` has the stop words that are not sent, and `notes`
+        lists the changes.
 
     Raises:
         LimitExceeded: a count, size, side or duration exceeds all documented limits.
-        UnsupportedContent: a file was cut short, the model does not support a role, part or tool, or it is not a chat
+        UnsupportedContent: a file was cut short, or the model does not support a role, part or tool, or is not a chat
             model.
         InvalidRequestError: an option is out of its documented range, or the platform does not accept the history.
     """
@@ -59,7 +60,7 @@ def check(
     limits = Limits(request.notes, hold=dialect.limits == "refuse", keep=keep)
     media = placed_media(request.messages)
     check_served(media, dialect, limits.tell)
-    # The platform is outside of the user's network. A stand-in for it on this machine is treated as the platform.
+    # The platform is outside of the user's network. A server on this machine that imitates it is treated like it.
     tell_unseen(request.messages, limits.tell, lambda: limits.hold or not is_private(host_of(base_url)))
     if model is None:
         messages = as_taken(request.messages, limits.tell) if limits.hold else request.messages

@@ -80,8 +80,8 @@ def check_served(media: Sequence[tuple[Position, Media]], dialect: Dialect, tell
 def _served(image: Image, position: Position, dialect: Dialect, tell: Callable[[str], None]) -> None:
     if image.cut_short is not None:
         raise UnsupportedContent(
-            f"{position}: {image!r} was cut short: {image.cut_short}. Save or load it again, or pass fit=False to send "
-            "it as it is."
+            f"{position}: {image!r} was cut short: {image.cut_short}. Save or download it again, or pass fit=False to "
+            "send it as it is."
         )
     if dialect.most_aspect is not None:
         _tell_aspect(image, dialect.most_aspect, "the published image processor, which this server uses,", tell)

@@ -20,7 +20,7 @@ from glmv.types import Message, Part, Text
 
 Outcome = Literal["left out", "system", "sent", "refused"]
 
-CURE = "Where a history is shortened, let it begin with a user message."
+CURE = "If you shorten a history, let it begin with a user message."
 """Advice for a history without its beginning; adapters replace it by advice for their framework."""
 
 
@@ -54,7 +54,7 @@ class Rule(NamedTuple):
     Attributes:
         applies: returns whether it applies to the message at an index.
         outcome: what to do with the message.
-        words: the text of the note or the error, after `messages[i]`.
+        words: the text that follows `messages[i]` in the note or the error.
     """
 
     applies: Callable[[_History, int], bool]

@@ -128,7 +128,7 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
 
 
 def _part_of(part: object, index: int, role: Role, tell: Tell) -> Part:
-    """Like `dict_part`, but media of a tool message that cannot be sent become a text."""
+    """Like `dict_part`, but a picture, video or file of a tool message becomes a text if it cannot be sent."""
     try:
         return dict_part(part, index, role, tell)
     except InvalidRequestError as error:

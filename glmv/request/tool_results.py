@@ -1,4 +1,4 @@
-"""Finds pictures and videos in the text of tool results, where a framework wrote them as JSON or as a Python repr.
+"""Finds pictures and videos that a framework wrote into the text of tool results, as JSON or as a Python repr.
 
 Without this, the model would read base64 as text, which costs thousands of tokens and means nothing to it. Such a text
 is replaced by the content parts that it describes. A link that cannot be sent, and base64 of other data, is replaced by

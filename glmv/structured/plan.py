@@ -269,7 +269,7 @@ def plan_for(request: ChatRequest, dialect: Dialect) -> Plan:
 
 
 def first_turn(request: ChatRequest, dialect: Dialect) -> ChatRequest:
-    """The request of the plan, for an answer that is not checked; arguments and errors as `plan_for`."""
+    """The request of the plan, for an answer that is not checked. Arguments and errors are those of `plan_for`."""
     return _in_words(request, dialect)[0]
 
 

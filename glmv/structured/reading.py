@@ -320,7 +320,7 @@ def _is_reference(text: str, candidate: Candidate) -> bool:
 
 
 def grows(before: object, after: object) -> bool:
-    """Whether plain data only grew, or is the same.
+    """Whether the later data extends the earlier data or equals it.
 
     Keys stay; lists, sets and strings only get longer, also inside; None may become anything; and other values do not
     change. It compares successive objects of a stream.

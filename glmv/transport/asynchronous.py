@@ -59,7 +59,7 @@ class AsyncDriver(Driver):
                 failed = error
 
     async def end(self) -> None:
-        """Release everything, at any point of the flow."""
+        """Stop the flow, however far it is, and release the response, the slot and the pool."""
         self._flow.close()
         try:
             await self.drop()

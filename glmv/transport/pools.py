@@ -64,10 +64,10 @@ class Pool:
         return self.in_doubt and self.settings != network_settings(base_url)
 
     def enter(self) -> None:
-        """A call begins."""
+        """Count a call that begins."""
 
     async def leave(self, call: NetworkCall, *, cancelled: bool) -> None:
-        """A call has ended."""
+        """Count a call that has ended."""
 
 
 class AsyncPool(Pool):
@@ -90,11 +90,11 @@ class AsyncPool(Pool):
         self._closing = _closed_with_its_loop(http)
 
     def enter(self) -> None:
-        """A call begins."""
+        """Count a call that begins."""
         self.calls += 1
 
     async def leave(self, call: NetworkCall, *, cancelled: bool) -> None:
-        """A call has ended. The socket of a cancelled one is closed."""
+        """Count a call that has ended. The socket of a cancelled one is closed."""
         self.calls -= 1
         try:
             if cancelled:

@@ -52,9 +52,9 @@ async def worked(function: Callable[[], T], until: float | None = None) -> T:
     Raises:
         Late: the deadline has passed.
     """
-    gone = threading.Event()
+    abandoned = threading.Event()
     context = contextvars.copy_context()
-    context.run(STOPS.set, gone.is_set)
+    context.run(STOPS.set, abandoned.is_set)
     future = asyncio.get_running_loop().run_in_executor(_threads(), context.run, function)
     try:
         if until is None:
@@ -65,7 +65,7 @@ async def worked(function: Callable[[], T], until: float | None = None) -> T:
         return future.result()
     finally:
         if not future.done() or future.cancelled():
-            gone.set()
+            abandoned.set()
             future.cancel()
 
 

@@ -29,7 +29,7 @@ class Dialect:
         own_fields: whether the body has the fields `do_sample`, `user_id` and `request_id`. Other servers get them as
             `temperature`, `user` and the header X-Request-Id.
         limits: how to treat a request over a limit or range of the platform (see `glmv/catalog`). "refuse": for the
-            platform and stand-ins for it, which would refuse the request. "note": for a proxy, behind which the
+            platform and servers that imitate it, which would refuse the request. "note": for a proxy, behind which the
             platform or a host with other limits may be; the request is sent, and `answer.notes` names the limit.
             Pictures are fitted in both cases. "none": for an engine, whose own settings decide its limits. For other
             servers than the platform, its number of concurrent calls is used only if the model has the platform's
@@ -140,7 +140,7 @@ _HOSTS = {"openrouter.ai": "openrouter"}
 def dialect_of(base_url: str, name: str | None = None) -> Dialect:
     """The dialect by its name, or by the base URL if the name is None.
 
-    bigmodel.cn, z.ai and openrouter.ai are recognized by the host; stand-ins for the platform by the path
+    bigmodel.cn, z.ai and openrouter.ai are recognized by the host; servers that imitate the platform by the path
     `/api/paas/v4`.
     """
     if name is not None:

@@ -200,7 +200,7 @@ def _message(message: Message, dialect: Dialect, blobs: list[bytes], *, lists: b
             # "GLM chat template silently drops list content for tool/assistant": these are sent as strings.
             if media_in(message.content):
                 raise UnsupportedContent(f"A {message.role} message takes text only; move media to a user message.")
-            # "助理消息时，数据类型为 string" (bigmodel.cn, glm-4v), also where a user's content is a list.
+            # "助理消息时，数据类型为 string" (bigmodel.cn, glm-4v), also if a user's content is a list.
             wire["content"] = message.text
             if message.reasoning:
                 wire["reasoning_content"] = message.reasoning

@@ -157,7 +157,7 @@ class TagFilter:
         return self._apart and len(content) < len(_ANSWER[0]) and _ANSWER[0].startswith(content)
 
     def _mark_in(self, content: str, *, end: bool) -> tuple[re.Match[str] | None, int]:
-        """The first unquoted `<think>` or `</think>`, and the position up to which there certainly is none."""
+        """The first unquoted `<think>` or `</think>`, and the position before which there certainly is no other."""
         quoting = self._quoting
         certain = len(content if end else _split_tail(content, (*self._tags, _THINK, THOUGHT_END))[0])
         at = 0

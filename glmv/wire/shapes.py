@@ -133,7 +133,7 @@ def unread(choice: Mapping[str, Any], piece: Mapping[str, Any]) -> set[str]:
 
 
 def calls_of(piece: Mapping[str, Any]) -> object:
-    """The tool calls of a piece: in `tool_calls`, in the older `function_call`, or as parts of the content."""
+    """The tool calls of a message or delta: in `tool_calls`, in the older `function_call`, or in content parts."""
     calls = piece.get("tool_calls")
     if not calls and isinstance(content := piece.get("content"), list | Mapping):
         return [call for part in (content if isinstance(content, list) else [content]) for call in _call_in(part)]

@@ -1,4 +1,4 @@
-"""The default answers, if nothing is scripted: the first of four rules that applies. No other words are interpreted.
+"""The default answers, if nothing is scripted. The first of four rules that applies makes the answer.
 
 1. A tool call, if the newest user text, or the last paragraph of the system messages, contains the exact name of an
    offered tool, and this turn has no tool result yet: the first tool named there is called. A name must be a whole
@@ -9,6 +9,7 @@
 4. Otherwise the results of this turn's tools, or one sentence that says that this is an emulator.
 
 Arguments and JSON are filled by the names of properties, see `fill`. A turn is everything since the last text answer.
+All other words of a request are ignored.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ _COUNTED = {"image": ("picture", "张图片"), "video": ("video", "个视频"), 
 
 
 def _counted(kinds: list[str], language: Language) -> str:
-    """Kinds of media -> "2 pictures and 1 video"; empty where there are none."""
+    """Kinds of media -> "2 pictures and 1 video"; empty if there are none."""
     numbers = [(kinds.count(kind), *words) for kind, words in _COUNTED.items() if kind in kinds]
     if language == "zh":
         return "和".join(f" {number} {chinese}" for number, _, chinese in numbers)

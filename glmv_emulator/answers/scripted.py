@@ -28,7 +28,7 @@ class FunctionFailed(Exception):
 
 
 class Scripted:
-    """An answer of a script; `Emulator.call` returns it."""
+    """An answer in the queue of a script. `Emulator.call` returns it, so that `also` can add calls."""
 
     def __init__(self, script: Script, number: int, reply: Reply) -> None:
         self._script = script

@@ -75,7 +75,7 @@ class Ask:
         media: the pictures, videos and files in the messages, in order.
         tools: the tools, unchanged.
         tool_choice: the request's value on `/v1`; None on the platform's own API, which ignores it.
-        response_format: the request's value on `/v1` and for text models; None otherwise, where it is ignored.
+        response_format: the request's value on `/v1` and for text models; None for other requests, which ignore it.
         thinking: whether the model should think.
         stream: whether the answer is streamed.
         seed: the request's seed, else the emulator's.

@@ -55,7 +55,7 @@ def look_video(data: bytes) -> SeenVideo:
     if not data:
         raise Unreadable("it is empty")
     header = read_container(data)
-    frames, seconds, turned = _watched(data)
+    frames, seconds, turned = _measure_frames(data)
     sides = (header.width, header.height)
     width, height = sides[::-1] if (header.turned if turned is None else turned) else sides
     return SeenVideo(
@@ -71,8 +71,8 @@ def look_video(data: bytes) -> SeenVideo:
 
 
 @lru_cache(maxsize=8)
-def _watched(data: bytes) -> tuple[tuple[Frame, ...], float, bool | None]:
-    """Some frames, the duration in seconds, and whether players rotate them by 90 degrees (None: unknown)."""
+def _measure_frames(data: bytes) -> tuple[tuple[Frame, ...], float, bool | None]:
+    """The measured frames, the duration in seconds, and whether players rotate frames by 90 degrees (None: unknown)."""
     try:
         import av
     except ImportError:  # PyAV is in another extra

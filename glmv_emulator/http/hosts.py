@@ -1,7 +1,7 @@
-"""Which names in a `Host` header are the emulator's.
+"""Checks whether the name in a `Host` header is one of the emulator's.
 
 A web page can make a browser connect to this machine under the page's host name (DNS rebinding). Only the `Host` header
-shows that.
+of a request shows that this has happened.
 """
 
 from __future__ import annotations

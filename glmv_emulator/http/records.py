@@ -53,7 +53,7 @@ class Shown:
 
     @property
     def thumbnail(self) -> str | None:
-        """The id of its thumbnail; None if there is none and no bytes to make it from."""
+        """The id of its thumbnail; None if there is no thumbnail and none can be made, because there are no bytes."""
         picture = self.kept
         return None if picture is None or (picture.data is None and picture.small is None) else picture.id
 

@@ -16,12 +16,12 @@ def encoded(value: Any) -> bytes:
 
 
 def whole(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON response that is sent at once, with its length."""
+    """A JSON response that is sent at once, with a `content-length`."""
     return data(encoded(value), JSON, status, headers)
 
 
 def data(body: bytes, kind: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A response of bytes with a media type, with their length."""
+    """A response of bytes, with their media type and a `content-length`."""
     head = {"content-type": kind, "content-length": str(len(body))} | dict(headers or {})
     return Response(status, head, [body])
 

@@ -1,7 +1,7 @@
 """Results of the tool `web_search` of text models: invented pages, since nothing is fetched.
 
 Fields: docs.bigmodel.cn, chat completion, `web_search` of the response. Whether they are sent: the tool's own
-`search_result`, false where it is absent (docs.z.ai, chat completion, WebSearchObject).
+`search_result`, false if it is absent (docs.z.ai, chat completion, WebSearchObject).
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def tried(check: Check, subject: Subject) -> str:
 
 
 def result_of(check: Check, subject: Subject) -> str:
-    """Outcome of a check: ✓ and what it saw, ✗ and what is wrong, or – where it does not apply."""
+    """Outcome of a check: ✓ and what it saw, ✗ and what is wrong, or – if the check does not apply."""
     with Emulator(api_key=CANARY) as emu:
         try:
             return f"✓ {check(Setup(subject, emu))}"

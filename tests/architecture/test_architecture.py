@@ -51,10 +51,10 @@ EXCEPTIONS = {
     "glmv/transport/tls.py": {"httpx"},  # the certificates that it trusts
     "glmv/media/pixels.py": {"PIL"},  # the extra `images`: fitting a picture, imported when first needed
     "glmv/redaction.py": {"opentelemetry"},  # its SDK, imported when an exporter of it is wrapped
-    "glmv/telemetry.py": {"opentelemetry"},  # the extra `otel`, imported where a program has set it up
+    "glmv/telemetry.py": {"opentelemetry"},  # the extra `otel`, imported if a program has set it up
     "glmv/structured/schema.py": {"jsonschema", "referencing"},  # the extra `schema`, imported when a schema is judged
     "llama_index_glmv/images.py": {"fsspec"},  # file systems, as SimpleDirectoryReader reads them
-    "glmv/cli/preview.py": {"PIL"},  # the extra `images`: a small PNG for the terminal, left out where it is missing
+    "glmv/cli/preview.py": {"PIL"},  # the extra `images`: a small PNG for the terminal, left out if it is missing
     "langchain_glmv/extras.py": {"PIL", "langchain"},  # imported when boxes are drawn, and by `register()`
     "glmv_litellm/errors.py": {"httpx"},  # LiteLLM's errors hold a response of it
     "glmv_batch/ray.py": {"ray", "PIL"},  # the extra `ray`; arrays become pictures
@@ -291,7 +291,7 @@ def imports_at_start(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("package", ADAPTERS)
-def test_an_adapter_uses_public_names_of_the_core_only(package: str) -> None:
+def test_an_adapter_uses_only_public_names_of_glmv(package: str) -> None:
     public = set(importlib.import_module("glmv").__all__)
     results = []
     for path in files(package):
@@ -430,7 +430,7 @@ def class_names(package: str) -> list[str]:
 
 
 def is_error(value: object) -> bool:
-    """LangChain's variants of the core's errors keep the same names."""
+    """LangChain's variants of `glmv`'s errors keep the same names."""
     return isinstance(value, type) and issubclass(value, importlib.import_module("glmv").GLMVError)
 
 

@@ -269,7 +269,7 @@ def test_the_picture_precedes_the_text_of_the_last_turn(emulator: Emulator, phot
 @pytest.mark.parametrize(
     "via", [{}, {"via": "platform", "model": "glm-4v-plus-0111", "thinking": None}], ids=["calls", "batches"]
 )
-def test_a_misfit_answer_is_kept_counted_and_can_be_asked_again(
+def test_an_answer_that_does_not_fit_is_kept_counted_and_can_be_asked_again(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)

@@ -144,7 +144,7 @@ def test_a_table_may_hold_a_picture_as_a_data_uri(tmp_path: Path) -> None:
     assert names([f"data:image/png;base64,{data}"]) == ["1"]
 
 
-def test_a_frame_keeps_the_names_of_its_columns() -> None:
+def test_a_data_frame_keeps_the_names_of_its_columns() -> None:
     """pandas' named tuples would rename the second column to `_1`."""
     frame = SimpleNamespace(
         columns=["my photo", "class"],

@@ -124,7 +124,7 @@ def test_a_column_of_paths_is_iterated() -> None:
     assert [item.source for item in items(polars.Series(["a.png", "b.png"]))] == ["a.png", "b.png"]
 
 
-def test_a_lazy_frame_is_refused_with_advice_to_collect_it() -> None:
+def test_a_lazy_data_frame_is_refused_with_advice_to_collect_it() -> None:
     polars = pytest.importorskip("polars")
     with pytest.raises(
         glmv.InvalidRequestError, match=r"A LazyFrame has no rows yet: pass the result of its collect\(\)"

@@ -151,7 +151,7 @@ def test_a_request_appears_on_the_open_page_with_its_picture(sender: Sender, vis
     assert [one.get_attribute("id") for one in page.locator("article").all()] == ["r2", "r1"]
 
 
-def test_an_empty_page_shows_how_to_send_a_request_line_by_line(visit: Any) -> None:
+def test_the_snippets_of_an_empty_page_keep_their_line_breaks(visit: Any) -> None:
     snippets = visit().locator(".snippet pre")
     assert "<<END\n{" in snippets.nth(1).inner_text()
     assert [text.rstrip().rpartition("\n")[2][:5] for text in snippets.all_inner_texts()] == [

@@ -68,7 +68,7 @@ def test_every_code_and_every_status_has_a_row() -> None:
     assert {str(status) for status in STATUSES} - ROWS["HTTP statuses without a known code"].keys() == set()
 
 
-def test_every_kind_of_part_has_a_row() -> None:
+def test_every_type_of_content_part_has_a_row() -> None:
     listed = ROWS["Content parts and messages"]
     assert {"text", "image_url", "video_url", "file_url", "file", "input_audio"} <= listed.keys()
 

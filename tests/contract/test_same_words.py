@@ -1,4 +1,4 @@
-"""A question about a picture gives the same text and usage through the core, LangChain and LlamaIndex."""
+"""A question about a picture gives the same text and usage through `glmv`, LangChain and LlamaIndex."""
 
 import asyncio
 import io

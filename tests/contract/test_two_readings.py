@@ -18,7 +18,7 @@ CLAIMS = Path(__file__).parents[2] / "docs" / "fidelity.jsonl"
 TOPIC = "Where the client's catalogue differs"
 DIFFERENCE = re.compile(r"(?P<names>.+): (?P<field>\w+) is (?P<here>.+) here, (?P<there>.+) in the catalogue")
 MISSING = re.compile(r"The emulator does not have (?P<names>.+)")
-# Where several documents are read in two ways, the emulator's wider reading is what it does by itself.
+# If documents can be read in two ways, the emulator follows the reading that allows more by default.
 read = Settings().read
 
 

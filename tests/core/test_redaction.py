@@ -137,7 +137,7 @@ def test_base64_in_an_event_is_shortened() -> None:
     assert LONG[:40] not in repr(event.attributes)
 
 
-def test_everything_else_of_a_span_is_unchanged() -> None:
+def test_a_redacted_span_differs_only_in_its_base64() -> None:
     def write(span: Any) -> None:
         span.set_attributes({"input.value": LONG, "n": 7, "rate": 0.5, "ok": True, "words": ("a", "b"), "ids": (1, 2)})
         span.add_event("first", {"a": 1})

@@ -136,7 +136,7 @@ def test_a_custom_graph_with_a_retry_policy_runs_the_tool_loop(made: Made, scree
     assert "red" in result["messages"][-1].text
 
 
-def test_by_its_profile_an_agent_requests_json_from_the_core(made: Made, screenshot: BaseTool) -> None:
+def test_the_profile_makes_an_agent_request_json_in_place_of_a_tool_call(made: Made, screenshot: BaseTool) -> None:
     def answers(ask: Ask) -> Reply:
         reply = looks_first(ask)
         return reply if reply.tool_calls else Reply('```json\n{"colour": "red"}\n```')

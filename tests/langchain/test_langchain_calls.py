@@ -70,7 +70,7 @@ async def test_every_entry_point_gives_the_same_text_and_usage(model: ChatGLMV, 
         assert facts(other) == facts(whole)
 
 
-def test_the_core_gives_the_same_text_and_usage(model: ChatGLMV, emulator: Emulator, question: Any, red: str) -> None:
+def test_glmv_gives_the_same_text_and_usage(model: ChatGLMV, emulator: Emulator, question: Any, red: str) -> None:
     with glmv.Client(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key) as client:
         answer = client.chat(["What is the main colour?", glmv.Image.from_base64(red)])
     message = model.invoke(question)

@@ -15,7 +15,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 import glmv
 from langchain_glmv.chunks import BROKEN, ChunkMapper
 
-# Core calls its third version of events a beta.
+# langchain-core calls its third version of events a beta.
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
 
 Call = glmv.ToolCallDelta

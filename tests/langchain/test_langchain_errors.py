@@ -87,7 +87,7 @@ def test_middleware_and_graphs_retry_only_retryable_errors(kind: type[glmv.GLMVE
         assert RetryPolicy().retry_on(error) is (kind.__name__ in AGAIN)  # type: ignore[operator]  # the default is a function
 
 
-def test_a_misfit_answer_raises_output_parser_exception() -> None:
+def test_an_answer_that_does_not_fit_raises_output_parser_exception() -> None:
     assert isinstance(raised(glmv.MalformedResponse("no JSON")), OutputParserException)
     assert not isinstance(raised(glmv.StreamTruncated("cut")), OutputParserException)
 

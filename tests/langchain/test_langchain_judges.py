@@ -144,7 +144,7 @@ def test_the_text_of_handle_errors_reaches_the_model(handle_errors: Any, text: s
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_without_handle_errors_the_first_misfit_is_langchains_error(way: str, emu: Emulator) -> None:
+def test_without_handle_errors_the_first_wrong_call_raises_langchains_error(way: str, emu: Emulator) -> None:
     emu.say(ticket(MISFITS[0]))
     with pytest.raises(StructuredOutputValidationError) as failed:
         run(emu, way, response_format=ToolStrategy(Ticket, handle_errors=False))
@@ -152,7 +152,7 @@ def test_without_handle_errors_the_first_misfit_is_langchains_error(way: str, em
     assert len(emu.requests) == 1
 
 
-def test_two_calls_where_one_is_expected_raise_langchains_error(emu: Emulator) -> None:
+def test_two_calls_instead_of_one_raise_langchains_error(emu: Emulator) -> None:
     emu.say(ticket(GOOD, GOOD))
     with pytest.raises(MultipleStructuredOutputsError):
         run(emu, "invoke", response_format=ToolStrategy(Ticket, handle_errors=False))

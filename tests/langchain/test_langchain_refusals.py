@@ -198,5 +198,5 @@ def test_include_raw_returns_the_refusal_and_the_message(way: str, emu: Emulator
     assert outcome["parsing_error"].raw_message is outcome["raw"]
 
 
-def test_the_refusal_error_is_langchain_cores_where_it_exists() -> None:
+def test_the_refusal_error_is_a_subclass_of_langchain_cores_if_that_exists() -> None:
     assert issubclass(errors.ContentWithdrawnError, exceptions.ModelRefusalError) is errors.HAS_REFUSALS

@@ -201,7 +201,7 @@ class TestRenamed(Family, renamed().ChatModelIntegrationTests):  # type: ignore[
 
 @pytest.mark.usefixtures("downloads")
 class TestParaphrased(Family, ChatModelIntegrationTests):
-    """Forced tools and JSON do not depend on the wording of the core's instructions."""
+    """Forced tools and JSON do not depend on the wording of `glmv`'s instructions."""
 
     @pytest.fixture(autouse=True)
     @staticmethod

@@ -157,7 +157,7 @@ def test_the_stream_gives_partial_objects_and_then_the_whole(saying: Models) -> 
     assert len(parts) > 1
 
 
-def test_a_misfit_answer_is_repaired_once_with_the_error(saying: Models) -> None:
+def test_an_answer_that_does_not_fit_is_repaired_once_with_the_error(saying: Models) -> None:
     model, asked = saying('{"colour": "red", "width": 0}', json.dumps(GOOD))
     assert model.with_structured_output(Picture).invoke("What?") == Picture(**GOOD)
     assert len(asked) == 2
@@ -258,7 +258,7 @@ async def test_include_raw_returns_the_message_and_the_parsed_object(saying: Mod
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-async def test_include_raw_does_not_raise_for_a_misfit_answer(saying: Models, method: Any) -> None:
+async def test_include_raw_does_not_raise_for_an_answer_that_does_not_fit(saying: Models, method: Any) -> None:
     structured = saying("I would rather not.")[0].with_structured_output(Picture, method=method, include_raw=True)
     streamed = list(structured.stream("What?"))
     for found in (structured.invoke("What?"), await structured.ainvoke("What?"), streamed[-1]):
@@ -321,7 +321,7 @@ def test_json_mode_without_a_schema_gives_any_object(saying: Models) -> None:
     ],
     ids=["without a title", "properties only", "inner part", "response_format", "function", "tool"],
 )
-def test_a_json_schema_is_read_bare_as_a_response_format_and_as_a_tool(
+def test_a_json_schema_is_accepted_alone_in_a_response_format_and_in_a_tool(
     model: ChatGLMV, wrapped: dict[str, Any], method: Any, blue: str
 ) -> None:
     question = [HumanMessage(["Describe it.", {"type": "image", "base64": blue, "mime_type": "image/png"}])]
@@ -468,7 +468,7 @@ def grows(objects: list[Any]) -> bool:
 @pytest.mark.parametrize(
     ("schema", "number"), [(Pages, "1250"), (Pages, '"1250"'), (Pages.model_json_schema(), "1250")], ids=str
 )
-def test_a_streamed_object_only_grows(saying: Models, schema: Any, number: str) -> None:
+def test_each_streamed_object_extends_the_one_before(saying: Models, schema: Any, number: str) -> None:
     said = f'{{"titles": ["On [1]", "{{}}"], "count": {number}, "note": "so \\"far\\""}}'
     model, _ = saying(Reply(chunking=list(said)))
     objects = list(model.with_structured_output(schema).stream("What?"))

@@ -32,7 +32,7 @@ def counts(usage: Any) -> tuple[Any, ...]:
     )
 
 
-async def test_litellm_langchain_and_the_core_return_the_same_text_and_usage(
+async def test_litellm_langchain_and_glmv_return_the_same_text_and_usage(
     emu: Emulator, ask: Ask, aask: Ask, picture: str, litellm: Any
 ) -> None:
     from langchain_glmv import ChatGLMV
@@ -172,7 +172,7 @@ def test_headers_and_options_of_the_call_are_sent(emu: Emulator, ask: Ask) -> No
     assert (request.body["do_sample"], request.body["max_tokens"]) == (False, 9)
 
 
-def test_the_key_is_that_of_the_environment_where_none_is_given(
+def test_without_a_key_argument_the_key_of_the_environment_is_used(
     emu: Emulator, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZHIPUAI_API_KEY", emu.api_key)
@@ -240,7 +240,7 @@ async def test_a_stream_that_is_closed_has_freed_its_slot(
     assert ask(**options).choices[0].message.content  # it blocks the event loop, which can free nothing meanwhile
 
 
-def test_a_router_that_names_no_timeout_leaves_those_of_the_core(
+def test_a_router_without_a_timeout_leaves_the_timeouts_of_glmv_unchanged(
     litellm: Any, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[dict[str, Any]] = []
@@ -259,7 +259,7 @@ def test_a_router_that_names_no_timeout_leaves_those_of_the_core(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("fault", [{"code": 1302}, {"code": 1301}, {"status": 500}])
-async def test_a_router_asks_the_next_model_where_the_first_refuses(
+async def test_a_router_asks_the_next_model_if_the_first_one_fails(
     emu: Emulator, litellm: Any, settings: dict[str, Any], fault: dict[str, Any], stream: bool
 ) -> None:
     models = [

@@ -80,7 +80,7 @@ def test_other_parts_are_unchanged() -> None:
     assert part_after(part) is part
 
 
-def test_options_of_the_core_in_the_extra_body_are_options() -> None:
+def test_options_of_glmv_in_the_extra_body_are_options() -> None:
     given = {"temperature": 0.5, "stream": True, "extra_body": {"thinking": True, "new_field": 1}}
     assert call_settings(given).options == {
         "on_misfit": "return",

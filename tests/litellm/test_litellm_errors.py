@@ -101,7 +101,7 @@ def test_an_unsupported_option_is_an_unsupported_params_error(ask: Ask, emu: Emu
         ask(temprature=0.5)
 
 
-def test_every_error_of_the_core_has_a_class(litellm: Any) -> None:
+def test_every_error_of_glmv_has_a_class(litellm: Any) -> None:
     from glmv_litellm.errors import TABLE, as_litellm
 
     errors = [getattr(glmv, name) for name in glmv.__all__ if isinstance(getattr(glmv, name), type)]

@@ -39,7 +39,7 @@ def red() -> bytes:
     return out.getvalue()
 
 
-def test_the_core_gets_an_answer_with_usage_and_ids(red: bytes) -> None:
+def test_glmv_gets_an_answer_with_usage_and_ids(red: bytes) -> None:
     with glmv.Client(model=MODEL) as glm:
         answer = glm.chat([glmv.Image.from_bytes(red), QUESTION])
     assert "red" in answer.text.lower()

@@ -81,7 +81,7 @@ class LLMConformance:
     @pytest.fixture
     def llm(self, glmv_emulator: Emulator, connect: Callable[..., GLMV], monkeypatch: pytest.MonkeyPatch) -> GLMV:
         """The model under test, new for each test."""
-        # Copies have no key of their own: they find it where the first one could have.
+        # Copies do not contain the key: they read it from the environment.
         monkeypatch.setenv("ZHIPUAI_API_KEY", glmv_emulator.api_key)
         return connect(self.kind)
 

@@ -64,7 +64,7 @@ def test_all_eight_entry_points_give_the_same_text_and_usage(
     assert "32" in words(result["chat"])
 
 
-def test_the_core_and_llama_index_give_the_same_answer(
+def test_glmv_and_llama_index_give_the_same_answer(
     connect: Callable[..., GLMV], glmv_emulator: Emulator, red: bytes
 ) -> None:
     with glmv.Client(glmv_emulator.api_key, base_url=glmv_emulator.base_url) as client:

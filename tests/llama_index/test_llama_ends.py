@@ -1,4 +1,4 @@
-"""Failed answers of other servers through GLMV: the core's errors, and retries where they may help."""
+"""Failed answers of other servers through GLMV: the errors of `glmv`, and retries if they may help."""
 
 from __future__ import annotations
 

@@ -263,8 +263,8 @@ def test_an_open_file_is_sent_from_its_beginning_and_left_there(
         ("Video.from_base64", "VideoBlock(video=...)"),
         ("glmv.Image.from_path(path)", "glmv.Image.from_path(path)"),
         (
-            "Where a history is shortened, let it begin with a user message.",
-            "Where a history is shortened, let it begin with a user message, as LlamaIndex's Memory does.",
+            "If you shorten a history, let it begin with a user message.",
+            "If you shorten a history, let it begin with a user message, as LlamaIndex's Memory does.",
         ),
     ],
 )

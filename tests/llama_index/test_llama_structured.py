@@ -303,7 +303,7 @@ def grows(before: Any, after: Any) -> bool:
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize("said", [GOOD, '{"items": ["a {b", "[c]", "d"], "total": 12.25, "shop": "The \\"Bakery\\""}'])
-def test_a_streamed_object_only_grows(
+def test_each_streamed_object_extends_the_one_before(
     said: str, asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(Reply(chunking=list(said)))

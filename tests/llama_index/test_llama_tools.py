@@ -99,7 +99,7 @@ def test_a_call_without_an_id_has_an_empty_one() -> None:
 
 
 @pytest.mark.parametrize("calls", [None, [], "none", [None], [{"function": None}]])
-def test_an_answer_without_calls_selects_nothing(calls: Any) -> None:
+def test_an_answer_without_calls_has_no_tool_selections(calls: Any) -> None:
     assert selected(response(TextBlock(text="red"), tool_calls=calls)) == []
 
 
@@ -115,7 +115,7 @@ def test_tool_calls_of_other_integrations_are_read(call: object) -> None:
     assert selected(response(tool_calls=[call])) == [("c1", "zoom", {"at": 1})]
 
 
-def test_a_chunk_selects_with_the_arguments_received_so_far() -> None:
+def test_the_selection_of_a_chunk_has_the_arguments_received_so_far() -> None:
     block = ToolCallBlock(tool_call_id="c1", tool_name="type", tool_kwargs='{"text": "hel')
     assert selected(response(block, over=False)) == [("c1", "type", {"text": "hel"})]
 

@@ -54,7 +54,7 @@ def test_urls_are_left_out_while_the_address_is_unknown(metadata: email.message.
     assert [url for url in shown if known not in url] == []
 
 
-def test_one_setting_makes_all_urls() -> None:
+def test_all_urls_of_the_package_are_made_from_the_repository_address() -> None:
     hook = runpy.run_path(str(ROOT / "docs" / "package_readme.py"))
     assert hook["urls"]("") == {}
     made = hook["urls"](ADDRESS)

@@ -113,7 +113,9 @@ def test_thinking_is_switched_on_and_off(client: Way) -> None:
 
 
 @through(*LITELLM)
-def test_thinking_is_switched_where_the_proxy_does_not_expect_it(connect: Callable[..., Way], route: str) -> None:
+def test_thinking_is_switched_for_a_model_without_allowed_openai_params(
+    connect: Callable[..., Way], route: str
+) -> None:
     client = connect(model=f"{route.partition(' ')[2]}/as-it-is", dialect="litellm", base_model="glm-4.6v")
     result = question("Good morning")
     assert client.ask(result, thinking=True).reasoning

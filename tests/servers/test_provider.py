@@ -1,4 +1,4 @@
-"""LiteLLM's proxy with our provider serves the OpenAI SDK: the same words and usage as those of the core."""
+"""LiteLLM's proxy with our provider serves the OpenAI SDK: the same words and usage as those of `glmv`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def messages(picture: Callable[..., bytes]) -> list[dict[str, Any]]:
     return [{"role": "user", "content": parts}]
 
 
-def test_the_sdk_langchain_and_the_core_return_the_same_text_and_usage(
+def test_the_sdk_langchain_and_glmv_return_the_same_text_and_usage(
     openai: Any, emu: Emulator, messages: list[dict[str, Any]]
 ) -> None:
     with glmv.Client(emu.api_key, base_url=emu.base_url) as client:

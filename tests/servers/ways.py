@@ -1,4 +1,4 @@
-"""One question through the core, LangChain and LlamaIndex, with the answer in one form."""
+"""One question through `glmv`, LangChain and LlamaIndex, with the answer in one form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failed answers of other servers, and the errors expected in the core, LangChain and LlamaIndex."""
+"""Failed answers of other servers, and the errors expected in `glmv`, LangChain and LlamaIndex."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class End:
     """One failed answer.
 
     Attributes:
-        kind: the error's class in the core.
+        kind: the error's class in `glmv`.
         whole, streamed: the server's responses, without and with a stream.
         words: words that the error's text has to contain.
         passes: whether the call is retried and returns the second answer.

@@ -1,4 +1,4 @@
-"""Answers of servers other than the platform, and their content: one table for the core and the frameworks."""
+"""Answers of servers other than the platform, and their content: one table for `glmv` and the frameworks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of servers other than the platform, and their classes: one table for the core and the frameworks."""
+"""Errors of servers other than the platform, and their classes: one table for `glmv` and the frameworks."""
 
 from __future__ import annotations
 

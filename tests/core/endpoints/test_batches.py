@@ -355,7 +355,7 @@ def test_batches_are_listed_and_stopped(wire: Any) -> None:
     assert desk.lines == ["GET /batches", "POST /batches/batch_1/cancel"]
 
 
-async def test_the_async_client_has_the_same_methods(wire: Any) -> None:
+async def test_the_async_client_has_the_same_methods_for_batches(wire: Any) -> None:
     desk = wire(platform(line("glmv-000000", "1") + line("glmv-000001", "2") + line("glmv-000002", "3")))
     async with desk.async_client(model="glm-4v") as glm:
         batch = await glm.batches.create(["a", "b", "c"])

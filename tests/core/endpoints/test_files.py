@@ -182,7 +182,7 @@ def test_a_list_of_other_objects_raises_a_glmv_error(wire: Any, answer: Any) -> 
         wire(lambda _: answer or {"object": "list"}).client().files.list()
 
 
-async def test_the_async_client_has_the_same_methods(wire: Any) -> None:
+async def test_the_async_client_has_the_same_methods_for_files(wire: Any) -> None:
     platform = wire(lambda request: {"data": [STORED]} if request.method == "GET" else STORED)
     async with platform.async_client() as glm:
         assert (await glm.files.upload(b"x", name="a.txt")).id == STORED["id"]

@@ -167,7 +167,7 @@ def test_an_invalid_answer_raises_a_glmv_error(wire: Any, body: Any) -> None:
         wire(lambda _: body or {"usage": {}, "id": "9", "task_status": "SUCCESS"}).client().tasks.result("9")
 
 
-async def test_the_async_client_has_the_same_methods(wire: Any) -> None:
+async def test_the_async_client_has_the_same_methods_for_tasks(wire: Any) -> None:
     platform = wire(lambda request: ACK if request.method == "POST" else DONE)
     async with platform.async_client() as glm:
         task = await glm.tasks.submit("hi")

@@ -148,7 +148,7 @@ def test_held_back_text_is_part_of_a_broken_streams_answer(flow: Any, call: dict
     assert (type(error), error.partial.text) == (glmv.DeadlineExceeded, "It is <tool_call>red")
 
 
-def test_the_only_choice_is_the_answer_at_any_index(flow: Any) -> None:
+def test_the_choice_with_the_lowest_index_is_the_answer(flow: Any) -> None:
     def other(index: int, text: str, finish: str | None = None) -> dict[str, Any]:
         return {"choices": [{"index": index, "delta": {"content": text}, "finish_reason": finish}]}
 

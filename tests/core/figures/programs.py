@@ -129,7 +129,7 @@ def loops() -> dict[str, Any]:
 
 def forks() -> dict[str, Any]:
     """Eight children of a process that has used its client, with fifty calls each."""
-    warnings.simplefilter("ignore", DeprecationWarning)  # of forking where there are threads
+    warnings.simplefilter("ignore", DeprecationWarning)  # of forking a process that has threads
     glm = glmv.Client(**WHERE, max_retries=0)
 
     def ask() -> None:

@@ -100,7 +100,7 @@ def test_a_deadline_is_met_whatever_the_server_does(emu: Emulator, fault: str, s
     name, _, knobs = fault.partition("; ")
     emu.inject(name, times=None, **dict([knobs.split("=")] if knobs else []))
     late = lateness(lambda: asked(emu, stream=stream, awaited=awaited, deadline=DEADLINE))
-    # Where the next pause would end too late, there is nothing to wait for.
+    # If the next pause would end after the deadline, the call ends without it.
     assert (-DEADLINE if fault.startswith(("retry", "busy")) else -0.01) <= late <= LATE
 
 

@@ -213,7 +213,7 @@ def test_a_photograph_of_200_megapixels_is_scaled_down_in_little_memory(
     done = subprocess.run([sys.executable, "-c", FIT, str(path)], capture_output=True, text=True, check=True)
     width, height, megabytes = map(int, done.stdout.split())
     assert (width, height) == sides
-    assert megabytes < 420  # all pixels would be 326 and 604 MB, and twice that where a copy is made
+    assert megabytes < 420  # all pixels would be 326 and 604 MB, and twice as much with a copy
 
 
 @cache

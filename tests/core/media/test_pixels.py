@@ -201,7 +201,7 @@ def test_a_picture_whose_size_was_unknown_is_fitted_like_any_other(monkeypatch: 
     assert repr(image).startswith("Image(photo.webp, WEBP, ")
 
 
-def test_a_heic_photograph_is_sent_as_jpeg_where_the_extra_is_installed() -> None:
+def test_a_heic_photograph_is_sent_as_jpeg_if_pillow_heif_is_installed() -> None:
     heif = pytest.importorskip("pillow_heif")
     heif.register_heif_opener()
     out = io.BytesIO()

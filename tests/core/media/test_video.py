@@ -283,7 +283,7 @@ def test_the_frame_rate_is_read(kind: str) -> None:
     assert Video.from_url("https://example.com/clip.mp4").frame_rate is None
 
 
-def test_a_call_with_a_video_asks_pyav_only_where_the_model_has_a_limit_in_seconds(
+def test_a_video_is_measured_with_pyav_only_if_the_model_limits_its_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     requests: list[str] = []

@@ -56,8 +56,8 @@ def _rows() -> list[Any]:
             if fault.number == 4:
                 marks = [pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")]
             if fault.number == 5:
-                # Where the reset is there before `ssl` looks at the socket, Python 3.11 raises without closing what
-                # it has made.
+                # If the reset arrives before `ssl` looks at the socket, Python 3.11 raises without closing the socket
+                # that it has made.
                 marks = [pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")]
             rows.append(pytest.param(fault, use == "stream", marks=marks, id=f"{fault.number} {fault.title}, {use}"))
     return rows

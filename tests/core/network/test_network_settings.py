@@ -251,7 +251,9 @@ def test_an_error_in_the_servers_format_is_a_server_error(
     assert error.code == "1220"
 
 
-def test_a_request_too_large_for_a_proxy_is_reported_as_such(ask: Any, saying: Any, monkeypatch: Any) -> None:
+def test_a_request_that_a_proxy_refuses_for_its_size_raises_limit_exceeded(
+    ask: Any, saying: Any, monkeypatch: Any
+) -> None:
     proxy = saying(b"HTTP/1.1 413 Too Large\r\nx-squid-error: ERR_TOO_BIG 0\r\n" + HTML)
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     ask.base_url = "http://glm.example/v1"
@@ -427,7 +429,9 @@ def test_an_error_of_a_socks_proxy_names_the_proxy(
     assert words in str(error)
 
 
-def test_a_proxy_without_tls_is_reported_as_such(ask: Any, saying: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_an_https_proxy_without_tls_advises_to_write_http(
+    ask: Any, saying: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     proxy = saying(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("http:", "https:"))
     ask.base_url = ELSEWHERE
@@ -625,7 +629,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 @pytest.mark.parametrize("number", NO_SUCH_NAME.values(), ids=NO_SUCH_NAME)
 @pytest.mark.parametrize("key", ["ZHIPUAI_API_KEY", "ZAI_API_KEY"])
-def test_the_platforms_hosts_count_as_existing_without_a_network(
+def test_a_failed_lookup_of_the_platforms_host_is_retried_and_blames_the_network(
     ask: Any, no_pauses: list[float], number: int, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offline(monkeypatch, number)
@@ -691,7 +695,9 @@ def test_a_proxy_with_an_unknown_host_name_is_named(ask: Any, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("number", [101, 113, 10051])
-def test_an_unreachable_network_is_reported_as_such(ask: Any, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_an_unreachable_network_blames_the_network_and_not_the_server(
+    ask: Any, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unreachable(*args: Any, **kwargs: Any) -> Any:
         raise OSError(number, "Network is unreachable")
 

@@ -158,7 +158,7 @@ def test_a_note_names_the_missing_server_option(name: str, note: str, stream: bo
 SHOWN = CASES["the same in a stream, thinking"]
 
 
-def test_reasoning_shown_as_text_is_replaced_where_allowed() -> None:
+def test_reasoning_shown_as_text_is_replaced_if_may_replace_is_set() -> None:
     with httpx.Client(transport=SHOWN.transport) as http:
         deltas = list(glmv.Client("k", base_url=BASE_URL, http_client=http).stream("hi", may_replace=True))
     assert [delta.replaces for delta in deltas].count(True) == 1
@@ -168,7 +168,7 @@ def test_reasoning_shown_as_text_is_replaced_where_allowed() -> None:
     assert (total.text, total.reasoning) == (SHOWN.text, SHOWN.reasoning)
 
 
-def test_reasoning_shown_as_text_stays_with_its_tag_where_not_allowed() -> None:
+def test_reasoning_shown_as_text_stays_with_its_tag_unless_may_replace_is_set() -> None:
     with httpx.Client(transport=SHOWN.transport) as http:
         deltas = list(glmv.Client("k", base_url=BASE_URL, http_client=http).stream("hi"))
     assert not any(delta.replaces for delta in deltas)

@@ -61,7 +61,7 @@ def test_an_unknown_model_gets_everything_unchanged() -> None:
 @pytest.mark.parametrize("model", [row for row in models() if row.chats], ids=lambda model: model.name)
 def test_a_plain_question_passes_everywhere_without_a_note(model: Any) -> None:
     request = checked(model.name, "hello", temperature=0.5, top_p=0.5, max_tokens=100, user_id="user-1")
-    # A note comes only where the documents disagree whether the model itself is still offered.
+    # There is a note only if the documents disagree whether the model is still offered.
     assert len(request.notes) == bool(model.doubt("status"))
     assert request.messages == (Message("user", "hello"),)
     assert dict(request.options) == {"temperature": 0.5, "top_p": 0.5, "max_tokens": 100, "user_id": "user-1"}
@@ -182,7 +182,7 @@ class TestPictures:
 
 
 class TestVideos:
-    def test_the_video_comes_first_where_the_model_wants_it(self) -> None:
+    def test_the_video_comes_first_if_the_model_requires_it(self) -> None:
         request = checked("glm-4v-plus-0111", ["what happens?", CLIP])
         assert request.messages[0].content == (CLIP, Text("what happens?"))
         assert "moved to the front of messages[0]" in request.notes[0]
@@ -302,7 +302,7 @@ class TestRoles:
 
 
 class TestOptions:
-    def test_temperature_zero_becomes_greedy_where_zero_is_out_of_range(self) -> None:
+    def test_temperature_zero_becomes_do_sample_false_if_zero_is_out_of_range(self) -> None:
         row = find_model("glm-4.6v")
         assert row is not None
         result = chat_request("hi", Options(), {"model": "glm-4.6v", "temperature": 0, "top_p": 0.5})
@@ -311,7 +311,7 @@ class TestOptions:
         assert "do_sample=false" in request.notes[0]
 
     @pytest.mark.parametrize("model", ["glm-4v", "glm-4.5v", "glm-4.6v", "glm-5v-turbo", "glm-5.3-flash", "glm-4"])
-    def test_elsewhere_temperature_zero_and_one_are_sent_unchanged(self, model: str) -> None:
+    def test_temperature_zero_and_one_are_sent_unchanged_if_they_are_in_the_range(self, model: str) -> None:
         assert checked(model, "hi", temperature=0).options["temperature"] == 0
         assert checked(model, "hi", temperature=1).options["temperature"] == 1
 

@@ -73,7 +73,7 @@ def test_every_doubt_of_the_catalogue_is_named_when_a_request_relies_on_it(row: 
 
 
 @pytest.mark.parametrize(("row", "field"), DOUBTS)
-def test_no_doubt_is_named_where_no_request_relies_on_it(row: Model, field: str) -> None:
+def test_a_doubt_is_not_named_if_the_request_does_not_rely_on_it(row: Model, field: str) -> None:
     messages, options = DOES_NOT.get(field, lambda row: ("hi", {}))(row)
     doubt = row.doubt(field)
     assert field == "status" or not [note for note in checked(row, messages, **options).notes if str(doubt) in note]

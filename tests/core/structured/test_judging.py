@@ -1,4 +1,4 @@
-"""Which code validates an answer: the table, tested for the core, and `on_misfit` for a second misfit."""
+"""Which code validates an answer: the table, tested for `glmv`, and `on_misfit` for a second misfit."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_an_answer_without_a_value_stays_without_one_after_a_second_turn(
         ask(glm, stream, on_misfit="return_value", **options)
 
 
-def test_misfit_arguments_are_returned_if_they_are_an_object(emu: Emulator, glm: glmv.Client) -> None:
+def test_arguments_that_do_not_fit_are_returned_if_they_are_an_object(emu: Emulator, glm: glmv.Client) -> None:
     options: dict[str, Any] = {**ENTRIES['chat(tool_choice="required" or a name)'], "on_misfit": "return_value"}
     emu.say(calls(MISFIT), calls({"grams": "many"}))
     assert json.loads(ask(glm, False, **options).tool_calls[0].arguments) == {"grams": "many"}
@@ -158,7 +158,9 @@ def test_misfit_arguments_are_returned_if_they_are_an_object(emu: Emulator, glm:
 
 
 @both
-def test_withdrawn_text_held_back_for_a_call_is_returned(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_withdrawn_text_is_returned_although_a_tool_call_was_expected(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(Reply("It is", finish_reason="sensitive"))
     answer = ask(glm, stream, tools=[TOOL], tool_choice="required", on_sensitive="return")
     assert (answer.text, answer.finish_reason) == ("It is", "sensitive")

@@ -115,7 +115,7 @@ def test_prose_instead_of_a_call_is_repaired_once_and_both_turns_are_counted(
         (call("weather", '{"town": 3}'), "type string"),
     ],
 )
-def test_misfit_arguments_are_sent_back_with_the_error(
+def test_arguments_that_do_not_fit_are_sent_back_with_the_error(
     stream: bool, first: Reply, problem: str, emu: Emulator, glm: glmv.Client
 ) -> None:
     if stream:
@@ -202,7 +202,7 @@ def test_prose_without_json_is_repaired(stream: bool, emu: Emulator, glm: glmv.C
     assert json.loads(ask(glm, stream, response_format=PERSON).text)["age"] == 36
 
 
-def test_misfit_json_is_repaired_with_the_reason(emu: Emulator, glm: glmv.Client) -> None:
+def test_json_that_does_not_fit_is_repaired_with_the_reason(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text('{"name": "Ada", "age": -1}'), text('{"name": "Ada", "age": 36}'))
     assert json.loads(ask(glm, False, response_format=PERSON).text)["age"] == 36
     assert "age has to be at least 0" in emu.requests[1].body["messages"][-1]["content"]
@@ -418,7 +418,7 @@ def test_a_repair_turn_quotes_the_answer_and_its_error() -> None:
 
 
 @pytest.mark.parametrize("reason", [None, "length", "sensitive"])
-def test_there_is_no_repair_turn_where_it_would_not_help(reason: str | None) -> None:
+def test_there_is_no_repair_turn_if_it_would_not_help(reason: str | None) -> None:
     error = glmv.MalformedResponse("m", attempts=1, partial=glmv.Completion(text="red", finish_reason=reason))
     with pytest.raises(glmv.MalformedResponse) as caught:
         glmv.second_turn(error)
@@ -536,7 +536,7 @@ def test_an_invalid_tool_choice_or_response_format_is_refused_with_the_valid_for
     assert emu.requests == []
 
 
-def test_a_server_that_knows_only_required_gets_the_named_tool_alone(emu: Emulator) -> None:
+def test_llama_cpp_gets_only_the_named_tool_and_tool_choice_required(emu: Emulator) -> None:
     emu.say(call("clock", "{}"), call("weather", '{"town": "A"}'))
     with glmv.Client(emu.api_key, base_url=emu.proxy_url, dialect="llama.cpp") as server:
         ask(server, False, tools=[WEATHER, CLOCK], tool_choice="clock")

@@ -120,7 +120,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
 @pytest.mark.parametrize("need", [NEED, BY_SCHEMA], ids=["pydantic", "schema"])
-def test_misfit_json_is_not_used(text: str, need: JSONExpected) -> None:
+def test_json_that_does_not_fit_is_not_used(text: str, need: JSONExpected) -> None:
     assert need.check_text(text)[1]
 
 

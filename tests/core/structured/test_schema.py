@@ -55,7 +55,7 @@ def test_the_search_gives_up_after_many_brackets() -> None:
         ({}, {"$ref": "https://example.org/schema"}, None),
     ],
 )
-def test_a_misfit_value_is_reported_with_its_path(value: Any, schema: Any, problem: str | None) -> None:
+def test_a_value_that_does_not_fit_is_reported_with_its_path(value: Any, schema: Any, problem: str | None) -> None:
     found = misfit(value, schema)
     assert (found is None) if problem is None else (found is not None and problem in found)
 
@@ -157,7 +157,7 @@ def test_without_the_validator_the_extra_is_named_before_anything_is_sent(monkey
             list(glm.stream("Hi", **options))
 
 
-def test_importing_the_core_imports_no_validator() -> None:
+def test_importing_glmv_imports_no_validator() -> None:
     code = "import sys, glmv; [getattr(glmv, name) for name in glmv.__all__]; print('jsonschema' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -190,7 +190,7 @@ PROXY = "https://proxy.example/v1"
         ({"base_url": "https://api.z.ai/v1"}, {"GLMV_BASE_URL": PROXY}, True),
     ],
 )
-def test_the_ranges_of_the_platform_hold_where_the_platform_is_asked(
+def test_sampling_ranges_are_checked_only_for_the_dialect_of_the_platform(
     settings: dict[str, Any], environment: dict[str, str], refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL"):
@@ -241,7 +241,7 @@ def test_engines_take_no_documents_and_no_tools_but_functions(name: str) -> None
 
 
 @each
-def test_tool_choice_is_sent_where_a_server_obeys_it_else_an_instruction(name: str) -> None:
+def test_tool_choice_is_sent_if_the_server_obeys_it_else_an_instruction(name: str) -> None:
     _, body = sent("hi", CALLED, tools=[LOOK, WAIT], tool_choice="look", **at(name))
     _, required = sent("hi", CALLED, tools=[LOOK, WAIT], tool_choice="required", **at(name))
     names = [tool["function"]["name"] for tool in body["tools"]]
@@ -258,7 +258,7 @@ def test_tool_choice_is_sent_where_a_server_obeys_it_else_an_instruction(name: s
 
 
 @each
-def test_response_format_is_sent_where_a_server_obeys_it_else_an_instruction(name: str) -> None:
+def test_response_format_is_sent_if_the_server_obeys_it_else_an_instruction(name: str) -> None:
     answer = {**ANSWER, "choices": [{"finish_reason": "stop", "message": {"content": "{}"}}]}
     _, body = sent("hi", answer, response_format={"type": "json_object"}, **at(name))
     obeys = name in ("openrouter", "vllm", "llama.cpp")
@@ -275,7 +275,7 @@ def notes_on(size: tuple[int, int], name: str) -> str:
 
 
 @each
-def test_pictures_that_the_published_processor_refuses_are_noted_where_it_reads_them(name: str) -> None:
+def test_pictures_that_the_processor_refuses_are_noted_only_for_servers_that_use_it(name: str) -> None:
     reads = name in ("vllm", "transformers")
     assert ("less than 28 pixels" in notes_on((27, 27), name)) is reads
     assert ("200" in notes_on((201 * 28, 28), name)) is reads

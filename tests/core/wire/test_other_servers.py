@@ -276,7 +276,9 @@ def test_usage_counts_both_turns_of_a_repaired_stream() -> None:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("wanted", [SCHEMA, {"type": "json_object"}, {"type": "structural_tag", "structures": []}])
 @pytest.mark.parametrize("dialect", ["vllm", "llama.cpp", "openrouter"])
-def test_json_is_requested_by_field_where_servers_support_it(dialect: str, wanted: Any, stream: bool) -> None:
+def test_json_is_requested_by_response_format_if_the_server_supports_it(
+    dialect: str, wanted: Any, stream: bool
+) -> None:
     server = OtherServer(message={"role": "assistant", "content": "{}"})
     client = glmv.Client(**server.options(dialect=dialect))
     if stream:
@@ -289,7 +291,7 @@ def test_json_is_requested_by_field_where_servers_support_it(dialect: str, wante
 
 @pytest.mark.parametrize("dialect", ["openai", "litellm", "transformers"])
 @pytest.mark.parametrize("wanted", [SCHEMA, {"type": "json_object"}])
-def test_json_is_requested_by_instruction_elsewhere(dialect: str, wanted: Any) -> None:
+def test_json_is_requested_from_other_servers_by_an_instruction(dialect: str, wanted: Any) -> None:
     server = OtherServer(MESSAGES, message={"role": "assistant", "content": "{}"})
     assert glmv.Client(**server.options(dialect=dialect)).chat("hi", response_format=wanted).text == "{}"
     assert server.body["messages"][0]["role"] == "system"

@@ -315,7 +315,7 @@ def test_calls_are_distinguished_by_id_and_then_by_index(flow: Any, name: str, t
     assert [piece.index for delta in outcome.deltas for piece in delta.tool_calls] == [0, 1]
 
 
-def test_interleaved_fragments_of_two_calls_are_assigned_correctly(flow: Any) -> None:
+def test_interleaved_fragments_of_two_calls_are_joined_by_their_index(flow: Any) -> None:
     parts = [
         tool("a", "", id="call_1", index=0),
         tool("b", "", id="call_2", index=1),
@@ -589,7 +589,7 @@ def test_a_conversation_with_tools_keeps_calls_and_results() -> None:
     ]
 
 
-def test_lists_of_text_are_joined_where_the_chat_template_drops_them() -> None:
+def test_lists_of_text_are_joined_for_an_assistant_but_not_for_a_user() -> None:
     messages = [Message("user", "u"), Message("assistant", ["a", "b"]), Message("user", ["c", "d"])]
     assert [message["content"] for message in written(messages)["messages"]] == [
         "u",
@@ -745,7 +745,7 @@ def test_options_of_the_platform_are_written_in_the_terms_of_the_server(
     assert {key: value for key, value in body.items() if key not in ("model", "messages")} == expected
 
 
-def test_each_attempt_has_its_request_id_where_the_body_has_a_field_for_it() -> None:
+def test_each_attempt_has_its_request_id_if_the_body_has_a_field_for_it() -> None:
     request = chat_request("hi", Options(), {"request_id": "of-the-user"})
 
     def sent(dialect: Any, request_id: str | None) -> Any:
@@ -769,7 +769,7 @@ def test_a_body_with_a_picture_is_sent_in_parts_and_a_text_body_as_a_whole() -> 
         ({"prompt_tokens_details": {"cached_tokens": True}}, None, None),
     ],
 )
-def test_cached_and_reasoning_tokens_are_read_where_they_are_counted(
+def test_cached_and_reasoning_tokens_are_read_from_the_details_of_usage(
     usage: dict[str, Any], cached: int | None, reasoning: int | None
 ) -> None:
     assert usage_of(usage) == Usage(0, 0, 0, cached, reasoning)

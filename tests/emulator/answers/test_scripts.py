@@ -214,7 +214,7 @@ def test_a_script_may_be_written_before_the_start() -> None:
         assert [reply.text for reply in emulator.unused] == ["A red cat."]
 
 
-def test_a_refused_request_does_not_use_an_answer(glm: Any) -> None:
+def test_a_refused_request_leaves_the_answer_in_the_queue(glm: Any) -> None:
     glm.emu.say("A red cat.")
     assert glm.code("Hm.", model="glm-9v") == "1211"
     assert glm.code("EMU-SENSITIVE-INPUT") == "1301"
@@ -260,7 +260,7 @@ def until_ended(glm: Any) -> None:
     glm.emu.report()  # waits until the connections that were closed are seen to be
 
 
-def test_a_client_that_gives_up_waiting_does_not_use_an_answer(glm: Any) -> None:
+def test_a_client_that_gives_up_waiting_leaves_the_answer_in_the_queue(glm: Any) -> None:
     glm.emu.say("A red cat.")
     glm.emu.stall()
     with pytest.raises(httpx.ReadTimeout):
@@ -269,7 +269,7 @@ def test_a_client_that_gives_up_waiting_does_not_use_an_answer(glm: Any) -> None
     assert said(glm.chat("Hm.")) == "A red cat."
 
 
-def test_a_client_that_leaves_a_stalled_stream_does_not_use_an_answer(glm: Any) -> None:
+def test_a_client_that_leaves_a_stalled_stream_leaves_the_answer_in_the_queue(glm: Any) -> None:
     glm.emu.say("A red cat sits on the mat, and looks at the bird.")
     glm.emu.stall(after=2)
     with pytest.raises(httpx.ReadTimeout):
