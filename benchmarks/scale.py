@@ -118,30 +118,30 @@ Written by `python benchmarks/scale.py`; the figures are of one machine and one 
 
 ## From the first picture to the last
 
-One job each, {WIDTH} calls at once, every picture another one ({SIDE} x {SIDE} JPEG), with a ledger that is on disk
-before an answer counts. CPU is that of the job's process; the tenths show whether a picture costs more when many have
-gone before. From 10,000 on a faster fake server answers in place of the emulator, which measures each picture.
+Each row is one job with {WIDTH} calls at once. All pictures differ ({SIDE} x {SIDE}, JPEG). The ledger is on disk before
+an answer counts. CPU time is that of the job's process. The tenths show whether a picture costs more at the end of a
+job. From 10,000 pictures on a fake server answers, because the emulator measures each picture and is slower.
 
 {table}
 
 ## {MANY:,} pictures
 
-What the catalogue says, times {MANY:,}. Assumed, since nobody has measured it for all models: a call takes
-{SECONDS:.0f} s, a picture with its question {TOKENS_IN:,} tokens, an answer {TOKENS_OUT}. Put your own figures in:
+The catalogue's values, times {MANY:,}. Nobody has measured all models, so the page assumes that a call takes
+{SECONDS:.0f} s, a picture with its question {TOKENS_IN:,} tokens, and an answer {TOKENS_OUT}. Put in your own figures:
 
 - days = pictures x seconds / concurrency / 86,400
 - money = pictures x (tokens in x price in + tokens out x price out) / 1,000,000
 
-Concurrency is that of an account of the lowest level; a higher level, and `max_concurrency=`, make it fewer days. A
-dash is what no document says.
+The number of calls at once is that of an account of the lowest level. With a higher level, and a larger
+`max_concurrency`, it takes fewer days. A dash means that no document gives the value.
 
 {models}
 
-The platform's batches take {LINES:,} lines and {FILE_MB} MB a file (docs.bigmodel.cn, batch guide), so their number
-depends on the pictures: of {LINE_KB} kB of base64 each, {lines_of_a_file:,} go into a file, and {MANY:,} need
-{files:,.0f} files and {terabytes:,.1f} TB to send; pictures by URL need {url_files:,.0f} files. A batch takes no slot
-and ends within a day or so. Users report a queue of 10,000 requests a model: more than the number of files, that says
-how many days it takes.
+A file for the platform's batches has at most {LINES:,} lines and {FILE_MB} MB (docs.bigmodel.cn, batch guide). With
+pictures of {LINE_KB} kB of base64 each, a file holds {lines_of_a_file:,} of them, and {MANY:,} pictures need
+{files:,.0f} files and {terabytes:,.1f} TB of uploads; pictures by URL need {url_files:,.0f} files. A batch takes no
+slot and ends within about a day. Users report a queue of 10,000 requests for each model: then this queue, not the
+number of files, decides how many days it takes.
 
 By calls, the sending is no limit: at {LINE_KB} kB a picture and ten calls at once that is less than 1 MB a second. With
 many slots the CPU of the table above becomes one; [Ray](ray.md) takes more machines with the same slots.

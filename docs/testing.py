@@ -34,7 +34,7 @@ def _knobs(row: Fault, said: Callable[[str], str]) -> str:
 
 
 def profiles(said: Callable[[str], str]) -> list[str]:
-    lines = [f"| {said('profile | what kind of day it is | chance of a fault')} |", "|---|---|--:|"]
+    lines = [f"| {said('profile | what happens | chance of a fault')} |", "|---|---|--:|"]
     return lines + [f"| `{name}` | {said(day.what)} | {day.chance:g} |" for name, day in PROFILES.items()]
 
 

@@ -1,7 +1,7 @@
 """The command `glmv`: `ask`, `batch`, `models`, `emulate`, `doctor`. One module for each command.
 
-The commands import the other packages by their public names, and it does so inside the commands: `glmv --help`
-and `import glmv` stay quick, and each command needs only what it uses.
+The commands import the other packages by their public names, and only inside the commands. So `glmv --help` and
+`import glmv` stay quick, and each command needs only what it uses.
 """
 
 from __future__ import annotations
