@@ -202,13 +202,13 @@ def joined(error: glmv.GLMVError) -> glmv.GLMVError:
     if isinstance(error, glmv.ContentFilterError) and _is_withdrawn(error):
         kind = ContentWithdrawnError
     message = in_terms(error.message)
-    twin = kind(message)
-    twin.__dict__.update(vars(error) | {"message": message})
-    if isinstance(twin, ContentWithdrawnError):
-        twin.raw_message = _refused(error.partial)
+    joint = kind(message)
+    joint.__dict__.update(vars(error) | {"message": message})
+    if isinstance(joint, ContentWithdrawnError):
+        joint.raw_message = _refused(error.partial)
     if not isinstance(error, _BROKEN_OFF):
-        twin.__dict__["is_retryable"] = error.retryable  # of this instance, which may differ from its class
-    return twin
+        joint.__dict__["is_retryable"] = error.retryable  # of this instance, which may differ from its class
+    return joint
 
 
 def _refused(partial: glmv.Completion | None) -> AIMessage | None:
@@ -240,6 +240,6 @@ class joined_errors:  # noqa: N801  # a context manager, read like a function
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, glmv.GLMVError):
-            twin = joined(error)
-            if twin is not error:
-                raise twin.with_traceback(trace) from error.__cause__
+            joint = joined(error)
+            if joint is not error:
+                raise joint.with_traceback(trace) from error.__cause__
