@@ -119,8 +119,8 @@ Written by `python benchmarks/scale.py`; the figures are of one machine and one 
 ## From the first picture to the last
 
 Each row is one job with {WIDTH} calls at once. All pictures differ ({SIDE} x {SIDE}, JPEG). The ledger is on disk
-before an answer counts. CPU time is that of the job's process. The tenths show whether a picture costs more at the end of a
-job. From 10,000 pictures on a fake server answers, because the emulator measures each picture and is slower.
+before an answer counts. CPU time is that of the job's process. The tenths show whether a picture costs more late in
+a job. From 10,000 pictures on a fake server answers, because the emulator measures each picture and is slower.
 
 {table}
 
