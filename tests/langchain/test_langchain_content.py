@@ -49,7 +49,7 @@ def test_a_reference_at_any_depth_is_resolved(number: int, store: glmv.PictureSt
 
 @pytest.mark.parametrize(
     "block",
-    ["words", {"type": "file", "file_id": "file-7"}, {"type": "image", "url": "https://example.com/a.png"}, {"file": 3}],
+    ["words", {"type": "file", "file_id": "file-7"}, {"type": "image", "url": "https://example.com/a"}, {"file": 3}],
 )
 def test_messages_without_references_are_the_same_objects(block: Any, store: glmv.PictureStore) -> None:
     message = HumanMessage(["Look.", block])
