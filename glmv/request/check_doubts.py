@@ -56,8 +56,6 @@ def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: 
         case "roles":
             has_system = any(message.role == "system" and message.text for message in request.messages)
             return [f"The system message was sent to {name} inside the user's"] if has_system else []
-        case "images" | "video_base64" | "video_formats" | "file_forms" if not media:
-            return []
         case "images":
             pictures = sum(isinstance(part, Image) for part in media)
             return [f"{pictures} pictures were sent to {name}"] if pictures > (model.images_sure or 0) else []
@@ -68,7 +66,7 @@ def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: 
             videos = [part for part in media if isinstance(part, Video)]
             return [f"{video!r} was sent to {name}" for video in videos if video.container not in (None, "mp4")]
         case "file_forms":
-            files = [part for part in media if isinstance(part, File) and part.url is part.file_id is None]
+            files = [part for part in media if isinstance(part, File) and not (part.url or part.file_id)]
             return [f"A file was sent to {name} inside the request"] if files else []
         case "temperature":
             return [f"temperature=0 was sent to {name}"] if options.get("temperature") == 0 else []
