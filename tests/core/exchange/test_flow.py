@@ -662,6 +662,15 @@ def test_a_success_after_a_retry_gives_back_what_the_cheapest_retry_cost(flow: A
         assert flow.run(busy(flow, "503", 503), good(flow, stream), stream=stream).whole.attempts == 2
 
 
+@pytest.mark.parametrize(("code", "named"), [("1210", True), ("1261", False)])
+def test_a_refusal_names_only_the_notes_that_may_be_its_cause(flow: Any, code: str, named: bool) -> None:
+    notes = ("A picture was scaled.", "The documents disagree on stop words.")
+    error = flow.run(busy(flow, code, 400), notes=notes, causes=notes[1:]).failure
+    assert ("The documents disagree on stop words." in error.message) is named
+    assert "A picture was scaled." not in error.message
+    assert error.__notes__ == [f"note: {note}" for note in notes]
+
+
 @pytest.mark.parametrize(("count", "more"), [(20, False), (21, True)])
 def test_the_first_twenty_fields_of_a_strange_answer_are_named(flow: Any, count: int, more: bool) -> None:
     error = flow.run(flow.body({f"f{number}": 1 for number in range(count)}), stream=False).failure
