@@ -167,8 +167,8 @@ def held_by(block: object, *, by: tuple[str, ...]) -> str | None:
     convert = _CONVERTERS.get(str(block.get("type")))
     if convert not in (_image, _video, _file):
         return None
-    kind = "video" if convert is _video else "picture" if convert is _image else _mime(block, "").partition("/")[0]
-    return {"image": "picture"}.get(kind, kind) if kind in ("picture", "video", "image") else "file"
+    kind = _mime(block, "").partition("/")[0] if convert is _file else "video" if convert is _video else "image"
+    return {"image": "picture", "video": "video"}.get(kind, "file")
 
 
 def lacks_mime_type(block: object) -> bool:
@@ -282,7 +282,7 @@ def _mime(block: Block, value: str) -> str:
     source = block.get("source")
     mime = block.get("mime_type") or (source.get("media_type") if isinstance(source, Mapping) else None)
     if not mime and value.startswith("data:"):
-        mime = value[5:].partition(",")[0].partition(";")[0]
+        mime = value[5:].partition(";")[0]
     return str(mime or "").lower()
 
 

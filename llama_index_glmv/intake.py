@@ -118,7 +118,7 @@ class Intake:
             case bytes() | str() if data:
                 # The base64 is used as it is; LlamaIndex's `resolve_image` would decode and encode it again.
                 content = make.from_base64(data, **named)
-            case _ if data is not None and hasattr(data, "read"):
+            case _ if hasattr(data, "read"):
                 content = make.from_file(data, **named)
             case _ if path:
                 content = make.from_path(self._allowed(path))

@@ -200,7 +200,7 @@ class Gate:
         with self._lock:
             if width == self._most:
                 return
-            self._most, self._width, self._step = width, float(width), 1.0
+            self._most, self._width = width, float(width)
             notified = self._give_slots()
         _notify(notified)
         self._process_releases()

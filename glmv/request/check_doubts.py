@@ -70,7 +70,7 @@ def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: 
             videos = [part for part in media if isinstance(part, Video)]
             return [f"{video!r} was sent to {name}" for video in videos if video.container not in (None, "mp4")]
         case "file_forms":
-            files = [part for part in media if isinstance(part, File) and part.url is part.file_id is None]
+            files = [part for part in media if isinstance(part, File) and not (part.url or part.file_id)]
             return [f"A file was sent to {name} inside the request"] if files else []
         case "temperature":
             return [f"temperature=0 was sent to {name}"] if options.get("temperature") == 0 else []

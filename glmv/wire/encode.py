@@ -41,20 +41,20 @@ class Body:
     @property
     def large(self) -> bool:
         """Whether it is sent part by part."""
-        return len(self._parts) > 1
+        return len(self._parts) != 1
 
     def cut(self, most: int) -> Body:
         """The same body, iterable in pieces of at most `most` bytes, each of which is a copy."""
         return Body(self._parts, most)
 
     def __iter__(self) -> Iterator[bytes]:
+        if self._most is None:
+            yield from self._parts
+            return
         for part in self._parts:
-            if self._most is None or len(part) <= self._most:
-                yield part
-            else:
-                view = memoryview(part)
-                for start in range(0, len(part), self._most):
-                    yield bytes(view[start : start + self._most])
+            view = memoryview(part)
+            for start in range(0, len(part), self._most):
+                yield bytes(view[start : start + self._most])
 
     def __bytes__(self) -> bytes:
         return b"".join(self._parts)

@@ -443,11 +443,13 @@ def test_a_document_keeps_its_name_and_type(block: dict[str, Any], name: str, mi
     [
         ({"type": "image", "image": "iVBORw0"}, "Use the key 'base64' in place of 'image'"),
         ({"type": "image", "bytes": b"x"}, "Its 'bytes' is bytes: langchain_glmv.image(source)"),
+        ({"type": "image", "base64": b"x"}, "Its 'base64' is bytes: langchain_glmv.image(source)"),
         ({"type": "video", "video": b"x"}, "Its 'video' is bytes: langchain_glmv.video(source)"),
         ({"type": "image", "file_id": "file-7"}, "the platform has no file ids for it."),
         ({"type": "video"}, "Give a video by url or base64; langchain_glmv.video(source) makes the block."),
         ({"type": "file", "base64": "AAAA", "mime_type": "audio/wav"}, "audio/wav"),
         ({"type": "file"}, "Give the document by url, base64 or file_id."),
+        ({"type": "file", "file": {}}, "a block of type 'file' cannot be sent"),
         ({"type": "search_result", "title": "t"}, "What works"),
         ({"type": "non_standard", "value": {"type": "non_standard", "value": {}}}, "'non_standard'"),
         ({}, "'nothing'"),

@@ -328,3 +328,18 @@ def test_an_error_keeps_its_class_and_gets_its_place_once() -> None:
     with pytest.warns(UserWarning, match=r"^messages\[0\]: too odd\. It was left out\.$"):
         intake.refuse(glmv.UnsupportedContent("messages[0]: too odd."), "messages[0]")
     assert intake.notes == ["messages[0]: too odd. It was left out."]
+
+
+def test_an_intake_without_rules_allows_every_file_and_raises(red_path: Path, red: bytes) -> None:
+    intake = Intake()
+    assert intake.medium(glmv.Image, path=red_path).data() == red
+    with pytest.raises(glmv.UnsupportedContent, match=r"^messages\[0\]: too odd\.$"):
+        intake.refuse(glmv.UnsupportedContent("too odd."), "messages[0]")
+    assert intake.no_place("It is odd.").message == "it cannot be sent to GLM-4V. It is odd."
+
+
+@pytest.mark.parametrize("rule", ["raise", "warn"])
+def test_each_rule_for_unsupported_content_can_be_set_and_no_other(rule: Any, connect: Callable[..., GLMV]) -> None:
+    assert connect(on_unsupported=rule).on_unsupported == rule
+    with pytest.raises(ValueError, match=r"on_unsupported"):
+        connect(on_unsupported=f"{rule}s")

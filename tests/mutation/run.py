@@ -325,12 +325,17 @@ def _swap(module: Path, code: CodeType) -> None:
 
 
 def _constant(mutant: Mutant) -> ast.Assign | ast.AnnAssign | None:
-    """The assignment of a module's constant in which the change is; None for a change elsewhere."""
+    """The assignment of a module's constant in which the change is; None for a change elsewhere, or in a type.
+
+    Pydantic has read a type such as `Literal["a"]` when the module is imported.
+    """
     if mutant.lines is not None:
         return None
     for statement in mutant.tree.body:
         if statement.lineno <= mutant.line <= (statement.end_lineno or statement.lineno):
             match statement:
+                case ast.Assign(value=ast.Subscript()):
+                    return None
                 case ast.Assign(targets=[ast.Name()]) | ast.AnnAssign(target=ast.Name(), value=ast.expr()):
                     return statement
     return None

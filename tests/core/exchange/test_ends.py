@@ -348,5 +348,6 @@ def test_the_error_of_a_broken_large_request_names_its_size(kind: str) -> None:
             steps.send(None)
         return str(caught.value)
 
-    assert "MB" in message_for(LARGE_BODY)
+    assert "The request has 1.0 MB: " in message_for(LARGE_BODY)
+    assert "The request has 2.5 MB: " in message_for(2_500_000)
     assert "MB" not in message_for(LARGE_BODY - 1)

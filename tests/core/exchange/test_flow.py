@@ -11,9 +11,9 @@ import pytest
 
 import glmv
 from glmv import Box, Usage
-from glmv.exchange.flow import LINGER, answer_of, exchange, fetch
+from glmv.exchange.flow import answer_of, exchange, fetch, worked
 from glmv.exchange.retry import MAX_RETRY_AFTER, Policy, RetryBudget
-from glmv.exchange.steps import Enter, Failure, Opened, Read, Send
+from glmv.exchange.steps import Enter, Failure, Opened, Read, Send, Work
 from glmv.request.prepare import Call
 from glmv.sending import timeouts
 from glmv.wire.codes import Retry
@@ -484,6 +484,7 @@ def test_silence_between_two_events_ends_a_stream(flow: Any) -> None:
         flow.streamed(flow.piece("half"), 60.0, flow.piece("more")), policy=flow.policy(idle_timeout=5.0)
     )
     assert type(outcome.failure) is glmv.StreamInterrupted
+    assert "No event of the stream came for 5 s (idle_timeout)" in str(outcome.failure)
     assert (outcome.failure.partial.text, flow.now) == ("half", 1005.0)
 
 
@@ -502,6 +503,28 @@ def test_comments_do_not_keep_a_stream_alive_after_a_read_timeout(flow: Any) -> 
     assert flow.now <= 1007.0
 
 
+@pytest.mark.parametrize("pieces", [[], [4.0], ["half"], ["half", 4.0]])
+def test_a_break_before_the_idle_timeout_keeps_its_own_words(flow: Any, pieces: list[Any]) -> None:
+    script = [flow.piece(each) if isinstance(each, str) else each for each in pieces]
+    answer = flow.streamed(*script, Failure("reset", "The server closed the connection."), done=False)
+    error = flow.run(answer, policy=flow.policy(idle_timeout=5.0, max_retries=0)).failure
+    assert "The server closed the connection." in str(error)
+    assert "idle_timeout" not in str(error)
+
+
+def test_a_first_event_may_come_within_the_idle_timeout(flow: Any) -> None:
+    policy = flow.policy(idle_timeout=5.0)
+    outcome = flow.run(flow.streamed(4.0, flow.piece("x"), 4.0, b": ping\n\n", flow.piece("", "stop")), policy=policy)
+    assert (outcome.whole.text, outcome.whole.attempts) == ("x", 1)
+
+
+def test_a_deadline_that_comes_before_the_idle_timeout_is_named(flow: Any) -> None:
+    outcome = flow.run(flow.streamed(60.0, flow.piece("x")), policy=flow.policy(idle_timeout=5.0, deadline=5.0))
+    assert type(outcome.failure) is glmv.DeadlineExceeded
+    outcome = flow.run(flow.body(flow.whole("hello")), stream=False, policy=flow.policy(deadline=5.0))
+    assert outcome.whole.text == "hello"
+
+
 def test_events_without_content_keep_a_stream_alive(flow: Any) -> None:
     quiet = [item for _ in range(10) for item in (4.0, flow.piece(""))]
     outcome = flow.run(flow.streamed(*quiet, flow.piece("x", "stop")), policy=flow.policy(idle_timeout=5.0))
@@ -511,7 +534,7 @@ def test_events_without_content_keep_a_stream_alive(flow: Any) -> None:
 def test_an_open_connection_after_the_finish_reason_is_not_awaited(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("x", "stop"), 300.0, done=False), policy=flow.policy(idle_timeout=60.0))
     assert outcome.whole.text == "x"
-    assert flow.now == 1000.0 + LINGER
+    assert flow.now == 1002.0
 
 
 def test_an_answer_complete_before_the_deadline_is_not_an_error(flow: Any) -> None:
@@ -586,6 +609,73 @@ def test_an_answer_from_a_batch_or_task_reads_the_same(flow: Any) -> None:
     assert replace(answer, request_id=None) == replace(sent, request_id=None)
     with pytest.raises(glmv.ContentFilterError):
         answer_of(result, flow.policy(), flow.whole("bad", "sensitive"))
+
+
+def large(flow: Any, **policy: Any) -> Any:
+    return exchange(Call("POST", "/x", lambda _: b"[]", large=True), flow.policy(**policy), stream=False)
+
+
+def test_a_large_request_is_encoded_in_a_worker_before_it_takes_a_slot(flow: Any) -> None:
+    for policy in ({}, {"deadline": 5.0}):
+        until = flow.now + 5.0 if policy else None
+        steps = large(flow, **policy)
+        work = next(steps)
+        assert isinstance(work, Work)
+        assert (work.function(), work.until) == (b"[]", until)
+        flow.now += 4.0
+        assert steps.send(b"[]") == Enter(until, patience=300.0)
+        assert steps.send(None).body == b"[]"
+
+
+def test_work_that_ends_at_the_deadline_ends_the_call(flow: Any) -> None:
+    steps = large(flow, deadline=5.0)
+    next(steps)
+    flow.now += 5.0
+    steps.send(b"[]")
+    with pytest.raises(glmv.DeadlineExceeded, match="5 s"):
+        steps.send(None)
+
+
+def test_the_time_of_work_before_a_call_counts_for_its_deadline(flow: Any) -> None:
+    policy = flow.policy(deadline=5.0)
+    before = worked(lambda: "fitted", policy)
+    assert next(before).until == flow.now + 5.0
+    flow.now += 3.0
+    with pytest.raises(StopIteration) as ended:
+        before.send("fitted")
+    assert ended.value.value == "fitted"
+    assert next(worked(lambda: "again", policy)).until == flow.now + 2.0
+    late = worked(lambda: "late", policy)
+    next(late)
+    with pytest.raises(glmv.DeadlineExceeded):
+        late.throw(Failure("deadline", "The worker did not end in time."))
+
+
+@pytest.mark.parametrize("stream", STREAM)
+def test_a_success_after_a_retry_gives_back_what_the_cheapest_retry_cost(flow: Any, stream: bool) -> None:
+    while flow.budget.take(Retry.BUSY):
+        pass
+    assert flow.run(busy(flow, "503", 503), stream=stream).failure.attempts == 1
+    for _ in range(int(RetryBudget.COST[Retry.BUSY])):
+        flow.run(good(flow, stream), stream=stream)
+    for _ in range(3):
+        assert flow.run(busy(flow, "503", 503), good(flow, stream), stream=stream).whole.attempts == 2
+
+
+@pytest.mark.parametrize(("code", "named"), [("1210", True), ("1261", False)])
+def test_a_refusal_names_only_the_notes_that_may_be_its_cause(flow: Any, code: str, named: bool) -> None:
+    notes = ("A picture was scaled.", "The documents disagree on stop words.")
+    error = flow.run(busy(flow, code, 400), notes=notes, causes=notes[1:]).failure
+    assert ("The documents disagree on stop words." in error.message) is named
+    assert "A picture was scaled." not in error.message
+    assert error.__notes__ == [f"note: {note}" for note in notes]
+
+
+@pytest.mark.parametrize(("count", "more"), [(20, False), (21, True)])
+def test_the_first_twenty_fields_of_a_strange_answer_are_named(flow: Any, count: int, more: bool) -> None:
+    error = flow.run(flow.body({f"f{number}": 1 for number in range(count)}), stream=False).failure
+    assert "its fields are f0, f1, " in str(error)
+    assert ("f19…" in str(error)) is more
 
 
 @pytest.mark.parametrize("stream", STREAM)

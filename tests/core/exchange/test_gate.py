@@ -105,6 +105,38 @@ def test_successful_answers_widen_the_gate_slowly_up_to_its_width() -> None:
     assert widths == [2, 2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4]
 
 
+def test_each_step_by_which_a_gate_widens_is_three_tenths_longer() -> None:
+    crowd = Crowd(100)
+    crowd.enter("a").leave(busy=Busy())
+    crowd.now += LONGEST
+    widths = [1]
+    for _ in range(42):
+        crowd.enter("a").leave(good=True)
+        if crowd.gate.width != widths[-1]:
+            widths.append(crowd.gate.width)
+    assert widths == [1, 2, 3, 4, 7, 10, 13]
+
+
+def test_a_gate_widens_no_faster_because_it_was_wide_for_long() -> None:
+    crowd = Crowd(20)
+    first, *others, old = [crowd.enter("a") for _ in range(10)]
+    first.leave(busy=Busy())
+    for ticket in others:
+        ticket.leave()
+    crowd.now += LONGEST
+    for _ in range(500):
+        crowd.enter("a").leave(good=True)
+    assert crowd.gate.width == 20
+    old.leave(busy=Busy())  # it was sent before the first refusal, and no other call is under way
+    crowd.now += LONGEST
+    widths = [crowd.gate.width]
+    for _ in range(8):
+        crowd.enter("a").leave(good=True)
+        widths.append(crowd.gate.width)
+    assert widths[0] == 1
+    assert widths[-1] < 20
+
+
 def test_calls_that_end_without_an_answer_do_not_widen_the_gate() -> None:
     crowd = Crowd(4)
     crowd.enter("a").leave(busy=Busy())
@@ -127,6 +159,16 @@ def test_a_refusal_pauses_all_calls_for_a_growing_time() -> None:
         for ticket in list(crowd.gate._holders.values()):
             ticket.leave()
     assert pauses == pytest.approx([0.5, 0.75, 1.125, 1.6875, 2.53125, 3.796875, 5.6953125, 8.0])
+
+
+def test_an_answer_halves_the_number_of_refusals_by_which_pauses_grow() -> None:
+    crowd = Crowd(1)
+    for _ in range(5):
+        crowd.enter("a").leave(busy=Busy())
+        crowd.now += LONGEST
+    crowd.enter("a").leave(good=True)
+    crowd.enter("a").leave(busy=Busy())
+    assert crowd.gate.paused_until - crowd.now == 1.125  # as after the third one
 
 
 def test_pauses_are_random_so_that_processes_do_not_retry_together() -> None:
@@ -227,6 +269,7 @@ def test_pauses_of_more_than_a_minute_do_not_put_the_end_off() -> None:
     crowd = Crowd(1)
     started = crowd.now
     crowd.enter("a").leave(busy=Busy(asked=90.0))
+    assert crowd.gate.paused_until - crowd.now == 93.0  # never sooner, and at most three seconds later
     crowd.now = crowd.gate.paused_until
     assert not crowd.gate.stands_still(started)
     crowd.enter("a").leave(busy=Busy(asked=90.0))
@@ -241,6 +284,36 @@ def test_the_longer_pause_that_a_later_refusal_asks_for_is_kept() -> None:
     assert crowd.gate.paused_until - crowd.now == 22.0
     c.leave(good=True)
     assert crowd.gate.paused_until - crowd.now == 22.0
+
+
+def test_a_call_that_comes_after_a_pause_lets_those_in_that_waited_before_it() -> None:
+    crowd = Crowd(2)
+    crowd.enter("a").leave(busy=Busy())
+    waiting = [crowd.enter(name) for name in "bc"]
+    crowd.called.clear()
+    crowd.now = crowd.gate.paused_until
+    last = crowd.enter("d")
+    assert ([ticket.state for ticket in (*waiting, last)], crowd.called) == (["in", "waiting", "waiting"], ["b"])
+
+
+def test_the_server_is_said_to_refuse_until_it_answers_a_call() -> None:
+    crowd = Crowd(4)
+    assert (crowd.gate.answered, crowd.gate.refusal) == (0, None)
+    refused = Busy(status=429, code="1302")
+    for number in range(1, 4):
+        ticket = crowd.enter("a")
+        ticket.leave(busy=refused)
+        again = crowd.gate.enter("a", lambda: None, after=ticket)
+        assert (again.refused, crowd.gate.refusal) == (1, refused)
+        again.leave()
+        assert crowd.gate.holders().endswith("and the server refuses calls: too many at once (1302)"), number
+        crowd.now += LONGEST
+    crowd.enter("a").leave(busy=Busy(status=429))
+    assert crowd.gate.holders().endswith("too many at once (429)")
+    crowd.now += LONGEST
+    crowd.enter("a").leave(good=True)
+    assert (crowd.gate.answered, crowd.gate.refusal) == (1, None)
+    assert crowd.gate.holders() == "0 of 1 slots of glm are in use (by no call)"
 
 
 def test_a_long_running_call_keeps_others_waiting() -> None:
@@ -274,8 +347,11 @@ def test_unused_gates_are_released() -> None:
     reference = weakref.ref(first)
     result.leave()
     del first, result
-    for number in range(KEPT):
+    for number in range(KEPT - 1):
         gate(f"{account}{number}", "h", "m", None, None)
+    gc.collect()
+    assert reference() is not None
+    gate(f"{account}{KEPT}", "h", "m", None, None)
     gc.collect()
     assert reference() is None
 

@@ -30,13 +30,13 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (64, 48), *, fit: bool = 
     return Image.from_bytes(out.getvalue(), name=f"a.{kind.lower()}", fit=fit)
 
 
-def mp4(seconds: int, size: int = 0) -> Video:
+def mp4(seconds: float, size: int = 0) -> Video:
     """The header tables of an MP4 with this duration and size."""
 
     def box(kind: bytes, content: bytes) -> bytes:
         return (8 + len(content)).to_bytes(4, "big") + kind + content
 
-    times = bytes(12) + (1000).to_bytes(4, "big") + (seconds * 1000).to_bytes(4, "big") + bytes(80)
+    times = bytes(12) + (1000).to_bytes(4, "big") + int(seconds * 1000).to_bytes(4, "big") + bytes(80)
     data = box(b"ftyp", b"isom\0\0\0\0") + box(b"moov", box(b"mvhd", times))
     return Video.from_bytes(data + box(b"free", bytes(max(0, size - len(data) - 8))), name="clip.mp4")
 
@@ -65,6 +65,39 @@ def test_a_plain_question_passes_everywhere_without_a_note(model: Any) -> None:
     assert len(request.notes) == bool(model.doubt("status"))
     assert request.messages == (Message("user", "hello"),)
     assert dict(request.options) == {"temperature": 0.5, "top_p": 0.5, "max_tokens": 100, "user_id": "user-1"}
+
+
+PROXY = (DIALECTS["openai"], "https://proxy.example/v1")
+
+
+def test_the_platforms_ranges_hold_for_each_of_its_models_and_for_no_other_server() -> None:
+    asked = chat_request("hi", Options(), {"model": "mine"}).but(options={"temperature": 1.5})  # valid elsewhere
+    with pytest.raises(InvalidRequestError, match="temperature"):
+        check(asked, None)
+    assert check(asked, None, *PROXY) is asked
+
+
+def test_a_picture_in_a_private_network_is_noted_for_servers_outside_of_it() -> None:
+    asked = chat_request(["hi", Image.from_url("http://10.0.0.7/a.png")], Options(), {"model": "mine"})
+    for noted, server in (
+        (True, ()),
+        (True, PROXY),
+        (True, (DIALECTS["platform"], "http://10.0.0.1/v1")),
+        (False, (DIALECTS["openai"], "http://10.0.0.1/v1")),
+    ):
+        request = check(asked, None, *server)
+        assert request.messages == asked.messages
+        assert any("in a private network" in note for note in request.notes) is noted
+
+
+def test_a_history_is_changed_for_any_model_of_the_platform_and_for_no_other_server() -> None:
+    turns = [Message("user", "hi"), Message("assistant", ""), Message("user", "hi?")]
+    for model, row in (("mine", None), ("glm-4.6v", find_model("glm-4.6v"))):
+        asked = chat_request(turns, Options(), {"model": model})
+        taken = check(asked, row)
+        assert [message.role for message in taken.messages] == ["user", "user"]
+        assert "messages[1]" in taken.notes[0]
+        assert check(asked, row, *PROXY) is asked
 
 
 def test_a_request_that_needs_no_change_is_returned_itself() -> None:
@@ -104,6 +137,7 @@ class TestCounts:
         message = refused(LimitExceeded, "glm-4v", ["hi", *[picture()] * 6])
         assert "glm-4v takes 5 pictures" in message
         assert "messages[0], part 6" in message
+        assert checked("glm-4v", ["hi", *[picture()] * 5]).notes == ()
 
     def test_pictures_of_all_turns_are_counted(self) -> None:
         turns = [Message("user", ["a", URL]), Message("assistant", "b"), Message("user", ["c", URL])]
@@ -116,10 +150,14 @@ class TestCounts:
 
     @pytest.mark.parametrize(
         ("model", "part", "word"),
-        [("glm-4", URL, "pictures"), ("glm-4v", CLIP, "videos"), ("glm-4v-plus", PAPER, "files")],
+        [
+            ("glm-4", URL, "pictures. Models that see are glm-4.6v"),
+            ("glm-4v", CLIP, "videos. Use a model that does, such as glm-4.6v, or send some pictures of it: *video.fr"),
+            ("glm-4v-plus", PAPER, "files. Use a model that does, such as glm-4.6v, or put its text into the prompt."),
+        ],
     )
     def test_an_unsupported_kind_of_media_is_refused(self, model: str, part: Any, word: str) -> None:
-        assert f"{model} does not accept {word}" in refused(UnsupportedContent, model, ["hi", part])
+        assert f"part 1: {model} does not accept {word}" in refused(UnsupportedContent, model, ["hi", part])
 
     def test_a_second_video_is_too_many_for_glm_4_5v(self) -> None:
         assert "takes 1 video in" in refused(LimitExceeded, "glm-4.5v", ["hi", CLIP, CLIP])
@@ -173,6 +211,37 @@ class TestPictures:
         assert fitted.size is not None
         assert fitted.size <= 5_000_000
 
+    def test_a_picture_that_was_fitted_is_logged_with_its_position(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("DEBUG", logger="glmv")
+        checked("glm-4v", ["hi", picture(), picture("WEBP")])
+        (record,) = (record for record in caplog.records if "Fitted" in record.getMessage())
+        assert record.name == "glmv"
+        assert record.getMessage().startswith("Fitted at messages[0], part 2: a.webp")
+
+    @pytest.mark.parametrize(("size", "noted"), [((40, 8000), False), ((40, 8001), True), ((8001, 40), True)])
+    def test_a_picture_too_narrow_for_an_engine_is_noted(self, size: tuple[int, int], noted: bool) -> None:
+        asked = chat_request(["hi", picture(size=size)], Options(), {"model": "mine"})
+        told = " ".join(check(asked, None, DIALECTS["vllm"]).notes)
+        assert ("200 times as long as it is wide, and the published image processor" in told) is noted
+        assert check(asked, None, DIALECTS["openai"]) is asked
+
+    @pytest.mark.parametrize(("size", "noted"), [((28, 40), False), ((27, 40), True), ((40, 27), True)])
+    def test_a_picture_too_small_for_an_engine_is_noted(self, size: tuple[int, int], noted: bool) -> None:
+        asked = chat_request(["hi", picture(size=size), URL], Options(), {"model": "mine"})
+        told = " ".join(check(asked, None, DIALECTS["vllm"]).notes)
+        assert told.count("has a side of less than 28 pixels") == noted
+        assert check(asked, None, DIALECTS["llama.cpp"]) is asked
+
+    def test_a_picture_that_was_cut_short_can_be_sent_as_it_is(self) -> None:
+        data = picture(size=(640, 480)).data()[:-20]
+        refusal = r"messages\[0\], part 1: .* was cut short: .* pass fit=False"
+        for row, server in ((find_model("glm-4.6v"), ()), (None, PROXY)):
+            asked = chat_request(["hi", Image.from_bytes(data)], Options(), {"model": "glm-4.6v"})
+            with pytest.raises(UnsupportedContent, match=refusal):
+                check(asked, row, *server)
+            asked = chat_request(["hi", Image.from_bytes(data, fit=False)], Options(), {"model": "glm-4.6v"})
+            assert check(asked, row, *server).messages == asked.messages
+
     def test_the_callers_messages_are_not_changed(self) -> None:
         content = (Text("hi"), picture("WEBP"))
         message = Message("user", content)
@@ -192,7 +261,10 @@ class TestVideos:
     def test_glm_4v_plus_takes_twenty_megabytes_and_thirty_seconds(self) -> None:
         assert "at most 20 MB" in refused(LimitExceeded, "glm-4v-plus", ["hi", mp4(10, 21 * 1024**2)])
         assert "at most 30 s" in refused(LimitExceeded, "glm-4v-plus", ["hi", mp4(31)])
+        assert "clip.mp4" in refused(LimitExceeded, "glm-4v-plus", ["hi", mp4(30, 20 * 1024**2 + 1)])
         checked("glm-4v-plus", ["hi", mp4(30, 20 * 1024**2)])
+        checked("glm-4v-plus", ["hi", mp4(30.5)])  # cut to 30 seconds, up to the next whole frame
+        assert "lasts 30.6 s" in refused(LimitExceeded, "glm-4v-plus", ["hi", mp4(30.6)])
         checked("glm-4.6v", ["hi", mp4(31)])
 
     def test_a_video_of_unknown_duration_is_sent_with_a_note(self) -> None:
@@ -212,8 +284,46 @@ class TestVideos:
         assert "as base64, which is in doubt" in checked("glm-4.5v", ["hi", mp4(3)]).notes[0]
         assert checked("glm-4v-plus", [mp4(3), "hi"]).notes == ()
 
+    def test_a_model_that_takes_videos_by_url_only_refuses_others(self) -> None:
+        row = find_model("glm-4.6v")
+        assert row is not None
+        row = replace(row, video_base64=False)
+        for clip, taken in ((CLIP, True), (mp4(3), False)):
+            asked = chat_request(["hi", clip], Options(), {"model": "glm-4.6v"})
+            if taken:
+                assert check(asked, row).notes == ()
+            else:
+                with pytest.raises(UnsupportedContent, match=r"part 1: glm-4.6v takes videos by URL only"):
+                    check(asked, row)
+
 
 class TestFiles:
+    @pytest.mark.parametrize("form", ["url", "id", "data"])
+    def test_a_file_in_another_form_is_refused_with_those_that_are_taken(self, form: str) -> None:
+        papers = {"url": PAPER, "id": File.from_id("file-1"), "data": File.from_bytes(b"%PDF-1.7", name="a.pdf")}
+        ways = {"url": "File.from_url", "id": "File.from_id", "data": "File.from_path or from_bytes"}
+        row = find_model("glm-5.3-flash")
+        assert row is not None
+        asked = chat_request(["hi", papers[form]], Options(), {"model": row.name})
+        assert check(asked, replace(row, file_forms=(form,))).notes == ()
+        others = tuple(each for each in papers if each != form)
+        told = rf"does not accept a file by {form}; use {ways[others[0]]} or {ways[others[1]]}\.$"
+        with pytest.raises(UnsupportedContent, match=told):
+            check(asked, replace(row, file_forms=others))
+
+    def test_a_file_may_have_as_many_bytes_as_the_row_says(self) -> None:
+        row = find_model("glm-5.3-flash")
+        assert row is not None
+        row = replace(row, file_bytes=2 * 1024**2)
+        for size, fits in ((2 * 1024**2, True), (3 * 1024**2, False)):
+            paper = File.from_bytes(b"%PDF-1.7".ljust(size), name="a.pdf")
+            asked = chat_request(["hi", paper], Options(), {"model": row.name})
+            if fits:
+                assert check(asked, row).notes == ()
+            else:
+                with pytest.raises(LimitExceeded, match=r"takes files of at most 2 MB; .* has 3\.\d MB\. Split it\."):
+                    check(asked, row)
+
     def test_a_file_id_is_accepted_only_by_the_newest_models(self) -> None:
         paper = File.from_id("file-1")
         assert "does not accept a file by id" in refused(UnsupportedContent, "glm-4.6v", ["hi", paper])
@@ -288,12 +398,12 @@ class TestRoles:
         asked = chat_request(turns, Options(), {"model": "glm-4v"})
         request = check(asked, find_model("glm-4v"), DIALECTS["openai"], "https://proxy.example/v1")
         assert request.messages == tuple(turns)
-        assert not any("went in front" in note for note in request.notes)
+        assert not any("was put before" in note for note in request.notes)
 
     def test_an_empty_system_message_is_left_out_for_a_model_without_system_messages(self) -> None:
         request = checked("glm-4v", [Message("system", ""), Message("user", "Why?")])
         assert request.messages == (Message("user", "Why?"),)
-        assert not any("went in front" in note for note in request.notes)
+        assert not any("was put before" in note for note in request.notes)
 
     @pytest.mark.parametrize("role", ["system", "assistant"])
     def test_a_user_message_is_required(self, role: Any) -> None:

@@ -79,6 +79,48 @@ def test_a_doubt_is_not_named_if_the_request_does_not_rely_on_it(row: Model, fie
     assert field == "status" or not [note for note in checked(row, messages, **options).notes if str(doubt) in note]
 
 
+@pytest.mark.parametrize(
+    ("field", "part", "named"),
+    [
+        ("images", mp4(3), False),
+        ("images", URL, True),
+        ("video_base64", picture(), False),
+        ("video_base64", Video.from_url("https://example.com/a.mp4"), False),
+        ("video_base64", mp4(3), True),
+        ("video_formats", picture(), False),
+        ("video_formats", mp4(3), False),
+        ("video_formats", Video.from_url("https://example.com/a"), False),
+        ("file_forms", picture(), False),
+        ("file_forms", File.from_url("https://example.com/a.pdf"), False),
+        ("file_forms", File.from_id("file-1"), False),
+        ("file_forms", File.from_bytes(b"%PDF-1.4 ", name="a.pdf"), True),
+    ],
+)
+def test_a_doubt_about_media_concerns_only_those_that_rely_on_it(field: str, part: Any, named: bool) -> None:
+    row = find_model("glm-5.3-flash")
+    assert row is not None
+    request = checked(replace(row, doubts=(f"{field}: one or two",), images_sure=None), ["hi", part])
+    assert any("which is in doubt: one or two." in note for note in request.notes) is named
+
+
+@pytest.mark.parametrize(("wanted", "named"), [(None, False), (1, True)])
+def test_each_max_tokens_is_in_doubt_where_no_document_agrees(wanted: int | None, named: bool) -> None:
+    row = find_model("glm-4.6v")
+    assert row is not None
+    request = checked(replace(row, doubts=("max_output: one or two",), output_sure=None), "hi", max_tokens=wanted)
+    assert bool(request.notes) is named
+
+
+def test_the_note_on_a_long_prompt_says_about_how_many_tokens_it_has() -> None:
+    row = find_model("glm-4.6v")
+    assert row is not None
+    doubtful = replace(row, context=1000, doubts=("context: one or two",))
+    assert checked(doubtful, "word" * 1000).notes == ()
+    (note,) = checked(doubtful, "word" * 1001).notes
+    assert note.startswith("About 1,001 tokens were sent to glm-4.6v")
+    assert checked(replace(doubtful, context=None), "word" * 1001).notes == ()
+
+
 def test_a_doubt_without_a_rule_raises_a_value_error() -> None:
     row = find_model("glm-4.6v")
     assert row is not None

@@ -9,6 +9,9 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 import glmv
+from glmv.request.build import chat_request
+from glmv.structured.plan import plan_for
+from glmv.wire.dialect import DIALECTS
 from glmv_emulator import Emulator, Reply, ToolCall
 from tests.support.scripted import only_scripted
 
@@ -375,7 +378,7 @@ def test_the_final_object_replaces_a_streamed_draft(emu: Emulator, glm: glmv.Cli
 
 def test_an_irreplaceable_stream_never_ends_with_a_draft(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(f"{DRAFT} or {RIGHT}"))
-    with pytest.raises(glmv.MalformedResponse, match="the JSON of a draft") as failed:
+    with pytest.raises(glmv.MalformedResponse, match=r"the JSON of a draft, and other JSON follows\. \(req") as failed:
         ask(glm, True, response_format=PERSON)
     assert failed.value.partial is not None
     assert RIGHT in failed.value.partial.text
@@ -603,3 +606,54 @@ def test_with_tools_json_is_requested_for_answers_without_a_call(emu: Emulator, 
     emu.say(text(RIGHT))
     ask(glm, False, response_format=PERSON)
     assert "in which you call no tool" not in emu.requests[1].body["messages"][0]["content"]
+
+
+THOUGHT = f"Maybe {DRAFT}? No.</think>{RIGHT}"
+
+
+def test_json_in_reasoning_that_was_sent_as_text_is_not_the_answer(emu: Emulator) -> None:
+    emu.say(text(THOUGHT))
+    with glmv.Client(emu.api_key, base_url=emu.proxy_url) as server:
+        told = r"the stream has shown JSON of the reasoning, which the server sent as text\."
+        with pytest.raises(glmv.MalformedResponse, match=told) as failed:
+            ask(server, True, response_format=PERSON)
+    assert failed.value.partial is not None
+    assert failed.value.partial.text == RIGHT
+
+
+@both
+def test_a_text_beside_tools_is_returned_although_reasoning_was_sent_as_text(stream: bool, emu: Emulator) -> None:
+    emu.say(text(THOUGHT))
+    with glmv.Client(emu.api_key, base_url=emu.proxy_url, dialect="vllm") as server:
+        answer = ask(server, stream, tools=[WEATHER], parallel_tool_calls=False)
+    assert answer.text.endswith(RIGHT)
+    assert answer.attempts == 1
+
+
+def test_a_named_tool_is_sent_by_its_name_to_servers_that_know_names(emu: Emulator) -> None:
+    emu.say(call("clock", "{}"))
+    with glmv.Client(emu.api_key, base_url=emu.proxy_url, dialect="vllm") as server:
+        ask(server, False, tools=[WEATHER, CLOCK], tool_choice="clock")
+    body = emu.requests[0].body
+    assert body["tool_choice"] == {"type": "function", "function": {"name": "clock"}}
+    assert (len(body["tools"]), len(body["messages"])) == (2, 1)
+
+
+def test_a_class_for_the_json_does_not_check_the_arguments_of_a_named_tool(emu: Emulator, glm: glmv.Client) -> None:
+    class Person(BaseModel):
+        name: str
+
+    emu.say(call("weather", '{"town": "Jinan"}'))
+    answer = glm.chat("Where?", tools=[WEATHER], tool_choice="weather", response_format=PERSON, validate=Person)
+    assert (answer.tool_calls[0].arguments, answer.attempts) == ('{"town": "Jinan"}', 1)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_tokens_of_the_only_answer_that_counts_them_are_those_of_the_call(first: bool) -> None:
+    known, unknown = glmv.Usage(10, 5, 15), None
+    request = chat_request("Who?", glmv.Options(), {"response_format": PERSON})
+    plan = plan_for(request, DIALECTS["platform"])
+    plan.judge(glmv.Completion(text="Ada.", usage=known if first else unknown, attempts=1))
+    assert not plan.done
+    answer = plan.judge(glmv.Completion(text=RIGHT, usage=unknown if first else known, attempts=1))
+    assert (plan.done, answer.text, answer.usage, answer.attempts) == (True, RIGHT, known, 2)

@@ -477,7 +477,8 @@ def written(
 
 
 def test_a_plain_question_is_the_smallest_body() -> None:
-    assert written("hi") == {"model": "glm-4.6v", "messages": [{"role": "user", "content": "hi"}]}
+    body = encode(chat_request("hi", Options(), {}), PLATFORM, stream=False)
+    assert bytes(body) == b'{"model":"glm-4.6v","messages":[{"role":"user","content":"hi"}]}'
 
 
 def test_unset_options_are_absent_and_never_null() -> None:
@@ -715,6 +716,8 @@ def test_keys_of_extra_body_are_merged_with_the_fields_for_the_server() -> None:
     assert body["seed"] == 2
     listed = written("hi", LITELLM, thinking=True, extra_body={"allowed_openai_params": ["thinking", "seed"]})
     assert listed["allowed_openai_params"] == ["thinking", "seed"]
+    added = written("hi", LITELLM, thinking=True, extra_body={"allowed_openai_params": ["seed"]})
+    assert added["allowed_openai_params"] == ["thinking", "seed"]
     replaced = written("hi", VLLM, thinking=True, extra_body={"chat_template_kwargs": {"enable_thinking": False}})
     assert replaced["chat_template_kwargs"] == {"enable_thinking": False}
     deep = written("hi", OPENROUTER, thinking=True, extra_body={"reasoning": {"effort": "low"}, "model": "other"})

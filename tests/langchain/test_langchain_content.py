@@ -1,0 +1,161 @@
+"""Blocks with references, blocks of tools that cannot be sent, and MIME types of base64 pictures."""
+
+from __future__ import annotations
+
+import threading
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
+
+import glmv
+from glmv_emulator import Emulator
+from langchain_glmv import ChatGLMV, image, resolve
+from langchain_glmv.messages import to_glmv, typed
+from tests.langchain.conftest import png
+
+LARGE = png(size=(1500, 1500))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> glmv.PictureStore:
+    return glmv.PictureStore(tmp_path / "store")
+
+
+def holding(reference: str) -> list[dict[str, Any]]:
+    """Blocks with a reference, at any depth."""
+    block = {"type": "image", "file_id": reference}
+    return [
+        block,
+        {"type": "file", "file": {"file_id": reference}},
+        {"type": "image", "source_type": "id", "id": reference},
+        {"type": "document", "source": {"type": "content", "content": [block]}},
+        {"type": "search_result", "content": ["words", block]},
+        {"type": "custom_tool_call_output", "output": [block]},
+        {"type": "non_standard", "value": block},
+    ]
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_a_reference_at_any_depth_is_resolved(number: int, store: glmv.PictureStore) -> None:
+    block = holding(store.add(png()))[number]
+    (resolved,) = resolve([HumanMessage(["Look.", block])], store)
+    assert "file_id" not in str(resolved.content)
+    assert str(resolved.content).count(b64encode(png()).decode()) == 1
+
+
+@pytest.mark.parametrize(
+    "block",
+    ["words", {"type": "file", "file_id": "file-7"}, {"type": "image", "url": "https://example.com/a"}, {"file": 3}],
+)
+def test_messages_without_references_are_the_same_objects(block: Any, store: glmv.PictureStore) -> None:
+    message = HumanMessage(["Look.", block])
+    assert resolve([message], store)[0] is message
+
+
+@pytest.mark.parametrize("number", range(8))
+async def test_stored_pictures_are_read_outside_of_the_event_loop(
+    number: int, model: ChatGLMV, emulator: Emulator, store: glmv.PictureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[threading.Thread] = []
+    get = glmv.PictureStore.get
+
+    def recorded(self: glmv.PictureStore, reference: str) -> glmv.Image | glmv.Video:
+        reads.append(threading.current_thread())
+        return get(self, reference)
+
+    monkeypatch.setattr(glmv.PictureStore, "get", recorded)
+    seeing = model.model_copy(update={"picture_store": store})
+    block: Any = [*holding(store.add(png())), "No picture."][number]
+    await seeing.ainvoke([HumanMessage(["Look.", block])])
+    assert len(reads) == (number < 7)
+    assert threading.current_thread() not in reads
+
+
+@pytest.mark.parametrize(
+    ("block", "kind"),
+    [
+        ({"type": "image", "url": "file:///a.png"}, "picture"),
+        ({"type": "image_url", "image_url": {"url": "file:///a.png"}}, "picture"),
+        ({"type": "video", "url": "file:///a.mp4"}, "video"),
+        ({"type": "file", "url": "file:///a.pdf"}, "file"),
+        ({"type": "file", "url": "file:///a.pdf", "mime_type": "application/pdf"}, "file"),
+        ({"type": "file", "url": "file:///a.png", "mime_type": "image/png"}, "picture"),
+        ({"type": "file", "url": "file:///a.mp4", "mime_type": "video/mp4"}, "video"),
+        ({"type": "file", "source": {"media_type": "image/png", "data": "AAAA"}}, "picture"),
+        ({"type": "image", "base64": "AAAA"}, "picture"),
+    ],
+)
+def test_the_model_gets_a_sentence_for_a_tools_content_that_cannot_be_sent(block: dict[str, Any], kind: str) -> None:
+    call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
+    mapped, notes = to_glmv([HumanMessage("?"), call, ToolMessage([block], tool_call_id="c")], "glm-4.6v")
+    assert mapped[-1].text.startswith(f"[A {kind} of this result cannot be shown to you: ")
+    assert notes[0].startswith(f"messages[2]: a {kind} in a tool's result cannot be sent; ")
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "hologram", "url": "https://example.com/a"},
+        {"type": "audio", "base64": "AAAA"},
+        {"type": "image", "file_id": "file-7"},
+        {"type": "image"},
+    ],
+)
+def test_other_blocks_of_tools_are_refused(block: dict[str, Any]) -> None:
+    call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
+    with pytest.raises(glmv.UnsupportedContent, match=r"^messages\[2\] \(tool\)"):
+        to_glmv([HumanMessage("?"), call, ToolMessage([block], tool_call_id="c")], "glm-4.6v")
+
+
+def mime_types(*blocks: Any) -> list[Any]:
+    """What a tracer reads in the blocks of a prompt."""
+    message = typed(ChatPromptValue(messages=[HumanMessage(list(blocks))])).to_messages()[0]
+    return [block.get("mime_type") for block in message.content if isinstance(block, dict)]
+
+
+@pytest.mark.parametrize(
+    ("block", "mime"),
+    [
+        ({"type": "image", "base64": b64encode(png()).decode()}, "image/png"),
+        ({"type": "image", "source_type": "base64", "data": b64encode(png()).decode()}, "image/png"),
+        ({"type": "image", "base64": b64encode(png()).decode(), "mime_type": "image/x-png"}, "image/x-png"),
+        ({"type": "image", "url": "https://example.com/a.png"}, None),
+        ({"type": "image", "source_type": "url", "url": "https://example.com/a.png"}, None),
+        ({"type": "video", "base64": "AAAA"}, None),
+        ({"type": "file", "base64": "AAAA"}, None),
+    ],
+)
+def test_a_tracer_reads_the_mime_type_of_each_base64_picture(block: dict[str, Any], mime: str | None) -> None:
+    assert mime_types("Look.", block) == [mime]
+    assert mime_types(image(png()), block) == ["image/png", mime]
+    assert mime_types({"type": "image", "base64": b64encode(png()).decode()}, block) == ["image/png", mime]
+
+
+@pytest.mark.parametrize("prompt", [StringPromptValue(text="Hi"), ChatPromptValue(messages=[HumanMessage("Hi")])])
+def test_a_prompt_without_pictures_is_the_same_object(prompt: Any) -> None:
+    assert typed(prompt) is prompt
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,", "data:image/jpeg;base64,"])
+def test_the_type_of_a_large_picture_is_read_from_its_beginning_alone(prefix: str) -> None:
+    text = b64encode(LARGE + bytes(100_000)).decode()
+    assert mime_types({"type": "image", "base64": f"{prefix}{text}"}) == ["image/png"]
+    assert mime_types({"type": "image", "base64": f"{prefix}{text}*"}) == ["image/png"]
+
+
+@pytest.mark.parametrize("text", ["AAAA", "*" * 100_000])
+def test_base64_that_is_no_picture_is_refused_before_tracing(text: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError):
+        mime_types({"type": "image", "base64": text})
+
+
+@pytest.mark.parametrize(("length", "shortened"), [(100, False), (101, True)])
+def test_a_long_name_of_a_model_is_shortened_in_refusals(length: int, shortened: bool) -> None:
+    with pytest.raises(glmv.UnsupportedContent) as refusal:
+        to_glmv([HumanMessage([{"type": "hologram"}])], "m" * length)
+    assert ("m" * length not in str(refusal.value)) is shortened
+    assert "m" * 50 in str(refusal.value)
