@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 from glmv.catalog.row import MIB
 from glmv.errors import InvalidRequestError, LimitExceeded, UnsupportedContent
@@ -145,8 +145,7 @@ class Image(VisualMedium):
     @classmethod
     def from_pil(cls, picture: PILImage, *, name: str | None = None, fit: bool = True) -> Self:
         """Encode a Pillow picture, rotated as its EXIF says: as JPEG if it was read from one, else as PNG."""
-        pil = sys.modules.get("PIL.Image")
-        if pil is not None and not isinstance(picture, pil.Image):
+        if not _is_pil(picture):
             raise UnsupportedContent(f"from_pil takes a Pillow picture; got {kind_of(picture)}")
         width, height = getattr(picture, "size", (0, 0))
         if width * height > MAX_PIXELS:
@@ -167,8 +166,7 @@ class Image(VisualMedium):
         do not pass strings from a message. An open file, or an upload of a web framework, is read from its start and
         set back there.
         """
-        pil = sys.modules.get("PIL.Image")
-        if pil is not None and isinstance(source, pil.Image):
+        if _is_pil(source):
             return cls.from_pil(source)
         return super().of(source)  # type: ignore[arg-type]  # it is not a Pillow picture
 
@@ -374,6 +372,12 @@ class Image(VisualMedium):
             return ()
         sides = "" if self.width is None else f" {self.width}x{self.height}"
         return (f"{spoken(self._picture.format)}{sides}",)
+
+
+def _is_pil(value: object) -> TypeGuard[PILImage]:
+    """Whether a value is a Pillow picture. It is not one while Pillow is missing, or another thread imports it."""
+    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    return kind is not None and isinstance(value, kind)
 
 
 _SIDEWAYS = (

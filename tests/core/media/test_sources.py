@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,14 @@ def test_base64_text_is_recognized_by_its_first_bytes(spelling: str, kind: str) 
     text = SPELLINGS[spelling](data)
     assert Image.of(text) == Image.from_bytes(data) == Image.from_message(text)
     assert Image.of(text).base64() == base64.b64encode(data)
+
+
+def test_bytes_are_taken_while_another_thread_imports_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = picture()
+    monkeypatch.setitem(sys.modules, "PIL.Image", ModuleType("PIL.Image"))
+    assert Image.of(data).data() == data
+    with pytest.raises(UnsupportedContent, match="from_pil takes a Pillow picture"):
+        Image.from_pil(data)  # type: ignore[arg-type]  # the mistake under test
 
 
 def test_a_file_whose_name_could_be_base64_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
