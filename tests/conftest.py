@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import signal
@@ -39,6 +40,16 @@ SKIPS = {
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 SETTINGS = ("ZHIPUAI_API_KEY", "ZAI_API_KEY", "GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL")
+
+with contextlib.suppress(ImportError):  # the tests with the oldest frameworks use no Hypothesis
+    from hypothesis import HealthCheck
+    from hypothesis import settings as hypothesis_settings
+
+    # Time is that of a busy machine. Fixtures of a test keep nothing from one example to the next.
+    hypothesis_settings.register_profile(
+        "glmv", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    )
+    hypothesis_settings.load_profile("glmv")
 
 _open_to_the_world = False
 

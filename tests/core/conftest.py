@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import hypothesis
 import pytest
 
 from glmv import Completion, Delta, GLMVError
@@ -15,12 +14,6 @@ from glmv.exchange.flow import exchange
 from glmv.exchange.retry import Policy, RetryBudget
 from glmv.exchange.steps import Drop, Enter, Failure, Finish, Hand, Opened, Pause, Read, Send
 from glmv.request.prepare import Call, Reading
-
-# A busy machine is no failure; and a flow that is driven by hand keeps nothing from one example to the next.
-hypothesis.settings.register_profile(
-    "core", deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
-)
-hypothesis.settings.load_profile("core")
 
 Piece = bytes | Failure | float  # bytes that come, what breaks, or seconds that pass
 EVENT_STREAM = {"content-type": "text/event-stream"}
