@@ -2,7 +2,7 @@
 
 Pages whose tables have many columns use the space of the menus, so that no column is cut off. In the search, guides
 come before records of decisions and lists of tests. A page in two languages has a switch to the other one. Code in
-tables breaks between words, options of commands do not break, and a picture leads to itself in full size.
+tables breaks between words, options of commands not behind their hyphens, and a picture leads to itself in full size.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ _BLOCK = re.compile(r"(<pre\b.*?</pre>)", re.DOTALL)
 _CELL = re.compile(r"<td\b.*?</td>", re.DOTALL)
 _CODE = re.compile(r"<code>.*?</code>", re.DOTALL)
 _TEXT = re.compile(r"(?<=>)[^<]+")
-_OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*(?![^<>]*>)")  # not inside a tag
-_WORD = re.compile(r"(?<=[A-Za-z])(?=[A-Z][a-z]{2})|(?<=[A-Za-z0-9]_)(?=[A-Za-z0-9])|(?<=[./=(:\[])(?=[A-Za-z_\[{&])")
+_OPTION = re.compile(r"(?<![\w-])--?[A-Za-z]+(?![^<>]*>)")  # not inside a tag; `--max-tokens` may break after `max-`
+_WORD = re.compile(
+    r"(?<=[A-Za-z])(?=[A-Z][a-z]{2})|(?<=[A-Za-z0-9]_)(?=[A-Za-z0-9])|(?<=[\w)\]:][./=(:\[])(?=[A-Za-z_\[{&])"
+)
 _PICTURE = re.compile(r'<p>(<img [^>]*?src="([^"]+)"[^>]*>)</p>')
 LATER = ("adr/", "coverage.md", "fidelity.md", "mutation.md", "promises.md")
 
@@ -57,7 +59,7 @@ def on_page_content(html: str, page: Any, **_: Any) -> str:
 
 
 def _breaks(html: str) -> str:
-    """Let code in tables break between words, and options of commands nowhere."""
+    """Let code in tables break between words, and options of commands not behind their hyphens."""
     html = _CELL.sub(lambda cell: _CODE.sub(lambda code: _TEXT.sub(_words, code[0]), cell[0]), html)
     return _CODE.sub(lambda code: _whole_options(code[0]), html)
 
