@@ -34,6 +34,11 @@ _OPTION = re.compile(r"(?<![\w-])--?[A-Za-z]+(?![^<>]*>)")  # not inside a tag; 
 _WORD = re.compile(
     r"(?<=[A-Za-z])(?=[A-Z][a-z]{2})|(?<=[A-Za-z0-9]_)(?=[A-Za-z0-9])|(?<=[\w)\]:][./=(:\[])(?=[A-Za-z_\[{&])"
 )
+# A docstring describes several attributes at once, "total, failed: numbers": the reader of docstrings takes the names
+# behind the first one for its type.
+_SEVERAL = re.compile(
+    r"<td><code>(?:<[^>]*>)?(\w+),(?:<[^>]*>)?</code></td>\s*<td>\s*<code>(.*?)</code>\s*</td>", re.DOTALL
+)
 _PICTURE = re.compile(r'<p>(<img [^>]*?src="([^"]+)"[^>]*>)</p>')
 LATER = ("adr/", "coverage.md", "fidelity.md", "mutation.md", "promises.md")
 
@@ -50,12 +55,18 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 def on_page_content(html: str, page: Any, **_: Any) -> str:
     """Say where lines may break; lead pictures to themselves; mark wide pages for style.css."""
+    html = _SEVERAL.sub(_names, html)
     parts = _BLOCK.split(html)  # text and blocks of code, in turns
     html = "".join(_whole_options(part) if index % 2 else _breaks(part) for index, part in enumerate(parts))
     if page.file.src_uri.startswith(CHINESE):  # a quotation mark in code would keep the line together
         html = re.sub(r"(?<=[，；：、])<code>", "<wbr><code>", html)
     html = _PICTURE.sub(r'<p><a href="\2">\1</a></p>', html)
     return f'<div class="wide">{html}</div>' if page.file.src_uri in WIDE else html
+
+
+def _names(row: re.Match[str]) -> str:
+    names = [row[1], *re.findall(r"\w+", re.sub(r"<[^>]*>", "", row[2]))]
+    return f"<td>{', '.join(f'<code>{name}</code>' for name in names)}</td><td></td>"
 
 
 def _breaks(html: str) -> str:
