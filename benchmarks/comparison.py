@@ -114,7 +114,7 @@ def table(results: dict[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
     for what in results[names[0]]:
         found = {name: results[name][what] for name in names}
         lines.append(row(what, ["yes" if met else "**no**" for met, _ in found.values()]))
-        seen = [f"  - {name}: `{_plain(said)}`" for name, (met, said) in found.items() if said and not met]
+        seen = [f"    - {name}: `{_plain(said)}`" for name, (met, said) in found.items() if said and not met]
         notes += [f"- {what}", *seen] if seen else []
     marked = {what for what in results[names[0]] if what.endswith(ALONE)}
     for title, counted in (

@@ -166,7 +166,7 @@ def page(rows: list[dict[str, Any]]) -> str:
 
 def _measurements(rows: list[dict[str, Any]]) -> str:
     named = ("pictures", "answered by", "a second", "CPU a picture", "second tenth", "last tenth", "difference")
-    lines = [f"| {' | '.join((*named, 'peak memory', 'ledger a picture'))} |", "| --- " * 9 + "|"]
+    lines = [f"| {' | '.join((*named, 'peak memory', 'ledger a picture'))} |", "| --- " * 2 + "| ---: " * 7 + "|"]
     lines += [
         f"| {row['count']:,} | {row['who']} | {row['rate']:.0f} | {row['cpu']:.2f} ms | {row['first']:.2f} ms "
         f"| {row['last']:.2f} ms | {row['last'] / row['first'] - 1:+.0%} | {row['peak']:.0f} MB "

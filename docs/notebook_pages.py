@@ -14,6 +14,7 @@ from mkdocs.structure.files import File, Files
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 FOLDER = "tutorials"
 PICTURES = {"image/png": "png", "image/jpeg": "jpg"}
+FRAME = "┌"  # a table drawn with characters: a line break would spoil it
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -33,7 +34,8 @@ def page(notebook: dict[str, Any], name: str) -> tuple[str, dict[str, bytes]]:
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            blocks.append(re.sub(r"\]\((\w+)\.ipynb\)", r"](\1.md)", source))  # links to other notebooks
+            source = re.sub(r"\]\((\w+)\.ipynb\)", r"](\1.md)", source)  # links to other notebooks
+            blocks.append(re.sub(r"(`docs/([\w-]+\.md)`)", r"[\1](../\2)", source))
             continue
         blocks.append(_fenced(source, "python"))
         said = ""
@@ -44,13 +46,13 @@ def page(notebook: dict[str, Any], name: str) -> tuple[str, dict[str, bytes]]:
                 said += "".join(output.get("text") or data.get("text/plain", "")).rstrip("\n") + "\n"
                 continue
             if said.strip():
-                blocks.append(_fenced(said, "text"))
+                blocks.append(_fenced(said, "text" if FRAME not in said else "{ .text .unbroken }"))
                 said = ""
             file = f"{name}_{len(pictures) + 1}.{PICTURES[kind]}"
             pictures[file] = base64.b64decode("".join(data[kind]))
             blocks.append(f"![What the code above shows]({file})")
         if said.strip():
-            blocks.append(_fenced(said, "text"))
+            blocks.append(_fenced(said, "text" if FRAME not in said else "{ .text .unbroken }"))
     blocks.append(f"*This page is `notebooks/{name}.ipynb`, with what it showed when it was last run.*")
     return "\n\n".join(blocks) + "\n", pictures
 

@@ -155,5 +155,6 @@ def test_a_line_break_between_chinese_characters_is_no_space_on_the_page() -> No
     join = runpy.run_path(str(DOCS / "page_settings.py"))["BREAK"].sub
     assert join("", "模型，\n图片和\n消息。\n`image` 和\nPillow") == "模型，图片和消息。`image` 和\nPillow"
     assert join("", "标题：\n\n- 一\n- 二\n\n| 甲 |\n| 乙 |\n") == "标题：\n\n- 一\n- 二\n\n| 甲 |\n| 乙 |\n"
+    assert join("", "1. 一。\n2. 二。\n") == "1. 一。\n2. 二。\n"
     for page in PAGES:  # only prose changes
         assert [code for _, code in blocks(join("", text(page)))] == [code for _, code in blocks(text(page))]
