@@ -47,6 +47,21 @@ def test_a_reference_at_any_depth_is_resolved(number: int, store: glmv.PictureSt
     assert str(resolved.content).count(b64encode(png()).decode()) == 1
 
 
+@pytest.mark.parametrize("number", range(7))
+def test_a_reference_at_any_depth_is_sent_as_its_picture(number: int, store: glmv.PictureStore) -> None:
+    block = holding(store.add(png()))[number]
+    mapped, _ = to_glmv([HumanMessage(["Look.", block])], "glm-4.6v", store)
+    assert [part for part in mapped[0].content if not isinstance(part, glmv.Text)] == [glmv.Image.from_bytes(png())]
+
+
+@pytest.mark.parametrize("block", ["", {"type": "text", "text": ""}, {"text": ""}, {"type": "input_text", "text": ""}])
+def test_a_block_without_words_is_left_out(block: Any) -> None:
+    message = HumanMessage(["Look."])
+    message.content = ["Look.", block]
+    mapped, notes = to_glmv([message], "glm-4.6v")
+    assert (mapped[0].content, notes) == ((glmv.Text("Look."),), ())
+
+
 @pytest.mark.parametrize(
     "block",
     ["words", {"type": "file", "file_id": "file-7"}, {"type": "image", "url": "https://example.com/a"}, {"file": 3}],

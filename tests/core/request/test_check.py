@@ -151,13 +151,23 @@ class TestCounts:
     @pytest.mark.parametrize(
         ("model", "part", "word"),
         [
-            ("glm-4", URL, "pictures. Models that see are glm-4.6v"),
-            ("glm-4v", CLIP, "videos. Use a model that does, such as glm-4.6v, or send some pictures of it: *video.fr"),
+            (
+                "glm-4",
+                URL,
+                "pictures. Models that see are glm-4.6v, glm-4.5v, glm-4v-plus-0111 and others: glmv.models().",
+            ),
+            (
+                "glm-4v",
+                CLIP,
+                "videos. Use a model that does, such as glm-4.6v, or send some pictures of it: *video.frames(8).",
+            ),
             ("glm-4v-plus", PAPER, "files. Use a model that does, such as glm-4.6v, or put its text into the prompt."),
         ],
     )
     def test_an_unsupported_kind_of_media_is_refused(self, model: str, part: Any, word: str) -> None:
-        assert f"part 1: {model} does not accept {word}" in refused(UnsupportedContent, model, ["hi", part])
+        told = refused(UnsupportedContent, model, ["hi", part])
+        assert f"part 1: {model} does not accept {word}" in told
+        assert told.endswith(("models().", "frames(8).", "prompt."))
 
     def test_a_second_video_is_too_many_for_glm_4_5v(self) -> None:
         assert "takes 1 video in" in refused(LimitExceeded, "glm-4.5v", ["hi", CLIP, CLIP])
@@ -262,6 +272,7 @@ class TestVideos:
         assert "at most 20 MB" in refused(LimitExceeded, "glm-4v-plus", ["hi", mp4(10, 21 * 1024**2)])
         assert "at most 30 s" in refused(LimitExceeded, "glm-4v-plus", ["hi", mp4(31)])
         assert "clip.mp4" in refused(LimitExceeded, "glm-4v-plus", ["hi", mp4(30, 20 * 1024**2 + 1)])
+        assert ") has 22.0 MB. Compress" in refused(LimitExceeded, "glm-4v-plus", ["hi", mp4(10, 21 * 1024**2)])
         checked("glm-4v-plus", ["hi", mp4(30, 20 * 1024**2)])
         checked("glm-4v-plus", ["hi", mp4(30.5)])  # cut to 30 seconds, up to the next whole frame
         assert "lasts 30.6 s" in refused(LimitExceeded, "glm-4v-plus", ["hi", mp4(30.6)])

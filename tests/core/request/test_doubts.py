@@ -149,6 +149,14 @@ def test_doubtful_requests_are_sent(model: str, messages: Any, options: dict[str
     assert note in " ".join(request.notes)
 
 
+@pytest.mark.parametrize("field", ["thinking", "thinking_values"])
+def test_thinking_that_is_left_to_the_model_is_in_no_doubt(field: str) -> None:
+    row = find_model("glm-4.6v")
+    assert row is not None
+    for thinking in (None, "auto"):
+        assert checked(replace(row, doubts=(f"{field}: one or two",)), "hi", thinking=thinking).notes == ()
+
+
 @pytest.mark.parametrize("request_id", ["1", "abcde"])
 def test_a_short_request_id_is_sent_with_a_note(request_id: str) -> None:
     row = find_model("glm-4.6v")
