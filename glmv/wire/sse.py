@@ -28,7 +28,7 @@ def is_event_stream(head: bytes) -> bool | None:
     Servers send streams under any content type: none, text/plain, application/x-ndjson, application/json.
     """
     head = head.removeprefix(_BOM).lstrip()
-    name, colon, _ = head[:8].partition(b":")
+    name, colon, _ = head.partition(b":")
     if colon:
         return not name or name in _FIELDS
     return None if _BOM.startswith(head) or any(field.startswith(name) for field in _FIELDS) else False
@@ -91,7 +91,7 @@ class SSEDecoder:
         if self._between:
             line, _, rest = data.partition(b"\n")
             # Fast path: one event of one line, as the platform sends them.
-            if rest == b"\n" and line[:6] == b"data: " and _CR not in line and len(line) <= self._limit:
+            if rest == b"\n" and line.startswith(b"data: ") and _CR not in line and len(line) <= self._limit:
                 return [("message", line[6:])]
         events = self._read(data)
         under_way = self._start or self._skip_lf or self._line or self._data or self._type

@@ -66,6 +66,7 @@ def mutants(source: str) -> Iterator[Mutant]:
                 before = ast.unparse(node)
                 lines = _lines(tree, node)
                 changes[left]()
+                ast.fix_missing_locations(tree)  # without a line, a new node does not compile
                 yield Mutant(node.lineno, f"`{_short(before)}` -> `{_short(ast.unparse(node))}`", tree, lines)
                 break
             left -= len(changes)

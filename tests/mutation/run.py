@@ -217,6 +217,8 @@ def survivors(module: Path, tests: Sequence[str], most: int, known: Known) -> tu
     sample = sorted(random.Random(0).sample(every, min(most, len(every))), key=lambda each: each.line)
     before = known.of(module)
     chosen = [mutant for mutant in sample if str(mutant) not in before]
+    for mutant in chosen:  # a mutant that does not compile would count as noticed
+        compile(mutant.tree, str(module), "exec", dont_inherit=True)
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result"
         _apart(lambda: _in_functions(module, tests, chosen, Path(folder), result, known))
