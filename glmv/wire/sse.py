@@ -127,12 +127,11 @@ class SSEDecoder:
             self._line_size = 0
         events: list[Event] = []
         self._take(head, events)
-        if rest:
-            *lines, tail = rest.split(b"\n")
-            for line in lines:
-                self._take(line, events)
-            if tail:
-                self._keep(tail)
+        *lines, tail = rest.split(b"\n")
+        for line in lines:
+            self._take(line, events)
+        if tail:
+            self._keep(tail)
         return events
 
     def flush(self) -> list[Event]:
@@ -141,10 +140,8 @@ class SSEDecoder:
         The standard discards it, but the last event of a GLM stream may lack its blank line.
         """
         events: list[Event] = []
-        if self._line:
-            line = b"".join(self._line)
-            self._line.clear()
-            self._take(line, events)
+        self._take(b"".join(self._line), events)
+        self._line.clear()
         self._take(b"", events)
         return events
 

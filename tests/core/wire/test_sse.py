@@ -189,6 +189,13 @@ def test_pieces_of_one_event_each_are_read_as_in_the_standard() -> None:
         assert decoded([first, *pieces]) == decoded([first + b"".join(pieces)])
 
 
+def test_an_id_in_its_own_piece_counts_at_the_next_blank_line() -> None:
+    decoder = SSEDecoder()
+    for piece, last_id in ((b"data: a\n\n", ""), (b"id: 1\n", ""), (b"data: b\n\n", "1"), (b"data: c\n\n", "1")):
+        decoder.feed(piece)
+        assert decoder.last_event_id == last_id
+
+
 def test_the_unfinished_last_event_can_be_read_once() -> None:
     decoder = SSEDecoder()
     assert decoder.feed(b"event: a\ndata: 1\ndata: 2") == []
@@ -248,6 +255,16 @@ def test_an_event_of_exactly_the_bound_is_accepted_in_any_pieces() -> None:
         assert [event for piece in pieces for event in decoder.feed(piece)] == [("message", b"x" * 94)]
     with pytest.raises(MalformedResponse):
         decoder.feed(b"data: " + b"x" * 95)
+
+
+def test_an_event_of_8_mebibytes_is_read_and_a_larger_one_is_refused() -> None:
+    decoder = SSEDecoder()
+    longest = b"data: " + b"x" * (8 * 1024 * 1024 - 6)
+    decoder.feed(longest)
+    assert len(decoder.feed(b"\n\n")) == 1
+    decoder.feed(longest)
+    with pytest.raises(MalformedResponse, match="8388608 bytes"):
+        decoder.feed(b"x")
 
 
 @pytest.mark.parametrize("first", [b": keep-alive", b":"])
