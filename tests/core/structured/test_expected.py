@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -102,8 +103,10 @@ def test_a_class_of_pydantic_1_checks_the_arguments_and_its_words_are_shortened(
 def test_the_instruction_for_a_call_names_the_functions_only() -> None:
     named = {"type": "function", "function": {"name": ""}}
     both = ToolCallExpected([WEATHER, SEARCH, CLOCK, named], None)
+    one = ToolCallExpected([WEATHER], "weather")
     assert both.instruction.startswith("Call one of the tools weather, clock now.")
-    assert ToolCallExpected([WEATHER], "weather").instruction.startswith("Call the tool weather now.")
+    assert one.instruction.startswith("Call the tool weather now.")
+    assert all(each.instruction.endswith(" and with nothing else.") for each in (both, one))
 
 
 def test_the_package_for_schemas_is_needed_only_where_a_schema_decides() -> None:
@@ -115,6 +118,14 @@ def test_the_package_for_schemas_is_needed_only_where_a_schema_decides() -> None
     assert not JSONExpected(TOWN, Weather).by_schema
     assert not JSONExpected(None).by_schema
     assert not AnyAnswer().by_schema
+
+
+def test_a_tool_that_takes_anything_is_checked_without_the_package_for_schemas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    anything = {"type": "function", "function": {"name": "weather", "parameters": {}}}
+    for parameters in (anything, tool("weather")):
+        expected = ToolCallExpected([parameters], None)
+        assert expected.check(called(("weather", RIGHT))) == ("So:", None)
 
 
 @pytest.mark.parametrize(
