@@ -287,6 +287,16 @@ def test_reasoning_in_its_own_field_means_that_content_is_text() -> None:
         assert (tags.feed("\n<answer>Red"), tags.feed("</answer>")) == (("Red", "", False), ("", "", False))
 
 
+def test_after_a_tool_call_the_tag_of_an_answer_is_text() -> None:
+    for thought in THOUGHTS:
+        tags = TagFilter(thought)
+        tags.settle(thought=False)
+        assert [tags.feed("<answer>Red</answer>"), tags.finish()] == [
+            ("<answer>Red</answer>", "", False),
+            ("", "", False),
+        ]
+
+
 @pytest.mark.parametrize("thought", ["possible", "due"])
 @given(content=st.lists(tokens, max_size=8).map("".join), cuts=st.lists(st.integers(0, 80), max_size=6))
 def test_any_split_of_any_content_gives_the_same_reasoning(content: str, cuts: list[int], thought: Thought) -> None:
@@ -341,6 +351,9 @@ def test_coordinates_up_to_a_tenth_outside_of_the_grid_mean_its_edge(
         ("The cat [100.5, 200, 300, 401] sits.", True),
         ("The cat sits at [5, 6, 5, 6].", True),
         ("The cat sits at [5, 6, 7, 8].", True),
+        ("The cat sits at [0, 1, 2, 3].", True),
+        ("The cat sits at [998, 998, 999, 1000].", True),
+        ("The cat sits at [998, 998, 999, 1001].", False),
         ("The cat sits at [5, 6, 4, 8].", False),
         ("The cat sits at [5, 6, 7, 5].", False),
         ("The cat sits at [5.5, 6, 12, 80].", False),
