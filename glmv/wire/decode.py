@@ -209,7 +209,7 @@ class DeltaDecoder:
                 pieces = self._calls.feed(calls)
             elif refusal := piece.get("refusal"):
                 text = str(refusal)
-            elif not (content or thought) and isinstance(audio := piece.get("audio"), dict):
+            elif isinstance(audio := piece.get("audio"), dict):
                 text = str(audio.get("transcript") or "")
         if not (text or reasoning or pieces or replaces):
             return None
