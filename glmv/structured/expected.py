@@ -121,6 +121,8 @@ class ToolCallExpected:
 
 def _reader(judge: object) -> Callable[[str], object] | None:
     """The method of a pydantic class (version 1 or 2) that reads JSON; None for anything else."""
+    if not isinstance(judge, type):
+        return None
     return getattr(judge, "model_validate_json", None) or getattr(judge, "parse_raw", None)
 
 
@@ -159,8 +161,9 @@ class JSONExpected:
         reader = _reader(validate)
         self._schema = None if reader else schema
         self._validate: Callable[[str], object] | None = reader or validate
+        names = {*getattr(validate, "model_fields", ())} if reader else set()
         self.by_schema = bool(self._schema)
-        self._shape = shape_of(schema, getattr(validate, "model_fields", ()), name)
+        self._shape = shape_of(schema, names, name)
 
     def stream(self) -> JSONStream:
         """Selects the text of a streamed answer that can be shown at once."""

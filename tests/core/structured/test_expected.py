@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pydantic import BaseModel
@@ -199,6 +200,12 @@ def test_the_callers_function_checks_what_fits_the_schema_and_its_words_are_shor
     assert expected.check_text('{"town": "Rome"}') == ('{"town": "Rome"}', "z" * 1000)
     assert expected.check_text(f"So: {MISFIT}")[0] == MISFIT
     assert "type string" in (expected.check_text(MISFIT)[1] or "")
+
+
+def test_a_callable_object_is_called_whatever_attributes_it_has() -> None:
+    check = Mock(side_effect=ValueError("it sank"))
+    assert JSONExpected(TOWN, check).check_text(RIGHT) == (RIGHT, "it sank")
+    check.assert_called_once_with(RIGHT)
 
 
 def test_a_class_checks_json_in_place_of_the_schema() -> None:
