@@ -880,6 +880,8 @@ def of_choice(index: Any, text: str | None = None, finish_reason: str | None = N
         ([{"choices": [*of_choice(2, "X", "stop")["choices"], *of_choice(1, "A", "stop")["choices"]]}], "A"),
         ([{"choices": [*of_choice(1, "A", "stop")["choices"], None]}], "A"),
         ([{"choices": ["text"]}, {"choices": {"a": 1}}, of_choice(0, "A", "stop")], "A"),
+        ([of_choice(-1, "X"), of_choice(0, "A", "stop")], "A"),
+        ([{"choices": of_choice(1, "A")["choices"] + of_choice(2, "X")["choices"]}, of_choice(2, "Y", "stop")], "A"),
     ],
 )
 def test_the_answer_is_choice_0_or_the_one_with_the_lowest_index(
@@ -913,3 +915,19 @@ def test_credentials_hidden_by_escapes_are_masked() -> None:
 
 def test_a_body_with_many_commas_inside_its_text_is_read() -> None:
     assert len(parse(b'"' + b"," * 300_000 + b'"')) == 300_000
+
+
+def test_a_whole_answer_in_another_choice_is_read(flow: Any) -> None:
+    payload = {"choices": [{"index": 1, "message": {"content": "A"}, "finish_reason": "stop"}]}
+    assert flow.run(flow.body(payload), stream=False).whole.text == "A"
+
+
+def test_unknown_fields_after_a_known_one_that_is_empty_are_an_empty_answer(flow: Any) -> None:
+    answer = flow.decode([chunk({"content": ""}), chunk({"mystery": 1}), chunk({}, "stop")]).whole
+    assert (answer.text, answer.finish_reason) == ("", "stop")
+    assert flow.decode([chunk({"mystery": 1}), chunk({"content": ""}, "stop")]).whole.text == ""
+
+
+def test_a_sum_without_choices_after_the_deltas_is_not_added(flow: Any) -> None:
+    sums = [{"text": "The sky"}, {"message": {"content": "The sky"}}, {"output": {"text": "The sky"}}]
+    assert flow.decode([chunk({"content": "The sky"}), *sums, END]).whole.text == "The sky"
