@@ -99,15 +99,29 @@ def test_calls_and_reasoning_after_a_stop_word_are_kept(flow: Any) -> None:
     assert len(outcome.deltas) == 4
 
 
-THOUGHT = ("It is r", "ed END</think>Red", "END or not")
-
-
 @pytest.mark.parametrize("replace", [True, False])
-def test_stop_words_of_late_reasoning_do_not_end_the_answer(flow: Any, replace: bool) -> None:
-    pieces = [*map(flow.piece, THOUGHT), flow.piece("", "stop")]
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (("It is r", "ed END</think>Red", "END or not"), "Red"),
+        (("It is END", " or so.</think>Red", "END or not"), "Red"),
+        (("It is ", "red.</think>Red END", " or not"), "Red "),
+        (("It is ", "red.</think>", "Red"), "Red"),
+    ],
+)
+def test_stop_words_of_late_reasoning_do_not_end_the_answer(
+    flow: Any, said: tuple[str, ...], shown: str, replace: bool
+) -> None:
+    pieces = [*map(flow.piece, said), flow.piece("", "stop")]
     outcome = flow.run(flow.streamed(*pieces), thought="possible", cut=("END",), may_replace=replace)
-    assert outcome.whole.text == "Red"
-    assert outcome.whole.finish_reason == "stop"
+    assert (outcome.whole.text, outcome.whole.finish_reason) == (shown, "stop")
+    assert "END" not in outcome.whole.text
+
+
+def test_the_end_of_reasoning_without_text_before_it_is_not_a_delta(flow: Any) -> None:
+    pieces = [flow.piece("E"), flow.piece("</think>"), flow.piece("Red", "stop")]
+    outcome = flow.run(flow.streamed(*pieces), thought="possible", cut=("END",))
+    assert [delta.text for delta in outcome.deltas] == ["Red", ""]
 
 
 def test_reasoning_that_ends_late_replaces_the_text_where_allowed(flow: Any) -> None:
@@ -123,6 +137,7 @@ def test_reasoning_that_ends_late_replaces_the_text_where_allowed(flow: Any) -> 
     assert (outcome.whole.text, outcome.whole.reasoning) == ("Red!", "It is red.")
     [note] = outcome.whole.notes
     assert note.startswith("The server sent the reasoning as text")
+    assert note.endswith("returns it as reasoning.")
     late = {"choices": [{"delta": {"content": "ed.</think>Red", "tool_calls": [call]}}]}
     answer = flow.run(flow.streamed(pieces[0], late, pieces[2]), thought="possible", may_replace=True).whole
     assert (answer.text, answer.reasoning, [each.name for each in answer.tool_calls]) == ("Red!", "It is ed.", ["f"])
@@ -190,3 +205,13 @@ def test_a_repeated_answer_has_its_text_usage_and_attempts(flow: Any) -> None:
     assert error.partial is not None
     assert (error.partial.text, error.partial.attempts) == ("la la", 1)
     assert error.partial.usage == glmv.Usage(1037, 37, 1074)
+
+
+def test_usage_behind_a_broken_event_in_the_same_bytes_is_read(flow: Any) -> None:
+    events = [
+        flow.piece("hello", "stop"),
+        {"error": {"code": "1234", "message": "m"}},
+        {"choices": [], "usage": flow.USAGE},
+    ]
+    answer = flow.run(flow.streamed(b"".join(map(flow.event, events)))).whole
+    assert (answer.text, answer.usage) == ("hello", glmv.Usage(1037, 37, 1074))
