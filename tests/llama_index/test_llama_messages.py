@@ -289,7 +289,7 @@ def test_a_call_in_the_keywords_of_other_roles_is_not_sent() -> None:
     assert (result.tool_calls, result.tool_call_id) == ((), "c1")
 
 
-def test_lines_of_a_user_are_separate_parts_and_those_of_other_roles_lines_of_one_text() -> None:
+def test_texts_of_a_user_are_separate_parts_and_those_of_other_roles_are_lines() -> None:
     blocks = [TextBlock(text="a"), TextBlock(text="b")]
     assert [
         message.text for message in mapped(*(ChatMessage(role=role, blocks=blocks) for role in ("user", "system")))

@@ -190,7 +190,7 @@ def test_an_answer_cut_off_inside_its_json_says_so(text: str, reason: str | None
     assert JSONExpected(TOWN).check(Completion(text, finish_reason=reason)) == (text, problem)
 
 
-def test_the_callers_function_checks_what_fits_the_schema_and_its_words_are_shortened() -> None:
+def test_the_callers_function_checks_what_fits_the_schema_and_its_words_are_cut() -> None:
     def check(text: str) -> None:
         if json.loads(text)["town"] != "Jinan":
             raise ValueError("z" * 2000)
