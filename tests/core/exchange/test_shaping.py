@@ -118,9 +118,12 @@ def test_stop_words_of_late_reasoning_do_not_end_the_answer(
     assert "END" not in outcome.whole.text
 
 
-def test_the_end_of_reasoning_without_text_before_it_is_not_a_delta(flow: Any) -> None:
-    pieces = [flow.piece("E"), flow.piece("</think>"), flow.piece("Red", "stop")]
-    outcome = flow.run(flow.streamed(*pieces), thought="possible", cut=("END",))
+@pytest.mark.parametrize(("first", "cut"), [("E", ("END",)), ("<|begin_of_box|>", ())])
+def test_the_end_of_reasoning_without_text_before_it_is_not_a_delta(
+    flow: Any, first: str, cut: tuple[str, ...]
+) -> None:
+    pieces = [flow.piece(first), flow.piece("</think>"), flow.piece("Red", "stop")]
+    outcome = flow.run(flow.streamed(*pieces), thought="possible", cut=cut)
     assert [delta.text for delta in outcome.deltas] == ["Red", ""]
 
 
