@@ -144,8 +144,7 @@ class Shaper:
     def withdraw(self, error: ContentFilterError) -> list[Delta]:
         """The last deltas of an answer that the platform refused or withdrew."""
         facts = self.decoder.facts
-        if error.request_id:
-            facts.setdefault("request_id", error.request_id)
+        facts.setdefault("request_id", error.request_id)
         if error.content_filter:
             facts["content_filter"] = error.content_filter
         self.decoder.answered = True

@@ -18,8 +18,6 @@ from glmv.media.text import shortened
 from glmv.request.cause import Cause
 from glmv.types import Message, Part, Text
 
-Outcome = Literal["left out", "system", "sent", "refused"]
-
 CURE = "If you shorten a history, let it begin with a user message."
 """Advice for a history without its beginning; adapters replace it by advice for their framework."""
 
@@ -39,9 +37,8 @@ class _History:
     def is_orphan(self, index: int) -> bool:
         """Whether a message is a tool's result without a matching call before it. Without an id it matches any call."""
         message, made = self.messages[index], self.made[index]
-        if message.role != "tool":
-            return False
-        return message.tool_call_id not in made if message.tool_call_id is not None else not made
+        has_call = bool(made) if message.tool_call_id is None else message.tool_call_id in made
+        return message.role == "tool" and not has_call
 
     def was_read(self, index: int) -> bool:
         """Whether the assistant has answered since the message at `index`."""
@@ -58,7 +55,7 @@ class Rule(NamedTuple):
     """
 
     applies: Callable[[_History, int], bool]
-    outcome: Outcome
+    outcome: Literal["left out", "system", "sent", "refused"]
     words: str
 
 
@@ -110,7 +107,7 @@ _BEGAN = "You began this conversation with these words:\n"
 
 
 def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tuple[Message, ...]:
-    """A history -> one that the platform accepts; the same object if nothing is changed.
+    """A history -> one that the platform accepts.
 
     Args:
         messages: the history, with media in user messages only.
@@ -124,7 +121,6 @@ def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tupl
         return messages
     history = _history(messages)
     taken: list[Message] = []
-    changed = False
     for index, message in enumerate(messages):
         rule = next((rule for rule in RULES if rule.applies(history, index)), None)
         if rule is None:
@@ -139,18 +135,16 @@ def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tupl
                 taken.append(message)
             case "left out":
                 tell(words)
-                changed = True
             case "system":
                 tell(words)
                 _add_system(taken, message.text)
-                changed = True
     if history.first_user == len(messages):
         roles = shortened(" and ".join(dict.fromkeys(message.role for message in messages)), 120)
         raise InvalidRequestError(
             "There is no user message: the platform requires one besides system and assistant; "
             f"the roles of messages[0] to messages[{len(messages) - 1}] are {roles}. {CURE}"
         )
-    return tuple(taken) if changed else messages
+    return tuple(taken)
 
 
 def _history(messages: tuple[Message, ...]) -> _History:
@@ -159,8 +153,7 @@ def _history(messages: tuple[Message, ...]) -> _History:
     calls: frozenset[str] = frozenset()
     for message in messages:
         made.append(calls)
-        if message.tool_calls:
-            calls |= {call.id for call in message.tool_calls}
+        calls |= {call.id for call in message.tool_calls}
     first = next((index for index in full if messages[index].role == "user"), len(messages))
     return _History(messages, first, full[-1] if full else len(messages) - 1, tuple(made))
 

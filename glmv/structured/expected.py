@@ -52,7 +52,7 @@ class Expected(Protocol):
 class AnyAnswer:
     """Accepts every answer."""
 
-    what = "an answer"
+    what = ""
     instruction = ""
     by_schema = False
 

@@ -209,7 +209,7 @@ class DeltaDecoder:
                 pieces = self._calls.feed(calls)
             elif refusal := piece.get("refusal"):
                 text = str(refusal)
-            elif not (content or thought) and isinstance(audio := piece.get("audio"), dict):
+            elif isinstance(audio := piece.get("audio"), dict):
                 text = str(audio.get("transcript") or "")
         if not (text or reasoning or pieces or replaces):
             return None
@@ -287,8 +287,6 @@ class DeltaDecoder:
         It is the choice with the lowest index; or all chunks, if their indexes count up and only the last one ends.
         """
         others, rising = self._others, self._rising or []
-        if not (others or rising):
-            return []
         self._others, self._rising = {}, None
         ends = [bool(chunk["choices"][0].get("finish_reason")) for chunk in rising]
         if self.finish_reason is None and len(rising) > 1 and not any(ends[:-1]):
@@ -353,7 +351,7 @@ class DeltaDecoder:
                 self._usage = usage
 
 
-_SEEN_KEYS = frozenset({"id", "object", "created", "model", "request_id", "choices"})
+_SEEN_KEYS = frozenset({"object", "choices", *_EVERY})
 
 
 def usage_of(usage: Mapping[str, Any]) -> Usage:

@@ -28,7 +28,7 @@ def is_event_stream(head: bytes) -> bool | None:
     Servers send streams under any content type: none, text/plain, application/x-ndjson, application/json.
     """
     head = head.removeprefix(_BOM).lstrip()
-    name, colon, _ = head[:8].partition(b":")
+    name, colon, _ = head.partition(b":")
     if colon:
         return not name or name in _FIELDS
     return None if _BOM.startswith(head) or any(field.startswith(name) for field in _FIELDS) else False
@@ -91,7 +91,7 @@ class SSEDecoder:
         if self._between:
             line, _, rest = data.partition(b"\n")
             # Fast path: one event of one line, as the platform sends them.
-            if rest == b"\n" and line[:6] == b"data: " and _CR not in line and len(line) <= self._limit:
+            if rest == b"\n" and line.startswith(b"data: ") and _CR not in line and len(line) <= self._limit:
                 return [("message", line[6:])]
         events = self._read(data)
         under_way = self._start or self._skip_lf or self._line or self._data or self._type
@@ -127,12 +127,11 @@ class SSEDecoder:
             self._line_size = 0
         events: list[Event] = []
         self._take(head, events)
-        if rest:
-            *lines, tail = rest.split(b"\n")
-            for line in lines:
-                self._take(line, events)
-            if tail:
-                self._keep(tail)
+        *lines, tail = rest.split(b"\n")
+        for line in lines:
+            self._take(line, events)
+        if tail:
+            self._keep(tail)
         return events
 
     def flush(self) -> list[Event]:
@@ -141,10 +140,8 @@ class SSEDecoder:
         The standard discards it, but the last event of a GLM stream may lack its blank line.
         """
         events: list[Event] = []
-        if self._line:
-            line = b"".join(self._line)
-            self._line.clear()
-            self._take(line, events)
+        self._take(b"".join(self._line), events)
+        self._line.clear()
         self._take(b"", events)
         return events
 

@@ -113,3 +113,17 @@ def test_a_file_named_only_in_metadata_is_not_opened(red_path: Path) -> None:
 def test_other_types_are_refused() -> None:
     with pytest.raises(glmv.UnsupportedContent, match="got int"):
         part(3)
+
+
+def test_text_is_base64_only_if_it_looks_so_and_names_no_file(
+    red: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "picture" * 12
+    with pytest.raises(glmv.InvalidRequestError, match="this is not a picture"):
+        part(name)
+    Path(name).write_bytes(red)
+    assert part(name) == part(base64.b64encode(red).decode()) == glmv.Image.from_bytes(red)
+    with pytest.raises(glmv.InvalidRequestError, match=r"missing\.png") as caught:
+        part("missing.png")
+    assert "this is not a picture" not in str(caught.value)

@@ -7,6 +7,7 @@ import copy
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import (
@@ -24,10 +25,11 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
     VideoBlock,
 )
+from llama_index.core.tools import FunctionTool
 
 import glmv
 from llama_index_glmv.intake import Intake
-from llama_index_glmv.messages import reads_files, to_glmv
+from llama_index_glmv.messages import chat_arguments, legacy_calls, reads_files, to_glmv, with_linked
 
 URL = "https://example.com/a.png?sig=1"
 
@@ -252,3 +254,263 @@ def test_only_blocks_with_a_path_are_read_in_a_thread(red: bytes, red_path: Path
     nested = CitableBlock(title="t", source="s", content=[ImageBlock(path=red_path)])
     assert reads_files([ChatMessage(blocks=[nested])])
     assert not reads_files([ChatMessage(blocks=[ImageBlock(image=red), ImageBlock(url=URL), TextBlock(text="x")])])
+
+
+def test_an_inner_block_with_a_path_is_read_in_a_thread_too(red: bytes, red_path: Path) -> None:
+    def cited(block: Any) -> ChatMessage:
+        inner = CitationBlock(cited_content=block, source="s", title="t", additional_location_info={})
+        return ChatMessage(role="assistant", blocks=[inner])
+
+    assert reads_files([cited(ImageBlock(path=red_path))])
+    assert not reads_files([cited(ImageBlock(image=red)), cited(TextBlock(text="x"))])
+    text = CitableBlock(title="t", source="s", content=[TextBlock(text="x")])
+    assert not reads_files([ChatMessage(blocks=[text])])
+
+
+@pytest.mark.parametrize("block", [ThinkingBlock(content=None), ThinkingBlock(content="")])
+def test_empty_reasoning_is_not_sent_back(block: ContentBlock) -> None:
+    (message,) = mapped(ChatMessage(role="assistant", blocks=[block, TextBlock(text="red")]))
+    assert message.reasoning is None
+
+
+def test_reasoning_in_several_blocks_is_sent_in_lines() -> None:
+    blocks = [ThinkingBlock(content="hm"), ThinkingBlock(content="aha"), TextBlock(text="red")]
+    assert mapped(ChatMessage(role="assistant", blocks=blocks))[0].reasoning == "hm\naha"
+
+
+def test_a_call_in_the_keywords_of_other_roles_is_not_sent() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "zoom", "arguments": "{}"}}
+    keywords = {"tool_calls": [call], "tool_call_id": "c1"}
+    (asked, result) = mapped(
+        ChatMessage(content="hi", additional_kwargs=keywords),
+        ChatMessage(role="tool", content="red", additional_kwargs=keywords),
+    )
+    assert (asked.tool_calls, asked.tool_call_id) == ((), None)
+    assert (result.tool_calls, result.tool_call_id) == ((), "c1")
+
+
+def test_texts_of_a_user_are_separate_parts_and_those_of_other_roles_are_lines() -> None:
+    blocks = [TextBlock(text="a"), TextBlock(text="b")]
+    assert [
+        message.text for message in mapped(*(ChatMessage(role=role, blocks=blocks) for role in ("user", "system")))
+    ] == [
+        "ab",
+        "a\nb",
+    ]
+
+
+def test_an_empty_user_message_is_left_out_with_a_note_and_refused_as_the_newest() -> None:
+    intake = Intake()
+    sent = to_glmv(
+        [ChatMessage(content=""), ChatMessage(content="hi"), ChatMessage(role="assistant", content="ho")], intake
+    )
+    assert [message.text for message in sent] == ["hi", "ho"]
+    assert intake.notes == ["messages[0]: an empty user message was left out."]
+    assert [
+        message.text for message in mapped(ChatMessage(content=""), ChatMessage(role="assistant", content="ho"))
+    ] == ["ho"]
+    with pytest.raises(glmv.InvalidRequestError, match=r"^messages\[1\] \(user\) is empty: give it text"):
+        mapped(ChatMessage(content="hi"), ChatMessage(content=""))
+
+
+def test_a_message_with_a_picture_and_empty_text_is_sent(red: bytes) -> None:
+    assert user(TextBlock(text=""), ImageBlock(image=red)).content[-1] == glmv.Image.from_bytes(red)
+
+
+@pytest.mark.parametrize(
+    ("block", "what"),
+    [
+        (ImageBlock(url="ftp://example.com/a.png"), "picture"),
+        (VideoBlock(url="ftp://example.com/a.mp4"), "video"),
+        (DocumentBlock(url="ftp://example.com/a.pdf"), "file"),
+    ],
+)
+def test_an_invalid_medium_of_a_tool_is_replaced_by_a_sentence_and_noted(block: ContentBlock, what: str) -> None:
+    intake = Intake()
+    result = ChatMessage(role="tool", blocks=[TextBlock(text="Seen:"), block], additional_kwargs={"tool_call_id": "c1"})
+    (message,) = to_glmv([result], intake)
+    assert message.text.startswith(f"Seen:\n[A {what} of this result cannot be shown to you: ")
+    assert message.text.endswith("]")
+    assert message.text.count(". ") == 0
+    [note] = intake.notes
+    assert note.startswith(f"messages[0] (tool): a {what} in a tool's result cannot be sent; the model got a sentence")
+    with pytest.raises(glmv.InvalidRequestError, match=rf"messages\[0\] \(user\), {type(block).__name__}: "):
+        user(block)
+
+
+def test_a_file_that_is_no_picture_is_refused_in_a_tools_result_too(tmp_path: Path) -> None:
+    path = tmp_path / "notes.png"
+    path.write_text("no picture")
+    with pytest.raises(glmv.InvalidRequestError, match=r"^messages\[0\] \(tool\), ImageBlock: "):
+        mapped(ChatMessage(role="tool", blocks=[ImageBlock(path=path)]))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[ImageBlock(block_type='image', image=None)]", "ImageBlock"),
+        ("<PIL.Image.Image image mode=RGB size=3x4 at 0x7f>", "PIL.Image.Image"),
+        ("{'picture': <_io.BytesIO object at 0x7f>}", "_io.BytesIO"),
+        ("(Image(png, 3x4, sha256 0123456789ab), 3)", "Image(png, 3x4, sha256 0123456789ab)"),
+        ("Image(https://example.com/a.png)", "Image(https://example.com/a.png)"),
+        (r"b'\x89PNG\r\n'", "bytes"),
+        (r'b"\xff\xd8\xff\xe0"', "bytes"),
+        ("b'GIF89a'", "bytes"),
+        ("b'RIFF1234WEBP'", "bytes"),
+    ],
+)
+def test_the_repr_of_a_picture_in_a_tools_result_is_refused(text: str, what: str) -> None:
+    with pytest.raises(glmv.UnsupportedContent) as caught:
+        mapped(ChatMessage(role="tool", content=text))
+    assert caught.value.message.startswith(f"messages[0] (tool), TextBlock: it is the repr of {what}, which shows")
+    assert user(TextBlock(text=text)).text == text
+
+
+@pytest.mark.parametrize(
+    "text", ["An ImageBlock shows it.", "See Image(red).", "b'red'", "Use Image(https://example.com/a.png) for it."]
+)
+def test_words_about_pictures_in_a_tools_result_are_sent(text: str) -> None:
+    assert mapped(ChatMessage(role="tool", content=text))[0].text == text
+
+
+@pytest.mark.parametrize(
+    ("block", "notes"),
+    [
+        (ImageBlock(url=URL), []),
+        (VideoBlock(url="https://example.com/a.mp4"), []),
+        (ImageBlock(url=URL, detail="high"), ["detail='high' was left out; GLM-4V has no such field."]),
+        (
+            VideoBlock(url="https://example.com/a.mp4", detail="low", fps=2),
+            [
+                "detail='low' was left out; GLM-4V chooses the frames itself.",
+                "fps=2 was left out; GLM-4V chooses the frames itself.",
+            ],
+        ),
+    ],
+)
+def test_only_fields_that_are_set_are_noted(block: ContentBlock, notes: list[str]) -> None:
+    intake = Intake()
+    to_glmv([ChatMessage(blocks=[block])], intake)
+    assert intake.notes == [f"messages[0] (user): {note}" for note in notes]
+
+
+def test_inner_blocks_are_refused_with_their_position() -> None:
+    wrong: Any = ImageBlock(url="ftp://example.com/a.png")
+    citable = CitableBlock(title="t", source="s", content=[wrong])
+    citation = CitationBlock(cited_content=wrong, source="s", title="t", additional_location_info={})
+    with pytest.raises(glmv.InvalidRequestError, match=r"^messages\[0\] \(user\), CitableBlock, ImageBlock: "):
+        user(citable)
+    with pytest.raises(glmv.InvalidRequestError, match=r"^messages\[0\] \(user\), CitationBlock, ImageBlock: "):
+        user(citation)
+
+
+def linked(messages: list[glmv.Message], **kwargs: Any) -> list[glmv.Message]:
+    options = {**kwargs, "top_p": 0.5}
+    result = with_linked(messages, options, Intake())
+    assert options == {"top_p": 0.5}
+    return result
+
+
+def test_linked_media_come_first_in_the_newest_user_message(red: bytes) -> None:
+    data = base64.b64encode(red).decode()
+    first, answer, newest = (glmv.Message(role, role) for role in ("user", "assistant", "user"))
+    messages = [first, answer, newest, answer]
+    sent = linked(
+        messages, video_url=("https://example.com/a.mp4",), image_url=[URL, data, f"data:image/png;base64,{data}"]
+    )
+    assert (sent[:2], sent[3:]) == (messages[:2], messages[3:])
+    picture = glmv.Image.from_bytes(red)
+    video = glmv.Video.from_url("https://example.com/a.mp4")
+    assert sent[2].content == (glmv.Image.from_url(URL), picture, picture, video, glmv.Text("user"))
+    assert messages[2] is newest
+
+
+@pytest.mark.parametrize("value", [None, "", [], ()])
+def test_no_linked_media_change_nothing(value: Any) -> None:
+    messages = [glmv.Message("user", "hi")]
+    assert linked(messages, image_url=value, video_url=value) == messages
+    assert linked([], image_url=value) == []
+
+
+def test_linked_media_without_a_user_message_make_one() -> None:
+    system = glmv.Message("system", "Be brief.")
+    assert linked([system], image_url=URL) == [system, glmv.Message("user", [glmv.Image.from_url(URL)])]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(3, "it must be a URL or base64; got int. Pass files"), ("no/such.png", "it must be a URL or base64. ")],
+)
+@pytest.mark.parametrize("name", ["image_url", "video_url"])
+def test_other_values_of_linked_media_are_refused_with_advice(name: str, value: Any, words: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError) as caught:
+        linked([glmv.Message("user", "hi")], **{name: [value]})
+    assert caught.value.message.startswith(f"{name}: {words}")
+    assert caught.value.message.endswith("Pass files and pictures in image_documents=, or in the blocks of a message.")
+
+
+def arguments(tools: list[Any] | None = None, message: Any = "hi", **changes: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {"parallel": True, "required": False, "options": {}} | changes
+    return chat_arguments(tools or [], message, given.pop("history", None), **given)
+
+
+def zoom(at: int) -> int:
+    """Magnifies the picture."""
+    return at
+
+
+ZOOM = FunctionTool.from_defaults(zoom, description="Magnifies. " * 200)
+
+
+def test_a_conversation_with_tools_gets_the_new_message_at_its_end() -> None:
+    history = [ChatMessage(role="system", content="Be brief.")]
+    asked = ChatMessage(role="user", content="hi")
+    assert arguments(message="hi", history=history) == {"messages": [*history, asked]}
+    assert arguments(message=asked, history=history) == {"messages": [*history, asked]}
+    assert arguments(message=None, history=history) == {"messages": history}
+    assert arguments(message=None) == {"messages": []}
+    assert len(history) == 1
+
+
+def test_tools_of_a_conversation_are_sent_whole_and_only_as_needed() -> None:
+    [tool] = arguments([ZOOM])["tools"]
+    assert tool["function"]["name"] == "zoom"
+    assert len(tool["function"]["description"]) > 1024
+    assert arguments([ZOOM]).keys() == {"messages", "tools"}
+    assert arguments(required=True, parallel=False).keys() == {"messages"}
+    assert arguments([ZOOM], parallel=False)["parallel_tool_calls"] is False
+
+
+@pytest.mark.parametrize(
+    ("required", "options", "expected"),
+    [
+        (True, {}, {"tool_choice": "required", "on_misfit": "return"}),
+        (True, {"tool_choice": None}, {"tool_choice": "required", "on_misfit": "return"}),
+        (True, {"tool_choice": "zoom"}, {"tool_choice": "zoom", "on_misfit": "return"}),
+        (False, {"tool_choice": "zoom", "on_misfit": "raise"}, {"tool_choice": "zoom", "on_misfit": "raise"}),
+        (False, {}, {}),
+        (False, {"top_p": 0.5}, {"top_p": 0.5}),
+    ],
+)
+def test_a_required_call_is_asked_for_and_its_misfit_returned(
+    required: bool, options: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    made = arguments([ZOOM], required=required, options=options)
+    assert {name: value for name, value in made.items() if name not in ("messages", "tools")} == expected
+
+
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        (None, []),
+        ("zoom", []),
+        ({"function": {"name": "zoom"}}, []),
+        ([{"id": None, "function": {"name": "zoom", "arguments": None}}], [glmv.ToolCall("", "zoom", "{}")]),
+        ([{"id": 7, "function": {"name": "zoom", "arguments": {"at": 1}}}], [glmv.ToolCall("7", "zoom", '{"at": 1}')]),
+        ([{"function": {"name": ""}}, {"function": None}, {}, 3], []),
+    ],
+)
+def test_other_integrations_calls_are_read_as_far_as_they_name_a_tool(
+    calls: Any, expected: list[glmv.ToolCall]
+) -> None:
+    assert legacy_calls(calls) == expected

@@ -52,7 +52,11 @@ CHANGED: list[tuple[list[Message], list[str], str]] = [
     ([EMPTY, U], ["user"], "messages[0], an empty user message"),
     ([U, turn("assistant"), U], ["user", "user"], "messages[1], an empty message"),
     ([turn("system"), U], ["user"], "messages[0], an empty message"),
-]
+    ([U, EMPTY, S], ["user", "system"], "messages[1], an empty user message"),
+    ([U, ASKED, turn("tool", "2 m", tool_call_id="c8"), A, U], ["user", "assistant", "assistant", "user"],
+     "messages[2], a tool's result, was left out"),
+    ([A, S, A, U], ["system", "system", "user"], "messages[2], an assistant message before"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("messages", "sent", "note"), CHANGED)
@@ -63,6 +67,7 @@ def test_an_unambiguous_history_is_converted_to_the_platforms_form(
     request = checked(messages, model)
     assert roles(request) == sent
     assert any(one.startswith(note) for one in request.notes)
+    assert all(one.endswith(".") for one in request.notes)
 
 
 @pytest.mark.parametrize(("messages", "sent", "note"), CHANGED)
@@ -77,6 +82,23 @@ def test_a_leading_assistant_greeting_joins_the_system_text() -> None:
     (system, _) = checked([S, turn("assistant", "Welcome!"), turn("assistant", "What is it?"), U]).messages
     assert system.text.startswith("Be exact.\n\n")
     assert system.text.endswith("Welcome!\n\nWhat is it?")
+
+
+BEGAN = "You began this conversation with these words:\n"
+
+
+@pytest.mark.parametrize(
+    ("messages", "texts"),
+    [
+        ([A, U], [f"{BEGAN}Two metres."]),
+        ([S, A, A, U], [f"Be exact.\n\n{BEGAN}Two metres.\n\nTwo metres."]),
+        ([A, S, A, U], [f"{BEGAN}Two metres.", f"Be exact.\n\n{BEGAN}Two metres."]),
+    ],
+)
+def test_a_leading_greeting_is_introduced_once_in_each_system_message(
+    messages: list[Message], texts: list[str]
+) -> None:
+    assert [message.text for message in checked(messages).messages] == [*texts, U.text]
 
 
 def test_a_leading_greeting_reaches_models_without_system_messages() -> None:
@@ -101,17 +123,33 @@ def test_a_history_with_a_missing_beginning_is_refused_with_advice(messages: lis
     assert place in str(caught.value)
 
 
-@pytest.mark.parametrize("messages", [[EMPTY], [U, A, EMPTY], [EMPTY, A]])
-def test_a_history_without_a_user_message_is_refused(messages: list[Message]) -> None:
-    with pytest.raises(InvalidRequestError, match=r"is empty: give it text|no user message"):
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        ([EMPTY], "messages[0] (user) is empty: give it text, a picture, a video or a file."),
+        ([EMPTY, EMPTY], "messages[1] (user) is empty: give it text"),
+        ([U, A, EMPTY], "messages[2] (user) is empty: give it text"),
+        ([U, A, EMPTY, turn("assistant"), turn("system")], "messages[2] (user) is empty: give it text"),
+        ([EMPTY, A], "the roles of messages[0] to messages[1] are user and assistant. Where"),
+        ([S], "the roles of messages[0] to messages[0] are system. Where"),
+        ([S, RESULT, S], "the roles of messages[0] to messages[2] are system and tool. Where"),
+    ],
+)
+def test_a_history_without_a_user_message_is_refused(messages: list[Message], words: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
         checked(messages)
+    assert words in str(caught.value)
+    assert caught.value.message.endswith(".")
 
 
 def test_a_tool_result_without_a_call_is_sent_and_its_refusal_explained() -> None:
     with (
         Emulator() as emulator,
         Client(base_url=emulator.base_url, api_key=emulator.api_key, max_retries=0) as client,
-        pytest.raises(InvalidRequestError, match=r"messages\[1\] is a tool's result, but its tool call"),
+        pytest.raises(
+            InvalidRequestError,
+            match=r"messages\[1\] is a tool's result, but its tool call is .* before it\.(?!\w)",
+        ),
     ):
         client.chat([U, RESULT])
 
@@ -127,6 +165,11 @@ def test_a_tool_result_without_a_call_is_sent_and_its_refusal_explained() -> Non
         [U, ASKED, RESULT],
         [U, ASKED, RESULT, A, U],
         [U, ASKED, turn("tool", "", tool_call_id="c7")],
+        [U, ASKED, turn("tool", "2 m")],
+        [U, RESULT],
+        [U, A, RESULT],
+        [U, ASKED, turn("tool", "2 m", tool_call_id="c8")],
+        [U, turn("assistant", reasoning="Hm."), U],
         [Message("user", URL)],
     ],
 )

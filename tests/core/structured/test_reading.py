@@ -16,7 +16,7 @@ from pydantic import BaseModel, RootModel
 import glmv
 from glmv import Completion
 from glmv.structured.expected import JSONExpected
-from glmv.structured.reading import candidates_in, json_in
+from glmv.structured.reading import candidates_in, json_in, shape_of
 from glmv.structured.scanner import JSONStream
 
 
@@ -268,6 +268,7 @@ def test_reading_takes_linear_time(kind: str) -> None:
     [
         ({"a": None}, {"a": [1], "b": 2}, True),
         ({"a": ["x", "y"]}, {"a": ["x", "yes", "z"]}, True),
+        ({"a": [1], "b": ["x"]}, {"a": [1], "b": ["xy"]}, True),
         ({"a": 1}, {}, False),
         ({"a": [1, 2]}, {"a": [1]}, False),
         ({"a": "Bank"}, {"a": "B"}, False),
@@ -308,3 +309,198 @@ def test_a_bare_word_is_the_answer_if_the_schema_allows_it(text: str, value: obj
 def test_a_bare_word_that_the_schema_does_not_allow_is_a_misfit() -> None:
     assert "good" in (JSONExpected(Grade.model_json_schema(), Grade).check_text('"rather good"')[1] or "")
     assert NEED.check_text('"A-7"')[1] == "it has no JSON"
+
+
+WRAPPERS = (
+    *("result", "results", "response", "answer", "output", "data", "json", "object", "parameters", "properties"),
+    *("arguments", "args", "input", "value", "values", "items"),
+)
+
+
+@pytest.mark.parametrize("key", [*WRAPPERS, "Result", "out_put", "Parcel", "PARCEL", "weighed-parcel"])
+def test_a_usual_key_around_the_answer_is_removed(key: str) -> None:
+    need = JSONExpected(SCHEMA, Parcel, name="weighed_parcel")
+    assert need.check_text(json.dumps({key: ANSWER})) == (SAID, None)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    ["type", "title", "name", "description", "required", "additionalProperties", "$schema", "$defs", "id", "$id"],
+)
+def test_keys_of_schemas_and_calls_may_stand_beside_the_answer(beside: str) -> None:
+    assert NEED.check_text(json.dumps({beside: "x", "result": ANSWER})) == (SAID, None)
+    assert NEED.check_text(json.dumps({"result": ANSWER, beside: {}})) == (SAID, None)
+
+
+@pytest.mark.parametrize(
+    "text", [{"result": ANSWER, "other": 1}, {"result": ANSWER, "data": ANSWER}, {"type": ANSWER}, {"": ANSWER}]
+)
+def test_an_object_with_other_keys_is_not_a_wrapper(text: object) -> None:
+    assert NEED.check_text(json.dumps(text))[1]
+
+
+def test_four_wrappers_are_removed_and_not_more() -> None:
+    wrapped: object = ANSWER
+    for count in range(1, 6):
+        wrapped = {"result": wrapped}
+        assert (NEED.check_text(json.dumps(wrapped))[1] is None) is (count < 5)
+
+
+def test_without_a_schema_no_wrapper_is_removed() -> None:
+    text = json.dumps({"result": ANSWER})
+    assert JSONExpected(None).check_text(f"So: {text}") == (text, None)
+
+
+def test_text_of_an_unwrapped_answer_keeps_its_letters() -> None:
+    assert NEED.check_text('[{"grams": 1, "label": "茶"}]') == ('{"grams": 1, "label": "茶"}', None)
+
+
+REFERRED = {"$ref": "#/$defs/Box", "$defs": {"Box": {"title": "Chest", "type": "object", "properties": {"grams": {}}}}}
+LISTED = {"$ref": "#/$defs/All", "$defs": {"All": {"type": "array", "items": {"type": "integer"}}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "array", "names"),
+    [
+        (None, False, None),
+        ({}, None, None),
+        ({"type": "object"}, False, None),
+        ({"type": "array"}, True, None),
+        ({"type": "string"}, None, None),
+        ({"properties": {"grams": {}}}, False, {"grams"}),
+        (REFERRED, False, {"grams"}),
+        (LISTED, True, None),
+        ({"anyOf": [{"type": "array"}, {"type": "object"}]}, None, None),
+        ({"anyOf": [{"type": "object"}, {"type": "object"}]}, False, None),
+        ({"oneOf": [{"type": "array"}]}, True, None),
+        ({"oneOf": [{"type": "array"}, {"type": "array"}]}, None, None),
+        ({"anyOf": "broken"}, None, None),
+        ({"anyOf": []}, None, None),
+        ({"anyOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]}, False, {"a", "b"}),
+        ({"oneOf": [{"properties": {"a": {}}}, 3]}, False, {"a"}),
+        ({"allOf": [{"properties": {"a": {}}}, {"$ref": "#/$defs/B"}], "$defs": {"B": {"properties": {"b": {}}}}},
+         False, {"a", "b"}),
+        ({"allOf": "broken"}, None, None),
+        ({"$ref": "#/$defs/none"}, None, None),
+        ({"$ref": "#/$defs/a/b", "$defs": {"a": 3}}, None, None),
+        ({"$ref": 3, "type": "array"}, True, None),
+        ({"$ref": "https://example.org/schema", "type": "array"}, True, None),
+        ({"allOf": [{"allOf": [{"allOf": [{"properties": {"a": {}}}]}]}]}, False, {"a"}),
+        ({"allOf": [{"allOf": [{"allOf": [{"allOf": [{"properties": {"a": {}}}]}]}]}]}, None, None),
+        ({"anyOf": [{"properties": {f"a{number}": {}}} for number in range(20)]}, False,
+         {f"a{number}" for number in range(16)}),
+    ],
+)  # fmt: skip
+def test_the_form_of_an_answer_is_read_from_its_schema(schema: Any, array: bool | None, names: set[str] | None) -> None:
+    shape = shape_of(schema)
+    assert (shape.array, shape.names) == (array, names)
+
+
+def test_the_schema_and_the_class_name_the_properties_and_the_wrapper() -> None:
+    shape = shape_of(REFERRED, ["weight"], "Heavy-box")
+    assert shape.names == {"grams", "weight"}
+    assert shape.wrappers >= {"chest", "heavybox", "result"}
+    assert shape_of({"title": "Box"}).wrappers >= {"box"}
+    assert shape_of({"type": "object"}, ["weight"]).names is None
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, {**SCHEMA, "required": []}], ids=["required", "optional"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda schema: {"schema": schema},
+        lambda schema: {"json_schema": schema},
+        lambda schema: {"json_schema": {"name": "parcel", "schema": schema}},
+        lambda schema: {"title": "Parcel", "properties": schema["properties"]},
+        lambda schema: [schema],
+    ],
+)
+def test_the_schema_in_any_wrapper_is_not_the_answer(wrap: Callable[[Any], Any], schema: dict[str, Any]) -> None:
+    need = JSONExpected(schema)
+    said = json.dumps(wrap(schema))
+    assert need.check_text(f"{SAID} as in {said}") == (SAID, None)
+    assert need.check_text(said)[1]
+
+
+def test_an_object_with_another_json_schema_may_be_the_answer() -> None:
+    need = JSONExpected({"type": "object", "properties": {"json_schema": {}}})
+    assert need.check_text('{"json_schema": 3}') == ('{"json_schema": 3}', None)
+    assert JSONExpected({"type": "object"}).check_text('{"properties": null}') == ('{"properties": null}', None)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("<think>[1]</think>[2]", "[2]"),
+        ("<think>[1]<think>[2]</think>", None),
+        ("<think>[1]<think>[2]</think>[3]", "[3]"),
+        ("[1]<think>[2]</think>", "[1]"),
+        ("[1]<think>[2]", "[1]"),
+        ("<think>[1]", None),
+        ("[1]</think>[2]", "[2]"),
+        ("[1]</think>", None),
+        ("[1]<think>[2]</think>[3]<think>[4]</think>", "[3]"),
+        ("<think>[1]</think>[2]</think>", None),
+        ("<think>a</think>[1]<think>b</think>[2]</think>", None),
+        ("[1]</think>[2]<think>[3]</think>", "[2]"),
+        ("[1] is before `</think>`", "[1]"),
+        ('["</think>"]', '["</think>"]'),
+        ('{"a": "<think>"} [2]', "[2]"),
+    ],
+)
+def test_json_inside_reasoning_is_not_the_answer(text: str, read: str | None) -> None:
+    assert json_in(text) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ('The answer is "{\\"a\\": 1}".', '{"a": 1}'),
+        ('The answer is "  [\\"a\\"] ".', '["a"]'),
+        ('The answer is "{\\"a\\": 1} or so".', None),
+        ('The answer is "no \\"a\\"".', None),
+        ('[2] and "{\\"a\\": 1}"', '{"a": 1}'),
+        ('"{\\"a\\": 1}", or [2, 3]', "[2, 3]"),
+        ('{"b": "{\\"a\\": 1}"}', '{"b": "{\\"a\\": 1}"}'),
+        ('"{\\"a\\": \\"[1]\\"}"', '{"a": "[1]"}'),
+    ],
+)
+def test_json_as_text_of_a_string_is_read_if_the_string_has_nothing_else(text: str, read: str | None) -> None:
+    assert json_in(text) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("[7, 9], see picture [1]", "[7, 9]"),
+        ("[7, 9], see (a) [1]", "[7, 9]"),
+        ("[7, 9], see [1] [2]", "[7, 9]"),
+        ("[7, 9] see:\n[1]", "[1]"),
+        ("[7, 9] or: [1]", "[1]"),
+        ("[7, 9] or rather -  [ 1 ]", "[ 1 ]"),
+        ("[7, 9], see picture  [ 1 ]", "[7, 9]"),
+        ("see picture [1]", "[1]"),
+        ("[7, 9] of 3 or [8, 9]", "[8, 9]"),
+    ],
+)
+def test_a_number_in_brackets_after_a_word_is_the_answer_only_if_there_is_no_other(text: str, read: str) -> None:
+    assert LISTS.check_text(text) == (read, None)
+
+
+def test_the_problem_is_that_of_the_last_value_with_requested_content() -> None:
+    for text in ('{"grams": "a"} {"grams": "b"} {}', '{"grams": "a"} {"grams": "b"} {"other": 1}', '{"grams": "b"}'):
+        found, problem = BY_SCHEMA.check_text(text)
+        assert found == '{"grams": "b"}'
+        assert "grams has to be" in (problem or "")
+    assert BY_SCHEMA.check_text('{} {"other": 1}')[0] == '{"other": 1}'
+
+
+def test_an_answer_without_json_says_so() -> None:
+    assert NEED.check_text("red") == ("red", "it has no JSON")
+    assert NEED.check_text(" \n") == (" \n", "it is empty")
+    assert NEED.check_text("") == ("", "it is empty")
+
+
+@pytest.mark.parametrize("text", ['"good" {"a": 1}', "[7]", "{}", "```7```\n```8```"])
+def test_a_bare_word_beside_json_is_not_the_answer(text: str) -> None:
+    assert JSONExpected(Grade.model_json_schema(), Grade).check_text(text)[1]

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from glmv import MalformedResponse
-from glmv.wire.sse import SSEDecoder
+from glmv.wire.sse import JSONLinesDecoder, SSEDecoder, is_event_stream, is_json_lines
 
 
 def decoded(pieces: Iterable[bytes], *, flush: bool = False) -> list[tuple[str, bytes]]:
@@ -130,6 +130,7 @@ RETRIES = {
     "format-field-retry-empty": (b"retry\ndata:test\n\n", None),
     "other digits are no digits": ("retry:٣\n\nretry:-1\n\nretry:1.5\n\n".encode(), None),
     "at once, without a blank line": (b"retry: 7\n", 7),
+    "of 17 digits at most": (b"retry: 99999999999999999\nretry: 100000000000000000\n", 99999999999999999),
 }
 
 STREAMS = [
@@ -179,6 +180,20 @@ def test_an_event_comes_with_the_byte_that_completes_its_blank_line(end: bytes) 
     assert results[first] == [("message", b"x")]
     assert results[first + len(b"data: y" + end)] == [("message", b"y")]
     assert sum(map(len, results)) == 2
+
+
+def test_pieces_of_one_event_each_are_read_as_in_the_standard() -> None:
+    pieces = [b"data: a\n\n", b"\xef\xbb\xbfdata: b\n\n", b"data: c\n\n", b"data: d\rid: 1\n\n", b"data: e\r\n\n"]
+    assert decoded(pieces) == [("message", each) for each in (b"a", b"c", b"d", b"e")]
+    for first in pieces:
+        assert decoded([first, *pieces]) == decoded([first + b"".join(pieces)])
+
+
+def test_an_id_in_its_own_piece_counts_at_the_next_blank_line() -> None:
+    decoder = SSEDecoder()
+    for piece, last_id in ((b"data: a\n\n", ""), (b"id: 1\n", ""), (b"data: b\n\n", "1"), (b"data: c\n\n", "1")):
+        decoder.feed(piece)
+        assert decoder.last_event_id == last_id
 
 
 def test_the_unfinished_last_event_can_be_read_once() -> None:
@@ -234,6 +249,24 @@ def test_the_bound_applies_to_each_event_and_not_to_their_sum() -> None:
     assert len([event for _ in range(100) for event in decoder.feed(b"data: " + b"x" * 80 + b"\n\n")]) == 100
 
 
+def test_an_event_of_exactly_the_bound_is_accepted_in_any_pieces() -> None:
+    decoder = SSEDecoder(max_event_bytes=100)
+    for pieces in ([b"data: ", b"x" * 94, b"\n\n"], [b"data: " + b"x" * 94 + b"\n\n"]) * 3:
+        assert [event for piece in pieces for event in decoder.feed(piece)] == [("message", b"x" * 94)]
+    with pytest.raises(MalformedResponse):
+        decoder.feed(b"data: " + b"x" * 95)
+
+
+def test_an_event_of_8_mebibytes_is_read_and_a_larger_one_is_refused() -> None:
+    decoder = SSEDecoder()
+    longest = b"data: " + b"x" * (8 * 1024 * 1024 - 6)
+    decoder.feed(longest)
+    assert len(decoder.feed(b"\n\n")) == 1
+    decoder.feed(longest)
+    with pytest.raises(MalformedResponse, match="8388608 bytes"):
+        decoder.feed(b"x")
+
+
 @pytest.mark.parametrize("first", [b": keep-alive", b":"])
 def test_a_comment_of_any_length_is_ignored(first: bytes) -> None:
     decoder = SSEDecoder(max_event_bytes=100)
@@ -281,3 +314,85 @@ def test_a_long_line_in_small_pieces_is_searched_once() -> None:
     assert len(events[0][1]) == size
     assert Counted.seen <= 4 * size  # each byte is looked at a bounded number of times
     assert calls <= 30 * (size // piece)  # and each piece costs a bounded number of steps
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", None),
+        (b"\xef", None),
+        (b"\xef\xbb\xbf", None),
+        (b"\r\n\n", None),
+        (b"d", None),
+        (b"data", None),
+        (b"\n\xef\xbb\xbfdata:", False),
+        (b"data:", True),
+        (b"event: message", True),
+        (b"id:1", True),
+        (b"retry: 5", True),
+        (b": ping", True),
+        (b"\xef\xbb\xbfdata: x", True),
+        (b"\n\ndata: x", True),
+        (b"datum", False),
+        (b"database", False),
+        (b"retrying: x", False),
+        (b"name: x", False),
+        (b"{", False),
+        (b"<html>", False),
+    ],
+)
+def test_an_event_stream_is_recognized_by_its_first_bytes(body: bytes, expected: bool | None) -> None:
+    assert is_event_stream(body) is expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"a": 1}', None),
+        (b'{"a": 1}\n', None),
+        (b'{"a": 1}\r\n  \n', None),
+        (b'{"a": 1}\n{', True),
+        (b'{"a": 1}\r\n\r\n{"a"', True),
+        (b'\xef\xbb\xbf\n{"a": 1}\n{', True),
+        (b'{"a": 1}\n[', False),
+        (b'{"a":\n1}', False),
+        (b'{"a": {}\n{', False),
+        (b"[1]\n[2]", False),
+        (b"", False),
+        (b"hello\n{", False),
+    ],
+)
+def test_json_lines_without_their_content_type_need_the_beginning_of_a_second_object(
+    body: bytes, expected: bool | None
+) -> None:
+    assert is_json_lines(body, "text/plain") is expected
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"]
+)
+def test_json_lines_of_a_declared_content_type_are_recognized_at_the_first_line(kind: str) -> None:
+    assert is_json_lines(b'{"a": 1}', kind) is None
+    assert is_json_lines(b'{"a": 1}\n', kind) is True
+    assert is_json_lines(b'{"a":\n', kind) is False
+
+
+def test_each_json_line_is_an_event_and_the_last_one_needs_no_end() -> None:
+    decoder = JSONLinesDecoder()
+    events = [
+        each
+        for piece in (b'{"a":', b' 1}\n\n{"a": 2}\r', b'\n {"a": 3} \n{"a"', b": 4}")
+        for each in decoder.feed(piece)
+    ]
+    assert [*events, *decoder.flush()] == [("message", b'{"a": %d}' % number) for number in (1, 2, 3, 4)]
+    assert decoder.flush() == []
+
+
+@pytest.mark.parametrize(
+    "pieces", [[b"x" * 101], [b"x" * 50, b"x" * 51], [b"x" * 101 + b"\n"], [b"x" * 60, b"x" * 60 + b"\n"]]
+)
+def test_a_json_line_beyond_the_bound_is_refused(pieces: list[bytes]) -> None:
+    decoder = JSONLinesDecoder(max_event_bytes=100)
+    assert decoder.feed(b"x" * 100 + b"\n") == [("message", b"x" * 100)]
+    with pytest.raises(MalformedResponse, match="100 bytes"):
+        list(map(decoder.feed, pieces))

@@ -287,6 +287,16 @@ def test_reasoning_in_its_own_field_means_that_content_is_text() -> None:
         assert (tags.feed("\n<answer>Red"), tags.feed("</answer>")) == (("Red", "", False), ("", "", False))
 
 
+def test_after_a_tool_call_the_tag_of_an_answer_is_text() -> None:
+    for thought in THOUGHTS:
+        tags = TagFilter(thought)
+        tags.settle(thought=False)
+        assert [tags.feed("<answer>Red</answer>"), tags.finish()] == [
+            ("<answer>Red</answer>", "", False),
+            ("", "", False),
+        ]
+
+
 @pytest.mark.parametrize("thought", ["possible", "due"])
 @given(content=st.lists(tokens, max_size=8).map("".join), cuts=st.lists(st.integers(0, 80), max_size=6))
 def test_any_split_of_any_content_gives_the_same_reasoning(content: str, cuts: list[int], thought: Thought) -> None:
@@ -310,3 +320,102 @@ def test_held_back_reasoning_takes_linear_time() -> None:
     tags = TagFilter("due")
     assert all(tags.feed("a <") == ("", "", False) for _ in range(100_000))
     assert len(tags.finish()[0]) == 300_000
+
+
+@pytest.mark.parametrize(
+    ("text", "grids", "clipped"),
+    [
+        ("[0, 0, 1000, 1000]", [(0, 0, 1000, 1000)], 0),
+        ("[-100, 0, 500, 1100]", [(0, 0, 500, 1000)], 1),
+        ("[-101, 0, 500, 900]", [], 0),
+        ("[0, 0, 500, 1101]", [], 0),
+        ("[0, -1, 500, 900] and [0, 0, 1001, 900]", [(0, 0, 500, 900), (0, 0, 1000, 900)], 2),
+    ],
+)
+def test_coordinates_up_to_a_tenth_outside_of_the_grid_mean_its_edge(
+    text: str, grids: list[tuple[int, ...]], clipped: int
+) -> None:
+    boxes, notes = read_boxes(text)
+    assert ([box.grid for box in boxes], len(notes)) == (grids, clipped)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_box"),
+    [
+        ("The cat [100, 200, 110, 300] sits.", True),
+        ("The cat [100, 200, 109, 300] sits.", False),
+        ("The cat [100, 200, 300, 210] sits.", True),
+        ("The cat [100, 200, 300, 209] sits.", False),
+        ("The cat [100, 200, 300, 401] sits.", True),
+        ("The cat [100, 200, 300, 400] sits.", False),
+        ("The cat [100.5, 200, 300, 401] sits.", True),
+        ("The cat sits at [5, 6, 5, 6].", True),
+        ("The cat sits at [5, 6, 7, 8].", True),
+        ("The cat sits at [0, 1, 2, 3].", True),
+        ("The cat sits at [998, 998, 999, 1000].", True),
+        ("The cat sits at [998, 998, 999, 1001].", False),
+        ("The cat sits at [5, 6, 4, 8].", False),
+        ("The cat sits at [5, 6, 7, 5].", False),
+        ("The cat sits at [5.5, 6, 12, 80].", False),
+        ("The cat sits at [5.5, 6, 120, 80].", True),
+        ("The cat sits at [-5, 6, 4, 8].", False),
+        ("The score at [100, 200, 300, 401] is high.", True),
+        ("The scores [100, 200, 300, 401] are high.", False),
+        ("The scores are these: [100, 200, 300, 401] here", True),
+    ],
+)
+def test_four_numbers_are_a_box_by_their_size_or_by_the_words_before(text: str, is_box: bool) -> None:
+    assert bool(boxes_in(text)) is is_box
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("at [1, 2, 3, 4], [5, 6, 7, 8]", 2),
+        ("at [1, 2, 3, 4];\n[5, 6, 7, 8]\t[9, 9, 9, 9] too", 3),
+        ("at [1, 2, 3, 4], or rather [5, 6, 7, 8]", 1),
+        ("[5, 6, 7, 8] and at [1, 2, 3, 4]", 1),
+        ("at [1, 2, 3, 4]" + " " * 38 + "[5, 6, 7, 8] too", 2),
+        ("at [1, 2, 3, 4]" + " " * 40 + "[5, 6, 7, 8] too", 1),
+        ("dog: [1, 2, 3, 4], cat: [5, 6, 7, 8]", 2),
+        ("dog [1, 2, 3, 4]; cat [5, 6, 7, 8]", 2),
+        ("dog [1, 2, 3, 4] or cat [5, 6, 7, 8]", 0),
+        ("dog [1, 2, 3, 4], cat [5, 6, 7, 8] and a bird", 0),
+        ("a dog [1, 2, 3, 4], a cat [5, 6, 7, 8]", 0),
+        ("- **[1, 2, 3, 4]**", 1),
+        ("Five of these:\n[1, 2, 3, 4]\nand more", 1),
+        ("Five of these: [1, 2, 3, 4]\nand more", 0),
+        ("It is at\n many: [1, 2, 3, 4]", 0),
+    ],
+)
+def test_small_boxes_are_read_in_lists_of_places_and_in_lines_of_their_own(text: str, count: int) -> None:
+    assert len(boxes_in(text)) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("(12, 20) (300, 400)", 1),
+        ("(12, 20), (300, 400), (500, 600)", 0),
+        ("(12, 20), (300, 400) and (500, 600), (700, 850)", 2),
+        ("(300, 400), (12, 20)", 0),
+    ],
+)
+def test_two_corners_are_a_box_and_more_points_are_another_shape(text: str, count: int) -> None:
+    assert len(boxes_in(text)) == count
+
+
+def test_an_index_without_a_picture_gives_only_grid_coordinates() -> None:
+    assert boxes_in("[0, 0, 500, 500]", [(100, 100)], image=1) == (Box((0, 0, 500, 500)),)
+    assert boxes_in("[0, 0, 500, 500]", [], image=0) == (Box((0, 0, 500, 500)),)
+
+
+@pytest.mark.parametrize("length", [1900, 2100])
+def test_a_box_alone_in_a_very_long_line_needs_a_word_before_it(length: int) -> None:
+    assert len(boxes_in(" " * length + "[1, 2, 3, 4]")) == (length < 2000)
+    assert len(boxes_in("[1, 2, 3, 4]" + " " * length)) == (length < 2000)
+    assert len(boxes_in("-" * length + " at [1, 2, 3, 4]")) == 1
+
+
+def test_text_before_and_after_a_box_in_another_line_does_not_count() -> None:
+    assert len(boxes_in("x" * 5000 + "\n[1, 2, 3, 4]\n" + "x" * 5000)) == 1

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import glmv
 from glmv import ChatRequest, File, Image, Message, Options, Text, ToolCall, Usage, Video
+from glmv.credentials import Secrets
 from glmv.request.build import chat_request
 from glmv.wire.decode import excerpt, parse, usage_of
 from glmv.wire.dialect import DIALECTS
@@ -798,3 +799,138 @@ def test_a_broken_answer_is_quoted_by_its_first_160_characters() -> None:
     assert excerpt(b"x" * 160) == repr("x" * 160)
     assert excerpt(b"x" * 161) == repr("x" * 160) + "…"
     assert excerpt(b"  a\tb  ") == "'a b'"
+
+
+def test_facts_come_from_the_first_chunk_that_has_them(flow: Any) -> None:
+    chunks = [
+        chunk({"content": "The "}, id="", model=None, created="then"),
+        chunk({"content": "sky"}, id="i2", created="7", request_id="r2"),
+        chunk({"content": "."}, id="i3", model="m3", created=8, request_id="r3"),
+        chunk(
+            {"content": ""}, "stop", id="i4", model="m4", request_id="r4", web_search=[], content_filter={"level": 1}
+        ),
+    ]
+    outcome = flow.decode(chunks)
+    answer = outcome.whole
+    assert (answer.id, answer.model, answer.created, answer.request_id) == ("i2", "glm-4v-plus", 7, "r2")
+    assert [(delta.id, delta.created) for delta in outcome.deltas[:3]] == [(None, None), ("i2", 7), ("i2", 7)]
+    assert [delta.request_id for delta in outcome.deltas[:3]] == [None, "r2", "r2"]
+    assert (answer.web_search, answer.content_filter) == (None, None)
+
+
+def test_each_delta_has_its_chunk_and_the_last_one_that_with_the_finish_reason(flow: Any) -> None:
+    chunks = [chunk({"content": "a"}), chunk({"content": "b"}, "stop"), chunk({"content": "c"}), chunk(None)]
+    outcome = flow.decode(chunks)
+    assert [delta.raw for delta in outcome.deltas] == [*chunks[:3], chunks[1]]
+    assert outcome.whole.text == "abc"
+
+
+@pytest.mark.parametrize(
+    ("delta", "text", "reasoning"),
+    [
+        ({"refusal": "No."}, "No.", ""),
+        ({"content": "Red", "refusal": "No."}, "Red", ""),
+        ({"content": "", "refusal": "No.", "audio": {"transcript": "Red"}}, "No.", ""),
+        ({"audio": {"transcript": "Red"}}, "Red", ""),
+        ({"content": "Red", "audio": {"transcript": "Blue"}}, "Red", ""),
+        ({"content": "Red", "audio": "AAAA"}, "Red", ""),
+        ({"content": "Red", "reasoning": "Hm."}, "Red", "Hm."),
+        ({"content": "Red", "reasoning_content": "Hm.", "reasoning": "So."}, "Red", "Hm."),
+        ({"content": "Red", "reasoning_content": [{"type": "text", "text": "Hm."}]}, "Red", "Hm."),
+        ({"content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Red"}]}, "Red", "Hm."),
+        ({"content": [{"type": "thinking", "thinking": "b"}], "reasoning": "a"}, "", "ab"),
+        ({"content": "<think>b</think>Red"}, "Red", "b"),
+        ({"reasoning_content": "Hm.", "audio": {"transcript": "Red"}}, "", "Hm."),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_text_and_reasoning_are_read_from_each_field(
+    flow: Any, stream: bool, delta: dict[str, Any], text: str, reasoning: str
+) -> None:
+    if stream:
+        answer = flow.decode([chunk(delta), END]).whole
+    else:
+        answer = flow.run(flow.body(flow.whole(None, message=delta)), stream=False).whole
+    assert (answer.text, answer.reasoning) == (text, reasoning)
+
+
+def test_a_repeated_message_at_the_end_adds_only_its_calls(flow: Any) -> None:
+    message = {"content": "The sky", "reasoning_content": "Hm.", "tool_calls": [tool("add", "{}", id="c1")]}
+    chunks = [chunk({"content": "The "}), chunk({"content": "sky"})]
+    end = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    answer = flow.decode([*chunks, end]).whole
+    assert (answer.text, answer.reasoning, [call.name for call in answer.tool_calls]) == ("The sky", "", ["add"])
+    reasoned = flow.decode([chunk({"reasoning_content": "Hm."}), end]).whole
+    assert (reasoned.text, reasoned.reasoning) == ("The sky", "Hm.Hm.")
+
+
+def of_choice(index: Any, text: str | None = None, finish_reason: str | None = None) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": {"content": text} if text else {}, "finish_reason": finish_reason}]}
+
+
+@pytest.mark.parametrize(
+    ("chunks", "text"),
+    [
+        ([of_choice(1, "X"), of_choice(0, "A"), of_choice(0, None, "stop")], "A"),
+        ([of_choice(2, "X"), of_choice(1, "A"), of_choice(2, "Y"), of_choice(1, "B", "stop")], "AB"),
+        ([of_choice(1, "X", "stop"), of_choice(0, None, "stop")], ""),
+        ([of_choice(0), of_choice(1, "A"), of_choice(1, "B", "stop")], "AB"),
+        ([of_choice(0, "A"), of_choice(1, "B"), of_choice(2, "C", "stop")], "ABC"),
+        ([of_choice(0, "A"), of_choice(1, "B", "stop"), of_choice(2, "C", "stop"), of_choice(0, None, "stop")], "A"),
+        ([of_choice(0, "A"), of_choice(1, "B"), of_choice(3, "C"), of_choice(0, "D", "stop")], "AD"),
+        ([of_choice("0", "A"), of_choice(None, "B"), of_choice(True, "C"), of_choice("", "D", "stop")], "ABCD"),
+        ([{"choices": [*of_choice(1, "X")["choices"], *of_choice(0, "A", "stop")["choices"]]}], "A"),
+        ([{"choices": [*of_choice(2, "X", "stop")["choices"], *of_choice(1, "A", "stop")["choices"]]}], "A"),
+        ([{"choices": [*of_choice(1, "A", "stop")["choices"], None]}], "A"),
+        ([{"choices": ["text"]}, {"choices": {"a": 1}}, of_choice(0, "A", "stop")], "A"),
+        ([of_choice(-1, "X"), of_choice(0, "A", "stop")], "A"),
+        ([{"choices": of_choice(1, "A")["choices"] + of_choice(2, "X")["choices"]}, of_choice(2, "Y", "stop")], "A"),
+    ],
+)
+def test_the_answer_is_choice_0_or_the_one_with_the_lowest_index(
+    flow: Any, chunks: list[dict[str, Any]], text: str
+) -> None:
+    assert flow.decode(chunks).whole.text == text
+
+
+def test_usage_without_numbers_does_not_replace_earlier_usage(flow: Any) -> None:
+    zero = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    for later, expected in (
+        (zero, Usage(3, 2, 5)),
+        ({"total_tokens": 9}, Usage(0, 0, 9)),
+        ({"prompt_tokens": 9, "total_tokens": 0}, Usage(9, 0, 0)),
+        ({"completion_tokens": 9, "total_tokens": 0}, Usage(0, 9, 0)),
+    ):
+        assert flow.decode([chunk({"content": "x"}), END, {"choices": [], "usage": later}]).whole.usage == expected
+    assert flow.decode([chunk({"content": "x"}, "stop", usage=zero)]).whole.usage == Usage(0, 0, 0)
+
+
+def test_control_characters_inside_strings_are_read_and_kept() -> None:
+    assert parse(b'{"a":\n\t"x\ty\x01\\n\\"\n"}') == {"a": 'x\ty\x01\n"\n'}
+
+
+def test_credentials_hidden_by_escapes_are_masked() -> None:
+    secrets = Secrets("abcdef.0123456789")
+    hidden = rb'{"message": "key \u0061bcdef.0123456789 is wrong"}'
+    assert "abcdef.0123456789" in parse(hidden)["message"]
+    assert "abcdef.0123456789" not in parse(hidden, secrets=secrets)["message"]
+
+
+def test_a_body_with_many_commas_inside_its_text_is_read() -> None:
+    assert len(parse(b'"' + b"," * 300_000 + b'"')) == 300_000
+
+
+def test_a_whole_answer_in_another_choice_is_read(flow: Any) -> None:
+    payload = {"choices": [{"index": 1, "message": {"content": "A"}, "finish_reason": "stop"}]}
+    assert flow.run(flow.body(payload), stream=False).whole.text == "A"
+
+
+def test_unknown_fields_after_a_known_one_that_is_empty_are_an_empty_answer(flow: Any) -> None:
+    answer = flow.decode([chunk({"content": ""}), chunk({"mystery": 1}), chunk({}, "stop")]).whole
+    assert (answer.text, answer.finish_reason) == ("", "stop")
+    assert flow.decode([chunk({"mystery": 1}), chunk({"content": ""}, "stop")]).whole.text == ""
+
+
+def test_a_sum_without_choices_after_the_deltas_is_not_added(flow: Any) -> None:
+    sums = [{"text": "The sky"}, {"message": {"content": "The sky"}}, {"output": {"text": "The sky"}}]
+    assert flow.decode([chunk({"content": "The sky"}), *sums, END]).whole.text == "The sky"
