@@ -416,7 +416,7 @@ def _rows() -> dict[str, str]:
 def _write(rows: dict[str, str], order: Sequence[str]) -> None:
     head, _, rest = PAGE.read_text(encoding="utf-8").partition("<!-- table -->")
     tail = rest.partition("<!-- end -->")[2]
-    lines = ["| module | mutants | survivors | share | equivalent |", "|---|---:|---:|---:|---:|"]
+    lines = ["| module | mutants | survivors | share | equivalent | why they survive |", "|---|---:|---:|---:|---:|---|"]
     lines += [rows[name] for name in order if name in rows]
     PAGE.write_text(f"{head}<!-- table -->\n" + "\n".join(lines) + f"\n<!-- end -->{tail}", encoding="utf-8")
 
@@ -446,7 +446,8 @@ def main() -> None:
         print(f"{name}: {tried} mutants, {len(others)} survive ({share:.0%}), {len(same)} are equivalent", flush=True)
         for mutant in others:
             print(f"    line {mutant.line}: {mutant.change}", flush=True)
-        rows[name] = f"| `{name}` | {tried} | {len(others)} | {share:.0%} | {len(same)} |"
+        why = table["survivors"].get(name, "") if others else ""
+        rows[name] = f"| `{name}` | {tried} | {len(others)} | {share:.0%} | {len(same)} | {why} |"
     if options.write:
         _write(rows, list(table["modules"]))
     sys.exit(f"More than {MOST:.0%} of the mutants of a module survive." if missed else 0)
