@@ -123,11 +123,12 @@ class Shaper:
         If the caller does not accept deltas that replace others, the text stays, and `</think>` marks its end.
         """
         delta.replaces = False
+        if self._cutter is not None:
+            delta.reasoning = self._cutter.finish() + delta.reasoning  # the text that it held back was reasoning, too
+            self._cutter = StopCutter(self._call.reading.cut)
         total = self.total
         text, end = total.text, delta.reasoning
         self._notes = (_THOUGHT_IN_TEXT,)
-        if self._call.reading.cut:
-            self._cutter = StopCutter(self._call.reading.cut)
         if not text:
             return self._shape(delta) if delta.text or delta.reasoning or delta.tool_calls else None
         calls = [ToolCallDelta(at, call.id, call.name, call.arguments) for at, call in enumerate(total.tool_calls)]

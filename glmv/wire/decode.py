@@ -100,6 +100,7 @@ class DeltaDecoder:
         "_filter",
         "_known",
         "_markup",
+        "_noted",
         "_odd",
         "_others",
         "_rising",
@@ -128,6 +129,7 @@ class DeltaDecoder:
         self.ended = False  # `[DONE]` was seen
         self.answered = False  # a choice was seen
         self.facts: dict[str, Any] = {}
+        self._noted: frozenset[str] = frozenset()  # keys whose facts are recorded
         self._every: tuple[Any, ...] = (None,) * len(_EVERY)  # the facts in every delta
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
@@ -145,7 +147,7 @@ class DeltaDecoder:
 
         A delta with `replaces` means that all text before was reasoning, see `TagFilter.feed`.
         """
-        if not self.facts or not _SEEN_KEYS.issuperset(chunk):
+        if not self._noted.issuperset(chunk):
             self._note(chunk)
         if self.finish_reason is None:
             self._chunk = chunk
@@ -332,6 +334,8 @@ class DeltaDecoder:
         if "created" not in facts and (created := _integer(chunk.get("created"))) is not None:
             facts["created"] = created
         self._every = tuple(map(facts.get, _EVERY))
+        # The facts under these keys are the same in all chunks; a key without a value is read again.
+        self._noted |= {name for name in _SEEN_KEYS & chunk.keys() if chunk[name]}
         for name, other in (("content_filter", "contentFilter"), ("web_search", "")):
             rows = chunk.get(name) or chunk.get(other)
             if isinstance(rows, list) and rows:

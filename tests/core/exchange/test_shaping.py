@@ -118,13 +118,20 @@ def test_stop_words_of_late_reasoning_do_not_end_the_answer(
     assert "END" not in outcome.whole.text
 
 
-@pytest.mark.parametrize(("first", "cut"), [("E", ("END",)), ("<|begin_of_box|>", ())])
-def test_the_end_of_reasoning_without_text_before_it_is_not_a_delta(
-    flow: Any, first: str, cut: tuple[str, ...]
-) -> None:
-    pieces = [flow.piece(first), flow.piece("</think>"), flow.piece("Red", "stop")]
-    outcome = flow.run(flow.streamed(*pieces), thought="possible", cut=cut)
+def test_the_end_of_reasoning_without_text_before_it_is_not_a_delta(flow: Any) -> None:
+    pieces = [flow.piece("<|begin_of_box|>"), flow.piece("</think>"), flow.piece("Red", "stop")]
+    outcome = flow.run(flow.streamed(*pieces), thought="possible")
     assert [delta.text for delta in outcome.deltas] == ["Red", ""]
+
+
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize("first", ["", "It is "])
+def test_reasoning_that_ends_like_the_beginning_of_a_stop_word_is_complete(
+    flow: Any, first: str, replace: bool
+) -> None:
+    pieces = [flow.piece(f"{first}E"), flow.piece("</think>"), flow.piece("Red", "stop")]
+    outcome = flow.run(flow.streamed(*pieces), thought="possible", cut=("END",), may_replace=replace)
+    assert (outcome.whole.text, outcome.whole.reasoning) == ("Red", f"{first}E")
 
 
 def test_reasoning_that_ends_late_replaces_the_text_where_allowed(flow: Any) -> None:

@@ -818,6 +818,12 @@ def test_facts_come_from_the_first_chunk_that_has_them(flow: Any) -> None:
     assert (answer.web_search, answer.content_filter) == (None, None)
 
 
+def test_a_request_id_that_comes_in_a_later_chunk_is_recorded(flow: Any) -> None:
+    first, *others = (chunk({"content": text}, created=7) for text in ("The ", "sky", "."))
+    others[-1]["request_id"] = "late"
+    assert flow.decode([first, *others, chunk({}, "stop")]).whole.request_id == "late"
+
+
 def test_each_delta_has_its_chunk_and_the_last_one_that_with_the_finish_reason(flow: Any) -> None:
     chunks = [chunk({"content": "a"}), chunk({"content": "b"}, "stop"), chunk({"content": "c"}), chunk(None)]
     outcome = flow.decode(chunks)
