@@ -19,15 +19,15 @@ def why_not_imported(error: ImportError, name: str, framework: str, needs: str, 
     module = "llama_index" if module == "llama_index_core" else module
     if (error.name or "").partition(".")[0] != module:
         return error
-    cure = f'pip install -U "glmv[{extra}]"'
+    advice = f'pip install -U "glmv[{extra}]"'
     try:
         installed = version(framework)
     except PackageNotFoundError:
-        message = f"{name} needs {framework} {needs} or newer, which is not installed: {cure}"
+        message = f"{name} needs {framework} {needs} or newer, which is not installed: {advice}"
         return ModuleNotFoundError(message, name=name)
     if _numbers(installed) >= _numbers(needs):
         return error
-    return ImportError(f"{name} needs {framework} {needs} or newer, and {installed} is installed: {cure}", name=name)
+    return ImportError(f"{name} needs {framework} {needs} or newer, and {installed} is installed: {advice}", name=name)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

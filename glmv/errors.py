@@ -93,12 +93,12 @@ class GLMVError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, {k: v for k, v in vars(self).items() if k != "message"})
 
-    def add_cure(self, cure: str) -> Self:
+    def add_advice(self, advice: str) -> Self:
         """Append advice to the message, as separate sentences, and add it as a note of the exception, too."""
         end = "" if self.message.endswith((".", "!", "?", "。", "！", "？")) else "."
-        self.message = f"{self.message}{end} {cure}"
+        self.message = f"{self.message}{end} {advice}"
         self.args = (self.message,)
-        self.add_note(f"note: {cure}")
+        self.add_note(f"note: {advice}")
         return self
 
     def fill(self, **facts: Any) -> Self:

@@ -18,7 +18,7 @@ def main() -> None:
     """Run the command line. Without the extra `cli`, say how to install it and exit with 1."""
     try:
         from glmv.cli.app import app
-        from glmv.cli.terminal import FAULT, tell_error
+        from glmv.cli.terminal import FAULT, print_error
     except ModuleNotFoundError as missing:
         if missing.name not in NEEDED:
             raise
@@ -33,5 +33,5 @@ def main() -> None:
     except Exception as fault:  # nothing of this is expected: the test of the command line lets it through
         if os.environ.get(TRACEBACK):
             raise
-        tell_error(f"This is a fault of glmv ({type(fault).__name__}: {fault}). {TRACEBACK}=1 shows where it is.")
+        print_error(f"This is a fault of glmv ({type(fault).__name__}: {fault}). {TRACEBACK}=1 shows where it is.")
         raise SystemExit(FAULT) from None

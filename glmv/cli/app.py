@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from glmv.cli import ask, batch, doctor, emulate, models
 from glmv.cli.sources import is_source
-from glmv.cli.terminal import INTERRUPTED, WRONG_USE, failures_as_exit_codes, prepare_streams, tell_error
+from glmv.cli.terminal import INTERRUPTED, WRONG_USE, failures_as_exit_codes, prepare_streams, print_error
 
 # What Typer raises for wrong arguments: the base of its one public class for them.
 UsageError: Any = typer.BadParameter.__base__
@@ -62,7 +62,7 @@ class Commands(TyperGroup):
                 typer.echo(message, nl=bool(message))
                 return WRONG_USE
             command = error.ctx.command_path if error.ctx is not None else prog_name
-            tell_error(f"{message}{'' if message.endswith(('.', '?')) else '.'} See: {command} --help")
+            print_error(f"{message}{'' if message.endswith(('.', '?')) else '.'} See: {command} --help")
             return WRONG_USE
         except typer.Abort:
             return INTERRUPTED
@@ -76,7 +76,7 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command. If there is a picture instead of a command, the error names `glmv ask`."""
         if args and args[0] not in self.commands and is_source(args[0]):
-            tell_error(f'{args[0]} is not a command. Write: glmv ask {args[0]} "What is in this picture?"')
+            print_error(f'{args[0]} is not a command. Write: glmv ask {args[0]} "What is in this picture?"')
             raise typer.Exit(WRONG_USE)
         return super().resolve_command(ctx, args)
 

@@ -19,7 +19,7 @@ from glmv.cli.cost import money
 from glmv.cli.emulate import emulator_class
 from glmv.cli.preview import preview
 from glmv.cli.sources import check_order, parts, read_question
-from glmv.cli.terminal import EMULATOR, encodes, err, harmless, out, say, say_json, tell
+from glmv.cli.terminal import EMULATOR, encodes, err, harmless, out, print_note, say, say_json
 from glmv.cli.words import in_words_of_the_shell
 from glmv.cli.wrap import Wrap
 
@@ -123,7 +123,7 @@ def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
         if begun or last.last:
             say(answer.rest() if on_terminal else "")
     if not whole:
-        tell(
+        print_note(
             f"note: {sys.stdout.encoding} cannot encode some characters of the answer; they became question marks. "
             "With PYTHONUTF8=1 the output is UTF-8; --json always keeps them."
         )
@@ -173,6 +173,6 @@ def _tell(last: glmv.Delta, seconds: float, base_url: str, base_model: str | Non
     if last.model:
         facts.insert(0, harmless(last.model))
     for note in last.notes:
-        tell(f"note: {in_words_of_the_shell(harmless(note))}")
+        print_note(f"note: {in_words_of_the_shell(harmless(note))}")
     tag = Text.from_markup(f"  {EMULATOR}" if emulator else "")
-    tell(Text.assemble((", ".join(facts), "dim"), tag))
+    print_note(Text.assemble((", ".join(facts), "dim"), tag))

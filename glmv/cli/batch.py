@@ -27,7 +27,7 @@ from rich.text import Text
 from glmv.cli.ask import Base, Emulated, Known, Model, format_of
 from glmv.cli.emulate import emulator_class
 from glmv.cli.sources import check_order, quoted
-from glmv.cli.terminal import EMULATOR, err, harmless, say, tell
+from glmv.cli.terminal import EMULATOR, err, harmless, print_note, say
 from glmv.cli.words import in_words_of_the_shell
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def batch(
         finally:
             if progress is Shown.bar and job.progress.done:
                 summary = harmless(f"{in_words_of_the_shell(str(job.progress))}; {out}")
-                tell(Text.assemble((summary, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
+                print_note(Text.assemble((summary, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
     if job.progress.failed or job.progress.known_failed or job.progress.stopped:
         raise typer.Exit(1)
 
@@ -163,23 +163,23 @@ def _display(job: Job, how: Shown) -> Iterator[Any]:
             last = 0.0
             ended = threading.Event()
 
-            def tell(row: Row) -> None:
+            def print_note(row: Row) -> None:
                 nonlocal last
                 if time.monotonic() - last >= TELL:
                     last = time.monotonic()
                     say(job.progress.as_json())
 
-            def tell_of_waits() -> None:
+            def print_waits() -> None:
                 reason = None
                 while not ended.wait(TELL):
                     reason, before = job.progress.waiting, reason
                     if reason != before:
                         say(job.progress.as_json())
 
-            watching = threading.Thread(target=tell_of_waits, name="glmv progress", daemon=True)
+            watching = threading.Thread(target=print_waits, name="glmv progress", daemon=True)
             watching.start()
             try:
-                yield tell
+                yield print_note
             finally:
                 ended.set()
                 watching.join()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from glmv.cli.terminal import EMULATOR, FAILED, out, tell_error
+from glmv.cli.terminal import EMULATOR, FAILED, out, print_error
 
 if TYPE_CHECKING:
     from glmv_emulator import Emulator
@@ -46,6 +46,6 @@ def emulator_class() -> type[Emulator]:
     except ModuleNotFoundError as missing:
         if str(missing.name).startswith("glmv"):
             raise
-        tell_error('The emulator needs an extra: pip install "glmv[emulator]"')
+        print_error('The emulator needs an extra: pip install "glmv[emulator]"')
         raise typer.Exit(FAILED) from None
     return Emulator

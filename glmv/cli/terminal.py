@@ -60,7 +60,7 @@ def prepare_streams() -> None:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for as long as the process lives
     if sys.stdout is None:
-        tell_error("There is no standard output to write to.")
+        print_error("There is no standard output to write to.")
         raise typer.Exit(FAILED)
     for stream in (sys.stdout, sys.stderr):
         # A stream that replaces characters in some way already keeps it.
@@ -89,14 +89,14 @@ def say_json(value: Any) -> None:
     say(text if encodes(text) and harmless(text) == text else json.dumps(value, indent=2, default=str))
 
 
-def tell(text: str | Text, style: str = "dim") -> None:
+def print_note(text: str | Text, style: str = "dim") -> None:
     """Print a text on standard error, in one line; it is broken into several lines only on a terminal."""
     err.print(Text(text, style) if isinstance(text, str) else text, soft_wrap=not err.is_terminal)
 
 
-def tell_error(message: str) -> None:
+def print_error(message: str) -> None:
     """Print what went wrong, in one line."""
-    tell(Text.assemble(("error: ", "red"), " ".join(harmless(message).split())))
+    print_note(Text.assemble(("error: ", "red"), " ".join(harmless(message).split())))
 
 
 @contextmanager
@@ -109,26 +109,26 @@ def failures_as_exit_codes() -> Iterator[None]:
     try:
         yield
     except GLMVError as error:
-        tell_error(in_words_of_the_shell(str(error)))
+        print_error(in_words_of_the_shell(str(error)))
         for note in getattr(error, "__notes__", ()):
             if note.removeprefix("note: ") not in error.message:
-                tell(in_words_of_the_shell(harmless(note)))
+                print_note(in_words_of_the_shell(harmless(note)))
         if isinstance(error, AuthenticationError) and error.status_code is None:
-            tell(WITHOUT_A_KEY)
+            print_note(WITHOUT_A_KEY)
         raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except ImportError as missing:
-        tell_error(in_words_of_the_shell(str(missing)))
+        print_error(in_words_of_the_shell(str(missing)))
         raise typer.Exit(FAILED) from None
     except sqlite3.Error as error:
-        tell_error(f"The ledger next to the output cannot be used: {error}.")
+        print_error(f"The ledger next to the output cannot be used: {error}.")
         raise typer.Exit(FAILED) from None
     except OSError as error:
         if error.errno in _CLOSED and error.filename is None:
             _discard(sys.stdout)
             raise typer.Exit(CLOSED_PIPE) from None
-        tell_error(_of_system(error))
+        print_error(_of_system(error))
         raise typer.Exit(FAILED) from None
 
 

@@ -136,7 +136,7 @@ def create(
     try:
         answer = yield from context.fetch("POST", "/batches", payload, repeatable=False)
     except GLMVError as error:
-        error.add_cure(
+        error.add_advice(
             f"The requests were uploaded as file {shortened(file_id)}: to try again without uploading them, call "
             f"create({shown(file_id)})."
         )

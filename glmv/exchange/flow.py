@@ -452,7 +452,7 @@ def _with_facts(error: GLMVError, tries: Tries, reading: Reading) -> GLMVError:
     if isinstance(error, InvalidRequestError):  # a change or doubt in the notes may be why the server refused it
         for note in reading.notes:
             if note in reading.causes and not isinstance(error, ContextLengthError):
-                error.add_cure(note)
+                error.add_advice(note)
             else:
                 error.add_note(f"note: {note}")
     shaper = tries.shaper

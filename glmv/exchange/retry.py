@@ -297,7 +297,7 @@ class Tries:
             return RateLimitError(error.message, status_code=refusal.status, code=refusal.code)
         if self.past_deadline():
             return self._no_time_after(self._refused)
-        return self._refused.add_cure(error.message)
+        return self._refused.add_advice(error.message)
 
     def _queues(self, error: GLMVError, kind: Retry) -> bool:
         """Whether a refused call waits in its gate instead of making its own pause."""
@@ -340,7 +340,7 @@ class Tries:
             self._reset = True
             pause = 0.0
         elif not isinstance(error, RateLimitError) and not self.policy.budget.take(kind):
-            error.add_cure(self.policy.budget.is_empty())
+            error.add_advice(self.policy.budget.is_empty())
             return None
         elif asked:
             # "Retry-After indicates how long the user agent ought to wait" (RFC 9110, 10.2.3): never sooner;

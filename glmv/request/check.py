@@ -13,10 +13,10 @@ from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media.kept import PICTURE_CACHE_BYTES
 from glmv.media.urls import host_of, is_private
 from glmv.options import hold_ranges
-from glmv.request.check_doubts import tell_doubts
+from glmv.request.check_doubts import note_doubts
 from glmv.request.check_media import check_served, checked_media, placed_media
 from glmv.request.check_options import checked_options
-from glmv.request.check_unseen import tell_unseen
+from glmv.request.check_unseen import note_unseen
 from glmv.request.histories import as_taken
 from glmv.request.limits import Limits
 from glmv.types import Message, Text
@@ -59,11 +59,11 @@ def check(
         hold_ranges(request.options)
     limits = Limits(request.notes, hold=dialect.limits == "refuse", keep=keep)
     media = placed_media(request.messages)
-    check_served(media, dialect, limits.tell)
+    check_served(media, dialect, limits.add_note)
     # The platform is outside of the user's network. A server on this machine that imitates it is treated like it.
-    tell_unseen(request.messages, limits.tell, lambda: limits.hold or not is_private(host_of(base_url)))
+    note_unseen(request.messages, limits.add_note, lambda: limits.hold or not is_private(host_of(base_url)))
     if model is None:
-        messages = as_taken(request.messages, limits.tell) if limits.hold else request.messages
+        messages = as_taken(request.messages, limits.add_note) if limits.hold else request.messages
         return _with_notes(request, limits, messages=messages)
     if not model.chats:
         limits.over(
@@ -76,11 +76,11 @@ def check(
     _roles(request.messages, model, limits)
     messages = checked_media(request.messages, media, model, limits)
     if limits.hold:  # after the media, whose errors have the indexes of the caller's messages
-        messages = as_taken(messages, limits.tell)
+        messages = as_taken(messages, limits.add_note)
     if "system" not in model.roles:
         messages = _without_system(messages, model, limits)
     options, cut = checked_options(dialect.translated(request.options), model, limits, dialect)
-    tell_doubts(request, [part for _, part in media], model, limits.tell)
+    note_doubts(request, [part for _, part in media], model, limits.add_note)
     notes = tuple(dict.fromkeys(limits.notes))
     if messages is request.messages and options is request.options and len(notes) == len(request.notes):
         return request
@@ -130,7 +130,7 @@ def _without_system(messages: tuple[Message, ...], model: Model, limits: Limits)
     else:
         content.append(Text(system_text))
     rest[first] = replace(rest[first], content=tuple(content))
-    limits.tell(
+    limits.add_note(
         f"{model.name} has no system messages in its documentation: the system text was put before the first user text."
     )
     return tuple(rest)

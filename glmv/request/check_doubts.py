@@ -21,14 +21,14 @@ _OF_MEDIA = {"images", "video_base64", "video_formats", "file_forms"}
 _LEAST_REQUEST_ID = 6
 
 
-def tell_doubts(request: ChatRequest, media: Sequence[Media], model: Model, tell: Callable[[str], None]) -> None:
+def note_doubts(request: ChatRequest, media: Sequence[Media], model: Model, add_note: Callable[[str], None]) -> None:
     """Record a note for each doubt of a row that concerns the request.
 
     Args:
         request: the original request, before pictures are fitted.
         media: the pictures, videos and files in it.
         model: the row of its model.
-        tell: records a note.
+        add_note: records a note.
 
     Raises:
         ValueError: a doubt is about a field that this module does not know.
@@ -38,11 +38,11 @@ def tell_doubts(request: ChatRequest, media: Sequence[Media], model: Model, tell
         if field in _OF_MEDIA and not media:
             continue
         for what in _relied_on(field, request, media, model):
-            tell(Cause(f"{what}, which is in doubt: {doubt}."))
+            add_note(Cause(f"{what}, which is in doubt: {doubt}."))
     request_id = request.options.get("request_id")
     if request_id is not None and len(request_id) < _LEAST_REQUEST_ID:
         note = f"request_id={request_id!r} was sent: docs.bigmodel.cn allows it, docs.z.ai requires 6 to 64 characters."
-        tell(Cause(note))
+        add_note(Cause(note))
 
 
 def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: Model) -> list[str]:

@@ -61,42 +61,42 @@ def checked_media(
     return tuple(_fitted(message, index, model, limits) for index, message in enumerate(messages))
 
 
-def check_served(media: Sequence[tuple[Position, Media]], dialect: Dialect, tell: Callable[[str], None]) -> None:
+def check_served(media: Sequence[tuple[Position, Media]], dialect: Dialect, add_note: Callable[[str], None]) -> None:
     """Check pictures against the limits of a server for all its models: complete files, and sides that it can read.
 
     Args:
         media: the media of the request, see `placed_media`.
         dialect: the server's dialect.
-        tell: records a note.
+        add_note: records a note.
 
     Raises:
         UnsupportedContent: the file of a picture was cut short.
     """
     for position, part in media:
         if isinstance(part, Image) and part.fit:
-            _served(part, position, dialect, tell)
+            _served(part, position, dialect, add_note)
 
 
-def _served(image: Image, position: Position, dialect: Dialect, tell: Callable[[str], None]) -> None:
+def _served(image: Image, position: Position, dialect: Dialect, add_note: Callable[[str], None]) -> None:
     if image.cut_short is not None:
         raise UnsupportedContent(
             f"{position}: {image!r} was cut short: {image.cut_short}. Save or download it again, or pass fit=False to "
             "send it as it is."
         )
     if dialect.most_aspect is not None:
-        _tell_aspect(image, dialect.most_aspect, "the published image processor, which this server uses,", tell)
+        _note_aspect(image, dialect.most_aspect, "the published image processor, which this server uses,", add_note)
     if dialect.limits == "none" and (count := (image.width or 0) * (image.height or 0)) > MAX_PIXELS:
         note = (
             f"{image!r} has {count // 10**6} megapixels; servers that decode pictures with Pillow refuse that: "
             "if there is no answer, send image.fitted(max_side=6000)[0]."
         )
-        tell(Cause(note))
+        add_note(Cause(note))
     if image.width and image.height and min(image.width, image.height) < dialect.least_side:
         note = (
             f"{image!r} has a side of less than {dialect.least_side} pixels, which some versions of this server's "
             "image processor refuse: if there is no answer, enlarge it."
         )
-        tell(Cause(note))
+        add_note(Cause(note))
 
 
 def _counts(parts: Sequence[tuple[Position, Media]], model: Model, limits: Limits) -> None:
@@ -144,7 +144,7 @@ def _fitted(message: Message, index: int, model: Model, limits: Limits) -> Messa
     if model.video_first:
         ordered = tuple(sorted(content, key=lambda part: not isinstance(part, Video)))
         if not all(map(operator.is_, ordered, content)):
-            limits.tell(f"The video was moved to the front of messages[{index}], where {model.name} requires it.")
+            limits.add_note(f"The video was moved to the front of messages[{index}], where {model.name} requires it.")
             content = ordered
     same = all(map(operator.is_, content, message.content))  # comparing pictures with == would compute their digests
     return message if same else replace(message, content=content)
@@ -180,7 +180,7 @@ def _image(image: Image, position: Position, model: Model, limits: Limits) -> Im
         fitted, note = image.fitted_for(model, keep=limits.keep)
         if note is not None:
             log.debug("Fitted at %s: %s", position, note)
-            limits.tell(note)
+            limits.add_note(note)
     _tell_narrow(fitted, model, limits)
     return fitted
 
@@ -188,10 +188,10 @@ def _image(image: Image, position: Position, model: Model, limits: Limits) -> Im
 def _tell_narrow(image: Image, model: Model, limits: Limits) -> None:
     """Record a note on a picture that is too narrow: the published processor refuses it; the platform may not."""
     if model.processor and model.processor.most_aspect is not None:
-        _tell_aspect(image, model.processor.most_aspect, f"the published processor of {model.name}", limits.tell)
+        _note_aspect(image, model.processor.most_aspect, f"the published processor of {model.name}", limits.add_note)
 
 
-def _tell_aspect(image: Image, most: float, processor: str, tell: Callable[[str], None]) -> None:
+def _note_aspect(image: Image, most: float, processor: str, add_note: Callable[[str], None]) -> None:
     if not image.width or not image.height:
         return
     if max(image.width, image.height) > most * min(image.width, image.height):
@@ -199,7 +199,7 @@ def _tell_aspect(image: Image, most: float, processor: str, tell: Callable[[str]
             f"{image!r} is more than {most:g} times as long as it is wide, and {processor} "
             "refuses that: if there is no answer, cut it into pieces."
         )
-        tell(Cause(note))
+        add_note(Cause(note))
 
 
 def _misfit(image: Image, position: Position, model: Model, limits: Limits) -> None:
@@ -250,7 +250,7 @@ def _video(video: Video, position: Position, model: Model, limits: Limits) -> Vi
         )
     if model.video_seconds is not None and video.duration is None:
         most = f"{model.video_seconds:g} s"
-        limits.tell(Cause(f"{model.name} takes videos of at most {most}; the duration of {video!r} is not known."))
+        limits.add_note(Cause(f"{model.name} takes videos of at most {most}; the duration of {video!r} is not known."))
     return video
 
 

@@ -60,14 +60,14 @@ def _sampling(options: dict[str, Any], model: Model, limits: Limits, dialect: Di
     if temperature == 0 and model.temperature[0] > 0 and not dialect.own_fields:
         # The lowest one, as the platform's own SDKs send it (zhipuai `completions.py`).
         options["temperature"] = model.temperature[0]
-        limits.tell(
+        limits.add_note(
             f"temperature=0 was sent as {model.temperature[0]:g}, the lowest temperature of {model.name}; "
             f"servers of dialect {dialect.name!r} do not have do_sample."
         )
     elif temperature == 0 and model.temperature[0] > 0:
         del options["temperature"]
         options["do_sample"] = False
-        limits.tell(
+        limits.add_note(
             f"temperature=0 was sent as do_sample=false, which is the same: the lowest temperature of {model.name} is "
             f"{model.temperature[0]:g}."
         )
@@ -105,7 +105,7 @@ def _thinking(options: dict[str, Any], model: Model, limits: Limits) -> None:
         )
         return
     del options["thinking"]
-    limits.tell(f"thinking was left out: {model.name} {'always' if does else 'never'} thinks and has no switch.")
+    limits.add_note(f"thinking was left out: {model.name} {'always' if does else 'never'} thinks and has no switch.")
 
 
 def thinking_kind(thinking: Any) -> Any:
@@ -158,7 +158,7 @@ def _stop(options: dict[str, Any], model: Model, limits: Limits) -> tuple[str, .
     rest = tuple(words[model.stop :])
     if rest:
         options["stop"] = list(words[: model.stop])
-        limits.tell(
+        limits.add_note(
             f"{model.name} takes {model.stop} stop word{'s' * (model.stop > 1)}; the client cuts answers at the others."
         )
     return rest

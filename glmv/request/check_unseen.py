@@ -20,9 +20,9 @@ _KINDS = {
 }
 
 
-def tell_unseen(
+def note_unseen(
     messages: tuple[Message, ...],
-    tell: Callable[[str], None],
+    add_note: Callable[[str], None],
     is_far: Callable[[], bool],
     exists: Callable[[str], bool] = is_file,
 ) -> None:
@@ -30,7 +30,7 @@ def tell_unseen(
 
     Args:
         messages: the messages of the request.
-        tell: records a note.
+        add_note: records a note.
         is_far: returns whether the server is outside of the user's network, so that it cannot fetch from there.
         exists: returns whether a path is a file on this machine; nothing is opened.
     """
@@ -38,12 +38,12 @@ def tell_unseen(
         for part in message.content:
             match part:
                 case Text(text=text) if message.role == "user" and (kind := _kind_of(text)) and exists(text.strip()):
-                    tell(
+                    add_note(
                         f"messages[{index}]: the text {shown(text.strip())} is the name of a file and was sent as text."
                         f" To send the file, use glmv.{kind}.from_path."
                     )
                 case Image() | Video() | File() if part.url is not None and is_private(host_of(part.url)) and is_far():
-                    tell(
+                    add_note(
                         f"messages[{index}]: {part!r} is in a private network, which the server cannot reach: "
                         f"read it yourself and send the content with glmv.{type(part).__name__}.from_bytes."
                     )

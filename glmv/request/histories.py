@@ -18,7 +18,7 @@ from glmv.media.text import shortened
 from glmv.request.cause import Cause
 from glmv.types import Message, Part, Text
 
-CURE = "If you shorten a history, let it begin with a user message."
+ADVICE = "If you shorten a history, let it begin with a user message."
 """Advice for a history without its beginning; adapters replace it by advice for their framework."""
 
 
@@ -93,7 +93,7 @@ RULES = (
             and bool(history.messages[at].tool_calls)
         ),
         "refused",
-        f" has tool calls of the assistant without a user message before it, which the platform requires. {CURE}",
+        f" has tool calls of the assistant without a user message before it, which the platform requires. {ADVICE}",
     ),
     Rule(
         lambda history, at: history.messages[at].role == "assistant" and not history.asked_before(at),
@@ -106,12 +106,12 @@ RULES = (
 _BEGAN = "You began this conversation with these words:\n"
 
 
-def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tuple[Message, ...]:
+def as_taken(messages: tuple[Message, ...], add_note: Callable[[str], None]) -> tuple[Message, ...]:
     """A history -> one that the platform accepts.
 
     Args:
         messages: the history, with media in user messages only.
-        tell: records a note for each message that was changed or left out.
+        add_note: records a note for each message that was changed or left out.
 
     Raises:
         InvalidRequestError: the history has no user message, or its meaning is unclear; the error has advice.
@@ -131,18 +131,18 @@ def as_taken(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tupl
             case "refused":
                 raise InvalidRequestError(words)
             case "sent":
-                tell(Cause(words))
+                add_note(Cause(words))
                 taken.append(message)
             case "left out":
-                tell(words)
+                add_note(words)
             case "system":
-                tell(words)
+                add_note(words)
                 _add_system(taken, message.text)
     if history.first_user == len(messages):
         roles = shortened(" and ".join(dict.fromkeys(message.role for message in messages)), 120)
         raise InvalidRequestError(
             "There is no user message: the platform requires one besides system and assistant; "
-            f"the roles of messages[0] to messages[{len(messages) - 1}] are {roles}. {CURE}"
+            f"the roles of messages[0] to messages[{len(messages) - 1}] are {roles}. {ADVICE}"
         )
     return tuple(taken)
 

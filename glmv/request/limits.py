@@ -20,7 +20,7 @@ class Limits:
         self.notes = list(notes)
         self.hold = hold
 
-    def tell(self, note: str) -> None:
+    def add_note(self, note: str) -> None:
         """Record a note for `Completion.notes`."""
         self.notes.append(note)
 
@@ -32,4 +32,4 @@ class Limits:
         """
         if self.hold:
             raise kind(message)
-        self.tell(f"{message} It was sent all the same: this server may have other limits than the platform.")
+        self.add_note(f"{message} It was sent all the same: this server may have other limits than the platform.")

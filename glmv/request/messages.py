@@ -18,18 +18,18 @@ from glmv.request.tool_results import in_words
 from glmv.types import Media, Message, Part, Role, Text, ToolCall, media_in, modality, part_of
 
 Messages = str | Part | Message | Mapping[str, Any] | Sequence[str | Part | Message | Mapping[str, Any]]
-Tell = Callable[[str], None]
+AddNote = Callable[[str], None]
 
 
 def _silent(_: str) -> None:
     """Drops notes."""
 
 
-def messages_of(messages: object, tell: Tell = _silent) -> tuple[Message, ...]:
+def messages_of(messages: object, add_note: AddNote = _silent) -> tuple[Message, ...]:
     """All forms of messages that `chat` accepts -> a tuple of `Message`.
 
     A string, a part, or a list of strings and parts is one user turn; a list of `Message` or of OpenAI-shaped dicts is
-    a conversation. `tell` records a note for each field that GLM does not have, such as the `detail` of a picture.
+    a conversation. `add_note` records a note for each field that GLM does not have, such as the `detail` of a picture.
 
     Raises:
         UnsupportedContent: a message has other content; the error names the position.
@@ -41,7 +41,7 @@ def messages_of(messages: object, tell: Tell = _silent) -> tuple[Message, ...]:
         case Message():
             return (messages,)
         case Mapping():
-            return (_from_dict(messages, 0, tell),)
+            return (_from_dict(messages, 0, add_note),)
         case bytes() | bytearray() | memoryview():
             raise UnsupportedContent(f"messages is bytes: {_OF_BYTES}")
         case Iterable():
@@ -51,9 +51,11 @@ def messages_of(messages: object, tell: Tell = _silent) -> tuple[Message, ...]:
     if not items:
         raise InvalidRequestError("messages is empty: pass at least one user message.")
     if any(isinstance(item, Message | Mapping) and not _is_part(item) for item in items):
-        return tuple(_message(item, index, tell) for index, item in enumerate(items))
+        return tuple(_message(item, index, add_note) for index, item in enumerate(items))
     return (
-        Message("user", [dict_part(item, 0, "user", tell) if isinstance(item, Mapping) else item for item in items]),
+        Message(
+            "user", [dict_part(item, 0, "user", add_note) if isinstance(item, Mapping) else item for item in items]
+        ),
     )
 
 
@@ -61,12 +63,12 @@ def _is_part(item: object) -> bool:
     return isinstance(item, Mapping) and "role" not in item and "type" in item
 
 
-def _message(item: object, index: int, tell: Tell) -> Message:
+def _message(item: object, index: int, add_note: AddNote) -> Message:
     match item:
         case Message():
             return item
         case Mapping():
-            return _from_dict(item, index, tell)
+            return _from_dict(item, index, add_note)
         case _:
             raise UnsupportedContent(
                 f"messages[{index}] is {type(item).__name__}; in a conversation each item is a Message or a dict "
@@ -87,7 +89,7 @@ _MESSAGE_KEYS = {"role", "content", "tool_calls", "tool_call_id", "reasoning_con
 _FOREIGN_KEYS = {"name", "cache_control", "refusal", "annotations", "audio", "function_call"}
 
 
-def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
+def _from_dict(item: Mapping[str, Any], index: int, add_note: AddNote) -> Message:
     given = item.get("role")
     role = _ROLES.get(given) if isinstance(given, str) else None  # a member of an enum may be a string, too
     if role is None:
@@ -99,20 +101,20 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
         key = min(unknown)
         raise UnsupportedContent(f"messages[{index}] has an unknown key {shown(key)}.{nearest(key, _MESSAGE_KEYS)}")
     for key in sorted(extra):
-        tell(f"messages[{index}]: {key} was left out; GLM has no such field.")
+        add_note(f"messages[{index}]: {key} was left out; GLM has no such field.")
     content = item.get("content")
     parts: list[Part] = []
     match content:
         case None | "":
             pass
         case Mapping():
-            parts = [_part_of(content, index, role, tell)]
+            parts = [_part_of(content, index, role, add_note)]
         case _ if (part := part_of(content)) is not None:
             parts = [part]
         case bytes() | bytearray() | memoryview():
             raise UnsupportedContent(f"messages[{index}].content is bytes: {_OF_BYTES}")
         case Iterable():
-            parts = [_part_of(item, index, role, tell) for item in content]
+            parts = [_part_of(item, index, role, add_note) for item in content]
         case _:
             raise UnsupportedContent(f"messages[{index}].content is {type(content).__name__}; give a str or a list.")
     calls = item.get("tool_calls") or ()
@@ -127,15 +129,15 @@ def _from_dict(item: Mapping[str, Any], index: int, tell: Tell) -> Message:
     )
 
 
-def _part_of(part: object, index: int, role: Role, tell: Tell) -> Part:
+def _part_of(part: object, index: int, role: Role, add_note: AddNote) -> Part:
     """Like `dict_part`, but a picture, video or file of a tool message becomes a text if it cannot be sent."""
     try:
-        return dict_part(part, index, role, tell)
+        return dict_part(part, index, role, add_note)
     except InvalidRequestError as error:
         kind = _MEDIA.get(str(part.get("type"))) if role == "tool" and isinstance(part, Mapping) else None
         if kind is None:
             raise
-        return in_words(kind, error, f"messages[{index}]", tell)
+        return in_words(kind, error, f"messages[{index}]", add_note)
 
 
 def _empty(value: object) -> bool:
@@ -179,17 +181,19 @@ _PART_KEYS = {
 _MEDIA: dict[str, type[Media]] = {"image_url": Image, "video_url": Video, "file_url": File, "file": File}
 
 
-def _left_out(part: Mapping[Any, Any], index: int, tell: Tell) -> None:
+def _left_out(part: Mapping[Any, Any], index: int, add_note: AddNote) -> None:
     kind = str(part.get("type"))
     inner = part.get(kind)
     extra = part.keys() - {"type", kind}
     if isinstance(inner, Mapping):
         extra |= inner.keys() - _PART_KEYS.get(kind, set())
     for name in sorted(map(str, extra)):
-        tell(f"messages[{index}]: {shortened(name)} of a part {shortened(kind)} was left out; GLM has no such field.")
+        add_note(
+            f"messages[{index}]: {shortened(name)} of a part {shortened(kind)} was left out; GLM has no such field."
+        )
 
 
-def dict_part(part: object, index: int, role: str, tell: Tell = _silent) -> Part:
+def dict_part(part: object, index: int, role: str, add_note: AddNote = _silent) -> Part:
     """A content part in the form of OpenAI or GLM -> a part.
 
     Strings in messages are not trusted: a path raises an error and is never opened (see SECURITY.md).
@@ -197,7 +201,7 @@ def dict_part(part: object, index: int, role: str, tell: Tell = _silent) -> Part
     if (ready := part_of(part)) is not None:
         return ready
     if isinstance(part, Mapping):
-        _left_out(part, index, tell)
+        _left_out(part, index, add_note)
     match part:
         case {"type": "text", "text": str(text)}:
             return Text(text)
@@ -221,7 +225,7 @@ def dict_part(part: object, index: int, role: str, tell: Tell = _silent) -> Part
             )
 
 
-def media_moved(messages: tuple[Message, ...], tell: Tell) -> tuple[Message, ...]:
+def media_moved(messages: tuple[Message, ...], add_note: AddNote) -> tuple[Message, ...]:
     """The same conversation with all pictures, videos and files in user messages.
 
     The platform reads media in user messages only (docs.bigmodel.cn, "对话补全": the content of other roles is a
@@ -231,7 +235,7 @@ def media_moved(messages: tuple[Message, ...], tell: Tell) -> tuple[Message, ...
 
     Args:
         messages: a conversation.
-        tell: records a note for each message whose media were moved.
+        add_note: records a note for each message whose media were moved.
     """
     if all(message.role == "user" or not media_in(message.content) for message in messages):
         return messages
@@ -251,7 +255,9 @@ def media_moved(messages: tuple[Message, ...], tell: Tell) -> tuple[Message, ...
             if media_in(message.content):
                 whose = _whose(message, names)
                 message = _split(message, whose, waiting, counts)
-                tell(f"messages[{index}]: media of {whose} were moved into a user message; GLM reads them only there.")
+                add_note(
+                    f"messages[{index}]: media of {whose} were moved into a user message; GLM reads them only there."
+                )
         result.append(message)
     if waiting:
         result.append(Message("user", waiting))
@@ -280,13 +286,13 @@ def _whose(message: Message, names: dict[str, str]) -> str:
     return f"the tool {shortened(name, 120)} (call {call})" if name else f"the tool call {call}"
 
 
-def pictures_kept(messages: tuple[Message, ...], most: int, tell: Tell) -> tuple[Message, ...]:
+def pictures_kept(messages: tuple[Message, ...], most: int, add_note: AddNote) -> tuple[Message, ...]:
     """The same conversation with only the newest pictures; a text replaces each older one.
 
     Args:
         messages: a conversation, with media in user messages only.
         most: how many pictures to keep. Those of the last message with pictures are kept in any case.
-        tell: records a note if pictures were left out.
+        add_note: records a note if pictures were left out.
     """
     places = [
         (m, p)
@@ -297,7 +303,7 @@ def pictures_kept(messages: tuple[Message, ...], most: int, tell: Tell) -> tuple
     old = {(m, p) for m, p in places[:-most] if m != places[-1][0]}
     if not old:
         return messages
-    tell(f"{len(old)} of {len(places)} pictures, the oldest, were left out: keep_pictures={most}.")
+    add_note(f"{len(old)} of {len(places)} pictures, the oldest, were left out: keep_pictures={most}.")
     return tuple(
         replace(
             message,

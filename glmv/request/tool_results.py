@@ -66,12 +66,12 @@ _KINDS: dict[str, type[Image | Video]] = {
 }
 
 
-def media_in_results(messages: tuple[Message, ...], tell: Callable[[str], None]) -> tuple[Message, ...]:
+def media_in_results(messages: tuple[Message, ...], add_note: Callable[[str], None]) -> tuple[Message, ...]:
     """The same conversation, with media in the texts of tool messages converted to parts of those messages.
 
     Args:
         messages: a conversation; only tool messages are examined.
-        tell: records a note for each text that was changed.
+        add_note: records a note for each text that was changed.
 
     Raises:
         UnsupportedContent: a text is the repr of an object with a picture, which is lost.
@@ -79,15 +79,15 @@ def media_in_results(messages: tuple[Message, ...], tell: Callable[[str], None])
     if not any(message.role == "tool" for message in messages):
         return messages
     return tuple(
-        _read(message, f"messages[{index}]", tell) if message.role == "tool" else message
+        _read(message, f"messages[{index}]", add_note) if message.role == "tool" else message
         for index, message in enumerate(messages)
     )
 
 
-def _read(message: Message, where: str, tell: Callable[[str], None]) -> Message:
+def _read(message: Message, where: str, add_note: Callable[[str], None]) -> Message:
     content: list[Part] = []
     for part in message.content:
-        content += _ResultText(where, tell).parts(part.text) if isinstance(part, Text) else [part]
+        content += _ResultText(where, add_note).parts(part.text) if isinstance(part, Text) else [part]
     return (
         message
         if len(content) == len(message.content)
@@ -99,9 +99,9 @@ def _read(message: Message, where: str, tell: Callable[[str], None]) -> Message:
 class _ResultText:
     """Reads the texts of one result."""
 
-    def __init__(self, where: str, tell: Callable[[str], None]) -> None:
+    def __init__(self, where: str, add_note: Callable[[str], None]) -> None:
         self._where = where
-        self._tell = tell
+        self._add_note = add_note
 
     def parts(self, text: str) -> list[Part]:
         if not _SUSPECT.search(text):
@@ -123,7 +123,7 @@ class _ResultText:
             case _:
                 parts = list(self._in_text(text))
         if any(not isinstance(part, Text) for part in parts):
-            self._tell(f"{self._where}: media in the text of a tool's result were sent as media.")
+            self._add_note(f"{self._where}: media in the text of a tool's result were sent as media.")
         return parts
 
     # ---- blocks of messages
@@ -160,7 +160,7 @@ class _ResultText:
         try:
             return kind.from_message(content) if is_link or content.startswith("data:") else kind.from_base64(content)
         except InvalidRequestError as error:
-            return in_words(kind, error, self._where, self._tell)
+            return in_words(kind, error, self._where, self._add_note)
 
     # ---- media inside of other data
 
@@ -239,7 +239,7 @@ class _ResultText:
             return medium
         if len(run) < _LONG or not _is_binary(run):
             return None
-        self._tell(f"{self._where}: {len(run):,} characters of base64 in a tool's result were left out.")
+        self._add_note(f"{self._where}: {len(run):,} characters of base64 in a tool's result were left out.")
         return Text(f"[{len(run):,} characters of base64 were left out]")
 
     def _bytes(self, data: Any) -> Part | None:
@@ -251,14 +251,14 @@ class _ResultText:
         with suppress(UnicodeDecodeError):
             data.decode()
             return None
-        self._tell(f"{self._where}: {len(data):,} bytes in a tool's result were left out.")
+        self._add_note(f"{self._where}: {len(data):,} bytes in a tool's result were left out.")
         return Text(f"[{len(data):,} bytes were left out]")
 
 
-def in_words(kind: type[Media], error: InvalidRequestError, where: str, tell: Callable[[str], None]) -> Text:
-    """A text for the model instead of media in a tool's result that cannot be sent; `tell` records a note."""
+def in_words(kind: type[Media], error: InvalidRequestError, where: str, add_note: Callable[[str], None]) -> Text:
+    """A text for the model instead of media in a tool's result that cannot be sent; `add_note` records a note."""
     what = {"Image": "picture", "Video": "video"}.get(kind.__name__, "file")
-    tell(f"{where}: a {what} of a tool's result cannot be sent; the model got a text instead: {error.message}")
+    add_note(f"{where}: a {what} of a tool's result cannot be sent; the model got a text instead: {error.message}")
     return Text(f"[A {what} of this result cannot be shown to you: {error.message.split('. ')[0]}]")
 
 

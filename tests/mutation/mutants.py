@@ -28,7 +28,7 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitAnd: ast.BitOr,
 }
 # Words for people: tests that hold every one of them would only repeat them.
-_WORDS_OF = {"tell", "_tell", "over", "debug", "info", "warning", "append"}
+_WORDS_OF = {"add_note", "_add_note", "over", "debug", "info", "warning", "append"}
 
 
 @dataclass(frozen=True, slots=True)
