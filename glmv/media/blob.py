@@ -1,6 +1,6 @@
 """Bytes, raw or as base64: encoded once, decoded only when they are read.
 
-Only this module of media encodes or decodes base64 and opens files.
+The other modules of `glmv.media` neither encode nor decode base64, and do not open the files of callers.
 """
 
 from __future__ import annotations

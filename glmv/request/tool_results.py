@@ -281,7 +281,7 @@ def _is_medium(block: Mapping[str, Any]) -> bool:
 
 
 def _mime(block: Mapping[str, Any]) -> str:
-    """The media type of a block if it is that of a picture or video, or ""."""
+    """The media type of a block that is a picture or a video; "" for any other block."""
     mime = str(block.get("mime_type") or block.get("mimeType") or "")
     return mime if mime.partition("/")[0] in _KINDS else ""
 

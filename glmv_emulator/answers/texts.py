@@ -95,8 +95,8 @@ ANY_OBJECT = {"type": "object"}
 
 
 def schema_in(texts: Iterable[str]) -> dict[str, Any] | None:
-    """The last JSON Schema in the first text that has one; one for any object only if there is no other."""
-    candidates = [as_schema(json.loads(written)) for text in texts for _, _, written in reversed(_json_in(text))]
+    """The last JSON Schema in the first text that has one; `ANY_OBJECT` only if no text has another schema."""
+    candidates = [as_schema(json.loads(value)) for text in texts for _, _, value in reversed(_json_in(text))]
     schemas = [schema for schema in candidates if schema is not None]
     return next((schema for schema in schemas if schema != ANY_OBJECT), schemas[0] if schemas else None)
 
