@@ -276,8 +276,8 @@ def is_file(path: str) -> bool:
 
 def home(path: Any) -> Any:
     """A path with its `~` replaced by the user's folder, as a shell does."""
-    written = os.fspath(path)
-    return os.path.expanduser(written) if isinstance(written, str) and written.startswith("~") else path  # noqa: PTH111
+    name = os.fspath(path)
+    return os.path.expanduser(name) if isinstance(name, str) and name.startswith("~") else path  # noqa: PTH111
 
 
 def _content_of(file: Any, cap: int) -> Any:

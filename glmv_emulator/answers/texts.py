@@ -163,8 +163,10 @@ def labelled(text: str, name: str) -> Iterator[str]:
     """
     if not (parts := words(name)):
         return
-    written = r"[\s_-]*".join(map(re.escape, parts))
-    for match in re.finditer(rf"(?<![A-Za-z0-9_]){written}[\"'`]?(\s*[:：]\s*|\s*[=＝]\s*)(?=\S)", text, re.IGNORECASE):
+    spelling = r"[\s_-]*".join(map(re.escape, parts))
+    for match in re.finditer(
+        rf"(?<![A-Za-z0-9_]){spelling}[\"'`]?(\s*[:：]\s*|\s*[=＝]\s*)(?=\S)", text, re.IGNORECASE
+    ):
         rest = text[match.end() : match.end() + LONGEST_VALUE]
         if quoted := _QUOTED.match(rest):
             yield _group(quoted)
