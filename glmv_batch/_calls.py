@@ -30,10 +30,10 @@ from glmv_batch._row import Row
 AHEAD = 4
 # Threads that read and encode pictures; they wait for the disk about as long as they compute.
 READERS = 4
-# With rows in input order, rows wait for those before them: at most so many per concurrent call.
+# With rows in input order, rows wait for those before them: at most this many per concurrent call.
 PATIENCE = 8
-# Rows that fail because the platform is busy are sent again after all others, each time after so many seconds. With
-# rows in input order, they are sent again in their place.
+# Rows that fail because the platform is busy are sent again after all others, each time after the next of these pauses,
+# in seconds. With rows in input order, they are sent again in their place.
 BUSY_PAUSES = (2.0, 15.0, 60.0)
 # Bytes of the items that may wait for that. Further ones fail immediately, so that memory stays bounded.
 ASIDE = 64 * 1024 * 1024

@@ -290,7 +290,7 @@ def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder:
         )
     columns = dict(row)
     key = next((_key(row[candidate]) for candidate in KEY_COLUMNS if not _is_missing(row.get(candidate))), "")
-    name = next((name for name in names if _filled(row[name])), None)
+    name = next((name for name in names if _has_picture(row[name])), None)
     if name is None:
         return Item(key, None, columns)
     source = row[name]
@@ -325,8 +325,8 @@ def _name_of(source: str) -> str:
     return "" if source.startswith(_DATA) else source
 
 
-def _filled(value: Any) -> bool:
-    """Whether a field has a picture. Numbers are not pictures; one of them is the NaN that pandas uses for missing."""
+def _has_picture(value: Any) -> bool:
+    """Whether a field has a picture. A number is not a picture: pandas represents a missing value as the number NaN."""
     if isinstance(value, Mapping):
         return bool(value.get("bytes") or value.get("path"))
     return not isinstance(value, int | float) and type(value).__name__ not in _NOTHING and bool(value)

@@ -245,9 +245,9 @@ class Ledger:
         return [key for (key,) in self._rows("select distinct key from chunk_items where chunk = ?", name)]
 
     def wait_for(self, waiting: Waiting) -> bool:
-        """Record an item that waits for its answer; return whether an equal request was already submitted.
+        """Record that an item waits for its answer; return whether a chunk or another item already has its key.
 
-        These records last as long as the run: the next run reads the source again, which may have changed.
+        No record outlasts the run: the next run reads the source again, because it may have changed.
         """
         key, name, columns = waiting
         tables = "chunk_items", "waiting"

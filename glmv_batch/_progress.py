@@ -10,7 +10,7 @@ from typing import Any
 from glmv_batch._prices import NOTHING, Money, cost
 from glmv_batch._row import Row
 
-# The rate is computed from so many recent rows, so that it follows changes of the gate's width.
+# The rate is computed from this many recent rows, so that it follows changes of the gate's width.
 _RECENT = 200
 
 

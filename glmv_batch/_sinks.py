@@ -85,9 +85,9 @@ class JSONLines(Part):
 
 
 class CSV(Part):
-    """A writer of CSV with the columns of Parquet. Lists and objects are JSON, missing values are empty.
+    """A writer of CSV with the same columns as `Parquet`. Lists and objects are JSON, missing values are empty.
 
-    If a later row has new columns of the source, they are added and the file is rewritten.
+    If a later row has columns of the source that the file lacks, the file is rewritten with these columns.
     """
 
     def __init__(self, path: Path, schema: Mapping[str, Any] | None, keep: bool | Sequence[str] = False) -> None:

@@ -82,7 +82,8 @@ def parser(prog: str) -> Parser:
         "an OpenAI-compatible server (Ollama, vLLM, llama.cpp) that answers instead, such as http://127.0.0.1:11434/v1"
     )
     row("--upstream", upstream, metavar="URL")
-    row("--upstream-model", "the model of that server; by default that of the request", metavar="NAME")
+    model = "the model to request from that server; by default the model in the request"
+    row("--upstream-model", model, metavar="NAME")
     key = f"the key of that server; by default the variable {UPSTREAM_KEY}"
     row("--upstream-key", key, metavar="KEY")
     silence = "maximum seconds without data from that server (default: 300)"
@@ -105,7 +106,7 @@ def parser(prog: str) -> Parser:
 
 @contextmanager
 def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
-    """A running emulator with these options (None means those of the process). It stops at the end of the block.
+    """A running emulator with these options; None uses `sys.argv`. The emulator stops at the end of the block.
 
     A wrong option ends the process with code 2. If the network can reach the emulator, a warning is written to
     standard error.

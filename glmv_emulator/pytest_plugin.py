@@ -19,7 +19,10 @@ _OUTCOMES = (pytest.fail.Exception, pytest.skip.Exception, pytest.exit.Exception
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """If the function for `answer` raised an outcome of pytest, give it to the test, whatever the client did."""
+    """End the test with the outcome (fail, skip, xfail or exit) that the function for `answer` raised, if it did.
+
+    The client gets only an HTTP error, and the test may catch it.
+    """
     try:
         returned = yield
     except Exception as failed:

@@ -22,8 +22,8 @@ LLMS = "llama_index.core.llms.loading", "RECOGNIZED_LLMS"
 EMBEDDINGS = "llama_index.core.embeddings.loading", "RECOGNIZED_EMBEDDINGS"
 
 UNKNOWN_WINDOW = 65_536
-"""Context window in tokens of a model that is not in the catalogue: that of GLM-4.1V and 4.5V (docs.bigmodel.cn,
-overview of models). Chat engines shorten histories to it; `context_window=` overrides it."""
+"""Context window in tokens of a model that is not in the catalogue: the window of GLM-4.1V and 4.5V
+(docs.bigmodel.cn, overview of models). Chat engines shorten histories to it; `context_window=` overrides it."""
 
 
 class GLMVMetadata(LLMMetadata, MultiModalLLMMetadata):

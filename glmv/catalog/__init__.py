@@ -1,1 +1,1 @@
-"""Models as data, with sources and doubts; lookup by name."""
+"""The catalogue of models: limits, prices, sources, and contradictions between sources; lookup by name."""

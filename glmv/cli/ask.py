@@ -93,7 +93,7 @@ def ask(
 
 
 def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
-    """Print the text as it arrives, and return the last delta, which has the facts."""
+    """Print the text as it arrives. Return the last delta: it has the usage, the finish reason and the notes."""
     answer, thoughts = Wrap(out.width), Wrap(err.width)
     on_terminal = sys.stdout.isatty()
     last, begun, thinks, whole = glmv.Delta(), False, False, True

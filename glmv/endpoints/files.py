@@ -68,7 +68,8 @@ def upload(
         file: the path of a regular file (links are followed), or bytes.
         purpose: "user_data" for documents to ask about (`glmv.File.from_id`), "batch" for batches; also
             "file-extract", "retrieval", "fine-tune", "code-interpreter", "agent", "voice-clone-input".
-        name: the file name to send; None means that of the path. The platform recognizes the format by its ending.
+        name: the file name to send. None sends the last part of the path, or "file" for bytes. The platform recognizes
+            the format by the ending of the name.
 
     Raises:
         LimitExceeded: the file is larger than 100 MB; nothing was sent.

@@ -94,7 +94,7 @@ def result(context: Context, /, task: str | Task, *, deadline: float | None = No
         deadline: seconds, if shorter than the client's deadline.
 
     Raises:
-        GLMVError: the task failed. The class is that of the platform's code; ServerError without a code.
+        GLMVError: the task failed. The class depends on the platform's error code; without a code it is ServerError.
     """
     before = task if isinstance(task, Task) else Task(task, "")
     path = f"/async-result/{quoted('task', before.id)}"

@@ -32,8 +32,8 @@ MAX_RETRY_AFTER = 120.0
 # Base and cap of the pause in seconds; the pause is random between 0 and min(cap, base * 2^n).
 # 2 s for BUSY: a thousand calls that are refused together return spread over 2 s, at most a twentieth in any 50 ms.
 PAUSES = {Retry.BUSY: (2.0, 30.0), Retry.TRANSIENT: (0.5, 8.0), Retry.TOKEN: (0.0, 0.0)}
-# For so many seconds after its first refusal because of too many calls, further refusals of a call are free while other
-# calls are answered. After that they count against `max_retries`.
+# For this many seconds after its first refusal because of too many calls, further refusals of a call are free while
+# other calls are answered. After that they count against `max_retries`.
 BUSY_PATIENCE = 300.0
 # A difference of clocks above this, in seconds, is reported: signed tokens are valid for 210 s by default.
 MAX_SKEW = 60.0

@@ -215,7 +215,7 @@ class VisualMedium(Medium):
 
     @classmethod
     def _recognizes(cls, head: bytes) -> bool:
-        """Whether the first bytes of a file (600 if it has so many) are those of a format of this class."""
+        """Whether a file has a format of this class, by its first 600 bytes, or all bytes of a shorter file."""
         raise NotImplementedError
 
     @classmethod

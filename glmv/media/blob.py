@@ -1,6 +1,6 @@
 """Bytes, raw or as base64: encoded once, decoded only when they are read.
 
-Only this module of media encodes or decodes base64 and opens files.
+The other modules of `glmv.media` neither encode nor decode base64, and do not open the files of callers.
 """
 
 from __future__ import annotations
@@ -276,8 +276,8 @@ def is_file(path: str) -> bool:
 
 def home(path: Any) -> Any:
     """A path with its `~` replaced by the user's folder, as a shell does."""
-    written = os.fspath(path)
-    return os.path.expanduser(written) if isinstance(written, str) and written.startswith("~") else path  # noqa: PTH111
+    name = os.fspath(path)
+    return os.path.expanduser(name) if isinstance(name, str) and name.startswith("~") else path  # noqa: PTH111
 
 
 def _content_of(file: Any, cap: int) -> Any:

@@ -143,7 +143,7 @@ def _pick(container: Any, n: int, duration: float | None) -> Iterator[tuple[floa
 
 
 _BACK = 3.0
-"""A second search begins so many seconds before the wanted frame: broadcasts have a key frame each second or two."""
+"""A second search begins this many seconds before the wanted frame: broadcasts have a key frame each second or two."""
 
 
 def _frame_at(container: Any, stream: Any, first: float, target: float) -> tuple[float, Any]:

@@ -30,7 +30,7 @@ _FOLDERS: dict[str, tuple[type[Image | Video], int]] = {
 }
 _PREFIX, _SUFFIX = ".glmv-", ".part"  # of the names of incomplete files
 _NEW = 60.0  # seconds for which a file counts as new in any case
-_ABANDONED = 3600.0  # after so many seconds an incomplete file is abandoned: writing one takes far less
+_ABANDONED = 3600.0  # after this many seconds an incomplete file is abandoned: writing one takes far less
 
 
 @public_class

@@ -116,8 +116,8 @@ class _ResultText:
         match value:
             case dict() if (part := self._block(value, links=True)) is not None:
                 parts: list[Part] = [part]
-            case list() | tuple() if (found := self._blocks(value)) is not None:
-                parts = found
+            case list() | tuple() if (blocks := self._blocks(value)) is not None:
+                parts = blocks
             case dict() | list() | tuple():
                 parts = self._in_value(value, text)
             case _:
@@ -169,13 +169,13 @@ class _ResultText:
         changed = self._walked(value, media, 0)
         if changed == value:
             return [Text(text)]
-        written = json.dumps(changed, ensure_ascii=False, default=str)
+        json_text = json.dumps(changed, ensure_ascii=False, default=str)
         parts: list[Part] = []
         at = 0
-        for mark in _MARKS.finditer(written):
-            parts += [Text(written[at : mark.start()]), media[int(mark[1] or mark[2])]]
+        for mark in _MARKS.finditer(json_text):
+            parts += [Text(json_text[at : mark.start()]), media[int(mark[1] or mark[2])]]
             at = mark.end()
-        parts.append(Text(written[at:]))
+        parts.append(Text(json_text[at:]))
         return [part for part in parts if part != Text("")]
 
     def _walked(self, value: Any, media: list[Part], depth: int) -> Any:
@@ -216,8 +216,8 @@ class _ResultText:
             yield medium
             return
         at = 0
-        written = (*_RUN.finditer(text), *_LINK.finditer(text), *_BYTES.finditer(text))
-        for match in sorted(written, key=re.Match.start):
+        matches = (*_RUN.finditer(text), *_LINK.finditer(text), *_BYTES.finditer(text))
+        for match in sorted(matches, key=re.Match.start):
             if match.start() < at or (part := self._run(match.group())) is None:
                 continue
             if match.start() > at:
@@ -281,7 +281,7 @@ def _is_medium(block: Mapping[str, Any]) -> bool:
 
 
 def _mime(block: Mapping[str, Any]) -> str:
-    """The media type of a block if it is that of a picture or video, or ""."""
+    """The media type of a block that is a picture or a video; "" for any other block."""
     mime = str(block.get("mime_type") or block.get("mimeType") or "")
     return mime if mime.partition("/")[0] in _KINDS else ""
 

@@ -28,7 +28,7 @@ from glmv.transport.http_client import (
 from glmv.transport.network import NetworkCall
 from glmv.transport.proxies import Proxy
 
-# A pool is replaced after so many cancelled calls. An unused entry has about 2 KB, and each later call examines all
+# A pool is replaced after this many cancelled calls. An unused entry has about 2 KB, and each later call examines all
 # entries.
 MOST_CANCELLED = 100
 

@@ -181,7 +181,7 @@ class TagFilter:
 
 
 def _split_tail(text: str, marks: Sequence[str]) -> tuple[str, str]:
-    """Text -> the certain part, and a tail that may be the beginning of one of the tags."""
+    """Text -> the part before its tail, and the tail: the beginning of one of the tags, or ""."""
     at = text.rfind("<", max(0, len(text) - max(map(len, marks)) + 1))
     tail = text[at:] if at >= 0 else ""
     if tail and any(len(tail) < len(mark) and mark.startswith(tail) for mark in marks):

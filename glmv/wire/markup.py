@@ -112,7 +112,7 @@ class MarkupFilter:
 
     @property
     def held(self) -> str:
-        """The text that is held back."""
+        """The text that is not returned yet, because it may be a tool call or the beginning of one."""
         return "".join(self._held) or self._tail
 
     def drop(self) -> str:

@@ -202,7 +202,7 @@ class ToolCalls:
         return call
 
     def _behind(self, call: _Call, call_id: str, name: str, arguments: str) -> str:
-        """The new part of arguments that begin with "{" again: each piece may repeat all that came before."""
+        """The new part of a piece of arguments that begins with "{" again: it may repeat the arguments so far."""
         if len(arguments) <= call.size:
             return "" if call.grows and call.text().startswith(arguments) else arguments
         if call.is_empty() and (not name or (call_id and call_id == call.wire_id)) and call.sent <= 0:

@@ -55,7 +55,7 @@ class Conversation:
 
     @cached_property
     def language(self) -> Language:
-        """The language of the question; if this turn has none, that of an earlier question."""
+        """The language of the question, or of an earlier question if this turn has none."""
         return language_of(self.texts[0] if self.texts else "")
 
     @cached_property

@@ -95,8 +95,8 @@ ANY_OBJECT = {"type": "object"}
 
 
 def schema_in(texts: Iterable[str]) -> dict[str, Any] | None:
-    """The last JSON Schema in the first text that has one; one for any object only if there is no other."""
-    candidates = [as_schema(json.loads(written)) for text in texts for _, _, written in reversed(_json_in(text))]
+    """The last JSON Schema in the first text that has one; `ANY_OBJECT` only if no text has another schema."""
+    candidates = [as_schema(json.loads(value)) for text in texts for _, _, value in reversed(_json_in(text))]
     schemas = [schema for schema in candidates if schema is not None]
     return next((schema for schema in schemas if schema != ANY_OBJECT), schemas[0] if schemas else None)
 
@@ -163,8 +163,10 @@ def labelled(text: str, name: str) -> Iterator[str]:
     """
     if not (parts := words(name)):
         return
-    written = r"[\s_-]*".join(map(re.escape, parts))
-    for match in re.finditer(rf"(?<![A-Za-z0-9_]){written}[\"'`]?(\s*[:：]\s*|\s*[=＝]\s*)(?=\S)", text, re.IGNORECASE):
+    spelling = r"[\s_-]*".join(map(re.escape, parts))
+    for match in re.finditer(
+        rf"(?<![A-Za-z0-9_]){spelling}[\"'`]?(\s*[:：]\s*|\s*[=＝]\s*)(?=\S)", text, re.IGNORECASE
+    ):
         rest = text[match.end() : match.end() + LONGEST_VALUE]
         if quoted := _QUOTED.match(rest):
             yield _group(quoted)

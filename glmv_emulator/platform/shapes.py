@@ -154,8 +154,11 @@ def last_chunks(outcome: Outcome, era: Era, head: dict[str, Any], *, first: bool
 
 
 def withdrawn(last: dict[str, Any]) -> dict[str, Any]:
-    """A last chunk -> that of an answer which the content filter withdrew, as in the platform's security page: the
-    delta has the role of the author of the filtered text, the filter is next to the choices, and there is no usage."""
+    """A last chunk -> the last chunk of an answer that the content filter withdrew.
+
+    As in the platform's security page, the delta has the role of the author of the filtered text, the filter is next to
+    the choices, and there is no usage.
+    """
     choice = last["choices"][0] | {"finish_reason": "sensitive", "delta": {"role": "user", "content": ""}}
     fields = {name: value for name, value in last.items() if name != "usage"}
     return fields | {"choices": [choice], "content_filter": [{"role": "user", "level": 1}]}

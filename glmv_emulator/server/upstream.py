@@ -25,7 +25,7 @@ class HttpUpstream:
 
     Args:
         base_url: the URL up to `/v1`, http or https; `/chat/completions` is appended.
-        model: the model to request; None means that of the request.
+        model: the model to request; None requests the model that the client names.
         key: sent as a bearer token; None sends no key. It does not appear in messages.
         timeout: seconds for which the server may send nothing.
 

@@ -20,12 +20,12 @@ WIRE_CASES = 45
 
 def rows() -> dict[str, dict[str, str]]:
     """Section -> item -> the tests that check it."""
-    found: dict[str, dict[str, str]] = {}
+    sections: dict[str, dict[str, str]] = {}
     for section in PAGE.split("\n## ")[1:]:
         title, _, body = section.partition("\n")
         cells = re.findall(r"^\| (.+?) \| (.+) \|$", body, re.MULTILINE)
-        found[title] = {what: how for what, how in cells if what != "what"}
-    return found
+        sections[title] = {what: how for what, how in cells if what != "what"}
+    return sections
 
 
 ROWS = rows()
@@ -58,32 +58,32 @@ def test_every_row_names_a_test_or_a_reason(section: str) -> None:
         assert "::" in how or len(how.split()) > 3, what
 
 
-def test_every_option_has_a_row() -> None:
+def test_every_option_has_a_row_on_the_page() -> None:
     listed = {what.partition(" ")[0] for what in ROWS["Request parameters"]}
     assert set(Options.model_fields) - listed == set()
 
 
-def test_every_code_and_every_status_has_a_row() -> None:
+def test_every_error_code_and_every_http_status_has_a_row_on_the_page() -> None:
     assert set(ROWS["Business codes"]) == set(CODES)
     assert {str(status) for status in STATUSES} - ROWS["HTTP statuses without a known code"].keys() == set()
 
 
-def test_every_type_of_content_part_has_a_row() -> None:
+def test_every_type_of_content_part_has_a_row_on_the_page() -> None:
     listed = ROWS["Content parts and messages"]
     assert {"text", "image_url", "video_url", "file_url", "file", "input_audio"} <= listed.keys()
 
 
-def test_every_role_of_the_catalogue_has_a_row() -> None:
+def test_every_role_of_the_catalogue_has_a_row_on_the_page() -> None:
     listed = " ".join(ROWS["Content parts and messages"])
     assert [role for row in models() for role in row.roles if f"{role} message" not in listed] == []
 
 
-def test_every_wire_case_has_a_row_in_order() -> None:
+def test_every_wire_case_has_a_row_on_the_page_in_order() -> None:
     numbers = [int(what.partition(" ")[0]) for what in ROWS["Forty-five wire cases"]]
     assert numbers == list(range(1, WIRE_CASES + 1))
 
 
-def test_every_endpoint_that_is_called_has_a_row() -> None:
+def test_every_endpoint_that_is_called_has_a_row_on_the_page() -> None:
     source = "".join(path.read_text("utf-8") for path in (ROOT / "glmv").rglob("*.py"))
     called = set(re.findall(r"\"(/[a-z-]+(?:/[a-z]+)*)\"", source)) - {"/api/anthropic", "/api/paas/v4"}
     text = " ".join(ROWS["Endpoints"])

@@ -62,7 +62,7 @@ SECONDS = [
     420, 600, 639, 700, 1000, 1800, 2400, 3600,
 ]  # fmt: skip
 RATES = [0.5, 1, 2, 3, 5, 6, 10, 12.5, 15, 24, 25, 29.97, 30, 60]
-# Sides of each pair of a length and a rate: so many of the list, the next ones each time.
+# Sides of each pair of a length and a rate: this many of the list, the next ones each time.
 SIDES_OF_PAIR = 3
 # (seconds, frames a second) of videos with one frame.
 STILL = [(1 / 60, 60), (1 / 25, 25), (0.1, 10), (0.5, 2), (1, 1), (2, 0.5), (10, 0.1), (60, 1 / 60)]

@@ -65,7 +65,7 @@ def test_every_error_survives_pickling(kind: type[glmv.GLMVError]) -> None:
         (glmv.RequestTimeout, "ModelTimeoutError"),
     ],
 )
-def test_each_error_has_the_right_langchain_class(ours: type[glmv.GLMVError], theirs: str) -> None:
+def test_each_error_is_also_an_instance_of_its_langchain_class(ours: type[glmv.GLMVError], theirs: str) -> None:
     assert isinstance(raised(ours("no")), getattr(exceptions, theirs))
 
 

@@ -423,7 +423,7 @@ def met(kind: str) -> str:
 
 @pytest.mark.parametrize("kind", MET)
 @pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "typeddict", "json_schema"])
-async def test_the_right_object_is_read_with_one_request(saying: Models, schema: Any, kind: str) -> None:
+async def test_each_way_to_call_returns_the_object_with_one_request(saying: Models, schema: Any, kind: str) -> None:
     name = "PictureDict" if schema is PictureDict else "Picture"
     model, asked = saying(met(kind).replace('{"Picture"', f'{{"{name}"'))
     structured = model.with_structured_output(schema)

@@ -279,7 +279,7 @@ MET = {
 
 @EVERY_WAY
 @pytest.mark.parametrize("said", MET.values(), ids=MET)
-def test_the_right_object_is_read_with_one_request(
+def test_each_way_to_call_returns_the_object_with_one_request(
     ask: Callable[[GLMV], Any], said: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(said)

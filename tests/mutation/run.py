@@ -42,10 +42,10 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PAGE = ROOT / "docs" / "mutation.md"
 SLOWEST = 10.0
-"""A test may take so many times as long as without a change, and `GRACE` seconds, before it counts as failed."""
+"""A test may take this many times as long as without a change, and `GRACE` seconds, before it counts as failed."""
 GRACE = 5.0
 TRACED = 30_000
-"""So many calls and lines of a test are traced; one with more is taken to run all `LINES`."""
+"""This many calls and lines of a test are traced; a test with more is taken to run all `LINES`."""
 LINES = 10_000
 MEMORY = 6 << 30
 """Bytes that the tests of one mutant may take."""

@@ -12,7 +12,9 @@ CLIENTS = [glmv.Client("test-id.test-secret"), glmv.AsyncClient("test-id.test-se
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=["blocking", "awaited"])
-def test_generated_methods_have_proper_names_and_signatures(client: glmv.Client | glmv.AsyncClient) -> None:
+def test_a_generated_method_has_the_name_signature_and_docstring_of_its_flow(
+    client: glmv.Client | glmv.AsyncClient,
+) -> None:
     upload, listed = client.files.upload, client.files.list
     assert list(inspect.signature(upload).parameters) == ["file", "purpose", "name"]
     assert inspect.signature(upload).return_annotation == "StoredFile"

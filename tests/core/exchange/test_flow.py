@@ -504,7 +504,7 @@ def test_comments_do_not_keep_a_stream_alive_after_a_read_timeout(flow: Any) -> 
 
 
 @pytest.mark.parametrize("pieces", [[], [4.0], ["half"], ["half", 4.0]])
-def test_a_break_before_the_idle_timeout_keeps_its_own_words(flow: Any, pieces: list[Any]) -> None:
+def test_a_break_before_the_idle_timeout_keeps_its_own_message(flow: Any, pieces: list[Any]) -> None:
     script = [flow.piece(each) if isinstance(each, str) else each for each in pieces]
     answer = flow.streamed(*script, Failure("reset", "The server closed the connection."), done=False)
     error = flow.run(answer, policy=flow.policy(idle_timeout=5.0, max_retries=0)).failure

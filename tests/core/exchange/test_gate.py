@@ -65,7 +65,7 @@ def test_a_second_release_has_no_effect() -> None:
     assert (b.state, c.state, crowd.gate.in_use) == ("in", "waiting", 1)
 
 
-def test_a_refusal_narrows_once_for_all_calls_sent_before_it() -> None:
+def test_refusals_of_several_calls_sent_together_narrow_the_gate_once() -> None:
     crowd = Crowd(10)
     tickets = [crowd.enter(str(number)) for number in range(10)]
     for ticket in tickets[:3]:
@@ -117,7 +117,7 @@ def test_each_step_by_which_a_gate_widens_is_three_tenths_longer() -> None:
     assert widths == [1, 2, 3, 4, 7, 10, 13]
 
 
-def test_a_gate_widens_no_faster_because_it_was_wide_for_long() -> None:
+def test_a_gate_that_was_wide_for_long_widens_no_faster_after_a_refusal() -> None:
     crowd = Crowd(20)
     first, *others, old = [crowd.enter("a") for _ in range(10)]
     first.leave(busy=Busy())
@@ -203,7 +203,7 @@ def test_the_servers_retry_after_is_kept_even_if_others_are_answered() -> None:
     assert waiting.state == "in"
 
 
-def test_a_server_error_narrows_and_does_not_pause() -> None:
+def test_a_server_error_narrows_the_gate_and_does_not_pause_it() -> None:
     crowd = Crowd(4)
     crowd.enter("a").leave(busy=Busy(pauses=False))
     assert (crowd.gate.width, crowd.enter("b").state) == (1, "in")

@@ -19,7 +19,7 @@ from glmv_emulator import Emulator
 
 PROGRAMS = Path(__file__).with_name("programs.py")
 DEADLINE = 0.4  # seconds
-LATE = 0.25  # the figure: a deadline is met within so many seconds
+LATE = 0.25  # the figure: a deadline is met within this many seconds
 BOMB = 64  # the figure: megabytes by which memory may grow
 LEAK = 4  # the figure: megabytes by which 500 clients, or 5,000 requests, may grow it
 CROWD = 60  # the figure: megabytes that 1,000 calls at once may take

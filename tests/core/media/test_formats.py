@@ -227,7 +227,9 @@ def panorama(turned: int = 1) -> bytes:
 
 
 @pytest.mark.parametrize(("turned", "sides", "at"), [(1, (7000, 3500), (9, 9)), (8, (3500, 7000), (9, 6990))])
-def test_a_large_photograph_is_opened_scaled_down(turned: int, sides: tuple[int, int], at: tuple[int, int]) -> None:
+def test_a_large_photograph_is_scaled_down_when_it_is_opened(
+    turned: int, sides: tuple[int, int], at: tuple[int, int]
+) -> None:
     image = Image.from_bytes(panorama(turned))
     opened = image.to_pil()
     assert opened.size == sides
@@ -352,7 +354,7 @@ def test_a_video_without_decodable_frames_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("ratio", "width"), [("4/3", 128), ("2/1", 192), ("8/9", 85)])
-def test_frames_of_anamorphic_video_have_the_displayed_shape(ratio: str, width: int) -> None:
+def test_frames_of_anamorphic_video_have_the_displayed_aspect_ratio(ratio: str, width: int) -> None:
     video = Video.from_bytes(clip("mp4", "mpeg4", ratio))
     (frame,) = video.frames(1)
     assert (video.width, video.height) == (frame.width, frame.height) == (width, 64)

@@ -111,7 +111,7 @@ def test_a_copied_client_keeps_its_key_and_a_pickled_one_asks_the_environment(
     ],
 )
 @pytest.mark.parametrize("auth", ["key", "token"])
-def test_the_error_of_a_malformed_key_describes_only_its_shape(server: Any, key: str, auth: Any) -> None:
+def test_the_error_of_a_malformed_key_does_not_show_the_key(server: Any, key: str, auth: Any) -> None:
     sendable = auth == "key" and re.fullmatch("[!-~]+", key.strip())  # a proxy's key needs no dot
     with glmv.Client(key, base_url=server.base_url, auth=auth) as glm:
         if sendable:

@@ -78,7 +78,7 @@ def test_the_emulator_answers_a_converted_history(messages: list[Message], sent:
     assert any(one.startswith(note) for one in answer.notes)
 
 
-def test_a_leading_assistant_greeting_joins_the_system_text() -> None:
+def test_an_assistant_greeting_at_the_start_is_appended_to_the_system_text() -> None:
     (system, _) = checked([S, turn("assistant", "Welcome!"), turn("assistant", "What is it?"), U]).messages
     assert system.text.startswith("Be exact.\n\n")
     assert system.text.endswith("Welcome!\n\nWhat is it?")

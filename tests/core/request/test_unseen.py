@@ -120,7 +120,7 @@ def test_a_photograph_of_many_megapixels_is_noted_for_engines() -> None:
     assert "fitted(max_side=6000)" in result
 
 
-def test_an_extreme_shape_is_noted_for_engines() -> None:
+def test_an_extreme_aspect_ratio_is_noted() -> None:
     assert "more than 200 times" in notes(["?", picture((9000, 30))], "http://localhost:1/v1", "vllm")
     assert "more than 200 times" in notes(["?", picture((9000, 30))])
 

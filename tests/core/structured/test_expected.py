@@ -93,7 +93,7 @@ def test_a_class_checks_the_arguments_instead_of_the_schema() -> None:
     assert expected.check(called(("weather", "[]")))[1] == "the arguments of weather are not a JSON object"
 
 
-def test_a_class_of_pydantic_1_checks_the_arguments_and_its_words_are_shortened() -> None:
+def test_a_class_of_pydantic_1_checks_the_arguments_and_its_error_is_shortened() -> None:
     expected = ToolCallExpected([WEATHER], "weather", model=Old)  # type: ignore[arg-type]  # another version's class
     assert expected.check(called(("weather", MISFIT))) == ("So:", None)
     problem = expected.check(called(("weather", '{"town": "Atlantis"}')))[1] or ""
@@ -186,11 +186,13 @@ def test_text_has_a_value_if_it_has_any_json(text: str, has: bool) -> None:
         ("red", "length", "it has no JSON"),
     ],
 )
-def test_an_answer_cut_off_inside_its_json_says_so(text: str, reason: str | None, problem: str) -> None:
+def test_the_problem_says_whether_an_answer_was_cut_off_inside_its_json(
+    text: str, reason: str | None, problem: str
+) -> None:
     assert JSONExpected(TOWN).check(Completion(text, finish_reason=reason)) == (text, problem)
 
 
-def test_the_callers_function_checks_what_fits_the_schema_and_its_words_are_cut() -> None:
+def test_the_callers_function_checks_only_fitting_json_and_its_error_is_shortened() -> None:
     def check(text: str) -> None:
         if json.loads(text)["town"] != "Jinan":
             raise ValueError("z" * 2000)

@@ -245,7 +245,7 @@ def test_a_tool_call_is_a_valid_answer_to_a_json_request_with_tools(emu: Emulato
     assert [c.name for c in answer.tool_calls] == ["weather"]
 
 
-def test_the_instruction_joins_an_existing_system_message(emu: Emulator, glm: glmv.Client) -> None:
+def test_the_instruction_is_added_to_an_existing_system_message(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(call("clock", "{}"))
     messages = [glmv.Message("system", "Be brief."), glmv.Message("user", "Time?")]
     glm.chat(messages, tools=[CLOCK], tool_choice="required")

@@ -78,9 +78,9 @@ def in_place(around: str, said: str = SAID) -> str:
 @pytest.mark.parametrize("need", [NEED, BY_SCHEMA], ids=["pydantic", "schema"])
 @pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
 def test_the_answer_is_found_inside_other_text(around: str, need: JSONExpected) -> None:
-    found, problem = need.check_text(in_place(around))
+    value_text, problem = need.check_text(in_place(around))
     assert problem is None
-    assert json.loads(found) == ANSWER
+    assert json.loads(value_text) == ANSWER
 
 
 SPELLED = {
@@ -96,9 +96,9 @@ SPELLED = {
 
 @pytest.mark.parametrize("text", SPELLED.values(), ids=SPELLED)
 def test_an_answer_is_read_in_any_of_these_spellings(text: str) -> None:
-    found, problem = NEED.check_text(text)
+    value_text, problem = NEED.check_text(text)
     assert problem is None
-    assert json.loads(found) == ANSWER
+    assert json.loads(value_text) == ANSWER
 
 
 def test_contents_of_strings_are_unchanged() -> None:
@@ -189,9 +189,9 @@ def test_a_fitting_object_is_read_after_any_text(
     result = json.dumps(value, ensure_ascii=False)
     # A backslash or a quotation that is open to its last quote would make the object a part of a string.
     lead = "\n".join(before).replace("\\", "") + "\n"
-    found, problem = NEED.check_text(f"{lead}{mark[0]}{result}{mark[1]}{after}")
+    value_text, problem = NEED.check_text(f"{lead}{mark[0]}{result}{mark[1]}{after}")
     assert problem is None, lead
-    assert json.loads(found) == value
+    assert json.loads(value_text) == value
 
 
 @settings(max_examples=200, deadline=None)
@@ -301,9 +301,9 @@ class Grade(RootModel[Literal["good", "bad"] | int]):
 )
 @pytest.mark.parametrize("judge", [Grade, None], ids=["pydantic", "schema"])
 def test_a_bare_word_is_the_answer_if_the_schema_allows_it(text: str, value: object, judge: Any) -> None:
-    found, problem = JSONExpected(Grade.model_json_schema(), judge).check_text(text)
+    value_text, problem = JSONExpected(Grade.model_json_schema(), judge).check_text(text)
     assert (problem is None) == (value is not None)
-    assert problem is not None or json.loads(found) == value
+    assert problem is not None or json.loads(value_text) == value
 
 
 def test_a_bare_word_that_the_schema_does_not_allow_is_a_misfit() -> None:
@@ -489,13 +489,13 @@ def test_a_number_in_brackets_after_a_word_is_the_answer_only_if_there_is_no_oth
 
 def test_the_problem_is_that_of_the_last_value_with_requested_content() -> None:
     for text in ('{"grams": "a"} {"grams": "b"} {}', '{"grams": "a"} {"grams": "b"} {"other": 1}', '{"grams": "b"}'):
-        found, problem = BY_SCHEMA.check_text(text)
-        assert found == '{"grams": "b"}'
+        value_text, problem = BY_SCHEMA.check_text(text)
+        assert value_text == '{"grams": "b"}'
         assert "grams has to be" in (problem or "")
     assert BY_SCHEMA.check_text('{} {"other": 1}')[0] == '{"other": 1}'
 
 
-def test_an_answer_without_json_says_so() -> None:
+def test_the_problem_says_that_an_answer_is_empty_or_has_no_json() -> None:
     assert NEED.check_text("red") == ("red", "it has no JSON")
     assert NEED.check_text(" \n") == (" \n", "it is empty")
     assert NEED.check_text("") == ("", "it is empty")

@@ -155,7 +155,7 @@ def test_automatic_thinking_is_not_sent(dialect: str) -> None:
         ({"chat_template_kwargs": None}, None),
     ],
 )
-def test_the_users_own_keys_join_those_of_the_dialect(extra: dict[str, Any], kwargs: Any) -> None:
+def test_the_users_own_keys_are_merged_with_the_keys_of_the_dialect(extra: dict[str, Any], kwargs: Any) -> None:
     server = OtherServer()
     glmv.Client(**server.options(dialect="vllm")).chat("hi", thinking=False, extra_body=extra)
     assert server.body["chat_template_kwargs"] == kwargs

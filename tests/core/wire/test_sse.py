@@ -371,7 +371,7 @@ def test_json_lines_without_their_content_type_need_the_beginning_of_a_second_ob
 @pytest.mark.parametrize(
     "kind", ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"]
 )
-def test_json_lines_of_a_declared_content_type_are_recognized_at_the_first_line(kind: str) -> None:
+def test_json_lines_with_their_content_type_need_only_one_complete_line(kind: str) -> None:
     assert is_json_lines(b'{"a": 1}', kind) is None
     assert is_json_lines(b'{"a": 1}\n', kind) is True
     assert is_json_lines(b'{"a":\n', kind) is False

@@ -401,7 +401,7 @@ def test_small_boxes_are_read_in_lists_of_places_and_in_lines_of_their_own(text:
         ("(300, 400), (12, 20)", 0),
     ],
 )
-def test_two_corners_are_a_box_and_more_points_are_another_shape(text: str, count: int) -> None:
+def test_two_ordered_corners_are_a_box_and_three_points_are_not(text: str, count: int) -> None:
     assert len(boxes_in(text)) == count
 
 

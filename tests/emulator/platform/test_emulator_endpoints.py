@@ -153,7 +153,7 @@ def test_a_file_of_the_2024_era_has_its_name_in_the_old_field(emulate: Any) -> N
     assert "filename" not in data
 
 
-def test_a_message_can_use_an_uploaded_file_with_the_right_purpose(glm: Any) -> None:
+def test_a_message_can_use_only_uploaded_files_of_purpose_user_data(glm: Any) -> None:
     result = upload(glm, b"some words", "user_data").json()["id"]
     other = upload(glm, b"some words", "retrieval").json()["id"]
     for identity, code in ((result, ""), (other, "1210")):

@@ -208,7 +208,7 @@ def test_streamed_tool_calls_are_put_together(before: Any, frames: list[Any], wa
     assert (len(deltas) > 1) == (way != "in one chunk")
 
 
-def test_words_that_trigger_the_filter_are_answered_by_the_emulator(before: Any, server: Server) -> None:
+def test_a_prompt_that_triggers_the_filter_is_not_sent_to_the_server(before: Any, server: Server) -> None:
     assert before().chat("EMU-SENSITIVE-OUTPUT").json()["choices"][0]["finish_reason"] == "sensitive"
     assert server.requests == []
 
