@@ -19,7 +19,7 @@ _OUTCOMES = (pytest.fail.Exception, pytest.skip.Exception, pytest.exit.Exception
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """If the function for `answer` raised an outcome of pytest, give it to the test, whatever the client did."""
+    """If the function given to `answer` called `pytest.fail()` or the like, raise its exception in the test, too."""
     try:
         returned = yield
     except Exception as failed:
@@ -52,7 +52,7 @@ def glmv_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
     """A running `glmv_emulator.Emulator`; the test is skipped if the extra `emulator` is not installed.
 
     A passing test fails at its end if answers of `say` or `call` are unused, or if the function given to `answer`
-    raised. If the function raised an outcome of pytest, such as `pytest.skip()`, the test gets this outcome.
+    raised. If the function called `pytest.skip()` or `pytest.fail()`, the test is skipped or fails.
     """
     from glmv_emulator import Emulator
 

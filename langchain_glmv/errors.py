@@ -61,7 +61,7 @@ except ImportError:  # langchain-core before 1.7.5 has no refusals
     HAS_REFUSALS = False
 else:
     HAS_REFUSALS = True
-"""Whether this langchain-core has a content block and an error for refusals."""
+"""Whether the installed langchain-core has a content block and an error for refusals."""
 
 
 class InvalidRequestError(glmv.InvalidRequestError, ModelInvalidRequestError):

@@ -44,7 +44,7 @@ class KeyFunction:
 
     @property
     def is_asynchronous(self) -> bool:
-        """Whether it is an `async def` function, which must run in the event loop."""
+        """Whether the function is an `async def` function, which must run in the event loop."""
         method = getattr(type(self._function), "__call__", None)  # noqa: B004 - of an object, its method is looked at
         return iscoroutinefunction(self._function) or iscoroutinefunction(method)
 
