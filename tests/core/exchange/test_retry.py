@@ -38,7 +38,7 @@ class World:
         raise AssertionError("it never gave up")
 
 
-def test_a_call_makes_at_most_max_retries_and_one_requests() -> None:
+def test_a_call_makes_at_most_max_retries_plus_one_requests() -> None:
     for kind in (Retry.BUSY, Retry.TRANSIENT, Retry.TOKEN):
         for retries in (0, 1, 3):
             assert len(World(max_retries=retries).pauses(kind)) == retries
