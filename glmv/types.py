@@ -352,7 +352,7 @@ class Accumulator:
         return tuple(ToolCall(i, name, arguments[0] if arguments else "{}") for (i, name), arguments in self._calls)
 
     def completion(self) -> Completion:
-        """The answer so far, with the facts of the last delta; those that it lacks are of the first one."""
+        """The answer so far. Its facts are those of the last delta; missing ones are taken from the first delta."""
         first, last = self._first, self._last or self._first
         if first is None or last is None:
             return Completion()

@@ -248,7 +248,7 @@ def test_an_invalid_date_header_is_ignored(date: str) -> None:
     assert World().policy.skew(date) == 0
 
 
-def test_a_full_budget_pays_for_35_retries() -> None:
+def test_a_full_budget_allows_35_retries() -> None:
     budget = RetryBudget()
     assert sum(budget.take(Retry.TRANSIENT) for _ in range(200)) == 35
 
