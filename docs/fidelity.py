@@ -74,7 +74,8 @@ def _test(row: dict[str, str]) -> str:
 
 def _doubts() -> list[str]:
     head = (
-        "Where sources disagree, the reading that allows more holds, unless `Emulator(strict={...})` names the doubt."
+        "Where sources disagree, the emulator follows the reading that allows more, "
+        "unless `Emulator(strict={...})` names the doubt."
     )
     table = [f"| `{name}` | {meaning} |" for name, meaning in Emulator.DOUBTS.items()]
     return ["", "## Doubts", "", head, "", "| name | when strict |", "|---|---|", *table]

@@ -44,7 +44,7 @@ class _Signature:
 
 
 class ShowsFields(BaseModel):
-    """Its classes show their fields in `inspect.signature` and help, before and after they are first used."""
+    """Base of classes that show their fields in `inspect.signature` and help, even before they are first used."""
 
     __signature__: ClassVar[Any] = _Signature()
 

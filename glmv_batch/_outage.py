@@ -31,10 +31,10 @@ MOST_BREAKS = 3
 _PLATFORM = ("bigmodel.cn", "z.ai")
 
 # Kinds of `ConnectionFailed` that prove that the server was not reached.
-_AWAY = {"connect", "connect_timeout", "dns", "proxy"}
+_UNREACHABLE = {"connect", "connect_timeout", "dns", "proxy"}
 # Before the first answer these mean a wrong setting. Later they mean that the machine is in another network, such as a
 # hotel's.
-_AWAY_LATER = {"no_such_host", "tls", "proxy_refused"}
+_UNREACHABLE_LATER = {"no_such_host", "tls", "proxy_refused"}
 # These always mean a wrong setting, so the run ends. A proxy may lock an account after some wrong passwords.
 _WRONG_SETTINGS = {"settings", "proxy_auth"}
 # Kinds of `ConnectionFailed` that the network or one picture can cause.
@@ -52,10 +52,10 @@ def kind_of(error: Exception) -> str | None:
 
 def nobody_reached(error: Exception) -> bool:
     """Whether an error proves that a call did not arrive, so that it may succeed when the network is back."""
-    return kind_of(error) in _AWAY
+    return kind_of(error) in _UNREACHABLE
 
 
-def may_be_away(error: Exception) -> bool:
+def may_be_outage(error: Exception) -> bool:
     """Whether a call failed in a way that both an outage and a single bad item can cause.
 
     A server error without a code of the platform is the page of a gateway.
@@ -66,7 +66,7 @@ def may_be_away(error: Exception) -> bool:
         case glmv.DeadlineExceeded() if error.__cause__ is None:
             return bool(error.attempts)
         case glmv.DeadlineExceeded() if isinstance(error.__cause__, Exception):
-            return may_be_away(error.__cause__)
+            return may_be_outage(error.__cause__)
         case _:
             return kind_of(error) in _BROKEN
 
@@ -160,14 +160,14 @@ class Outage:
             GLMVError: the error, if every item would get it or the outage has lasted too long.
         """
         kind = kind_of(error)
-        if kind in _WRONG_SETTINGS or (kind in _AWAY_LATER and not self._answered):
+        if kind in _WRONG_SETTINGS or (kind in _UNREACHABLE_LATER and not self._answered):
             raise error
         if trying:
             self._trying = False
         was_outage = self._is_outage
-        if kind in _AWAY or kind in _AWAY_LATER:
+        if kind in _UNREACHABLE or kind in _UNREACHABLE_LATER:
             self._unreached = True
-        elif may_be_away(error):
+        elif may_be_outage(error):
             self._unreached = self._unreached and not trying
             self._broken.add(row)
             self._breaks[row] = self._breaks.get(row, 0) + 1

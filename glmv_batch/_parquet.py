@@ -82,7 +82,7 @@ class Parquet(Part):
         self._writer = parquet.ParquetWriter(self._file, schema, compression="zstd")
 
     def _begin_again(self, schema: Any) -> None:
-        """Rewrite the rows so far with other types. The file stays the same one, because this job holds its lock."""
+        """Rewrite the rows so far with other types. They stay in the same file, because this job holds its lock."""
         from pyarrow import parquet
 
         self._writer.close()

@@ -44,7 +44,7 @@ class Row:
 
     @property
     def ok(self) -> bool:
-        """Whether it was answered."""
+        """Whether the item was answered."""
         return self.error is None
 
     def as_dict(self) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class CSV(Part):
         self._file.write(line.getvalue().removesuffix("\r\n") + "\n")
 
     def _widen(self, header: list[str]) -> None:
-        """Rewrite the rows so far with more columns. The file stays the same one, because this job holds its lock."""
+        """Rewrite the rows so far with more columns. They stay in the same file, because this job holds its lock."""
         self._file.flush()
         with tempfile.TemporaryFile(dir=self._part.parent) as copy:
             self._binary.seek(0)

@@ -279,9 +279,9 @@ class Emulator:
 
     @property
     def errors(self) -> list[BaseException]:
-        """The exceptions of the function given to `answer` since `reset`, with `SystemExit` and pytest's outcomes.
+        """The exceptions of the function given to `answer` since `reset`, `SystemExit` included.
 
-        If the function raises an outcome (`pytest.fail()`, `pytest.skip()`), the pytest fixture gives it to the test.
+        If the function calls `pytest.fail()` or `pytest.skip()`, a test with the pytest fixture fails or is skipped.
         """
         return self._script.errors()
 

@@ -34,7 +34,7 @@ can see at its page what was sent to it, and can use it with its key.
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence without the usage."""
+    """A parser that prints an error as one sentence, without the list of options."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(WRONG_USE, f"{self.prog}: {message}\n")

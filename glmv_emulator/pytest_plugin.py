@@ -55,7 +55,7 @@ def glmv_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
     """A running `glmv_emulator.Emulator`; the test is skipped if the extra `emulator` is not installed.
 
     A passing test fails at its end if answers of `say` or `call` are unused, or if the function given to `answer`
-    raised. If the function raised an outcome of pytest, such as `pytest.skip()`, the test gets this outcome.
+    raised. If the function called `pytest.skip()` or `pytest.fail()`, the test is skipped or fails.
     """
     from glmv_emulator import Emulator
 

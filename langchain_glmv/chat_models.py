@@ -360,7 +360,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
             self.profile = profile_for(self.model, self.base_model, self.profile)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy with some fields changed. If the model is another one, the profile is the new model's."""
+        """Return a copy with some fields changed. If `model` changes, so does the profile, unless the user set it."""
         if update and "picture_store" in update:
             update = {**update, "picture_store": _store(update["picture_store"])}
         copied = super().model_copy(update=update, deep=deep)

@@ -161,7 +161,7 @@ def _named(block: Block) -> tuple[str, str]:
 
 
 def held_by(block: object, *, by: tuple[str, ...]) -> str | None:
-    """The kind of content that a block gives in one of the ways in `by`: "picture", "video", "file", or None."""
+    """What a block contains: "picture", "video" or "file"; None if it gives its content in no way that `by` lists."""
     if not isinstance(block, Mapping) or _named(block)[0] not in by:
         return None
     convert = _CONVERTERS.get(str(block.get("type")))

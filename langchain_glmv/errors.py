@@ -52,7 +52,7 @@ try:
 except ImportError:  # langchain-core before 1.7.5 has no refusals
 
     class ModelRefusalError(ModelError):  # type: ignore[no-redef]  # the older core has none
-        """A substitute; no middleware looks for it."""
+        """A substitute for the class that this langchain-core lacks; no middleware looks for it."""
 
         def __init__(self, message: str = "", *, raw_message: Any = None) -> None:
             super().__init__(message)
@@ -61,7 +61,7 @@ except ImportError:  # langchain-core before 1.7.5 has no refusals
     HAS_REFUSALS = False
 else:
     HAS_REFUSALS = True
-"""Whether this langchain-core has a content block and an error for refusals."""
+"""Whether the installed langchain-core has a content block and an error for refusals."""
 
 
 class InvalidRequestError(glmv.InvalidRequestError, ModelInvalidRequestError):

@@ -69,7 +69,7 @@ class Price:
 
     @property
     def free(self) -> bool:
-        """Whether it costs nothing."""
+        """Whether a call costs nothing."""
         return self.input == self.output == 0
 
     def amount(self, prompt: int, answer: int, cached: int = 0) -> float:
@@ -162,12 +162,12 @@ class Model:
 
     @property
     def chats(self) -> bool:
-        """Whether it is a chat model. A call of another model is refused, with a message that names its endpoint."""
+        """Whether this is a chat model. A chat with any other model is refused; the message names its endpoint."""
         return self.endpoint == CHAT
 
     @property
     def sees(self) -> bool:
-        """Whether it accepts pictures in chat."""
+        """Whether the model accepts pictures in chat."""
         return self.images != 0 and self.chats
 
     def price_in(self, currency: str) -> Price | None:

@@ -185,7 +185,7 @@ class Gate:
         return self._refusal is not None and self._refused_at >= max(started, self._standing_since) + STANDSTILL
 
     def looks_at(self, ticket: Ticket) -> float | None:
-        """When this ticket has to call `look`: at the end of the pause, if it is the first one then. Else None."""
+        """When this ticket has to call `look`: at the end of the pause. None if it need not call it."""
         return self._paused_until if ticket is self._looks and self._paused_until > self.clock() else None
 
     def look(self) -> None:

@@ -78,7 +78,7 @@ class Drop(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """The answer is complete: read to the end of the response for a moment, so that the connection can be reused."""
+    """The answer is complete. Read the rest of the response for a short time, so that the connection can be reused."""
 
 
 class Pause(NamedTuple):

@@ -213,7 +213,7 @@ class Image(VisualMedium):
 
     @property
     def fit(self) -> bool:
-        """Whether it may be re-encoded to fit a model's limits."""
+        """Whether the picture may be re-encoded to fit a model's limits."""
         return self._fits
 
     def fitted(

@@ -380,7 +380,7 @@ def _shrunk(picture: PILImage, label: str, max_bytes: int | None, attempts: Any)
 
 
 def _opaque(picture: PILImage) -> PILImage:
-    """RGB or grey on white: JPEG has no transparency and no palette."""
+    """The picture in RGB or grey, since JPEG has no transparency and no palette. Transparent pixels become white."""
     if picture.mode in {"RGB", "L"} and "transparency" not in picture.info:
         return picture
     if picture.mode in {"RGBA", "LA", "PA", "P"} or "transparency" in picture.info:

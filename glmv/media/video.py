@@ -79,17 +79,17 @@ class Video(VisualMedium):
 
     @property
     def width(self) -> int | None:
-        """The width in pixels as displayed; None when unknown, and without PyAV (extra `video`)."""
+        """The width in pixels as displayed; None if it is unknown or PyAV (extra `video`) is missing."""
         return self._by_pyav.width
 
     @property
     def height(self) -> int | None:
-        """The height in pixels as displayed; None when unknown, and without PyAV (extra `video`)."""
+        """The height in pixels as displayed; None if it is unknown or PyAV (extra `video`) is missing."""
         return self._by_pyav.height
 
     @property
     def frame_rate(self) -> float | None:
-        """Frames a second, on average; None when unknown, and without PyAV (extra `video`)."""
+        """Frames a second, on average; None if the rate is unknown or PyAV (extra `video`) is missing."""
         return self._by_pyav.frame_rate
 
     @property

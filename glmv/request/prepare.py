@@ -140,7 +140,7 @@ def prepare(
             tuple(str(note) for note in request.notes if isinstance(note, Cause)),
             sizes,
             boxes_of,
-            _thought(request.options.get("thinking"), dialect),
+            _leading_reasoning(request.options.get("thinking"), dialect),
             tools_of(request.options.get("tools")),
             bool(request.call.get("may_replace")),
             dialect.name != "platform",
@@ -159,7 +159,7 @@ def _with_request_id(headers: SecretHeaders, request_id: str) -> SecretHeaders:
     return SecretHeaders({"X-Request-Id": request_id, **dict(headers.items())})
 
 
-def _thought(thinking: object, dialect: Dialect) -> Thought:
+def _leading_reasoning(thinking: object, dialect: Dialect) -> Thought:
     """Whether text may begin with reasoning: the platform separates it, other servers only with a reasoning parser."""
     match thinking:
         case _ if dialect.name == "platform":

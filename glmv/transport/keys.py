@@ -15,7 +15,7 @@ from glmv.errors import AuthenticationError, GLMVError
 from glmv.transport.auth import Signer
 
 # The most characters of the message of an error that the function raised.
-_MOST_TOLD = 300
+_MOST_QUOTED = 300
 
 
 class KeyFunction:
@@ -44,7 +44,7 @@ class KeyFunction:
 
     @property
     def is_asynchronous(self) -> bool:
-        """Whether it is an `async def` function, which must run in the event loop."""
+        """Whether the function is an `async def` function, which must run in the event loop."""
         method = getattr(type(self._function), "__call__", None)  # noqa: B004 - of an object, its method is looked at
         return iscoroutinefunction(self._function) or iscoroutinefunction(method)
 
@@ -124,7 +124,7 @@ def _secret(returned: Any) -> SecretStr:
 
 def _failed(error: Exception) -> AuthenticationError:
     """An exception of the user's function -> the error to raise."""
-    message = str(error)[:_MOST_TOLD]
+    message = str(error)[:_MOST_QUOTED]
     return AuthenticationError(f"The api_key function raised {type(error).__name__}{message and f': {message}'}")
 
 
@@ -137,7 +137,7 @@ def _asynchronous() -> AuthenticationError:
 
 _numbers = count(1)
 _owners: dict[int, int] = {}
-_kept: list[object] = []
+_permanent: list[object] = []
 
 
 def name_of(function: Callable[[], Any]) -> str:
@@ -149,5 +149,5 @@ def name_of(function: Callable[[], Any]) -> str:
         try:
             weakref.finalize(owner, _owners.pop, id(owner), None).atexit = False
         except TypeError:
-            _kept.append(owner)  # no weak references: keep it, so that its id is not reused
+            _permanent.append(owner)  # no weak references: keep it, so that its id is not reused
     return f"function {number} {getattr(function, '__name__', '')}".strip()

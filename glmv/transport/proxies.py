@@ -59,12 +59,12 @@ class Proxy:
 
     @property
     def host(self) -> str:
-        """Its host name or address, in lower case."""
+        """The host name or address of the proxy, in lower case."""
         return urlsplit(self.url).hostname or ""
 
     @property
     def has_user(self) -> bool:
-        """Whether its URL has a user name."""
+        """Whether the proxy's URL has a user name."""
         return "@" in urlsplit(self.url).netloc
 
     def mask(self, text: str) -> str:
@@ -119,9 +119,9 @@ def _proxy_or_problem(scheme: str, host: str, port: int | None) -> Proxy | str |
 
 
 def _variable_of(name: str) -> str | None:
-    """The environment variable that is used for a name such as "https_proxy", in any case; None if none is set.
+    """The environment variable with a name such as "https_proxy", in upper or lower case; None if none has a value.
 
-    The one in lower case is preferred, as in `getproxies`; if it is empty, none is used.
+    The variable in lower case comes first, as in `getproxies`: if it exists but is empty, the result is None.
     """
     if name in os.environ:
         return name if os.environ[name] else None

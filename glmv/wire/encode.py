@@ -40,7 +40,7 @@ class Body:
 
     @property
     def large(self) -> bool:
-        """Whether it is sent part by part."""
+        """Whether the body is sent part by part."""
         return len(self._parts) != 1
 
     def cut(self, most: int) -> Body:

@@ -72,8 +72,8 @@ def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
     match payload:
         case {"error": Mapping() as error} if error:
             code, message = _code(error), _reason(error)
-            if not _is_telling(str(code)) and (cause := _cause(error)):
-                code, message = cause.code if _is_telling(cause.code) else code, f"{message}: {cause.message}"
+            if not _is_specific(str(code)) and (cause := _cause(error)):
+                code, message = cause.code if _is_specific(cause.code) else code, f"{message}: {cause.message}"
         case {"error": str() | list() as reason} if reason:
             code, message = payload.get("code"), _reason(reason)
         case (
@@ -95,7 +95,7 @@ def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
 def _code(error: Mapping[str, Any]) -> object:
     """The code of an error; its type if the client knows only that."""
     code, kind, metadata = error.get("code", error.get("error_code")), error.get("type"), error.get("metadata")
-    if _is_telling(str(code)):
+    if _is_specific(str(code)):
         return code
     if isinstance(metadata, Mapping) and "flagged_input" in metadata:
         return "content_filter"  # openrouter.ai, "Errors": a moderation's 403
@@ -130,7 +130,7 @@ def _cause(error: Mapping[str, Any]) -> Envelope | None:
     return upstream if upstream is not None and upstream.message else None
 
 
-def _is_telling(code: str | None) -> bool:
+def _is_specific(code: str | None) -> bool:
     """Whether a code says more than the status. The platform's "401" and "500" do not: any server may use them."""
     return code in NAMES or (code in CODES and code not in ("401", "500"))
 
@@ -192,7 +192,7 @@ def meaning(status: int | None, reported: Envelope) -> tuple[Code, str | None]:
     code, message = reported.code, own_words(reported.message[:_SEARCHED])
     if "404 NOT_FOUND" in message:
         return row(404, None), code  # the code ({"code":500,"msg":"404 NOT_FOUND"}) says less
-    if _is_telling(code):
+    if _is_specific(code):
         return row(status, code), code
     if status != _QUOTES_REQUEST and (repeated := _repeated(message, names=status not in _SURE_STATUSES)):
         return row(status, repeated), repeated
@@ -211,6 +211,6 @@ def _repeated(message: str, *, names: bool) -> str | None:
         names: whether names are accepted in addition to the platform's codes.
     """
     for quoted in quoted_codes(message):
-        if _is_telling(quoted) and (names or quoted in CODES):
+        if _is_specific(quoted) and (names or quoted in CODES):
             return quoted
     return code_meant(message)

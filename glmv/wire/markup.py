@@ -66,7 +66,7 @@ class MarkupFilter:
         self._unread: list[str] = []  # the end of that text, which `_quoting` has not read yet
 
     def feed(self, text: str) -> str:
-        """Takes the next piece of text. Returns the part that is certainly not a call."""
+        """Takes the next piece of text. Returns the text that is not part of a call; holds back what may be one."""
         if self._held:
             self._held.append(text)
             return ""

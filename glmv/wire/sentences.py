@@ -83,10 +83,10 @@ def own_words(message: str) -> str:
     """A message without quotes of the request, because the user's text is not the server's code or sentence."""
     if begins := re.search(_REQUEST, message):
         message = message[: begins.start()]
-    return re.sub(_IN_QUOTES, _kept, message)
+    return re.sub(_IN_QUOTES, _replacement, message)
 
 
-def _kept(quoted: re.Match[str]) -> str:
+def _replacement(quoted: re.Match[str]) -> str:
     text = quoted[0][1:-1]
     own = re.fullmatch(_NAME, text) or text.lstrip()[:1] in ("{", "[") or re.search(_REASON_FIELD, _before(quoted))
     return quoted[0] if own else ""

@@ -96,7 +96,7 @@ def _output(item: object) -> list[Any]:
 
 
 def piece_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The part of the answer in a choice without a `delta`."""
+    """The content of a choice whose `delta` is missing, empty or not an object; {} if there is no content."""
     for name in ("message", "delta"):
         match choice.get(name):
             case dict() as piece if piece:

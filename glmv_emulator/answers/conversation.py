@@ -21,7 +21,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A medium and its number in answers, counted from 1 for each kind."""
+    """A medium and its number in answers. Pictures, videos and files are counted separately, from 1."""
 
     number: int
     medium: Medium

@@ -17,7 +17,7 @@ Answer = Callable[[Ask], Reply | str]
 
 
 class FunctionFailed(Exception):
-    """The function of `answer` raised `error`, which may be any exception: `SystemExit`, or an outcome of pytest."""
+    """The function given to `answer` raised `error`: any exception, even `SystemExit` or that of `pytest.fail()`."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)

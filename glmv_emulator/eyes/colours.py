@@ -1,4 +1,4 @@
-"""Pixels -> colours with a name and a share. Pillow only counts the pixels."""
+"""The pixels of a picture -> its main colours, each with its name and share. Pillow counts the pixels."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ beyond(
 )  # fmt: skip
 beyond(
     41, "cancelled", "a task is cancelled while it waits", "pass the cancellation on, and leak nothing",
-    "cancel a task while `emu.stall()` or `emu.slow()` holds; `emu.connections` counts what stayed open",
+    "cancel a task while `emu.stall()` or `emu.slow()` delays it; `emu.connections` counts open connections",
 )  # fmt: skip
 beyond(
     42, "fork", "the process forks after a call", "the child makes its own connections",

@@ -121,7 +121,7 @@ class Schedule:
             self._planned += [Planned(fault, knobs, None) for fault, knobs in self._always]
 
     def add(self, name: str, times: int | None, path: str | None, knobs: Mapping[str, Any]) -> None:
-        """Cause a fault in the next requests to which it applies."""
+        """Plan a fault for the next `times` requests (None: all) that it suits; `path` is a part of their path."""
         fault, checked = chosen(name, knobs)
         with self._lock:
             self._planned.append(Planned(fault, checked, times, path))

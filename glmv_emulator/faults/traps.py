@@ -51,7 +51,7 @@ class Trap:
 
 
 def blackhole() -> Trap:
-    """A port whose queue of connections is full and is never accepted from, so the kernel drops new ones."""
+    """A port that accepts no connections. Its queue is full, so the kernel drops new ones."""
     trap = Trap("http", 0)
     for _ in range(4):
         waiting = socket.socket()

@@ -40,7 +40,7 @@ class Call:
 
     @property
     def lost(self) -> bool:
-        """Whether its last attempt cannot have given an answer."""
+        """Whether the last attempt failed, so that the application cannot have a complete answer."""
         return _failed(self.last)
 
     def pairs(self) -> Iterator[tuple[Exchange, Exchange, float]]:

@@ -29,7 +29,7 @@ class Answer:
 
 
 def read(body: bytes, kind: str) -> Answer:
-    """The bytes of a body with a media type -> its content; never raises."""
+    """The body of a response and its media type (`kind`) -> the content; never raises."""
     answer = Answer()
     if kind.startswith("text/event-stream"):
         for event in _events(body):

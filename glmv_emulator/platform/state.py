@@ -45,7 +45,11 @@ class State:
         return scripted
 
     def enter(self, exchange: Exchange, model: str, request_id: str | None) -> None:
-        """Count a request as running until its exchange ends; raise if its id is running or the limit is reached."""
+        """Count a request as running until its exchange ends.
+
+        Raises:
+            Refusal: a request with this id is still running, or the model's limit is reached.
+        """
         if request_id is not None and request_id in self.running:
             raise Refusal("1231", request_id)
         limit = self.settings.concurrency.get(model)

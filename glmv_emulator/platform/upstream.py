@@ -41,13 +41,13 @@ class Upstream(Protocol):
 class UpstreamRefusal(Refusal):
     """An error of the server as a platform error whose message names the server."""
 
-    def __init__(self, code: str, name: str, said: str, slot: str | None = None, **more: Any) -> None:
-        """`slot` fills the placeholder in the code's message; None fills it with the server's message."""
+    def __init__(self, code: str, name: str, said: str, value: str | None = None, **more: Any) -> None:
+        """If the message of `code` has a placeholder, `value` fills it; if that is None, the server's message does."""
         said = " ".join(said.split())
         said = said if len(said) <= LONGEST_NOTE else f"{said[:LONGEST_NOTE]}…"
         self._note = (f"上游模型 {name}：{said}", f"upstream model {name}: {said}")
-        self._appended = slot is not None or "{}" not in CODES[code][1]
-        zh, en = (slot or "", slot or "") if self._appended else self._note
+        self._appended = value is not None or "{}" not in CODES[code][1]
+        zh, en = (value or "", value or "") if self._appended else self._note
         if code == "500":  # the message of code 500 has no separator before the detail
             zh, en = f"：{zh}", f": {en}"
         super().__init__(code, zh, en, **more)
@@ -88,11 +88,11 @@ def refused(name: str, status: int, error: Any, model: str, headers: Mapping[str
         return UpstreamRefusal("1113", name, message)
     match STATUSES.get(status):
         case "1222" if status == 404 and NO_MODEL.search(text):
-            return UpstreamRefusal("1211", name, message, slot=model)
+            return UpstreamRefusal("1211", name, message, value=model)
         case "1222":
-            return UpstreamRefusal("1222", name, message, slot="/chat/completions")
+            return UpstreamRefusal("1222", name, message, value="/chat/completions")
         case "1220":
-            return UpstreamRefusal("1220", name, message, slot=model)
+            return UpstreamRefusal("1220", name, message, value=model)
         case str(code):
             return UpstreamRefusal(code, name, message, headers=headers)
         case None:

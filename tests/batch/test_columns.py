@@ -46,7 +46,7 @@ def test_references_are_followed_and_a_recursive_one_becomes_text() -> None:
     assert fitted(columns["next"], {"name": "b", "next": None}) is not None
 
 
-def test_a_self_reference_ends() -> None:
+def test_a_schema_that_refers_to_itself_becomes_a_text_column() -> None:
     assert columns_of({"properties": {"x": {"$ref": "#/properties/x"}}})["x"].type == pa.string()
 
 

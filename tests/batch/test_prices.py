@@ -1,4 +1,4 @@
-"""Tokens become money by a dated price, and a budget holds."""
+"""The cost of tokens at a dated price, and the budget that ends a job."""
 
 from __future__ import annotations
 

@@ -255,7 +255,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.mark.parametrize("fault", ["gateway-page", "reset-in-headers"])
 @pytest.mark.parametrize("share", [1, 3])
-async def test_a_worker_waits_while_the_server_is_away(
+async def test_a_worker_waits_during_an_outage(
     emulator: Emulator, clock: Clock, fault: str, share: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     waiting = worker(emulator, share=share)
@@ -267,7 +267,7 @@ async def test_a_worker_waits_while_the_server_is_away(
     assert "Trying again in 60 s" in caplog.text
 
 
-async def test_a_worker_with_a_user_function_waits_while_the_server_is_away(emulator: Emulator, clock: Clock) -> None:
+async def test_a_worker_with_a_user_function_waits_during_an_outage(emulator: Emulator, clock: Clock) -> None:
     def make(share: int) -> Any:
         client = glmv.AsyncClient(KEY, model=MODEL, base_url=emulator.base_url, max_retries=0)
         return lambda item: client.chat(["Which?", glmv.Image.from_bytes(item.source)])

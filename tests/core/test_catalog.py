@@ -210,7 +210,7 @@ def test_cached_tokens_and_long_prompts_have_separate_prices() -> None:
     assert without.amount(100, 0, cached=90) == without.amount(100, 0)
 
 
-def test_glm_ocr_has_a_row_without_chat() -> None:
+def test_glm_ocr_has_a_row_although_it_is_not_a_chat_model() -> None:
     pages = row("glm-ocr")
     assert (pages.chats, pages.sees, pages.endpoint) == (False, False, "/layout_parsing")
     assert (pages.image_bytes, pages.file_bytes) == (10 * 1024**2, 50 * 1024**2)
@@ -243,7 +243,7 @@ HEAD = '[sources]\nguide = "docs.bigmodel.cn"\n[doubts]\nwhich = "images: one or
 ROW = f'{HEAD}[[model]]\nnames = ["one"]\nsource = "guide"\nimages = 1\n'
 
 
-def test_a_row_inherits_missing_values_from_its_like_row() -> None:
+def test_a_row_inherits_missing_values_from_the_row_that_like_names() -> None:
     rows = rows_of(
         ROW
         + '[[model]]\nnames = ["two", "three"]\nlike = "one"\nimages = "undocumented"\ndoubts = ["which"]\nfile_mib = 2'

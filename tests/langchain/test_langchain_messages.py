@@ -464,7 +464,7 @@ def test_a_refusal_says_what_to_write_instead(block: dict[str, Any], hint: str) 
     assert hint in str(refusal.value)
 
 
-def test_the_place_of_a_broken_picture_is_named_once() -> None:
+def test_the_position_of_a_broken_picture_is_named_once() -> None:
     block = {"type": "search_result", "content": [{"type": "image", "base64": b64encode(b"no picture").decode()}]}
     with pytest.raises(glmv.InvalidRequestError) as refusal:
         sent(SystemMessage("Be brief."), HumanMessage([block]))

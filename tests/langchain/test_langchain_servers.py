@@ -109,7 +109,7 @@ def test_tools_and_schemas_use_the_fields_of_engines() -> None:
 
 
 @pytest.mark.parametrize("dialect", [None, "litellm", "vllm"])
-def test_temperatures_beyond_the_platforms_range_go_to_other_servers(dialect: Any) -> None:
+def test_temperatures_beyond_the_platforms_range_are_sent_to_other_servers(dialect: Any) -> None:
     server = OtherServer()
     model = ChatGLMV(**server.options(dialect=dialect), temperature=1.5)
     model.invoke("hi")

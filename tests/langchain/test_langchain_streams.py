@@ -104,7 +104,7 @@ def test_a_broken_stream_can_be_retried_completely(make: Models, emulator: Emula
     assert patient.invoke("Hello").text == make().invoke("Hello").text
 
 
-def test_a_withdrawn_answer_can_be_returned(make: Models, emulator: Emulator) -> None:
+def test_a_withdrawn_answer_is_streamed_without_an_error_on_request(make: Models, emulator: Emulator) -> None:
     emulator.inject("withdrawn", after=3)
     first, *rest = make(on_sensitive="return").stream("Hello")
     whole = first.__add__(rest)

@@ -126,31 +126,31 @@ def test_unsupported_options_are_refused_or_dropped(given: dict[str, Any]) -> No
     assert call_settings(given, drop=True).options == {"on_misfit": "return"}
 
 
-def test_clients_are_kept_by_key_and_place() -> None:
-    kept = KeptClients()
-    place = {"base_url": "http://127.0.0.1:1/v1"}
-    first = kept.of("id.secret", place)
-    assert kept.of("id.secret", dict(place)) is first
-    assert kept.of("id.other", place) is not first
-    assert kept.of("id.secret", {**place, "dialect": "vllm"}) is not first
-    assert "id.secret" not in repr(vars(kept))
-    kept.close()
-    assert kept.of("id.secret", place) is not first
+def test_clients_are_reused_for_the_same_key_and_connection_settings() -> None:
+    clients = KeptClients()
+    connection = {"base_url": "http://127.0.0.1:1/v1"}
+    first = clients.of("id.secret", connection)
+    assert clients.of("id.secret", dict(connection)) is first
+    assert clients.of("id.other", connection) is not first
+    assert clients.of("id.secret", {**connection, "dialect": "vllm"}) is not first
+    assert "id.secret" not in repr(vars(clients))
+    clients.close()
+    assert clients.of("id.secret", connection) is not first
 
 
 def test_the_least_recently_used_clients_are_removed() -> None:
-    kept = KeptClients(most=2)
-    first, second = kept.of("id.1", {}), kept.of("id.2", {})
-    kept.of("id.1", {})
-    kept.of("id.3", {})
-    assert len(kept) == 2
-    assert kept.of("id.1", {}) is first
-    assert kept.of("id.2", {}) is not second
+    clients = KeptClients(most=2)
+    first, second = clients.of("id.1", {}), clients.of("id.2", {})
+    clients.of("id.1", {})
+    clients.of("id.3", {})
+    assert len(clients) == 2
+    assert clients.of("id.1", {}) is first
+    assert clients.of("id.2", {}) is not second
 
 
 def test_clients_for_settings_that_are_refused_are_not_kept() -> None:
-    kept = KeptClients()
+    clients = KeptClients()
     for dialect in ("klingon", {"name": "vllm"}):
         with pytest.raises(glmv.InvalidRequestError):
-            kept.of("id.secret", {"dialect": dialect})
-    assert len(kept) == 0
+            clients.of("id.secret", {"dialect": dialect})
+    assert len(clients) == 0

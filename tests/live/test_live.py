@@ -64,7 +64,7 @@ def test_a_signed_token_is_accepted_like_the_key() -> None:
         assert glm.chat("Say yes.").text
 
 
-def test_langchain_streams(red: bytes) -> None:
+def test_a_langchain_stream_ends_with_usage(red: bytes) -> None:
     chunks = list(ChatGLMV(model=MODEL).stream([HumanMessage([image(red), {"type": "text", "text": QUESTION}])]))
     whole = sum(chunks[1:], start=chunks[0])
     assert "red" in whole.text.lower()

@@ -115,7 +115,7 @@ def test_other_types_are_refused() -> None:
         part(3)
 
 
-def test_text_is_base64_only_if_it_looks_so_and_names_no_file(
+def test_a_text_is_read_as_base64_unless_it_looks_like_a_path_or_names_a_file(
     red: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

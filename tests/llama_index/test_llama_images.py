@@ -321,7 +321,7 @@ def nodes_of(documents: list[Any], llm: GLMV, **options: Any) -> list[Any]:
     return list(GLMVImageCaptioner(llm=llm, nodes=True, num_workers=1, **options)(documents))
 
 
-def test_nodes_are_pictures_with_stable_ids_and_their_document_as_source(
+def test_nodes_are_pictures_with_stable_ids_and_name_their_source_document(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path
 ) -> None:
     emu.say("blue", "red", "blue", "red")

@@ -203,7 +203,7 @@ AUDIO = AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")
         (ImageBlock(url="file:///etc/hosts"), r"messages\[0\] \(user\), ImageBlock: .* http and https URLs only"),
     ],
 )
-def test_an_unsupported_block_can_be_left_out_with_a_warning(
+def test_an_unsupported_block_is_left_out_on_request_with_a_warning(
     block: Any, message: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=message):
@@ -216,14 +216,16 @@ def test_an_unsupported_block_can_be_left_out_with_a_warning(
     assert emu.requests[0].body["messages"] == [{"role": "user", "content": "What is it?"}]
 
 
-def test_a_picture_for_a_text_model_can_be_left_out(emu: Emulator, connect: Callable[..., GLMV], red: bytes) -> None:
+def test_a_picture_for_a_text_model_is_left_out_on_request(
+    emu: Emulator, connect: Callable[..., GLMV], red: bytes
+) -> None:
     emu.say("nothing")
     llm = connect(model="glm-4-plus", on_unsupported="warn")
     with pytest.warns(UserWarning, match="ImageBlock: it cannot be sent to glm-4-plus. The model takes no images"):
         llm.chat(chat(ImageBlock(image=red)))
 
 
-def test_one_invalid_document_of_several_can_be_left_out(
+def test_one_invalid_document_of_several_is_left_out_on_request(
     emu: Emulator, connect: Callable[..., GLMV], red: bytes
 ) -> None:
     emu.say("red")
@@ -240,7 +242,7 @@ def test_a_file_outside_the_allowed_folders_always_raises(
         connect(local_files=False, on_unsupported="warn").chat(chat(ImageBlock(path=folders[0] / "red.png")))
 
 
-def test_an_open_file_is_sent_from_its_beginning_and_left_there(
+def test_an_open_file_is_read_from_its_beginning_and_rewound(
     emu: Emulator, connect: Callable[..., GLMV], red_path: Path, red: bytes
 ) -> None:
     emu.say("red", "red")
@@ -272,7 +274,7 @@ def test_errors_name_blocks_of_llama_index_in_place_of_constructors(written: str
     assert in_terms(f"Use {written} here.") == f"Use {read} here."
 
 
-def test_only_refusals_are_put_into_the_terms_of_llama_index() -> None:
+def test_only_invalid_request_errors_are_rewritten_with_names_of_llama_index() -> None:
     with pytest.raises(glmv.InvalidRequestError) as caught, in_our_terms():
         raise glmv.UnsupportedContent("Use glmv.Image.from_path.")
     assert (caught.value.message, str(caught.value)) == ("Use ImageBlock(path=...).",) * 2
@@ -281,7 +283,7 @@ def test_only_refusals_are_put_into_the_terms_of_llama_index() -> None:
 
 
 @pytest.mark.parametrize("kind", [ImageBlock, VideoBlock, DocumentBlock])
-def test_an_empty_block_is_refused_by_its_place(kind: Any, connect: Callable[..., GLMV]) -> None:
+def test_an_empty_block_is_refused_with_its_position(kind: Any, connect: Callable[..., GLMV]) -> None:
     empty = kind.model_construct(image=None, video=None, data=None, path=None, url=None, detail=None, title=None)
     message = ChatMessage.model_construct(role=MessageRole.USER, additional_kwargs={}, blocks=[empty])
     place = rf"^messages\[0\] \(user\), {kind.__name__}: it is empty: set its content, path or url"
@@ -320,7 +322,7 @@ def test_unsupported_media_are_left_out_before_anything_is_read(on_unsupported: 
     assert Intake("glm-4.6v", row=glmv.find_model("glm-4.6v"), on_unsupported="warn").medium(**picture).url
 
 
-def test_an_error_keeps_its_class_and_gets_its_place_once() -> None:
+def test_an_error_keeps_its_class_and_gets_its_position_once() -> None:
     intake = Intake(on_unsupported="warn")
     with pytest.raises(glmv.LimitExceeded) as caught:
         intake.refuse(glmv.LimitExceeded("too large"), "messages[0]")

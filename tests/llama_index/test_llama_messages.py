@@ -299,7 +299,7 @@ def test_texts_of_a_user_are_separate_parts_and_those_of_other_roles_are_lines()
     ]
 
 
-def test_an_empty_user_message_is_left_out_with_a_note_and_refused_as_the_newest() -> None:
+def test_an_empty_user_message_is_left_out_or_refused_if_it_is_the_newest() -> None:
     intake = Intake()
     sent = to_glmv(
         [ChatMessage(content=""), ChatMessage(content="hi"), ChatMessage(role="assistant", content="ho")], intake
@@ -432,7 +432,7 @@ def test_no_linked_media_change_nothing(value: Any) -> None:
     assert linked([], image_url=value) == []
 
 
-def test_linked_media_without_a_user_message_make_one() -> None:
+def test_linked_media_without_a_user_message_get_a_new_one() -> None:
     system = glmv.Message("system", "Be brief.")
     assert linked([system], image_url=URL) == [system, glmv.Message("user", [glmv.Image.from_url(URL)])]
 
@@ -492,7 +492,7 @@ def test_tools_of_a_conversation_are_sent_whole_and_only_as_needed() -> None:
         (False, {"top_p": 0.5}, {"top_p": 0.5}),
     ],
 )
-def test_a_required_call_is_asked_for_and_its_misfit_returned(
+def test_a_required_call_is_requested_and_arguments_that_do_not_fit_are_returned(
     required: bool, options: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     made = arguments([ZOOM], required=required, options=options)

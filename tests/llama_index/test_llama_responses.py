@@ -23,7 +23,7 @@ def test_the_message_grows_by_each_delta() -> None:
     assert [response.message.content for response in responses] == ["a ", "a red", "a red"]
 
 
-def test_reasoning_has_its_own_block_and_its_delta_is_where_agents_look() -> None:
+def test_reasoning_has_its_own_block_and_its_delta_is_in_thinking_delta() -> None:
     responses = streamed(glmv.Delta(reasoning="h"), glmv.Delta(reasoning="m"), glmv.Delta(text="red"))
     assert [response.additional_kwargs.get("thinking_delta") for response in responses] == ["h", "m", None]
     assert [response.delta for response in responses] == ["", "", "red"]

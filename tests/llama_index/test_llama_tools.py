@@ -179,7 +179,9 @@ def test_a_picture_converted_to_text_is_refused_with_advice(
     assert not emu.requests
 
 
-def test_a_picture_converted_to_text_can_be_left_out(red: bytes, emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_a_picture_converted_to_text_is_left_out_on_request(
+    red: bytes, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.say("Fine.")
     with pytest.warns(UserWarning, match="ImageBlock"):
         response = connect(on_unsupported="warn").chat(conversation(["x", ImageBlock(image=red)]))

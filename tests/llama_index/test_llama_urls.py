@@ -56,7 +56,7 @@ async def test_url_media_are_added_to_the_newest_user_message(emu: Emulator, con
     assert [part["type"] for part in content(emu)] == ["image_url", "text"]
 
 
-def test_a_url_of_none_adds_no_picture(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_none_or_an_empty_list_as_url_adds_no_media(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say("Nothing.")
     connect().complete("What is it?", image_url=None, video_url=[])
     assert emu.requests[0].body["messages"][0]["content"] == "What is it?"

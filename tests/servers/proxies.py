@@ -38,7 +38,7 @@ class ForwardProxy:
         return self.url.rpartition("/")[2]
 
     def with_user(self, password: str = ENCODED) -> str:
-        """Its URL with user and password."""
+        """The proxy's URL with user and password."""
         return self.url.replace("://", f"://{USER}:{password}@")
 
 

@@ -132,7 +132,7 @@ Script = Callable[[Peer], None]
 
 
 class Server:
-    """Answers its n-th request as the n-th script says; the last script holds for all further ones."""
+    """Answers its n-th request as the n-th script says; the last script answers all further ones, too."""
 
     def __init__(self, *, record: bool = True) -> None:
         self.scripts: list[Script] = []

@@ -602,7 +602,7 @@ def test_other_endpoints_use_the_same_flow() -> None:
     assert run(raw=True) == b'{"a": 1}'
 
 
-def test_an_answer_from_a_batch_or_task_reads_the_same(flow: Any) -> None:
+def test_an_answer_from_a_batch_or_task_equals_one_from_chat(flow: Any) -> None:
     result = Call("GET", "/async-result/1", lambda _: None)
     answer = answer_of(result, flow.policy(), flow.whole("hello"))
     sent = flow.run(flow.body(flow.whole("hello")), stream=False).whole

@@ -180,7 +180,7 @@ def test_pauses_are_random_so_that_processes_do_not_retry_together() -> None:
     assert results == [0.25, 0.375, 0.5]
 
 
-def test_an_answer_ends_the_pause_because_its_slot_is_free() -> None:
+def test_an_answer_ends_the_pause_and_a_waiting_call_gets_its_slot() -> None:
     crowd = Crowd(4)
     results = [crowd.enter("a") for _ in range(4)]
     results[0].leave(busy=Busy())

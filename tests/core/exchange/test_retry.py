@@ -38,7 +38,7 @@ class World:
         raise AssertionError("it never gave up")
 
 
-def test_a_call_makes_at_most_max_retries_and_one_requests() -> None:
+def test_a_call_makes_at_most_max_retries_plus_one_requests() -> None:
     for kind in (Retry.BUSY, Retry.TRANSIENT, Retry.TOKEN):
         for retries in (0, 1, 3):
             assert len(World(max_retries=retries).pauses(kind)) == retries
@@ -248,7 +248,7 @@ def test_an_invalid_date_header_is_ignored(date: str) -> None:
     assert World().policy.skew(date) == 0
 
 
-def test_a_full_budget_pays_for_35_retries() -> None:
+def test_a_full_budget_allows_35_retries() -> None:
     budget = RetryBudget()
     assert sum(budget.take(Retry.TRANSIENT) for _ in range(200)) == 35
 

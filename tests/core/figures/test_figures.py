@@ -142,13 +142,13 @@ def test_a_hundred_calls_pass_ten_slots_with_a_hundred_requests(awaited: bool) -
         emu.report().assert_resilient()
 
 
-def test_five_hundred_clients_leave_nothing_behind(emu: Emulator) -> None:
+def test_five_hundred_clients_leak_neither_memory_nor_descriptors(emu: Emulator) -> None:
     result = program("clients", emu)
     assert result["descriptors"] == 0
     assert result["grown"] < LEAK
 
 
-def test_five_thousand_requests_leave_nothing_behind(emu: Emulator) -> None:
+def test_five_thousand_requests_leak_neither_memory_nor_descriptors(emu: Emulator) -> None:
     result = program("requests", emu)
     assert result["descriptors"] == 0
     assert result["grown"] < LEAK

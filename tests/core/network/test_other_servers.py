@@ -44,7 +44,7 @@ def test_answers_of_other_servers_are_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_the_async_client_reads_the_same(name: str) -> None:
+async def test_the_async_client_returns_the_same_answers(name: str) -> None:
     case = CASES[name]
     async with httpx.AsyncClient(transport=case.transport) as http:
         glm = glmv.AsyncClient("k", base_url=BASE_URL, http_async_client=http, dialect="vllm", max_retries=0)

@@ -185,7 +185,7 @@ class TestPictures:
         assert "by URL only" in refused(UnsupportedContent, "glm-4v-flash", ["hi", picture()])
         assert checked("glm-4v-flash", ["hi", URL]).messages[0].content[1] is URL
 
-    def test_another_format_is_converted_with_a_note(self) -> None:
+    def test_a_picture_in_an_unsupported_format_is_converted_with_a_note(self) -> None:
         request = checked("glm-4v", ["hi", picture("WEBP")])
         (fitted,) = (part for part in request.messages[0].content if isinstance(part, Image))
         assert fitted.format == "jpg"

@@ -283,7 +283,7 @@ def test_pictures_that_the_processor_refuses_are_noted_only_for_servers_that_use
 
 
 @each
-def test_limits_refuse_at_the_platform_are_noted_at_proxies_and_ignored_for_engines(name: str) -> None:
+def test_a_limit_raises_at_the_platform_adds_a_note_at_proxies_and_spares_engines(name: str) -> None:
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(6)]
     http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER)))
     glm = glmv.Client(KEY, http_client=http, **{**at(name), "model": "glm-4v"})

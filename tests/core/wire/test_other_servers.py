@@ -234,7 +234,7 @@ async def test_streams_request_usage(dialect: str | None) -> None:
         ({}, None),
     ],
 )
-def test_the_users_stream_options_win(wanted: Any, sent: Any) -> None:
+def test_the_users_stream_options_take_precedence(wanted: Any, sent: Any) -> None:
     server = OtherServer()
     list(glmv.Client(**server.options(stream_options=wanted)).stream("hi"))
     assert server.body.get("stream_options") == (sent or wanted or None)
@@ -353,7 +353,7 @@ def test_tools_that_the_platform_runs_are_refused_before_sending(dialect: str, k
     ],
     ids=lambda options: f"{next(iter(options))}",
 )
-def test_engines_have_no_limits_of_the_platform(dialect: str, options: dict[str, Any]) -> None:
+def test_the_platforms_limits_do_not_apply_to_engines(dialect: str, options: dict[str, Any]) -> None:
     server = OtherServer(ENGINE | {"reasoning_effort"}, model="glm-4v")
     answer = glmv.Client(**server.options(dialect=dialect)).chat("hi", **options)
     assert answer.notes == ()
@@ -449,7 +449,7 @@ OVER: list[tuple[str, Any, dict[str, Any], str]] = [
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", ["itself", "a host's", "an alias"])
 @pytest.mark.parametrize("dialect", [None, *PROXIES])
-def test_requests_over_the_platforms_limits_go_elsewhere_with_a_note(
+def test_other_servers_get_requests_over_the_platforms_limits_with_a_note(
     dialect: str | None, name: str, stream: bool, model: str, messages: Any, options: dict[str, Any], words: str
 ) -> None:
     server = OtherServer(ENGINE | {"thinking", "allowed_openai_params", "reasoning", "reasoning_effort"})

@@ -189,7 +189,7 @@ def test_pieces_of_one_event_each_are_read_as_in_the_standard() -> None:
         assert decoded([first, *pieces]) == decoded([first + b"".join(pieces)])
 
 
-def test_an_id_in_its_own_piece_counts_at_the_next_blank_line() -> None:
+def test_an_id_takes_effect_only_when_its_event_ends() -> None:
     decoder = SSEDecoder()
     for piece, last_id in ((b"data: a\n\n", ""), (b"id: 1\n", ""), (b"data: b\n\n", "1"), (b"data: c\n\n", "1")):
         decoder.feed(piece)

@@ -130,7 +130,7 @@ TEXTS: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_every_known_shape_of_a_text_stream_reads_the_same(flow: Any, name: str) -> None:
+def test_every_known_shape_of_a_text_stream_gives_the_same_answer(flow: Any, name: str) -> None:
     outcome = flow.decode(TEXTS[name])
     assert (outcome.whole.text, outcome.whole.finish_reason) == ("The sky", "stop")
     assert outcome.text == "The sky"
@@ -289,7 +289,7 @@ CALLS: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_every_known_shape_of_a_tool_call_reads_the_same(flow: Any, name: str) -> None:
+def test_every_known_shape_of_a_tool_call_gives_the_same_call(flow: Any, name: str) -> None:
     outcome = flow.decode(CALLS[name])
     assert outcome.whole.tool_calls == (ToolCall("call_1", "add", '{"a": 1}'),)
     assert (outcome.whole.text, outcome.whole.finish_reason) == ("", "tool_calls")
@@ -368,7 +368,7 @@ def test_arguments_that_are_not_json_are_passed_on_unchanged(flow: Any) -> None:
         {"content": "\n<|begin_of_box|>The sky<|end_of_box|>", "tool_calls": None, "reasoning_content": None},
     ],
 )
-def test_every_known_shape_of_a_whole_answer_reads_the_same(flow: Any, message: dict[str, Any]) -> None:
+def test_every_known_shape_of_a_whole_answer_gives_the_same_answer(flow: Any, message: dict[str, Any]) -> None:
     payload = {
         "choices": [{"finish_reason": "stop", "message": message}],
         "created": 1703487403,

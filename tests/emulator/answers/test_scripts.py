@@ -107,7 +107,7 @@ def test_limits_apply_to_scripted_text(glm: Any) -> None:
     assert glm.chat("EMU-SENSITIVE-OUTPUT").json()["choices"][0]["finish_reason"] == "sensitive"
 
 
-def test_finish_reason_and_usage_of_the_reply_win(glm: Any) -> None:
+def test_finish_reason_and_usage_of_the_reply_take_precedence(glm: Any) -> None:
     glm.emu.say(Reply("one two three", finish_reason="stop", usage={"completion_tokens": 99}))
     answer = glm.chat("Hm.", max_tokens=1).json()
     assert (answer["choices"][0]["finish_reason"], answer["usage"]["completion_tokens"]) == ("stop", 99)

@@ -45,7 +45,7 @@ def test_a_generated_picture_is_measured_correctly(seed: int) -> None:
     assert dist(oklab(result.colours[0].rgb), oklab(colour)) < 0.05
 
 
-def test_shares_and_names_of_two_colours() -> None:
+def test_two_colours_get_their_names_and_shares() -> None:
     picture = flat((255, 0, 0), (100, 100))
     picture.paste((0, 0, 255), (0, 0, 25, 100))
     result = look_image(encoded(picture, "PNG"))

@@ -229,7 +229,7 @@ def test_an_error_can_be_sent_as_an_event(glm: Any, name: str, chunks: int) -> N
 
 
 @pytest.mark.parametrize(("name", "reason"), [("withdrawn", "sensitive"), ("network-error", "network_error")])
-def test_a_stream_can_end_with_a_reason_that_withdraws_it(glm: Any, name: str, reason: str) -> None:
+def test_a_stream_can_end_with_a_finish_reason_that_reports_a_failure(glm: Any, name: str, reason: str) -> None:
     glm.emu.inject(name, after=2)
     *_, last, done = glm.frames("Hello")
     assert (last["choices"][0]["finish_reason"], done) == (reason, "[DONE]")
@@ -388,7 +388,7 @@ def test_a_busy_evening_lets_two_calls_of_a_model_through_at_once(emulate: Any) 
 
 
 @pytest.mark.parametrize("settings", [{"profile": "sunny"}, {"chance": 2.0}])
-def test_an_unknown_profile_is_refused(settings: Any) -> None:
+def test_an_unknown_profile_or_an_invalid_chance_is_refused(settings: Any) -> None:
     with pytest.raises(ValueError, match=r"the profiles are busy evening|from 0 to 1"):
         Emulator(**settings)
 

@@ -244,7 +244,7 @@ def test_a_corrected_request_is_another_call(
     assert report.verdicts == []
 
 
-def test_a_request_corrected_beyond_the_journals_text_is_another_call(emu: Emulator, client: Client) -> None:
+def test_requests_that_differ_only_in_text_that_the_journal_omits_are_two_calls(emu: Emulator, client: Client) -> None:
     assert client.post("x" * 5000 + " EMU-SENSITIVE-INPUT").status_code == 400
     assert client.post("x" * 5000 + " and all is very good").status_code == 200
     assert names(emu, errors=1) == []
