@@ -130,9 +130,9 @@ def test_a_history_with_a_missing_beginning_is_refused_with_advice(messages: lis
         ([EMPTY, EMPTY], "messages[1] (user) is empty: give it text"),
         ([U, A, EMPTY], "messages[2] (user) is empty: give it text"),
         ([U, A, EMPTY, turn("assistant"), turn("system")], "messages[2] (user) is empty: give it text"),
-        ([EMPTY, A], "the roles of messages[0] to messages[1] are user and assistant. Where"),
-        ([S], "the roles of messages[0] to messages[0] are system. Where"),
-        ([S, RESULT, S], "the roles of messages[0] to messages[2] are system and tool. Where"),
+        ([EMPTY, A], "the roles of messages[0] to messages[1] are user and assistant. If"),
+        ([S], "the roles of messages[0] to messages[0] are system. If"),
+        ([S, RESULT, S], "the roles of messages[0] to messages[2] are system and tool. If"),
     ],
 )
 def test_a_history_without_a_user_message_is_refused(messages: list[Message], words: str) -> None:
