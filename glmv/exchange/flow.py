@@ -392,7 +392,7 @@ def _events(
             last_event = clock()
         elif idle and decoder.finish_reason is None and clock() - last_event > idle:
             raise _idle(idle)  # the driver ends a read without data; this ends a stream of comments
-        if tries.deadline is not None and decoder.finish_reason is None:
+        if decoder.finish_reason is None:
             tries.check()
     if not (decoder.finished or decoder.ended):
         raise StreamTruncated("The stream ended without a finish reason and without [DONE]: the answer is incomplete.")
