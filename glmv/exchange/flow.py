@@ -436,7 +436,7 @@ def _error_and_retry(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry
             if problem.code == "1231" and tries.timed_out:
                 # The server still runs the earlier request, which timed out here.
                 kind = Retry.BUSY
-            if kind is Retry.TOKEN and not (tries.renewals == 0 and tries.policy.renew()):
+            if kind is Retry.TOKEN and (tries.renewed or not tries.policy.renew()):
                 kind = Retry.NEVER
         case _:
             raise TypeError(f"not a failure of a call: {problem!r}")

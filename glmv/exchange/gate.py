@@ -138,13 +138,9 @@ class Gate:
         self._queue: deque[Ticket] = deque()
         self._again: list[Ticket] = []  # refused calls by number, which is lower than the numbers in `_queue`
         self._epoch = object()
-        self._good = 0
+        self._good = self._answered = self._in_a_row = 0
         self._step = 1.0
-        self._moved = clock()
-        self._answered = 0
-        self._in_a_row = 0
-        self._paused_until = self._asked_until = clock()
-        self._refused_at = self._standing_since = 0.0
+        self._moved = self._paused_until = self._asked_until = self._refused_at = self._standing_since = clock()
         self._refusal: Busy | None = None
         self._looks: Ticket | None = None
 
@@ -251,14 +247,11 @@ class Gate:
             _notify(notified)
 
     def _release(self, ticket: Ticket, busy: Busy | None, good: bool) -> None:
-        match ticket.state:
-            case "waiting":
-                (self._queue if ticket.refused == 0 else self._again).remove(ticket)
-            case "in":
-                del self._holders[id(ticket)]
-                self._learn(ticket, busy=busy, good=good)
-            case "left":
-                return
+        if ticket.state == "waiting":
+            (self._queue if ticket.refused == 0 else self._again).remove(ticket)
+        elif ticket.state == "in":
+            del self._holders[id(ticket)]
+            self._learn(ticket, busy=busy, good=good)
         ticket.state = "left"
 
     def holders(self) -> str:

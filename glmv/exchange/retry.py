@@ -211,7 +211,7 @@ class Tries:
         "handed",
         "opened",
         "policy",
-        "renewals",
+        "renewed",
         "request_id",
         "shaper",
         "timed_out",
@@ -222,13 +222,11 @@ class Tries:
         self._started = policy.clock()
         self.deadline = None if policy.deadline is None else self._started + policy.deadline - policy.spent
         self.attempt = 0
-        self.handed = False  # the caller has a part of the answer: no retry any more
-        self.opened = False  # this attempt received the headers of a response
-        self.timed_out = False
-        self.renewals = 0
+        # `handed`: the caller has a part of the answer, so there is no retry any more.
+        # `opened`: this attempt received the headers of a response. `renewed`: a new token was signed.
+        self.handed = self.opened = self.renewed = self.timed_out = self._reset = False
         self.request_id: str | None = None
         self.shaper: Shaper | None = None  # of a chat call's attempt
-        self._reset = False
         self._free = 0  # attempts that do not count
         self._answered = 0 if policy.gate is None else policy.gate.answered
         self._refused: GLMVError | None = None  # the last refusal because of too many concurrent calls
@@ -331,7 +329,7 @@ class Tries:
                 raise self._no_time_after(error)
             return 0.0
         if kind is Retry.TOKEN:
-            self.renewals += 1
+            self.renewed = True
             pause = 0.0
         elif not (self._reset or self.opened) and getattr(error, "kind", None) == "reset":
             self._reset = True

@@ -176,9 +176,12 @@ def refused(world: World, gate: Gate, others: int = 0) -> float | None:
     return world.tries.again(error, Retry.BUSY)
 
 
-def gated(**options: Any) -> tuple[World, Gate]:
+def gated(answered: int = 0, **options: Any) -> tuple[World, Gate]:
+    """A call and its gate, in which so many calls were answered before it."""
     results: list[World] = []
     gate = Gate("glm", 5, lambda: results[0].now if results else 50.0, lambda: 1.0)
+    for _ in range(answered):
+        gate.enter("b", lambda: None).leave(good=True)
     results.append(World(gate=gate, **options))
     return results[0], gate
 
@@ -200,6 +203,12 @@ def test_refusals_cost_attempts_from_five_minutes_after_the_first_one(since: flo
         world.tries.begin()
         pause = world.tries.again(error, Retry.BUSY)
     assert (pause is None) is not free
+
+
+@pytest.mark.parametrize("answered", [0, 5])
+def test_answers_before_a_call_do_not_make_its_refusals_free(answered: int) -> None:
+    world, gate = gated(answered, max_retries=1)
+    assert [refused(world, gate) for _ in range(2)] == [0.0, None]
 
 
 def test_a_refusal_costs_no_attempt_while_another_call_runs() -> None:
@@ -229,8 +238,9 @@ def test_a_refusal_costs_an_attempt_after_minutes_of_refusals() -> None:
     ],
     ids=["of the gate", "of the server", "the longest of the server", "too long", "a server error"],
 )
-def test_a_refusal_pauses_the_other_calls_of_its_gate(error: GLMVError, pause: float) -> None:
-    world, gate = gated()
+@pytest.mark.parametrize("retries", [1, 3])
+def test_a_refusal_pauses_the_other_calls_of_its_gate(error: GLMVError, pause: float, retries: int) -> None:
+    world, gate = gated(max_retries=retries)
     gate.enter("a", lambda: None).leave(busy=world.tries.busy(error, Retry.BUSY))
     assert gate.paused_until - world.now == pause
     assert world.tries.busy(error, Retry.TRANSIENT) is None
@@ -273,8 +283,9 @@ def test_without_retries_a_refusal_raises_even_if_others_are_answered() -> None:
     assert gate.paused_until <= 50.0  # the next call is the caller's to time
 
 
-def test_a_call_does_not_wait_for_a_pause_beyond_its_deadline() -> None:
-    world, gate = gated(deadline=0.4)
+@pytest.mark.parametrize("deadline", [0.4, 0.5])
+def test_a_call_does_not_wait_for_a_pause_that_ends_at_or_after_its_deadline(deadline: float) -> None:
+    world, gate = gated(deadline=deadline)
     ticket = gate.enter("a", lambda: None)
     world.tries.begin()
     error = RateLimitError("busy", status_code=429, code="1302")
@@ -308,7 +319,9 @@ def test_signing_a_token_again_does_not_use_the_budget() -> None:
     assert world.policy.budget._tokens == RetryBudget.CAPACITY
 
 
-@pytest.mark.parametrize(("off", "skew"), [(0, 0), (59, 0), (60, 0), (61, 61), (-60, 0), (-61, -61), (3600, 3600), (-3600, -3600)])
+@pytest.mark.parametrize(
+    ("off", "skew"), [(0, 0), (59, 0), (60, 0), (61, 61), (-60, 0), (-61, -61), (3600, 3600), (-3600, -3600)]
+)
 def test_a_wrong_clock_is_detected_by_the_date_header(off: int, skew: int) -> None:
     assert World().policy.skew(formatdate(NOW - off, usegmt=True)) == skew
 
@@ -341,7 +354,7 @@ def test_a_call_waits_for_a_retry_after_of_two_minutes_but_not_for_a_longer_one(
 
 def test_a_deadline_has_passed_at_its_time_and_not_a_second_earlier() -> None:
     world = World(deadline=10.0)
-    for moment, past in ((50.0, False), (59.0, False), (59.99, False), (60.0, True), (61.0, True)):
+    for moment, past in ((50.0, False), (59.0, False), (59.99, False), (59.999, True), (60.0, True), (61.0, True)):
         world.now = moment
         assert world.tries.past_deadline() is past
     world.now = 59.99
