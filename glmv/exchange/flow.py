@@ -392,7 +392,7 @@ def _events(
             last_event = clock()
         elif idle and decoder.finish_reason is None and clock() - last_event > idle:
             raise _idle(idle)  # the driver ends a read without data; this ends a stream of comments
-        if tries.deadline is not None and decoder.finish_reason is None:
+        if decoder.finish_reason is None:
             tries.check()
     if not (decoder.finished or decoder.ended):
         raise StreamTruncated("The stream ended without a finish reason and without [DONE]: the answer is incomplete.")
@@ -436,7 +436,7 @@ def _error_and_retry(problem: Exception, tries: Tries) -> tuple[GLMVError, Retry
             if problem.code == "1231" and tries.timed_out:
                 # The server still runs the earlier request, which timed out here.
                 kind = Retry.BUSY
-            if kind is Retry.TOKEN and not (tries.renewals == 0 and tries.policy.renew()):
+            if kind is Retry.TOKEN and (tries.renewed or not tries.policy.renew()):
                 kind = Retry.NEVER
         case _:
             raise TypeError(f"not a failure of a call: {problem!r}")

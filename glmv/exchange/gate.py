@@ -82,6 +82,7 @@ class Ticket:
         refused: how often the server refused the call.
         since: when it entered the queue or got its slot, in monotonic seconds.
         state: "waiting", "in" (it has a slot), or "left".
+        epoch: stands for the time between two reductions of the gate in which it got its slot; None before.
     """
 
     __slots__ = ("_gate", "by", "epoch", "notify", "number", "refused", "since", "state", "what")
@@ -97,7 +98,7 @@ class Ticket:
         self.refused = refused
         self.state: State = "waiting"
         self.since = gate.clock()
-        self.epoch = 0
+        self.epoch: object = None
 
     def leave(self, *, busy: Busy | None = None, good: bool = False) -> None:
         """Release the slot or the place in the queue; the next call in the queue is notified.
@@ -136,14 +137,10 @@ class Gate:
         self._numbers = itertools.count()
         self._queue: deque[Ticket] = deque()
         self._again: list[Ticket] = []  # refused calls by number, which is lower than the numbers in `_queue`
-        self._epoch = 0
-        self._good = 0
+        self._epoch = object()
+        self._good = self._answered = self._in_a_row = 0
         self._step = 1.0
-        self._moved = clock()
-        self._answered = 0
-        self._in_a_row = 0
-        self._paused_until = self._asked_until = clock()
-        self._refused_at = self._standing_since = 0.0
+        self._moved = self._paused_until = self._asked_until = self._refused_at = self._standing_since = clock()
         self._refusal: Busy | None = None
         self._looks: Ticket | None = None
 
@@ -250,14 +247,11 @@ class Gate:
             _notify(notified)
 
     def _release(self, ticket: Ticket, busy: Busy | None, good: bool) -> None:
-        match ticket.state:
-            case "waiting":
-                (self._queue if ticket.refused == 0 else self._again).remove(ticket)
-            case "in":
-                del self._holders[id(ticket)]
-                self._learn(ticket, busy=busy, good=good)
-            case "left":
-                return
+        if ticket.state == "waiting":
+            (self._queue if ticket.refused == 0 else self._again).remove(ticket)
+        elif ticket.state == "in":
+            del self._holders[id(ticket)]
+            self._learn(ticket, busy=busy, good=good)
         ticket.state = "left"
 
     def holders(self) -> str:
@@ -339,13 +333,13 @@ class Gate:
         if self._refusal is None or under_way:
             self._standing_since = now
         self._refused_at, self._refusal = now, busy
-        is_first = ticket.epoch == self._epoch
+        is_first = ticket.epoch is self._epoch
         if not is_first:
             # It was sent before the last reduction: the server accepts no more than the running calls.
             self._width = max(1.0, min(self._width, float(under_way)))
         else:
             self._width = max(1.0, min(self._width, under_way + 1.0) * NARROW)
-            self._epoch += 1
+            self._epoch = object()
             self._good, self._step = 0, 1.0
         if busy.pauses and (is_first or busy.asked):
             self._in_a_row += is_first

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_RETRY_AFTER = 120.0
 # Base and cap of the pause in seconds; the pause is random between 0 and min(cap, base * 2^n).
 # 2 s for BUSY: a thousand calls that are refused together return spread over 2 s, at most a twentieth in any 50 ms.
-PAUSES = {Retry.BUSY: (2.0, 30.0), Retry.TRANSIENT: (0.5, 8.0), Retry.TOKEN: (0.0, 0.0)}
+PAUSES = {Retry.BUSY: (2.0, 30.0), Retry.TRANSIENT: (0.5, 8.0)}
 # For this many seconds after its first refusal because of too many calls, further refusals of a call are free while
 # other calls are answered. After that they count against `max_retries`.
 BUSY_PATIENCE = 300.0
@@ -52,7 +52,6 @@ FAILURES: dict[str, Retry] = {
     "reset": Retry.TRANSIENT,
     "read_timeout": Retry.TRANSIENT,
     "write_timeout": Retry.TRANSIENT,
-    "network_error": Retry.TRANSIENT,
     "closed": Retry.NEVER,
 }
 _AFTER_BODY = ("read_timeout", "write_timeout")
@@ -75,7 +74,7 @@ class RetryBudget:
         retries: the number of retries that a full bucket pays for; None means no limit.
     """
 
-    COST = {Retry.BUSY: 5.0, Retry.TRANSIENT: 14.0, Retry.TOKEN: 0.0}  # noqa: RUF012 - a constant table
+    COST = {Retry.BUSY: 5.0, Retry.TRANSIENT: 14.0}  # noqa: RUF012 - a constant table
     CAPACITY = RETRY_BUDGET * COST[Retry.TRANSIENT]
     EARN = 1.0
 
@@ -91,7 +90,7 @@ class RetryBudget:
         return math.inf if self.retries is None else self.retries * self.COST[Retry.TRANSIENT]
 
     def take(self, kind: Retry) -> bool:
-        """Pay for one retry; returns False when the bucket has too few tokens."""
+        """Pay for one retry, of kind BUSY or TRANSIENT; returns False when the bucket has too few tokens."""
         cost = self.COST[kind]
         if self._tokens < cost:
             return False
@@ -212,7 +211,7 @@ class Tries:
         "handed",
         "opened",
         "policy",
-        "renewals",
+        "renewed",
         "request_id",
         "shaper",
         "timed_out",
@@ -223,17 +222,15 @@ class Tries:
         self._started = policy.clock()
         self.deadline = None if policy.deadline is None else self._started + policy.deadline - policy.spent
         self.attempt = 0
-        self.handed = False  # the caller has a part of the answer: no retry any more
-        self.opened = False  # this attempt received the headers of a response
-        self.timed_out = False
-        self.renewals = 0
+        # `handed`: the caller has a part of the answer, so there is no retry any more.
+        # `opened`: this attempt received the headers of a response. `renewed`: a new token was signed.
+        self.handed = self.opened = self.renewed = self.timed_out = self._reset = False
         self.request_id: str | None = None
         self.shaper: Shaper | None = None  # of a chat call's attempt
-        self._reset = False
         self._free = 0  # attempts that do not count
         self._answered = 0 if policy.gate is None else policy.gate.answered
         self._refused: GLMVError | None = None  # the last refusal because of too many concurrent calls
-        self._first_refused = 0.0
+        self._first_refused = math.inf
 
     def begin(self) -> None:
         """Count an attempt."""
@@ -256,7 +253,7 @@ class Tries:
         Raises:
             DeadlineExceeded: the deadline has passed.
         """
-        if self.deadline is not None and self.past_deadline():
+        if self.past_deadline():
             raise self.too_late()
 
     def too_late(self, cause: Exception | None = None, *, during: str = "") -> DeadlineExceeded:
@@ -299,15 +296,14 @@ class Tries:
             return self._no_time_after(self._refused)
         return self._refused.add_advice(error.message)
 
-    def _queues(self, error: GLMVError, kind: Retry) -> bool:
-        """Whether a refused call waits in its gate instead of making its own pause."""
-        return kind is Retry.BUSY and isinstance(error, RateLimitError) and self.policy.gate is not None
+    def _gate_of(self, error: GLMVError, kind: Retry) -> Gate | None:
+        """The gate in which a refused call waits, or None if the call makes its own pause."""
+        return self.policy.gate if kind is Retry.BUSY and isinstance(error, RateLimitError) else None
 
     def _count(self, gate: Gate, error: GLMVError) -> None:
         """Count a refusal. It is free while other calls run, or were answered since the last refusal."""
         now = self.policy.clock()
-        if self._refused is None:
-            self._first_refused = now
+        self._first_refused = min(self._first_refused, now)
         self._refused = error
         moved = gate.answered > self._answered or gate.in_use > 0
         self._answered = gate.answered
@@ -320,21 +316,20 @@ class Tries:
         Raises:
             DeadlineExceeded: the pause would end after the deadline.
         """
-        gate = self.policy.gate
-        queues = self._queues(error, kind)
-        if queues and gate is not None:
+        gate = self._gate_of(error, kind)
+        if gate is not None:
             self._count(gate, error)
         if kind is Retry.NEVER or self.attempt - self._free > self.policy.max_retries:
             return None
         asked = error.retry_after
         if asked is not None and asked > MAX_RETRY_AFTER:
             return None
-        if queues and gate is not None:
+        if gate is not None:
             if self.deadline is not None and gate.paused_until >= self.deadline and not gate.in_use:
                 raise self._no_time_after(error)
             return 0.0
         if kind is Retry.TOKEN:
-            self.renewals += 1
+            self.renewed = True
             pause = 0.0
         elif not (self._reset or self.opened) and getattr(error, "kind", None) == "reset":
             self._reset = True

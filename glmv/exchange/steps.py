@@ -11,7 +11,10 @@ from glmv.types import Delta
 
 
 class Failure(Exception):
-    """A failure of the connection, independent of the HTTP library. `kind` is a key of `exchange.retry.FAILURES`."""
+    """A failure of the connection, independent of the HTTP library.
+
+    `kind` is a key of `exchange.retry.FAILURES`, or "network_error" if the finish reason of the answer reports it.
+    """
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)

@@ -13,7 +13,7 @@ import glmv
 from glmv import Box, Usage
 from glmv.exchange.flow import answer_of, exchange, fetch, worked
 from glmv.exchange.retry import MAX_RETRY_AFTER, Policy, RetryBudget
-from glmv.exchange.steps import Enter, Failure, Opened, Read, Send, Work
+from glmv.exchange.steps import Drop, Enter, Failure, Opened, Pause, Read, Send, Work
 from glmv.request.prepare import Call
 from glmv.sending import timeouts
 from glmv.wire.codes import Retry
@@ -142,6 +142,24 @@ def test_each_kind_of_connection_error_has_its_number_of_retries(
     assert type(outcome.failure) is raised
     assert (outcome.failure.attempts, outcome.failure.kind) == (attempts, kind)
     assert len(outcome.sent) == attempts
+
+
+@pytest.mark.parametrize(
+    ("error", "pause"),
+    [(glmv.ConnectionFailed("The key service is down."), None), (glmv.ServerError("The key service failed."), 0.5)],
+)
+def test_of_errors_without_status_and_code_only_server_errors_are_retried(
+    flow: Any, error: glmv.GLMVError, pause: float | None
+) -> None:
+    steps = exchange(Call("POST", "/x", lambda _: b""), flow.policy(), stream=False)
+    next(steps)
+    assert isinstance(steps.send(None), Send)
+    assert steps.throw(error) == Drop()  # as when the user's `api_key` function raises it
+    if pause is None:
+        with pytest.raises(type(error), match="The key service"):
+            steps.send(None)
+    else:
+        assert steps.send(None) == Pause(pause)
 
 
 def test_timeouts_of_all_kinds_share_one_retry(flow: Any) -> None:
@@ -353,7 +371,7 @@ def test_nothing_is_retried_after_the_first_delta(flow: Any, what: Any) -> None:
     error = outcome.failure
     assert isinstance(error, glmv.StreamInterrupted) is isinstance(what, Failure)
     assert isinstance(error, glmv.MalformedResponse)
-    assert (error.attempts, len(outcome.sent)) == (1, 1)
+    assert (error.attempts, len(outcome.sent), error.retryable) == (1, 1, True)
     assert (error.partial.text, error.partial.usage, error.request_id) == (
         "half",
         Usage(1037, 37, 1074),
@@ -459,6 +477,22 @@ def test_a_deadline_inside_a_stream_keeps_the_text_so_far(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half"), 60.0, flow.piece("more")), policy=flow.policy(deadline=10.0))
     assert type(outcome.failure) is glmv.DeadlineExceeded
     assert (outcome.failure.partial.text, outcome.failure.attempts, flow.now) == ("half", 1, 1010.0)
+
+
+def test_events_that_keep_coming_do_not_extend_the_deadline(flow: Any) -> None:
+    steps = exchange(Call("POST", "/x", lambda _: b""), flow.policy(deadline=5.0), stream=True)
+    next(steps)
+    steps.send(None)
+    steps.send(Opened(200, {"content-type": "text/event-stream"}))
+    steps.send(flow.event(flow.piece("half")))
+    assert steps.send(None) == Read(1005.0)
+    flow.now += 5.0
+    steps.send(flow.event(flow.piece(" and more")))
+    assert steps.send(None) == Drop()
+    with pytest.raises(glmv.DeadlineExceeded) as failed:
+        steps.send(None)
+    assert failed.value.partial is not None
+    assert failed.value.partial.text == "half and more"
 
 
 def test_pauses_count_for_the_deadline(flow: Any) -> None:

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 import glmv
-from glmv.exchange.gate import DEFAULT_WIDTH, KEPT, LONGEST, STANDSTILL, Busy, Gate, gate
+from glmv.exchange.gate import DEFAULT_WIDTH, KEPT, LONGEST, STANDSTILL, Busy, Caller, Gate, gate
 
 BUSY = {"error": {"code": "1302", "message": "busy"}}
 ANSWER = {"id": "1", "choices": [{"finish_reason": "stop", "message": {"content": "hello"}}]}
@@ -316,6 +316,29 @@ def test_the_server_is_said_to_refuse_until_it_answers_a_call() -> None:
     assert crowd.gate.holders() == "0 of 1 slots of glm are in use (by no call)"
 
 
+def test_the_minute_of_refusals_begins_with_the_first_one_after_an_answer() -> None:
+    crowd = Crowd(1)
+    started = crowd.now
+    for begin in (50.0, 250.0):
+        crowd.now = started + begin
+        for seconds, stands_still in ((0, False), (20, False), (20, False), (20, True)):
+            crowd.now += seconds
+            crowd.enter("a").leave(busy=Busy(pauses=False))
+            assert crowd.gate.stands_still(started) is stands_still
+        crowd.enter("a").leave(good=True)
+
+
+def test_the_minute_of_refusals_does_not_begin_while_another_call_runs() -> None:
+    crowd = Crowd(2)
+    started = crowd.now
+    crowd.enter("long")
+    for _ in range(5):
+        crowd.enter("a").leave(busy=Busy(pauses=False))
+        assert not crowd.gate.stands_still(started)
+        crowd.now += 30.0
+        crowd.gate.widen_to(crowd.gate.width + 3)
+
+
 def test_a_long_running_call_keeps_others_waiting() -> None:
     crowd = Crowd(1)
     started = crowd.now
@@ -354,6 +377,16 @@ def test_unused_gates_are_released() -> None:
     gate(f"{account}{KEPT}", "h", "m", None, None)
     gc.collect()
     assert reference() is None
+
+
+def test_a_gate_that_is_used_again_is_kept_longer_than_those_that_are_not() -> None:
+    account = uuid.uuid4().hex
+    reference = weakref.ref(gate(account, "h", "m", None, None))
+    for number in range(KEPT):
+        gate(f"{account}{number}", "h", "m", None, None)
+        gate(account, "h", "m", None, None)
+    gc.collect()
+    assert reference() is not None
 
 
 def test_a_higher_max_concurrency_lets_waiting_calls_enter() -> None:
@@ -440,20 +473,36 @@ def test_five_holders_are_named_and_the_others_counted(count: int, more: str | N
     assert more is None or held.endswith(f"{more})")
 
 
-def test_a_refusal_reduces_the_slots_to_seven_tenths_of_the_running_calls() -> None:
+@pytest.mark.parametrize(("running", "width"), [(12, 8), (20, 14)])
+def test_a_refusal_reduces_the_slots_to_seven_tenths_of_the_running_calls(running: int, width: int) -> None:
     crowd = Crowd(50)
-    held = [crowd.enter(str(number)) for number in range(20)]
+    held = [crowd.enter(str(number)) for number in range(running)]
     held[0].leave(busy=Busy())
-    assert crowd.gate.width == 14
+    assert crowd.gate.width == width
 
 
 def test_the_message_about_used_slots_names_five_calls() -> None:
     crowd = Crowd(8)
     for name in "abcdefg":
         crowd.enter(f"a call in thread {name}")
-    text = crowd.gate.holders()
-    assert text.startswith("7 of 8 slots of glm are in use (a call in thread a, for 0.0 s;")
-    assert "and 2 more" in text
+    five = "; ".join(f"a call in thread {name}, for 0.0 s" for name in "abcde")
+    assert crowd.gate.holders() == f"7 of 8 slots of glm are in use ({five}; and 2 more)"
+
+
+def test_the_call_of_the_same_thread_or_task_that_holds_a_slot_is_found() -> None:
+    crowd = Crowd(2)
+    crowd.gate.enter("unknown", lambda: None)
+    tasks = Crowd(1), Crowd(1)
+    one, other = (weakref.ref(task) for task in tasks)
+    crowd.gate.enter("a stream", lambda: None, by=Caller("a", 1, other))
+    crowd.now += 3.0
+    for by, blocking, found in (
+        (Caller("b", 1, one), True, True),
+        (Caller("b", 1, one), False, False),
+        (Caller("b", 2, other), True, False),
+        (Caller("b", 2, other), False, True),
+    ):
+        assert crowd.gate.own(by, blocking=blocking) == ("a stream, for 3.0 s" if found else None)
 
 
 def test_threads_that_come_and_go_leave_a_gate_empty() -> None:

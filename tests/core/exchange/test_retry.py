@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from glmv import DeadlineExceeded, GLMVError, RateLimitError, ServerError
-from glmv.exchange.gate import Gate
+from glmv import DeadlineExceeded, GateTimeout, GLMVError, RateLimitError, ServerError
+from glmv.exchange.gate import Busy, Gate
 from glmv.exchange.retry import BUSY_PATIENCE, MAX_RETRY_AFTER, Policy, RetryBudget, Tries, policy_of, retry_after
 from glmv.options import Connection
 from glmv.wire.codes import Retry
@@ -176,9 +176,12 @@ def refused(world: World, gate: Gate, others: int = 0) -> float | None:
     return world.tries.again(error, Retry.BUSY)
 
 
-def gated(**options: Any) -> tuple[World, Gate]:
+def gated(answered: int = 0, **options: Any) -> tuple[World, Gate]:
+    """A call and its gate, in which so many calls were answered before it."""
     results: list[World] = []
     gate = Gate("glm", 5, lambda: results[0].now if results else 50.0, lambda: 1.0)
+    for _ in range(answered):
+        gate.enter("b", lambda: None).leave(good=True)
     results.append(World(gate=gate, **options))
     return results[0], gate
 
@@ -189,6 +192,33 @@ def test_a_refusal_costs_no_attempt_while_others_are_answered() -> None:
     assert [refused(world, gate) for _ in range(4)] == [0.0, 0.0, 0.0, None]
 
 
+@pytest.mark.parametrize(("since", "free"), [(299.5, True), (300.0, False), (300.5, False)])
+def test_refusals_cost_attempts_from_five_minutes_after_the_first_one(since: float, free: bool) -> None:
+    world, gate = gated(max_retries=1)
+    first = world.now
+    error = RateLimitError("busy", status_code=429)
+    for moment in (first, first + 10.0, first + since, first + since):
+        world.now = moment
+        gate.enter("b", lambda: None).leave(good=True)
+        world.tries.begin()
+        pause = world.tries.again(error, Retry.BUSY)
+    assert (pause is None) is not free
+
+
+@pytest.mark.parametrize("answered", [0, 5])
+def test_answers_before_a_call_do_not_make_its_refusals_free(answered: int) -> None:
+    world, gate = gated(answered, max_retries=1)
+    assert [refused(world, gate) for _ in range(2)] == [0.0, None]
+
+
+def test_a_refusal_costs_no_attempt_while_another_call_runs() -> None:
+    world, gate = gated(max_retries=1)
+    running = gate.enter("b", lambda: None)
+    assert [refused(world, gate) for _ in range(10)] == [0.0] * 10
+    running.leave()
+    assert [refused(world, gate) for _ in range(2)] == [0.0, None]
+
+
 def test_a_refusal_costs_an_attempt_after_minutes_of_refusals() -> None:
     world, gate = gated()
     refused(world, gate, 1)
@@ -197,14 +227,65 @@ def test_a_refusal_costs_an_attempt_after_minutes_of_refusals() -> None:
     assert (results[0], results[-1]) == (0.0, None)
 
 
+@pytest.mark.parametrize(
+    ("error", "pause"),
+    [
+        (RateLimitError("busy", status_code=429), 0.5),
+        (RateLimitError("busy", status_code=429, retry_after=20.0), 22.0),
+        (RateLimitError("busy", status_code=429, retry_after=120.0), 123.0),
+        (RateLimitError("busy", status_code=429, retry_after=121.0), 0.5),
+        (ServerError("overloaded", status_code=503, retry_after=20.0), 0.0),
+    ],
+    ids=["of the gate", "of the server", "the longest of the server", "too long", "a server error"],
+)
+@pytest.mark.parametrize("retries", [1, 3])
+def test_a_refusal_pauses_the_other_calls_of_its_gate(error: GLMVError, pause: float, retries: int) -> None:
+    world, gate = gated(max_retries=retries)
+    gate.enter("a", lambda: None).leave(busy=world.tries.busy(error, Retry.BUSY))
+    assert gate.paused_until - world.now == pause
+    assert world.tries.busy(error, Retry.TRANSIENT) is None
+
+
+def test_a_call_that_got_no_slot_while_the_server_refused_calls_raises_its_refusal() -> None:
+    world, gate = gated()
+    late = GateTimeout("No slot came free.")
+    assert world.tries.waited_in_vain(late) is late
+    late.kind = "busy"
+    assert world.tries.waited_in_vain(late) is late  # the server refuses no calls
+    assert World().tries.waited_in_vain(late) is late
+    gate.enter("b", lambda: None).leave(busy=Busy(status=429, code="1302"))
+    error = world.tries.waited_in_vain(late)
+    assert (type(error), error.message) == (RateLimitError, "No slot came free.")
+    assert (error.status_code, error.code) == (429, "1302")
+    late.kind = None
+    assert world.tries.waited_in_vain(late) is late
+
+
+@pytest.mark.parametrize("deadline", [None, 60.0])
+def test_a_refused_call_that_got_no_second_slot_raises_its_own_refusal(deadline: float | None) -> None:
+    world, gate = gated(deadline=deadline)
+    ticket = gate.enter("a", lambda: None)
+    world.tries.begin()
+    refusal = RateLimitError("Too many calls.", status_code=429, code="1302")
+    ticket.leave(busy=world.tries.busy(refusal, Retry.BUSY))
+    assert world.tries.again(refusal, Retry.BUSY) == 0.0
+    world.now += 60.0
+    error = world.tries.waited_in_vain(GateTimeout("No slot came free."))
+    assert type(error) is (DeadlineExceeded if deadline else RateLimitError)
+    assert "Too many calls." in error.message
+    assert ("No slot came free." in error.message) is (deadline is None)
+    assert (error.status_code, error.code) == (429, "1302")
+
+
 def test_without_retries_a_refusal_raises_even_if_others_are_answered() -> None:
     world, gate = gated(max_retries=0)
     assert refused(world, gate, 3) is None
     assert gate.paused_until <= 50.0  # the next call is the caller's to time
 
 
-def test_a_call_does_not_wait_for_a_pause_beyond_its_deadline() -> None:
-    world, gate = gated(deadline=0.4)
+@pytest.mark.parametrize("deadline", [0.4, 0.5])
+def test_a_call_does_not_wait_for_a_pause_that_ends_at_or_after_its_deadline(deadline: float) -> None:
+    world, gate = gated(deadline=deadline)
     ticket = gate.enter("a", lambda: None)
     world.tries.begin()
     error = RateLimitError("busy", status_code=429, code="1302")
@@ -238,7 +319,9 @@ def test_signing_a_token_again_does_not_use_the_budget() -> None:
     assert world.policy.budget._tokens == RetryBudget.CAPACITY
 
 
-@pytest.mark.parametrize(("off", "skew"), [(0, 0), (59, 0), (-59, 0), (3600, 3600), (-3600, -3600)])
+@pytest.mark.parametrize(
+    ("off", "skew"), [(0, 0), (59, 0), (60, 0), (61, 61), (-60, 0), (-61, -61), (3600, 3600), (-3600, -3600)]
+)
 def test_a_wrong_clock_is_detected_by_the_date_header(off: int, skew: int) -> None:
     assert World().policy.skew(formatdate(NOW - off, usegmt=True)) == skew
 
@@ -271,7 +354,7 @@ def test_a_call_waits_for_a_retry_after_of_two_minutes_but_not_for_a_longer_one(
 
 def test_a_deadline_has_passed_at_its_time_and_not_a_second_earlier() -> None:
     world = World(deadline=10.0)
-    for moment, past in ((50.0, False), (59.0, False), (59.99, False), (60.0, True), (61.0, True)):
+    for moment, past in ((50.0, False), (59.0, False), (59.99, False), (59.999, True), (60.0, True), (61.0, True)):
         world.now = moment
         assert world.tries.past_deadline() is past
     world.now = 59.99

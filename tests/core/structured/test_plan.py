@@ -357,6 +357,18 @@ def test_a_pydantic_class_validates_instead_of_the_schema(
     assert "not an adult" in emu.requests[1].body["messages"][-1]["content"]
 
 
+@pytest.mark.parametrize("options", [{"response_format": PERSON}, {"tools": [WEATHER], "tool_choice": "required"}])
+def test_without_jsonschema_a_call_is_refused_before_it_is_sent(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, emu: Emulator, glm: glmv.Client
+) -> None:
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    emu.say(text(RIGHT))
+    with pytest.raises(glmv.InvalidRequestError, match=r"glmv\[schema\]"):
+        ask(glm, False, **options)
+    assert emu.requests == []
+    emu.reset()
+
+
 DRAFT = '{"name": "Eve", "age": 1}'
 
 
@@ -653,7 +665,7 @@ def test_the_tokens_of_the_only_answer_that_counts_them_are_those_of_the_call(fi
     known, unknown = glmv.Usage(10, 5, 15), None
     request = chat_request("Who?", glmv.Options(), {"response_format": PERSON})
     plan = plan_for(request, DIALECTS["platform"])
-    plan.judge(glmv.Completion(text="Ada.", usage=known if first else unknown, attempts=1))
-    assert not plan.done
+    misfit = plan.judge(glmv.Completion(text="Ada.", usage=known if first else unknown, attempts=1))
+    assert (plan.done, misfit.text) == (False, "Ada.")
     answer = plan.judge(glmv.Completion(text=RIGHT, usage=unknown if first else known, attempts=1))
     assert (plan.done, answer.text, answer.usage, answer.attempts) == (True, RIGHT, known, 2)
