@@ -416,7 +416,10 @@ def _rows() -> dict[str, str]:
 def _write(rows: dict[str, str], order: Sequence[str]) -> None:
     head, _, rest = PAGE.read_text(encoding="utf-8").partition("<!-- table -->")
     tail = rest.partition("<!-- end -->")[2]
-    lines = ["| module | mutants | survivors | share | equivalent | why they survive |", "|---|---:|---:|---:|---:|---|"]
+    lines = [
+        "| module | mutants | survivors | share | equivalent | why they survive |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
     lines += [rows[name] for name in order if name in rows]
     PAGE.write_text(f"{head}<!-- table -->\n" + "\n".join(lines) + f"\n<!-- end -->{tail}", encoding="utf-8")
 
