@@ -234,6 +234,7 @@ def test_thinking_is_switched_by_the_servers_field(name: str, value: bool) -> No
     }
     rest = {key: given for key, given in body.items() if key not in ("model", "messages", "request_id")}
     assert rest == expected.get(name, {"thinking": own})
+    assert sent("hi", thinking=value)[1]["thinking"] == own
 
 
 @each
