@@ -106,6 +106,11 @@ def test_the_json_of_a_stream_is_the_same_for_any_split(size: int) -> None:
             {"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 1, "exclusiveMinimum": True},
             "at least 1",
         ),
+        (
+            {},
+            {"$schema": "http://json-schema.org/draft-03/schema#", "properties": {"n": {"required": True}}},
+            "'n' is a required property",
+        ),
     ],
 )
 def test_every_keyword_is_validated(value: Any, schema: Any, problem: str) -> None:
@@ -120,6 +125,7 @@ def test_every_keyword_is_validated(value: Any, schema: Any, problem: str) -> No
     [
         {"type": "nonsense"}, {"minimum": "x"}, {"pattern": "("}, {"properties": []}, {"$ref": "#/nowhere"},
         {"multipleOf": 0}, {"$schema": "https://example.org/draft"}, {"$dynamicRef": "https://example.org/a#b"},
+        {"$schema": ["https://example.org/draft"]}, {"$schema": 7},
     ],
     ids=str,
 )  # fmt: skip
@@ -223,6 +229,12 @@ def test_additional_properties_are_those_that_are_not_named_and_match_no_pattern
         == "the answer has 'other', which the schema does not allow"
     )
     assert misfit([1], schema) is None
+    assert misfit([1], {"additionalProperties": False}) is None
+
+
+@pytest.mark.parametrize("schema", [True, None, "object"])
+def test_a_schema_that_is_not_an_object_accepts_every_value(schema: object) -> None:
+    assert misfit({"a": 1}, schema) is None
 
 
 def test_patterns_of_names_judge_their_values_alone() -> None:
