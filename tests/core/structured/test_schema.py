@@ -161,6 +161,8 @@ def test_without_the_validator_the_extra_is_named_before_anything_is_sent(monkey
             glm.chat("Hi", **options)
         with pytest.raises(glmv.InvalidRequestError, match=r"glmv\[schema\]"):
             list(glm.stream("Hi", **options))
+    with pytest.raises(glmv.InvalidRequestError, match=r"glmv\[schema\]"):
+        misfit({"n": 1}, schema)
 
 
 def test_importing_glmv_imports_no_validator() -> None:
@@ -174,6 +176,7 @@ def test_importing_glmv_imports_no_validator() -> None:
     [
         (5, {"const": 4}, "the answer has to be 4"),
         (5, {"enum": [1, 2]}, "the answer has to be one of [1, 2]"),
+        ("红", {"enum": ["绿", "蓝"]}, 'the answer has to be one of ["绿", "蓝"]'),
         ({"n": 0}, {"properties": {"n": {"minimum": 1}}}, "n has to be at least 1"),
         ({"n": 9}, {"properties": {"n": {"maximum": 8}}}, "n has to be at most 8"),
         ([9], {"items": {"exclusiveMaximum": 9}}, "[0] has to be less than 9"),
