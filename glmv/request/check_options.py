@@ -145,7 +145,7 @@ def _tool(tool: dict[str, Any], index: int, model: Model, limits: Limits) -> dic
     # name, description and parameters are all required (docs.z.ai, chat completion, FunctionObject).
     needed = {"description": name, "parameters": {"type": "object", "properties": {}}}
     missing = {key: value for key, value in needed.items() if function.get(key) is None}
-    return {**tool, "function": {**function, **missing}} if missing else tool
+    return {**tool, "function": {**function, **missing}}
 
 
 def _stop(options: dict[str, Any], model: Model, limits: Limits) -> tuple[str, ...]:

@@ -142,7 +142,6 @@ def _error(words: str) -> ValidationError:
     return ValidationError(words)
 
 
-_OURS = ("pattern", "additionalProperties")
 _WORDS = {
     "const": "has to be {}",
     "enum": "has to be one of {}",
@@ -172,12 +171,11 @@ def _problem(errors: list[ValidationError]) -> str:
             words = f"fits none of the {len(value)} allowed forms"
         case "oneOf":
             words = f"fits several of the {len(value)} allowed forms, and has to fit exactly one"
-        case "required":
-            missing = [name for name in value if name not in error.instance] if isinstance(value, list) else []
-            words = f"lacks {', '.join(map(repr, missing))}" if missing else error.message
+        case "required" if isinstance(value, list):
+            words = f"lacks {', '.join(repr(name) for name in value if name not in error.instance)}"
         case "type":
             words = f"has to be of type {' or '.join(map(str, value if isinstance(value, list) else [value]))}"
-        case _ if keyword in _OURS:
+        case "pattern" | "additionalProperties" | "required":  # the first two are ours; draft 3 has `required: true`
             words = error.message
         case _ if keyword in _WORDS:
             words = _WORDS[keyword].format(_shown(value))

@@ -435,6 +435,11 @@ class TestOptions:
     def test_temperature_zero_and_one_are_sent_unchanged_if_they_are_in_the_range(self, model: str) -> None:
         assert checked(model, "hi", temperature=0).options["temperature"] == 0
         assert checked(model, "hi", temperature=1).options["temperature"] == 1
+        row = find_model(model)
+        asked = chat_request("hi", Options(), {"model": model, "temperature": 0})
+        request = check(asked, row, *PROXY)
+        assert request.options["temperature"] == 0
+        assert not any("temperature=0 was sent as" in note for note in request.notes)
 
     def test_a_value_out_of_the_rows_range_is_refused_naming_the_range(self) -> None:
         assert "takes 0.01 to 1; got 0.001" in refused(InvalidRequestError, "glm-4.5v", "hi", top_p=0.001)
@@ -487,7 +492,8 @@ class TestOptions:
 
     def test_effort_is_refused_for_models_without_it(self) -> None:
         assert "low, high, max" in refused(InvalidRequestError, "glm-5.3-flash", "hi", reasoning_effort="medium")
-        assert "no such option" in refused(InvalidRequestError, "glm-4v", "hi", reasoning_effort="low")
+        told = refused(InvalidRequestError, "glm-4v", "hi", reasoning_effort="low")
+        assert told == "reasoning_effort: glm-4v has no such option; got 'low'."
         assert checked("glm-5.3-flash", "hi", reasoning_effort="low").options["reasoning_effort"] == "low"
 
     def test_tools_are_refused_for_models_without_them(self) -> None:

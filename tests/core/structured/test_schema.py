@@ -106,6 +106,11 @@ def test_the_json_of_a_stream_is_the_same_for_any_split(size: int) -> None:
             {"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 1, "exclusiveMinimum": True},
             "at least 1",
         ),
+        (
+            {},
+            {"$schema": "http://json-schema.org/draft-03/schema#", "properties": {"n": {"required": True}}},
+            "'n' is a required property",
+        ),
     ],
 )
 def test_every_keyword_is_validated(value: Any, schema: Any, problem: str) -> None:
@@ -120,6 +125,7 @@ def test_every_keyword_is_validated(value: Any, schema: Any, problem: str) -> No
     [
         {"type": "nonsense"}, {"minimum": "x"}, {"pattern": "("}, {"properties": []}, {"$ref": "#/nowhere"},
         {"multipleOf": 0}, {"$schema": "https://example.org/draft"}, {"$dynamicRef": "https://example.org/a#b"},
+        {"$schema": ["https://example.org/draft"]}, {"$schema": 7},
     ],
     ids=str,
 )  # fmt: skip
@@ -155,6 +161,8 @@ def test_without_the_validator_the_extra_is_named_before_anything_is_sent(monkey
             glm.chat("Hi", **options)
         with pytest.raises(glmv.InvalidRequestError, match=r"glmv\[schema\]"):
             list(glm.stream("Hi", **options))
+    with pytest.raises(glmv.InvalidRequestError, match=r"glmv\[schema\]"):
+        misfit({"n": 1}, schema)
 
 
 def test_importing_glmv_imports_no_validator() -> None:
@@ -168,6 +176,7 @@ def test_importing_glmv_imports_no_validator() -> None:
     [
         (5, {"const": 4}, "the answer has to be 4"),
         (5, {"enum": [1, 2]}, "the answer has to be one of [1, 2]"),
+        ("红", {"enum": ["绿", "蓝"]}, 'the answer has to be one of ["绿", "蓝"]'),
         ({"n": 0}, {"properties": {"n": {"minimum": 1}}}, "n has to be at least 1"),
         ({"n": 9}, {"properties": {"n": {"maximum": 8}}}, "n has to be at most 8"),
         ([9], {"items": {"exclusiveMaximum": 9}}, "[0] has to be less than 9"),
@@ -223,6 +232,12 @@ def test_additional_properties_are_those_that_are_not_named_and_match_no_pattern
         == "the answer has 'other', which the schema does not allow"
     )
     assert misfit([1], schema) is None
+    assert misfit([1], {"additionalProperties": False}) is None
+
+
+@pytest.mark.parametrize("schema", [True, None, "object"])
+def test_a_schema_that_is_not_an_object_accepts_every_value(schema: object) -> None:
+    assert misfit({"a": 1}, schema) is None
 
 
 def test_patterns_of_names_judge_their_values_alone() -> None:

@@ -27,18 +27,23 @@ ANSWER = {
 }
 
 
-def sent(messages: Any, answer: Any = ANSWER, *, key: str | None = KEY, **options: Any) -> tuple[str, dict[str, Any]]:
-    """The URL and the body of one call."""
+def recording(answer: Any = ANSWER) -> tuple[httpx.Client, list[httpx.Request]]:
+    """An HTTP client that gets this answer to each request, and the list of its requests."""
     record: list[httpx.Request] = []
 
     def reply(request: httpx.Request) -> httpx.Response:
         record.append(request)
         return httpx.Response(200, json=answer)
 
+    return httpx.Client(transport=httpx.MockTransport(reply)), record
+
+
+def sent(messages: Any, answer: Any = ANSWER, *, key: str | None = KEY, **options: Any) -> tuple[str, dict[str, Any]]:
+    """The URL and the body of one call."""
     call = {
         name: options.pop(name) for name in ("thinking", "tools", "tool_choice", "response_format") if name in options
     }
-    http = httpx.Client(transport=httpx.MockTransport(reply))
+    http, record = recording(answer)
     glmv.Client(key, http_client=http, **options).chat(messages, **call)
     return str(record[0].url), json.loads(record[0].content)
 
@@ -97,15 +102,6 @@ def test_pictures_are_encoded_in_the_servers_form(options: Any, prefix: str) -> 
     _, body = sent(["What?", glmv.Image.from_bytes(PIXEL)], **options)
     url = body["messages"][0]["content"][1]["image_url"]["url"]
     assert url == prefix + base64.b64encode(PIXEL).decode()
-
-
-@pytest.mark.parametrize("value", [True, False])
-def test_thinking_is_switched_by_the_servers_field(value: bool) -> None:
-    _, body = sent("hi", thinking=value)
-    assert body["thinking"] == {"type": "enabled" if value else "disabled"}
-    _, body = sent("hi", thinking=value, base_url="https://vllm.example/v1", dialect="vllm")
-    assert body["chat_template_kwargs"] == {"enable_thinking": value}
-    assert "thinking" not in body
 
 
 def test_a_proxy_gets_its_own_path_and_model_name() -> None:
@@ -224,6 +220,43 @@ each = pytest.mark.parametrize("name", sorted(DIALECTS))
 
 def at(name: str) -> dict[str, Any]:
     return {"dialect": name, "base_url": "https://server.example/v1", "model": "mine"}
+
+
+@each
+@pytest.mark.parametrize("value", [True, False])
+def test_thinking_is_switched_by_the_servers_field(name: str, value: bool) -> None:
+    _, body = sent("hi", thinking=value, **at(name))
+    own = {"type": "enabled" if value else "disabled"}
+    expected = {
+        "openrouter": {"reasoning": {"enabled": value}},
+        "litellm": {"thinking": own, "allowed_openai_params": ["thinking"]},
+        **{engine: {"chat_template_kwargs": {"enable_thinking": value}} for engine in ENGINES},
+    }
+    rest = {key: given for key, given in body.items() if key not in ("model", "messages", "request_id")}
+    assert rest == expected.get(name, {"thinking": own})
+    assert sent("hi", thinking=value)[1]["thinking"] == own
+
+
+@each
+def test_own_fields_go_to_the_platform_and_to_others_as_those_of_openai(name: str) -> None:
+    http, record = recording()
+    glm = glmv.Client(KEY, http_client=http, **at(name))
+    glm.chat("hi", do_sample=False, user_id="user-1", request_id="abcdef")
+    body = json.loads(record[0].content)
+    rest = {key: given for key, given in body.items() if key not in ("model", "messages")}
+    if name == "platform":
+        assert rest == {"do_sample": False, "user_id": "user-1", "request_id": "abcdef"}
+        return
+    assert rest == {"temperature": 0, "user": "user-1"}
+    assert record[0].headers["X-Request-Id"] == "abcdef"
+
+
+@each
+def test_the_usage_of_a_stream_is_asked_for_where_it_is_not_sent_anyway(name: str) -> None:
+    http, record = recording()
+    list(glmv.Client(KEY, http_client=http, **at(name)).stream("hi"))
+    asks = name not in ("platform", "transformers")
+    assert json.loads(record[0].content).get("stream_options") == ({"include_usage": True} if asks else None)
 
 
 @each
