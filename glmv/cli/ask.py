@@ -89,7 +89,7 @@ def ask(
             say_json(_plain(glm.chat(messages, **options)))
             return
         last = _stream(glm.stream(messages, **options), thought=thought)
-        _tell(last, time.monotonic() - begun, glm.address.base_url, base_model, emulator=emulator)
+        _print_facts(last, time.monotonic() - begun, glm.address.base_url, base_model, emulator=emulator)
 
 
 def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
@@ -164,7 +164,7 @@ def client(
             yield glm
 
 
-def _tell(last: glmv.Delta, seconds: float, base_url: str, base_model: str | None, *, emulator: bool) -> None:
+def _print_facts(last: glmv.Delta, seconds: float, base_url: str, base_model: str | None, *, emulator: bool) -> None:
     facts = [f"{seconds:.1f} s"]
     if last.usage is not None:
         facts.insert(0, f"{last.usage.prompt_tokens} + {last.usage.completion_tokens} tokens")

@@ -1,4 +1,9 @@
-"""Notes on possible reasons why the server refuses a request."""
+"""Notes on a request: how they are recorded, and those on why the server may refuse it."""
+
+from collections.abc import Callable
+
+AddNote = Callable[[str], None]
+"""Records a note on a request, for `Completion.notes`."""
 
 
 class Cause(str):

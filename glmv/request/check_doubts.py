@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from glmv.media import File, Image, Video
-from glmv.request.cause import Cause
+from glmv.request.cause import AddNote, Cause
 from glmv.request.check_options import thinking_kind
 from glmv.types import Media
 
@@ -21,7 +21,7 @@ _OF_MEDIA = {"images", "video_base64", "video_formats", "file_forms"}
 _LEAST_REQUEST_ID = 6
 
 
-def note_doubts(request: ChatRequest, media: Sequence[Media], model: Model, add_note: Callable[[str], None]) -> None:
+def note_doubts(request: ChatRequest, media: Sequence[Media], model: Model, add_note: AddNote) -> None:
     """Record a note for each doubt of a row that concerns the request.
 
     Args:

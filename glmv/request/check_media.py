@@ -12,12 +12,12 @@ from glmv.errors import LimitExceeded, UnsupportedContent
 from glmv.media import File, Image, Video
 from glmv.media.pixels import MAX_PIXELS
 from glmv.media.text import human_size
-from glmv.request.cause import Cause
+from glmv.request.cause import AddNote, Cause
 from glmv.request.limits import Limits
 from glmv.types import Media, Message, Part, Text, media_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from glmv.catalog.row import Model
     from glmv.wire.dialect import Dialect
@@ -61,7 +61,7 @@ def checked_media(
     return tuple(_fitted(message, index, model, limits) for index, message in enumerate(messages))
 
 
-def check_served(media: Sequence[tuple[Position, Media]], dialect: Dialect, add_note: Callable[[str], None]) -> None:
+def check_served(media: Sequence[tuple[Position, Media]], dialect: Dialect, add_note: AddNote) -> None:
     """Check pictures against the limits of a server for all its models: complete files, and sides that it can read.
 
     Args:
@@ -77,7 +77,7 @@ def check_served(media: Sequence[tuple[Position, Media]], dialect: Dialect, add_
             _served(part, position, dialect, add_note)
 
 
-def _served(image: Image, position: Position, dialect: Dialect, add_note: Callable[[str], None]) -> None:
+def _served(image: Image, position: Position, dialect: Dialect, add_note: AddNote) -> None:
     if image.cut_short is not None:
         raise UnsupportedContent(
             f"{position}: {image!r} was cut short: {image.cut_short}. Save or download it again, or pass fit=False to "
@@ -181,17 +181,17 @@ def _image(image: Image, position: Position, model: Model, limits: Limits) -> Im
         if note is not None:
             log.debug("Fitted at %s: %s", position, note)
             limits.add_note(note)
-    _tell_narrow(fitted, model, limits)
+    _note_narrow(fitted, model, limits)
     return fitted
 
 
-def _tell_narrow(image: Image, model: Model, limits: Limits) -> None:
+def _note_narrow(image: Image, model: Model, limits: Limits) -> None:
     """Record a note on a picture that is too narrow: the published processor refuses it; the platform may not."""
     if model.processor and model.processor.most_aspect is not None:
         _note_aspect(image, model.processor.most_aspect, f"the published processor of {model.name}", limits.add_note)
 
 
-def _note_aspect(image: Image, most: float, processor: str, add_note: Callable[[str], None]) -> None:
+def _note_aspect(image: Image, most: float, processor: str, add_note: AddNote) -> None:
     if not image.width or not image.height:
         return
     if max(image.width, image.height) > most * min(image.width, image.height):

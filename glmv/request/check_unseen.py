@@ -8,6 +8,7 @@ from glmv.media import File, Image, Video, containers, formats
 from glmv.media.blob import is_file
 from glmv.media.text import shown
 from glmv.media.urls import host_of, is_private
+from glmv.request.cause import AddNote
 from glmv.types import Message, Text
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _KINDS = {
 
 def note_unseen(
     messages: tuple[Message, ...],
-    add_note: Callable[[str], None],
+    add_note: AddNote,
     is_far: Callable[[], bool],
     exists: Callable[[str], bool] = is_file,
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from glmv.errors import InvalidRequestError
 from glmv.media.text import shortened
-from glmv.request.cause import Cause
+from glmv.request.cause import AddNote, Cause
 from glmv.types import Message, Part, Text
 
 ADVICE = "If you shorten a history, let it begin with a user message."
@@ -106,7 +106,7 @@ RULES = (
 _BEGAN = "You began this conversation with these words:\n"
 
 
-def as_taken(messages: tuple[Message, ...], add_note: Callable[[str], None]) -> tuple[Message, ...]:
+def as_taken(messages: tuple[Message, ...], add_note: AddNote) -> tuple[Message, ...]:
     """A history -> one that the platform accepts.
 
     Args:

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media import File, Image, Video
 from glmv.media.text import nearest, shortened, shown
+from glmv.request.cause import AddNote
 from glmv.request.tool_results import in_words
 from glmv.types import Media, Message, Part, Role, Text, ToolCall, media_in, modality, part_of
 
 Messages = str | Part | Message | Mapping[str, Any] | Sequence[str | Part | Message | Mapping[str, Any]]
-AddNote = Callable[[str], None]
 
 
 def _silent(_: str) -> None:

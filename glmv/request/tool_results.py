@@ -11,13 +11,14 @@ import ast
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from glmv.errors import InvalidRequestError, UnsupportedContent
 from glmv.media import File, Image, Video
+from glmv.request.cause import AddNote
 from glmv.types import Media, Message, Part, Text
 
 # A text without a match has no media: most texts are not examined further.
@@ -66,7 +67,7 @@ _KINDS: dict[str, type[Image | Video]] = {
 }
 
 
-def media_in_results(messages: tuple[Message, ...], add_note: Callable[[str], None]) -> tuple[Message, ...]:
+def media_in_results(messages: tuple[Message, ...], add_note: AddNote) -> tuple[Message, ...]:
     """The same conversation, with media in the texts of tool messages converted to parts of those messages.
 
     Args:
@@ -84,7 +85,7 @@ def media_in_results(messages: tuple[Message, ...], add_note: Callable[[str], No
     )
 
 
-def _read(message: Message, where: str, add_note: Callable[[str], None]) -> Message:
+def _read(message: Message, where: str, add_note: AddNote) -> Message:
     content: list[Part] = []
     for part in message.content:
         content += _ResultText(where, add_note).parts(part.text) if isinstance(part, Text) else [part]
@@ -99,7 +100,7 @@ def _read(message: Message, where: str, add_note: Callable[[str], None]) -> Mess
 class _ResultText:
     """Reads the texts of one result."""
 
-    def __init__(self, where: str, add_note: Callable[[str], None]) -> None:
+    def __init__(self, where: str, add_note: AddNote) -> None:
         self._where = where
         self._add_note = add_note
 
@@ -255,7 +256,7 @@ class _ResultText:
         return Text(f"[{len(data):,} bytes were left out]")
 
 
-def in_words(kind: type[Media], error: InvalidRequestError, where: str, add_note: Callable[[str], None]) -> Text:
+def in_words(kind: type[Media], error: InvalidRequestError, where: str, add_note: AddNote) -> Text:
     """A text for the model instead of media in a tool's result that cannot be sent; `add_note` records a note."""
     what = {"Image": "picture", "Video": "video"}.get(kind.__name__, "file")
     add_note(f"{where}: a {what} of a tool's result cannot be sent; the model got a text instead: {error.message}")

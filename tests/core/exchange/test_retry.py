@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from glmv import DeadlineExceeded, GateTimeout, GLMVError, RateLimitError, ServerError
+from glmv import ConnectionFailed, DeadlineExceeded, GateTimeout, GLMVError, RateLimitError, ServerError
 from glmv.exchange.gate import Busy, Gate
 from glmv.exchange.retry import BUSY_PATIENCE, MAX_RETRY_AFTER, Policy, RetryBudget, Tries, policy_of, retry_after
 from glmv.options import Connection
@@ -36,6 +36,12 @@ class World:
                 return found
             found.append(pause)
         raise AssertionError("it never gave up")
+
+
+def reset_error() -> ConnectionFailed:
+    error = ConnectionFailed("reset")
+    error.kind = "reset"
+    return error
 
 
 def test_a_call_makes_at_most_max_retries_plus_one_requests() -> None:
@@ -66,16 +72,14 @@ def test_a_thousand_calls_refused_together_do_not_retry_together() -> None:
 
 def test_the_first_reset_before_an_answer_is_retried_immediately_for_free() -> None:
     world = World()
-    reset = ServerError("reset")
-    reset.kind = "reset"  # type: ignore[attr-defined]  # as a ConnectionFailed has it
+    reset = reset_error()
     assert world.pauses(Retry.TRANSIENT, reset) == [0, 1, 2]
     assert world.policy.budget._tokens == RetryBudget.CAPACITY - 2 * RetryBudget.COST[Retry.TRANSIENT]
 
 
 def test_a_reset_inside_the_answer_is_retried_after_a_pause() -> None:
     world = World()
-    reset = ServerError("reset")
-    reset.kind = "reset"  # type: ignore[attr-defined]  # as a ConnectionFailed has it
+    reset = reset_error()
     world.tries.begin()
     world.tries.opened = True
     assert world.tries.again(reset, Retry.TRANSIENT) == 0.5
@@ -425,8 +429,7 @@ def test_a_pause_that_ends_before_the_deadline_is_waited_for() -> None:
 
 def test_a_reset_before_the_answer_of_a_later_attempt_is_retried_immediately() -> None:
     world = World()
-    reset = ServerError("reset")
-    reset.kind = "reset"  # type: ignore[attr-defined]  # as a ConnectionFailed has it
+    reset = reset_error()
     world.tries.begin()
     world.tries.opened = True
     assert world.tries.again(ServerError("500"), Retry.TRANSIENT) == 0.5

@@ -162,7 +162,7 @@ def test_long_texts_are_read_in_linear_time(text: str) -> None:
 @pytest.mark.parametrize(
     "block",
     [
-        {"type": "image", "url": "file:///tmp/a.png"},
+        {"type": "image", "url": "file:///photos/a.png"},
         {"type": "image", "url": "s3://bucket/a.png"},
         {"type": "video", "url": "rtsp://camera/1"},
         {"type": "image", "base64": b64encode(b"no picture at all").decode()},
@@ -175,7 +175,7 @@ def test_media_that_cannot_be_sent_are_reported_to_the_model(block: dict[str, st
 
 
 def test_an_invalid_link_in_a_dict_part_is_reported_to_the_model() -> None:
-    part = {"type": "image_url", "image_url": {"url": "file:///tmp/a.png"}}
+    part = {"type": "image_url", "image_url": {"url": "file:///photos/a.png"}}
     turns: list[dict[str, Any]] = [
         {"role": "user", "content": "Look."},
         {"role": "assistant", "tool_calls": [{"id": "c1", "function": {"name": "look", "arguments": "{}"}}]},
