@@ -58,13 +58,13 @@ def as_litellm(error: glmv.GLMVError, model: str) -> Exception:
         `attempts`, `content_filter`, and the part of the answer that was received, as `partial_text` and
         `partial_reasoning`.
     """
-    made, status = next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
-    given: dict[str, Any] = {"message": str(error), "model": model, "llm_provider": PROVIDER}
-    if not issubclass(made, _WITHOUT_RESPONSE):
-        given["response"] = _response(status, error.retry_after)
-    twin = made(**given)
-    twin.__dict__["provider_specific_fields"] = _facts(error)
-    return twin
+    exception_class, status = next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+    arguments: dict[str, Any] = {"message": str(error), "model": model, "llm_provider": PROVIDER}
+    if not issubclass(exception_class, _WITHOUT_RESPONSE):
+        arguments["response"] = _response(status, error.retry_after)
+    exception = exception_class(**arguments)
+    exception.__dict__["provider_specific_fields"] = _facts(error)
+    return exception
 
 
 def _response(status: int, retry_after: float | None) -> httpx.Response:
