@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 import glmv
 from glmv_emulator import Emulator, Reply
@@ -71,7 +71,9 @@ def taken(browser: Browser, target: Path) -> None:
         newest = page.locator("article").first
         if newest.locator("> details").get_attribute("open") is None:
             newest.locator("summary").first.click()
-        page.wait_for_function("[...document.images].every((one) => one.naturalWidth || !one.checkVisibility())")
+        # Not `wait_for_function`: it evaluates text again at every frame, which the page's security policy forbids.
+        for image in page.locator("img:visible").all():
+            expect(image).not_to_have_js_property("naturalWidth", 0)
         page.screenshot(path=target)
         page.close()
 

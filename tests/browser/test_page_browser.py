@@ -139,11 +139,13 @@ def visit(chromium: Any, sender: Sender) -> Iterator[Any]:
 
 
 def test_a_request_appears_on_the_open_page_with_its_picture(sender: Sender, visit: Any) -> None:
+    from playwright.sync_api import expect
+
     page = visit()
     assert page.get_by_text("Nothing has come yet").is_visible()
     sender.chat(picture("red"), "What colour is it?")
     page.locator("article#r1").wait_for()
-    page.wait_for_function("document.querySelector('#r1 .body img')?.naturalWidth === 160")
+    expect(page.locator("#r1 .body img")).to_have_js_property("naturalWidth", 160)
     assert not page.get_by_text("Nothing has come yet").is_visible()
     assert page.locator("#r1 .body").is_visible()
     sender.chat("And now?")
