@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 # Fields of a row whose doubts concern requests with pictures, videos or files.
 _OF_MEDIA = {"images", "video_base64", "video_formats", "file_forms"}
+# Other fields, with the option without which their doubts do not concern a request.
+_OF_OPTIONS = {
+    "max_output": "max_tokens",
+    "temperature": "temperature",
+    "stop": "stop",
+    "tools": "tools",
+    "reasoning_effort": "reasoning_effort",
+    "thinking": "thinking",
+    "thinking_values": "thinking",
+}
 # docs.z.ai: "6–64 characters"; docs.bigmodel.cn asks for a unique one only.
 _LEAST_REQUEST_ID = 6
 
@@ -35,7 +45,8 @@ def note_doubts(request: ChatRequest, media: Sequence[Media], model: Model, add_
     """
     for line in model.doubts:
         field, _, doubt = line.partition(": ")
-        if field in _OF_MEDIA and not media:
+        option = _OF_OPTIONS.get(field)
+        if (field in _OF_MEDIA and not media) or (option is not None and option not in request.options):
             continue
         for what in _relied_on(field, request, media, model):
             add_note(Cause(f"{what}, which is in doubt: {doubt}."))

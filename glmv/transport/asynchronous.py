@@ -36,21 +36,21 @@ class AsyncDriver(Driver):
             answer = failed = None
             try:
                 match step:
-                    case Hand():
-                        return step
                     case Read():
                         answer = await self._read(step)
+                    case Hand():
+                        return step
                     case Enter():
                         await self._enter(step)
                     case Send():
                         answer = await self._send(step)
+                    case Finish():
+                        await self._finish()
                     case Pause():
                         self._log_pause(step)
                         await asyncio.sleep(step.seconds)
                     case Drop():
                         await self.drop(busy=step.busy)
-                    case Finish():
-                        await self._finish()
                     case Work():
                         answer = await self._apart(step)
                     case _:
@@ -111,13 +111,14 @@ class AsyncDriver(Driver):
 
     async def _read(self, step: Read) -> bytes:
         if self._chunks is None:
-            self._chunks = self._body()
+            self._chunks, self._ended = self._body(), False
         return await self._work(self._next(), step.until)
 
     async def _next(self) -> bytes:
         async for chunk in self._chunks:
             if chunk:
                 return chunk  # type: ignore[no-any-return]  # the library yields bytes
+        self._ended = True
         return b""
 
     async def _work(self, work: Coroutine[Any, Any, T], until: float | None) -> T:
@@ -144,7 +145,7 @@ class AsyncDriver(Driver):
     async def _finish(self) -> None:
         end = Read(time.monotonic() + TAIL)
         try:
-            while await self._read(end):
+            while not self._ended and await self._read(end):
                 pass
         except (Failure, GLMVError):
             pass

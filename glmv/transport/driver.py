@@ -68,6 +68,7 @@ class Driver:
         self._warned = False
         self._response: Any = None
         self._chunks: Any = None
+        self._ended = True  # the body of the response was read to its end
         self._cancelled = False
         self._sent_at = 0.0
 

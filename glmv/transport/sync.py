@@ -32,21 +32,21 @@ class SyncDriver(Driver):
             answer = failed = None
             try:
                 match step:
-                    case Hand():
-                        return step
                     case Read():
                         answer = self._read(step)
+                    case Hand():
+                        return step
                     case Enter():
                         self._enter(step)
                     case Send():
                         answer = self._send(step)
+                    case Finish():
+                        self._finish()
                     case Pause():
                         self._log_pause(step)
                         time.sleep(step.seconds)
                     case Drop():
                         self.drop(busy=step.busy)
-                    case Finish():
-                        self._finish()
                     case Work():
                         answer = self._apart(step)
                     case _:
@@ -101,13 +101,14 @@ class SyncDriver(Driver):
 
     def _read(self, step: Read) -> bytes:
         if self._chunks is None:
-            self._chunks = self._body()
+            self._chunks, self._ended = self._body(), False
         self._network.until = step.until
         CALL.set(self._network)
         try:
             for chunk in self._chunks:
                 if chunk:
                     return chunk  # type: ignore[no-any-return]  # the library yields bytes
+            self._ended = True
             return b""
         except Exception as error:  # noqa: BLE001 - translated
             problem = self._failure(error)
@@ -118,7 +119,7 @@ class SyncDriver(Driver):
     def _finish(self) -> None:
         end = Read(time.monotonic() + TAIL)
         try:
-            while self._read(end):
+            while not self._ended and self._read(end):
                 pass
         except (Failure, GLMVError):
             pass

@@ -334,9 +334,9 @@ class DeltaDecoder:
         if "created" not in facts and (created := _integer(chunk.get("created"))) is not None:
             facts["created"] = created
         self._every = tuple(map(facts.get, _EVERY))
-        # The facts under these keys are the same in all chunks; a key without a value is read again.
-        self._noted |= {name for name in _SEEN_KEYS & chunk.keys() if chunk[name]}
-        for name, other in (("content_filter", "contentFilter"), ("web_search", "")):
+        # These facts are the same in all chunks; one without a value is read again.
+        self._noted = _NEVER_NOTED.union(facts) - _ROWS.keys()
+        for name, other in _ROWS.items():
             rows = chunk.get(name) or chunk.get(other)
             if isinstance(rows, list) and rows:
                 facts[name] = rows
@@ -355,7 +355,10 @@ class DeltaDecoder:
                 self._usage = usage
 
 
-_SEEN_KEYS = frozenset({"object", "choices", *_EVERY})
+_NEVER_NOTED = frozenset({"object", "choices"})
+_SEEN_KEYS = _NEVER_NOTED.union(_EVERY)
+# Facts that any chunk may have, each with its other name.
+_ROWS = {"content_filter": "contentFilter", "web_search": ""}
 
 
 def usage_of(usage: Mapping[str, Any]) -> Usage:

@@ -66,7 +66,7 @@ def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
     """
     if refused and isinstance(payload, list) and len(payload) == 1:
         payload = payload[0]  # Google's gateway puts it into a list
-    if not isinstance(payload, dict):
+    if not isinstance(payload, dict) or (payload.get("choices") and not (refused or payload.get("error"))):
         return None
     code: object
     match payload:

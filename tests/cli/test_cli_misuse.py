@@ -345,7 +345,12 @@ def test_ctrl_c_at_any_point_ends_with_exit_code_130(
     def interrupted(*_: Any, **__: Any) -> Any:
         raise signalled
 
-    for place in ("glmv.Image.from_path", "glmv.Client.stream", "glmv.cli.ask.check_order", "glmv.cli.ask._print_facts"):
+    for place in (
+        "glmv.Image.from_path",
+        "glmv.Client.stream",
+        "glmv.cli.ask.check_order",
+        "glmv.cli.ask._print_facts",
+    ):
         with monkeypatch.context() as patched:
             patched.setattr(place, interrupted)
             result = run(emu, folder, ["ask", "one.png", "What?"])
