@@ -333,7 +333,7 @@ def test_tasks_embeddings_and_batches_have_the_official_clients_body(run: Any, o
     ]
 
 
-def test_files_are_sent_in_the_same_form(run: Any, official: str, sink: Sink) -> None:
+def test_files_are_sent_in_the_form_of_the_official_clients(run: Any, official: str, sink: Sink) -> None:
     calls = [("file", {"name": "lines.jsonl", "data": "{}\n", "purpose": "batch"})]
     run(official, "bodies.py", GLM_BASE=sink.base_url, GLM_KEY=KEY, CALLS=json.dumps(calls))
     with glmv.Client(KEY, base_url=sink.base_url) as glm:
@@ -350,7 +350,7 @@ def test_files_are_sent_in_the_same_form(run: Any, official: str, sink: Sink) ->
     assert parts(our_type, our_body) == parts(their_type, their_body)
 
 
-def test_a_line_of_a_batch_is_the_body_of_the_chat() -> None:
+def test_a_line_of_a_batch_holds_the_same_body_as_a_chat() -> None:
     request = chat_request("hi", Options(), {"model": "glm-4", "temperature": 0.5})
     body = bytes(encode(request, DIALECTS["platform"], stream=False))
     assert json.loads(body) == {"model": "glm-4", "temperature": 0.5, "messages": [{"role": "user", "content": "hi"}]}

@@ -128,7 +128,9 @@ def test_four_processes_share_ten_slots_with_long_calls(seed: int) -> None:
 
 @pytest.mark.parametrize(("calls", "width", "slots"), [(200, 50, 3), (300, 100, 1), (100, 10, 3), (100, 10, 10)])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_process_with_too_high_a_limit_adapts(calls: int, width: int, slots: int, seed: int) -> None:
+def test_a_process_loses_no_call_even_if_its_limit_exceeds_the_servers_slots(
+    calls: int, width: int, slots: int, seed: int
+) -> None:
     found = Simulation(seed, slots, 0.5).run(1, calls, width)
     assert (found.answered, found.failed) == (calls, 0)
     assert found.requests_each <= 2.0

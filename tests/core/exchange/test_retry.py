@@ -85,13 +85,13 @@ def test_a_reset_inside_the_answer_is_retried_after_a_pause() -> None:
     assert world.tries.again(reset, Retry.TRANSIENT) == 0.5
 
 
-def test_the_servers_retry_after_is_kept_plus_a_little() -> None:
+def test_a_pause_is_the_servers_retry_after_plus_a_little() -> None:
     assert World(chance=0.0).pauses(Retry.BUSY, RateLimitError("", retry_after=3.0)) == [3.0, 3.0, 3.0]
     assert World(chance=1.0).pauses(Retry.BUSY, RateLimitError("", retry_after=3.0))[0] == pytest.approx(3.3)
     assert World(chance=1.0).pauses(Retry.BUSY, RateLimitError("", retry_after=100.0))[0] == 103.0
 
 
-def test_too_long_a_retry_after_is_raised() -> None:
+def test_a_call_with_too_long_a_retry_after_is_not_retried() -> None:
     assert World().pauses(Retry.BUSY, RateLimitError("", retry_after=3600.0)) == []
     assert len(World().pauses(Retry.BUSY, RateLimitError("", retry_after=MAX_RETRY_AFTER))) == 3
 
@@ -250,7 +250,7 @@ def test_a_refusal_pauses_the_other_calls_of_its_gate(error: GLMVError, pause: f
     assert world.tries.busy(error, Retry.TRANSIENT) is None
 
 
-def test_a_call_that_got_no_slot_while_the_server_refused_calls_raises_its_refusal() -> None:
+def test_a_call_that_got_no_slot_raises_the_servers_last_refusal_of_other_calls() -> None:
     world, gate = gated()
     late = GateTimeout("No slot came free.")
     assert world.tries.waited_in_vain(late) is late
@@ -310,7 +310,7 @@ def test_an_empty_budget_is_full_again_after_500_successes() -> None:
     assert budget._tokens == RetryBudget.CAPACITY
 
 
-def test_a_success_after_a_retry_returns_its_cost_to_the_budget() -> None:
+def test_a_success_after_a_retry_returns_the_cost_of_the_retry_to_the_budget() -> None:
     budget = RetryBudget()
     budget.take(Retry.BUSY)
     budget.earn(after_retry=True)
@@ -369,7 +369,7 @@ def test_a_deadline_has_passed_at_its_time_and_not_a_second_earlier() -> None:
     assert World().tries.past_deadline() is False
 
 
-def test_preparing_the_pictures_is_a_part_of_the_deadline() -> None:
+def test_the_time_to_prepare_the_pictures_counts_toward_the_deadline() -> None:
     world = World(deadline=10.0, spent=4.0)
     world.now = 55.0
     assert not world.tries.past_deadline()
@@ -473,7 +473,7 @@ def test_a_request_that_must_not_repeat_is_retried_only_if_it_cannot_have_arrive
     ],
     ids=["defaults", "of the client", "of the call", "idle as read"],
 )
-def test_the_figures_of_a_call_come_before_those_of_its_client(
+def test_retry_settings_of_a_call_take_precedence_over_those_of_its_client(
     settings: dict[str, Any], call: dict[str, Any], expected: tuple[object, ...]
 ) -> None:
     budget = RetryBudget()

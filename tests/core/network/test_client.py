@@ -50,7 +50,7 @@ def test_a_request_has_an_id_and_the_field_stream_only_if_it_streams(ask: Any, s
     assert len({body(server, number)["request_id"] for number in (0, 1)}) == 2
 
 
-def test_user_headers_replace_built_in_ones_in_any_case(server: Any) -> None:
+def test_user_headers_replace_built_in_ones_in_any_letter_case(server: Any) -> None:
     with glmv.Client(
         KEY, base_url=server.base_url, default_headers={"User-Agent": "app", "X-A": "client", "X-B": "b"}
     ) as glm:
@@ -117,7 +117,7 @@ def test_a_constructor_reads_no_environment_and_opens_nothing(monkeypatch: pytes
         ),
     ],
 )
-def test_key_and_base_come_from_the_environment(
+def test_key_and_base_url_come_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], base: str
 ) -> None:
     for name, value in variables.items():
@@ -193,7 +193,7 @@ def test_an_exception_of_a_response_hook_becomes_a_glmv_error(server: Any) -> No
     assert raised.value.attempts == 1
 
 
-def test_a_component_makes_each_client_once_and_closes_both(server: Any) -> None:
+def test_a_clients_object_makes_each_client_once_and_closes_both(server: Any) -> None:
     clients = glmv.Clients(glmv.Settings(api_key=KEY, base_url=server.base_url))  # type: ignore[arg-type]  # pydantic makes a secret of it
     assert clients.sync is clients.sync
     assert clients.asynchronous is clients.asynchronous

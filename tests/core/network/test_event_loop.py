@@ -194,7 +194,7 @@ async def test_an_invalid_deadline_is_refused_at_once(entry: str, deadline: Any,
     assert server.requests == []
 
 
-async def test_in_worker_returns_raises_and_keeps_a_deadline() -> None:
+async def test_in_worker_returns_the_result_raises_errors_and_obeys_a_deadline() -> None:
     stays = threading.Event()
     assert await glmv.in_worker(threading.get_ident) != threading.get_ident()
     with pytest.raises(ZeroDivisionError):

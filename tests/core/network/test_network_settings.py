@@ -141,7 +141,7 @@ def test_an_unreachable_proxy_is_named_without_its_password(
         (b"", "proxy", "Does it speak HTTP?"),
     ],
 )
-def test_an_error_of_a_proxy_to_connect_names_the_proxy(
+def test_the_error_for_a_proxy_that_opens_no_tunnel_names_the_proxy(
     ask: Any,
     saying: Any,
     no_pauses: list[float],
@@ -477,7 +477,7 @@ def test_an_unusable_proxy_is_reported_in_one_sentence(ask: Any, value: str, wor
     assert "canary" not in str(error)
 
 
-def test_a_missing_socksio_names_the_extra(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_socksio_names_the_extra(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:7890/")
     ask.base_url = ELSEWHERE
@@ -657,7 +657,7 @@ def test_a_temporary_failure_of_name_lookup_is_retried(
 
 @pytest.mark.parametrize("number", NO_SUCH_NAME.values(), ids=NO_SUCH_NAME)
 @pytest.mark.parametrize("variable", ["base_url", "GLMV_BASE_URL"])
-def test_an_unknown_host_is_final_and_names_its_setting(
+def test_an_unknown_host_is_not_retried_and_the_error_names_its_setting(
     ask: Any, number: int, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offline(monkeypatch, number)

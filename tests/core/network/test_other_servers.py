@@ -184,7 +184,7 @@ ENDS = [
 
 
 @given(content=st.sampled_from(ENDS), cuts=st.lists(st.integers(0, 45), max_size=6), stream=st.booleans())
-def test_reasoning_ends_once_for_any_split(content: str, cuts: list[int], stream: bool) -> None:
+def test_reasoning_ends_at_the_last_tag_for_any_split(content: str, cuts: list[int], stream: bool) -> None:
     places = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     pieces = [content[a:b] for a, b in itertools.pairwise(places)]
     case = Case(events(*(chunk({"content": each}) for each in pieces), chunk(None, "stop")))
@@ -259,7 +259,7 @@ def test_draft_json_inside_the_reasoning_is_not_the_answer(options: dict[str, An
         assert glm.chat("hi", response_format=PERSON).text == '{"age": 36}'
 
 
-def test_a_shown_draft_that_may_not_be_replaced_raises_with_the_answer() -> None:
+def test_a_shown_draft_that_may_not_be_replaced_raises_an_error_with_the_answer() -> None:
     with pytest.raises(glmv.MalformedResponse, match="JSON of the reasoning") as raised:
         summed(thinks('Maybe {"age": 1}? No.', '{"age": 36}'), response_format=PERSON)
     assert raised.value.partial is not None

@@ -109,7 +109,7 @@ async def test_random_cancellations_leave_no_connection_and_no_slot(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_connection_lost_by_a_cancellation_is_given_to_waiting_calls(server: Any, library: str) -> None:
+async def test_a_waiting_call_gets_the_connection_of_a_cancelled_call(server: Any, library: str) -> None:
     kind = pytest.importorskip(library)
     server.plays(lambda peer: peer.stall(), lambda peer: peer.say(WHOLE))
     async with kind.AsyncClient(limits=kind.Limits(max_connections=1)) as http:

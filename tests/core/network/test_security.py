@@ -71,7 +71,7 @@ def leaks(*things: object) -> list[str]:
 
 @pytest.mark.parametrize("auth", ["key", "token"])
 @pytest.mark.parametrize("kind", [glmv.Client, glmv.AsyncClient, glmv.Clients])
-def test_no_surface_of_a_client_shows_the_key(kind: Any, auth: Any) -> None:
+def test_no_representation_copy_or_pickle_of_a_client_shows_the_key(kind: Any, auth: Any) -> None:
     settings = glmv.Settings(api_key=KEY, auth=auth, default_headers={"authorization": KEY})  # type: ignore[arg-type]  # pydantic makes a secret of it
     client = kind(settings) if kind is glmv.Clients else kind.of(settings)
     where = address_of(settings, {})
@@ -83,7 +83,7 @@ def test_no_surface_of_a_client_shows_the_key(kind: Any, auth: Any) -> None:
     assert leaks(f"{settings!s:>10}", f"{client!r} {client}", vars(settings)["api_key"], kind.__init__) == []
 
 
-def test_a_copied_client_keeps_its_key_and_a_pickled_one_asks_the_environment(
+def test_a_copied_client_keeps_its_key_and_an_unpickled_one_reads_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client = glmv.Client(KEY)

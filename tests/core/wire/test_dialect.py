@@ -238,7 +238,7 @@ def test_thinking_is_switched_by_the_servers_field(name: str, value: bool) -> No
 
 
 @each
-def test_own_fields_go_to_the_platform_and_to_others_as_those_of_openai(name: str) -> None:
+def test_the_platforms_own_fields_become_openai_fields_for_other_servers(name: str) -> None:
     http, record = recording()
     glm = glmv.Client(KEY, http_client=http, **at(name))
     glm.chat("hi", do_sample=False, user_id="user-1", request_id="abcdef")
@@ -260,7 +260,7 @@ def test_the_usage_of_a_stream_is_asked_for_where_it_is_not_sent_anyway(name: st
 
 
 @each
-def test_engines_take_no_documents_and_no_tools_but_functions(name: str) -> None:
+def test_engines_accept_no_documents_and_no_tools_except_functions(name: str) -> None:
     paper = ["?", glmv.File.from_url("https://example.com/a.pdf")]
     search = [{"type": "web_search", "web_search": {}}]
     if name in ENGINES:
@@ -308,7 +308,7 @@ def notes_on(size: tuple[int, int], name: str) -> str:
 
 
 @each
-def test_pictures_that_the_processor_refuses_are_noted_only_for_servers_that_use_it(name: str) -> None:
+def test_pictures_that_the_image_processor_refuses_are_noted_if_the_server_uses_it(name: str) -> None:
     reads = name in ("vllm", "transformers")
     assert ("less than 28 pixels" in notes_on((27, 27), name)) is reads
     assert ("200" in notes_on((201 * 28, 28), name)) is reads
@@ -316,7 +316,7 @@ def test_pictures_that_the_processor_refuses_are_noted_only_for_servers_that_use
 
 
 @each
-def test_a_limit_raises_at_the_platform_adds_a_note_at_proxies_and_spares_engines(name: str) -> None:
+def test_exceeded_limits_raise_at_the_platform_and_add_a_note_only_at_proxies(name: str) -> None:
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(6)]
     http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER)))
     glm = glmv.Client(KEY, http_client=http, **{**at(name), "model": "glm-4v"})

@@ -87,11 +87,11 @@ def test_unsafe_content_is_recognized_in_messages_of_gateways(payload: Any) -> N
      "DataInspectionFailed", "data_inspection_failed"],
 )  # fmt: skip
 @pytest.mark.parametrize("status", [400, 200, None])
-def test_a_content_policy_is_a_content_filter(code: str, status: int | None) -> None:
+def test_a_code_for_unsafe_content_is_a_content_filter_error(code: str, status: int | None) -> None:
     assert type(error(error_body("flagged", code=code), status)) is glmv.ContentFilterError
 
 
-def test_a_moderation_of_openrouter_is_a_content_filter() -> None:
+def test_a_moderation_refusal_of_openrouter_is_a_content_filter_error() -> None:
     flagged = {"reasons": ["violence"], "flagged_input": "how to ...", "provider_name": "OpenAI"}
     assert type(error(error_body("requires moderation", code=403, metadata=flagged), 403)) is glmv.ContentFilterError
     assert type(error(error_body("guardrail", code=403, metadata={}), 403)) is glmv.PermissionDeniedError
@@ -443,6 +443,6 @@ def test_a_very_long_reason_is_cut() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_name_has_advice_and_is_never_retried(name: str) -> None:
+def test_every_error_name_has_advice_and_is_never_retried(name: str) -> None:
     assert len(NAMES[name].advice) > 12
     assert NAMES[name].retry is Retry.NEVER

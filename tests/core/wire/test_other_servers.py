@@ -25,7 +25,7 @@ CALLS = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
 
 
-def test_settings_and_rows_name_the_same_dialects() -> None:
+def test_the_settings_and_the_table_of_dialects_have_the_same_names() -> None:
     assert set(get_args(DialectName)) == set(DIALECTS)
     limits = {name: row.limits for name, row in DIALECTS.items()}
     assert limits == {"platform": "refuse", **dict.fromkeys(PROXIES, "note"), **dict.fromkeys(ENGINES, "none")}
@@ -134,7 +134,7 @@ def test_engines_switch_thinking_in_the_template(dialect: str, thinking: Any, kw
         ("openrouter", {"reasoning": {"enabled": False}}),
     ],
 )
-def test_thinking_is_sent_to_proxies_in_their_own_field(dialect: str, fields: dict[str, Any]) -> None:
+def test_thinking_is_sent_to_each_proxy_in_the_field_that_it_reads(dialect: str, fields: dict[str, Any]) -> None:
     server = OtherServer(MESSAGES | fields.keys())
     glmv.Client(**server.options(dialect=dialect)).chat("hi", thinking=False)
     assert server.body.items() >= fields.items()
@@ -155,14 +155,14 @@ def test_automatic_thinking_is_not_sent(dialect: str) -> None:
         ({"chat_template_kwargs": None}, None),
     ],
 )
-def test_the_users_own_keys_are_merged_with_the_keys_of_the_dialect(extra: dict[str, Any], kwargs: Any) -> None:
+def test_extra_body_is_merged_with_the_fields_of_the_dialect(extra: dict[str, Any], kwargs: Any) -> None:
     server = OtherServer()
     glmv.Client(**server.options(dialect="vllm")).chat("hi", thinking=False, extra_body=extra)
     assert server.body["chat_template_kwargs"] == kwargs
     assert extra in ({}, {"chat_template_kwargs": extra.get("chat_template_kwargs")})
 
 
-def test_the_users_own_keys_replace_all_others() -> None:
+def test_extra_body_replaces_fields_of_the_same_name() -> None:
     server = OtherServer(ENGINE | {"top_k"})
     client = glmv.Client(**server.options(dialect="vllm"))
     client.chat("hi", temperature=0.5, response_format=SCHEMA, extra_body={"temperature": 0.1, "top_k": 3})
@@ -404,7 +404,7 @@ def test_on_other_servers_the_platforms_ranges_do_not_apply(
 
 @pytest.mark.parametrize("given", RANGES)
 @pytest.mark.parametrize("variable", ["GLMV_BASE_URL", "ZHIPUAI_BASE_URL"])
-def test_the_platforms_ranges_do_not_apply_to_a_server_of_the_environment(
+def test_the_platforms_ranges_do_not_apply_to_a_server_set_in_the_environment(
     variable: str, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = OtherServer(OPENAI)
@@ -503,7 +503,7 @@ def test_pictures_are_data_uris_everywhere_but_on_the_platform(dialect: str) -> 
 
 
 @pytest.mark.parametrize("options", [{"model": "zai-org/GLM-4.5V-FP8"}, {"model": "mine", "base_model": "glm-4.5v"}])
-def test_limits_and_the_gate_follow_the_row(options: dict[str, Any]) -> None:
+def test_limits_and_the_gate_follow_the_catalogue_row(options: dict[str, Any]) -> None:
     server = OtherServer(OPENAI)
     client = glmv.Client(**server.options(**options))
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(51)]
@@ -536,7 +536,7 @@ def test_the_platforms_concurrency_limit_applies_to_its_own_model_names(options:
     assert (client.slots(options["model"]).width == 1) is alone
 
 
-def test_pictures_are_fitted_to_the_row_that_base_model_names() -> None:
+def test_pictures_are_fitted_to_the_limits_of_base_model() -> None:
     out = BytesIO()
     Pillow.new("RGB", (8, 8), "red").save(out, "WEBP")
     server = OtherServer(OPENAI)
@@ -547,7 +547,7 @@ def test_pictures_are_fitted_to_the_row_that_base_model_names() -> None:
         assert url.startswith(f"data:image/{mime};base64,")
 
 
-def test_base_model_is_for_the_model_of_the_settings() -> None:
+def test_base_model_of_the_settings_does_not_apply_to_another_model_of_a_call() -> None:
     server = OtherServer(OPENAI)
     client = glmv.Client(**server.options(base_model="glm-4.5v"))
 
@@ -572,7 +572,7 @@ def test_an_unknown_base_model_is_refused_with_the_known_ones() -> None:
     assert server.bodies == []
 
 
-def test_the_request_has_its_catalogue_row() -> None:
+def test_a_request_has_the_catalogue_row_of_its_model() -> None:
     client = glmv.Client("k", model="mine", base_model="glm-4.5v")
     result = client.request("hi")
     assert result.row is glmv.find_model("glm-4.5v")
@@ -586,7 +586,7 @@ def test_the_request_has_its_catalogue_row() -> None:
     ("dialect", "provider"),
     [("vllm", "vllm"), ("openrouter", "openrouter"), (None, "zhipu_ai"), ("openai", "zhipu_ai")],
 )
-def test_the_provider_of_a_trace_is_the_server(dialect: Any, provider: str) -> None:
+def test_the_provider_in_a_trace_follows_the_dialect(dialect: Any, provider: str) -> None:
     assert _provider(glmv.Client("k", base_url="https://server.example/v1", dialect=dialect).address) == provider
 
 
