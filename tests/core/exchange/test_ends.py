@@ -1,4 +1,4 @@
-"""Ends of other servers' answers: finish reasons, truncated bodies, errors as first events, unreadable refusals."""
+"""How answers of other servers end: finish reasons, truncated bodies, errors as first events, unreadable refusals."""
 
 from __future__ import annotations
 

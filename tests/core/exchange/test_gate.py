@@ -1,4 +1,4 @@
-"""Number of calls at once: first come, first served, and fewer when the platform answers "busy"."""
+"""The limit of calls at once: calls enter in the order they came, and fewer at once after a refusal."""
 
 from __future__ import annotations
 

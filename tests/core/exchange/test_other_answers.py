@@ -1,4 +1,4 @@
-"""Bodies of an unexpected type, and bytes after a complete answer: step by step."""
+"""Bodies of an unexpected type, and bytes after a complete answer, as the steps of a call read them."""
 
 from __future__ import annotations
 

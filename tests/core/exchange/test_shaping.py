@@ -69,14 +69,14 @@ def test_a_lone_message_is_the_error_only_if_no_answer_follows(flow: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("reason", "shown"), [("stop", "stop"), ("length", "stop"), (None, "stop"), ("sensitive", "sensitive")]
+    ("reason", "expected"), [("stop", "stop"), ("length", "stop"), (None, "stop"), ("sensitive", "sensitive")]
 )
 def test_a_stop_word_gives_any_successful_answer_the_finish_reason_stop(
-    flow: Any, reason: str | None, shown: str
+    flow: Any, reason: str | None, expected: str
 ) -> None:
     pieces = [flow.piece("one E"), flow.piece("ND two"), flow.piece("", reason)]
     answer = flow.run(flow.streamed(*pieces), cut=("END",), sensitive="return").whole
-    assert (answer.text, answer.finish_reason) == ("one ", shown)
+    assert (answer.text, answer.finish_reason) == ("one ", expected)
 
 
 def test_an_answer_without_a_stop_word_keeps_its_finish_reason(flow: Any) -> None:
@@ -103,7 +103,7 @@ def test_calls_and_reasoning_after_a_stop_word_are_kept(flow: Any) -> None:
 
 @pytest.mark.parametrize("replace", [True, False])
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("texts", "expected"),
     [
         (("It is r", "ed END</think>Red", "END or not"), "Red"),
         (("It is END", " or so.</think>Red", "END or not"), "Red"),
@@ -112,11 +112,11 @@ def test_calls_and_reasoning_after_a_stop_word_are_kept(flow: Any) -> None:
     ],
 )
 def test_stop_words_of_late_reasoning_do_not_end_the_answer(
-    flow: Any, said: tuple[str, ...], shown: str, replace: bool
+    flow: Any, texts: tuple[str, ...], expected: str, replace: bool
 ) -> None:
-    pieces = [*map(flow.piece, said), flow.piece("", "stop")]
+    pieces = [*map(flow.piece, texts), flow.piece("", "stop")]
     outcome = flow.run(flow.streamed(*pieces), thought="possible", cut=("END",), may_replace=replace)
-    assert (outcome.whole.text, outcome.whole.finish_reason) == (shown, "stop")
+    assert (outcome.whole.text, outcome.whole.finish_reason) == (expected, "stop")
     assert "END" not in outcome.whole.text
 
 

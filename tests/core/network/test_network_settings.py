@@ -44,15 +44,15 @@ def proxied(monkeypatch: pytest.MonkeyPatch) -> None:
 class Saying(Tunnel):
     """A proxy or another server that always sends the same bytes."""
 
-    def __init__(self, said: bytes) -> None:
-        self.said = said
+    def __init__(self, response: bytes) -> None:
+        self.response = response
         super().__init__()
 
     def _join(self, near: socket.socket) -> None:
         with contextlib.suppress(OSError), near:
             near.recv(65536)
             self.asked.append("")
-            near.sendall(self.said)
+            near.sendall(self.response)
             near.shutdown(socket.SHUT_WR)
             near.recv(65536)
 
@@ -61,8 +61,8 @@ class Saying(Tunnel):
 def saying() -> Iterator[Callable[..., Saying]]:
     running: list[Saying] = []
 
-    def start(said: bytes) -> Saying:
-        running.append(Saying(said))
+    def start(response: bytes) -> Saying:
+        running.append(Saying(response))
         return running[-1]
 
     yield start
@@ -71,8 +71,8 @@ def saying() -> Iterator[Callable[..., Saying]]:
 
 
 def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
         return port
 
 
@@ -106,7 +106,7 @@ def test_other_names_of_this_machine_use_no_proxy(host: str, monkeypatch: pytest
     assert proxy_for("http://localhost.example:8000/v1") is not None
 
 
-# --- which proxy, and what is said of it ---------------------------------------------------------------------------
+# --- which proxy, and what the error says --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
@@ -269,7 +269,7 @@ def test_a_corrected_no_proxy_works_in_the_same_client(
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     options: dict[str, Any] = {"base_url": f"http://localhost:{server.port}/v1", "allow_http": True, "max_retries": 0}
 
-    async def asked() -> None:
+    async def ask_twice() -> None:
         async with glmv.AsyncClient("k", **options) as glm:
             with pytest.raises(glmv.ConnectionFailed, match="HTTP_PROXY"):
                 await glm.chat("hi")
@@ -277,7 +277,7 @@ def test_a_corrected_no_proxy_works_in_the_same_client(
             assert (await glm.chat("hi")).text == "hello"
 
     if awaited:
-        asyncio.run(asked())
+        asyncio.run(ask_twice())
         return
     with glmv.Client("k", **options) as glm:
         with pytest.raises(glmv.ConnectionFailed, match="HTTP_PROXY"):
@@ -743,16 +743,16 @@ class LoginSocks(Socks):
         super().__init__()
 
     def _port(self, near: socket.socket) -> int:
-        with near.makefile("rb") as asked:
-            _, methods = asked.read(2)
-            asked.read(methods)
+        with near.makefile("rb") as request:
+            _, methods = request.read(2)
+            request.read(methods)
             near.sendall(b"\x05\x02")
-            user = asked.read(asked.read(2)[1])
-            password = asked.read(asked.read(1)[0])
+            user = request.read(request.read(2)[1])
+            password = request.read(request.read(1)[0])
             self.logins.append((user.decode(), password.decode()))
             near.sendall(b"\x01\x00")
-            asked.read(4)
-            name = asked.read(asked.read(1)[0]).decode()
-            port = int.from_bytes(asked.read(2))
+            request.read(4)
+            name = request.read(request.read(1)[0]).decode()
+            port = int.from_bytes(request.read(2))
         self.asked.append(f"CONNECT {name}:{port}")
         return port

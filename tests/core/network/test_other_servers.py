@@ -17,7 +17,7 @@ from tests.support.other_answers import CASES, TOOLS, Case, chunk, events
 BASE_URL = "http://127.0.0.1:1/v1"
 
 
-def said(answer: glmv.Completion) -> tuple[str, str, list[tuple[str, Any]]]:
+def parts_of(answer: glmv.Completion) -> tuple[str, str, list[tuple[str, Any]]]:
     return answer.text, answer.reasoning, [(call.name, json.loads(call.arguments)) for call in answer.tool_calls]
 
 
@@ -37,7 +37,7 @@ def test_answers_of_other_servers_are_read(name: str) -> None:
             answer = total.completion()
         else:
             answer = glm.chat("hi", **options(case))
-    assert said(answer) == (case.text, case.reasoning, list(case.calls))
+    assert parts_of(answer) == (case.text, case.reasoning, list(case.calls))
     ids = [call.id for call in answer.tool_calls]
     assert all(ids)
     assert len(set(ids)) == len(ids)
@@ -55,7 +55,7 @@ async def test_the_async_client_returns_the_same_answers(name: str) -> None:
             answer = total.completion()
         else:
             answer = await glm.chat("hi", **options(case))
-    assert said(answer) == (case.text, case.reasoning, list(case.calls))
+    assert parts_of(answer) == (case.text, case.reasoning, list(case.calls))
 
 
 @pytest.mark.parametrize("stream", [True, False])

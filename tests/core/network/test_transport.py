@@ -1,4 +1,4 @@
-"""Tracers and mocks see every request, passed clients stay unchanged, and a changed httpx still works."""
+"""Tracers and mocks see every request, passed clients stay unchanged, and calls work with a changed httpx."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def twice(request: pytest.FixtureRequest, server: Any, no_pauses: list[float]) -
     return call
 
 
-class Kept(Transport):
+class Recorder(Transport):
     """Records what Sentry would send."""
 
     def __init__(self, sent: list[Any]) -> None:
@@ -62,7 +62,7 @@ class Kept(Transport):
 def sentry() -> Iterator[list[Any]]:
     sent: list[Any] = []
     sentry_sdk.init(
-        dsn="https://public@localhost/1", transport=Kept(sent), traces_sample_rate=1.0, default_integrations=False,
+        dsn="https://public@localhost/1", transport=Recorder(sent), traces_sample_rate=1.0, default_integrations=False,
         auto_enabling_integrations=False, integrations=[HttpxIntegration()],
     )  # fmt: skip
     yield sent

@@ -1,7 +1,7 @@
 """Responses of the platform, its gateways and compatible servers, and how they are decoded.
 
-The shapes are those of the documentation, and those seen in SDKs, gateways and their bug reports, most of them of text
-models; the texts are ours. `test_properties` also reads streams of such shapes cut at any byte.
+The shapes come from the documentation, from SDKs and gateways, and from their bug reports, which are mostly about text
+models. The texts are made up. `test_properties` also reads streams of such shapes, cut at any byte.
 """
 
 from __future__ import annotations
