@@ -264,13 +264,13 @@ def theirs(run: Any, official: str, sink: Sink, calls: list[tuple[str, Body]]) -
 
 
 def made_like_ours(body: bytes, differences: tuple[str, ...]) -> Body:
-    made: Body = json.loads(body)
+    result: Body = json.loads(body)
     for name in differences:
         change, _ = DIFFERENCES[name]
-        changed = change(made)
-        assert changed != made, f"there is no difference {name!r}"
-        made = changed
-    return made
+        changed = change(result)
+        assert changed != result, f"there is no difference {name!r}"
+        result = changed
+    return result
 
 
 def test_chats_have_the_official_clients_body(run: Any, official: str, sink: Sink) -> None:
@@ -285,12 +285,12 @@ def test_chats_have_the_official_clients_body(run: Any, official: str, sink: Sin
             call_glmv(model, messages, options, sink)
         except glmv.MalformedResponse:
             assert options.get("stream"), name  # the sink's stream is empty
-        (made,) = sink.bodies()
+        (ours,) = sink.bodies()
         assert messages == before, name
-        assert compact(made), name
+        assert compact(ours), name
         assert compact(body), name
         missing = tuple(name for name in ("nulls",) if b":null" in body)
-        assert json.loads(made) == made_like_ours(body, (*missing, *differences)), name
+        assert json.loads(ours) == made_like_ours(body, (*missing, *differences)), name
 
 
 def test_only_glmv_sends_a_video_without_the_data_uri_prefix(run: Any, official: str, sink: Sink) -> None:

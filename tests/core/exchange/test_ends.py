@@ -267,7 +267,7 @@ UNREADABLE: dict[str, tuple[list[Any], dict[str, str]]] = {
         (503, glmv.ServerError, 4),
     ],
 )
-def test_the_status_decides_although_the_body_cannot_be_read(
+def test_the_status_decides_the_error_class_if_the_body_cannot_be_read(
     flow: Any, stream: bool, name: str, status: int, kind: type[glmv.GLMVError], attempts: int
 ) -> None:
     pieces, headers = UNREADABLE[name]

@@ -229,7 +229,7 @@ def test_a_wrong_path_is_not_retried_although_its_status_is_500(flow: Any, strea
     assert (type(outcome.failure), outcome.failure.attempts) == (glmv.NotFoundError, 1)
 
 
-def test_an_endpoint_can_exclude_errors_from_retries(flow: Any) -> None:
+def test_a_call_that_must_not_repeat_is_not_retried_after_a_reset(flow: Any) -> None:
     policy = flow.policy(repeatable=False)
     assert flow.run(Failure("reset", ""), policy=policy).failure.attempts == 1
 
@@ -458,9 +458,9 @@ def test_boxes_and_notes_come_with_the_last_delta(flow: Any) -> None:
 def test_the_deadline_covers_gate_request_and_body(flow: Any) -> None:
     steps = exchange(Call("POST", "/x", lambda _: b""), flow.policy(deadline=5.0), stream=True)
     assert next(steps) == Enter(1005.0, patience=300.0)
-    sent = steps.send(None)
-    assert isinstance(sent, Send)
-    assert sent.until == 1005.0
+    step = steps.send(None)
+    assert isinstance(step, Send)
+    assert step.until == 1005.0
     assert steps.send(Opened(200, {"content-type": "text/event-stream"})) == Read(1005.0)
 
 
@@ -626,8 +626,8 @@ def test_an_endless_body_is_stopped_at_the_limit(flow: Any) -> None:
 def test_other_endpoints_use_the_same_flow() -> None:
     def run(raw: bool) -> Any:
         steps = fetch(Call("GET", "/models", lambda _: None), Policy(budget=RetryBudget()), raw=raw)
-        for given in (None, None, Opened(200, {"content-type": "application/json"}), b'{"a": ', b"1}", b""):
-            steps.send(given)
+        for step_result in (None, None, Opened(200, {"content-type": "application/json"}), b'{"a": ', b"1}", b""):
+            steps.send(step_result)
         with pytest.raises(StopIteration) as ended:
             steps.send(None)
         return ended.value.value
@@ -639,8 +639,8 @@ def test_other_endpoints_use_the_same_flow() -> None:
 def test_an_answer_from_a_batch_or_task_equals_one_from_chat(flow: Any) -> None:
     result = Call("GET", "/async-result/1", lambda _: None)
     answer = answer_of(result, flow.policy(), flow.whole("hello"))
-    sent = flow.run(flow.body(flow.whole("hello")), stream=False).whole
-    assert replace(answer, request_id=None) == replace(sent, request_id=None)
+    whole = flow.run(flow.body(flow.whole("hello")), stream=False).whole
+    assert replace(answer, request_id=None) == replace(whole, request_id=None)
     with pytest.raises(glmv.ContentFilterError):
         answer_of(result, flow.policy(), flow.whole("bad", "sensitive"))
 

@@ -339,7 +339,7 @@ def test_the_minute_of_refusals_does_not_begin_while_another_call_runs() -> None
         crowd.gate.widen_to(crowd.gate.width + 3)
 
 
-def test_a_long_running_call_keeps_others_waiting() -> None:
+def test_calls_do_not_stop_waiting_while_another_call_runs() -> None:
     crowd = Crowd(1)
     started = crowd.now
     crowd.enter("a").leave(busy=Busy())
@@ -496,13 +496,13 @@ def test_the_call_of_the_same_thread_or_task_that_holds_a_slot_is_found() -> Non
     one, other = (weakref.ref(task) for task in tasks)
     crowd.gate.enter("a stream", lambda: None, by=Caller("a", 1, other))
     crowd.now += 3.0
-    for by, blocking, found in (
+    for by, blocking, is_own in (
         (Caller("b", 1, one), True, True),
         (Caller("b", 1, one), False, False),
         (Caller("b", 2, other), True, False),
         (Caller("b", 2, other), False, True),
     ):
-        assert crowd.gate.own(by, blocking=blocking) == ("a stream, for 3.0 s" if found else None)
+        assert crowd.gate.own(by, blocking=blocking) == ("a stream, for 3.0 s" if is_own else None)
 
 
 def test_threads_that_come_and_go_leave_a_gate_empty() -> None:
@@ -822,7 +822,7 @@ async def test_a_call_waits_for_a_pause_that_is_longer_than_its_timeout(blocking
     transport = httpx.MockTransport(answer)
     if blocking:
         glm = glmv.Client(**options, http_client=httpx.Client(transport=transport))
-        found = await asyncio.to_thread(glm.chat, "hi")
+        result = await asyncio.to_thread(glm.chat, "hi")
     else:
-        found = await glmv.AsyncClient(**options, http_async_client=httpx.AsyncClient(transport=transport)).chat("hi")
-    assert (found.text, len(requests)) == ("hello", 2)
+        result = await glmv.AsyncClient(**options, http_async_client=httpx.AsyncClient(transport=transport)).chat("hi")
+    assert (result.text, len(requests)) == ("hello", 2)

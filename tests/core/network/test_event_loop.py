@@ -43,13 +43,13 @@ ENTRIES: dict[str, Callable[[glmv.AsyncClient, Any], Awaitable[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("given", [as_dicts, as_picture])
+@pytest.mark.parametrize("form", [as_dicts, as_picture])
 @pytest.mark.parametrize("entry", ENTRIES)
 async def test_no_picture_is_prepared_on_the_event_loop(
-    entry: str, given: Any, server: Any, monkeypatch: pytest.MonkeyPatch
+    entry: str, form: Any, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.plays(answers)
-    result = given(photo())
+    result = form(photo())
     threads = Threads(monkeypatch)
     async with client(server) as glm:
         await ENTRIES[entry](glm, result)

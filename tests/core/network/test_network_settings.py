@@ -106,7 +106,7 @@ def test_other_names_of_this_machine_use_no_proxy(host: str, monkeypatch: pytest
     assert proxy_for("http://localhost.example:8000/v1") is not None
 
 
-# --- which proxy, and what the error says --------------------------------------------------------------------------
+# --- which proxy, and what the error says ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
@@ -238,7 +238,7 @@ def test_a_proxy_that_refuses_a_plain_request_is_named(
 
 
 @pytest.mark.parametrize("status", [b"403 Forbidden", b"502 Bad Gateway", b"503 Service Unavailable"])
-def test_an_error_in_the_servers_format_is_a_server_error(
+def test_an_error_in_the_servers_format_is_not_blamed_on_the_proxy(
     ask: Any, saying: Any, status: bytes, monkeypatch: Any
 ) -> None:
     body = b'{"error":{"code":"1220","message":"not for this key"}}'

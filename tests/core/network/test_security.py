@@ -271,8 +271,8 @@ def test_a_message_cannot_cause_files_to_be_opened_or_fetched(kind: str, url: st
     else:
         refused = False
     finally:
-        found, _watched = _watched, None
-    assert found == []
+        opened, _watched = _watched, None
+    assert opened == []
     assert refused or url.startswith(("http", "data:image/png") if kind == "file_url" else "http")
 
 

@@ -208,7 +208,7 @@ def test_a_content_filter_after_the_finish_reason_is_an_error(flow: Any) -> None
     assert isinstance(outcome.failure, glmv.ContentFilterError)
 
 
-def test_ids_stay_strings_and_the_answering_model_is_given(flow: Any) -> None:
+def test_ids_become_strings_and_the_model_is_the_one_that_answered(flow: Any) -> None:
     answer = flow.decode(
         [chunk({"content": "x"}, "stop", id=8305986882425703351, request_id=12, model="GLM-4V-Plus")]
     ).whole
@@ -220,7 +220,7 @@ def test_ids_stay_strings_and_the_answering_model_is_given(flow: Any) -> None:
     )
 
 
-def test_search_results_come_as_data(flow: Any) -> None:
+def test_search_results_are_returned_as_data(flow: Any) -> None:
     results = [{"title": "t", "link": "https://example.org", "refer": "ref_1"}]
     assert flow.decode([chunk({"content": "x"}, web_search=results), END]).whole.web_search == results
 
@@ -637,13 +637,13 @@ def test_an_encoded_body_is_the_same_in_one_piece_or_several() -> None:
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
-def test_any_text_arrives_unchanged(said: str, asked: str) -> None:
+def test_any_text_arrives_unchanged(system: str, user: str) -> None:
     try:
-        body = written([Message("system", said), Message("user", asked)])
+        body = written([Message("system", system), Message("user", user)])
     except glmv.InvalidRequestError:
-        assert any(0xD800 <= ord(letter) <= 0xDFFF for letter in said + asked)  # half a character is none
+        assert any(0xD800 <= ord(letter) <= 0xDFFF for letter in system + user)  # half a character is none
     else:
-        assert [message["content"] for message in body["messages"]] == [said, asked]
+        assert [message["content"] for message in body["messages"]] == [system, user]
 
 
 @pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'{"a":[1]}'])
@@ -701,11 +701,11 @@ def test_thinking_is_written_in_the_field_of_each_server(dialect: Any, thinking:
 
 @pytest.mark.parametrize("name", sorted(DIALECTS))
 def test_usage_of_a_stream_is_requested_unless_the_server_sends_it_by_default(name: str) -> None:
-    asked = {"include_usage": True}
+    usage_option = {"include_usage": True}
     body = written("hi", DIALECTS[name], stream=True)
     assert body["stream"] is True
-    assert body.get("stream_options") == (None if name in ("platform", "transformers") else asked)
-    assert "stream_options" not in written("hi", DIALECTS[name], stream_options=asked)
+    assert body.get("stream_options") == (None if name in ("platform", "transformers") else usage_option)
+    assert "stream_options" not in written("hi", DIALECTS[name], stream_options=usage_option)
     assert "stream_options" not in written("hi", DIALECTS[name], stream=True, stream_options=False)
 
 
@@ -752,11 +752,15 @@ def test_options_of_the_platform_are_written_in_the_terms_of_the_server(
 def test_each_attempt_has_its_request_id_if_the_body_has_a_field_for_it() -> None:
     request = chat_request("hi", Options(), {"request_id": "of-the-user"})
 
-    def sent(dialect: Any, request_id: str | None) -> Any:
+    def request_id_in(dialect: Any, request_id: str | None) -> Any:
         return json.loads(bytes(encode(request, dialect, stream=False, request_id=request_id))).get("request_id")
 
-    assert [sent(PLATFORM, each) for each in (None, "of-the-attempt", "")] == ["of-the-user", "of-the-attempt", None]
-    assert sent(OPENAI, "of-the-attempt") is None
+    assert [request_id_in(PLATFORM, each) for each in (None, "of-the-attempt", "")] == [
+        "of-the-user",
+        "of-the-attempt",
+        None,
+    ]
+    assert request_id_in(OPENAI, "of-the-attempt") is None
 
 
 def test_a_body_with_a_picture_is_sent_in_parts_and_a_text_body_as_a_whole() -> None:
