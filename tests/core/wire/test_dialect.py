@@ -256,7 +256,7 @@ def test_the_platforms_own_fields_become_openai_fields_for_other_servers(name: s
 
 
 @each
-def test_the_usage_of_a_stream_is_asked_for_where_it_is_not_sent_anyway(name: str) -> None:
+def test_usage_of_a_stream_is_requested_unless_the_server_sends_it_by_default(name: str) -> None:
     http, record = recording()
     list(glmv.Client(KEY, http_client=http, **at(name)).stream("hi"))
     asks = name not in ("platform", "transformers")

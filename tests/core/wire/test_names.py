@@ -124,7 +124,7 @@ def test_an_error_name_decides_if_there_is_no_status(code: str, kind: type[glmv.
         ("server_error", 429, glmv.RateLimitError),
     ],
 )
-def test_a_status_takes_precedence_over_a_name_of_the_same_meaning(
+def test_a_specific_status_takes_precedence_over_an_error_name(
     code: str, status: int, kind: type[glmv.GLMVError]
 ) -> None:
     assert type(error(error_body("m", code=code), status)) is kind

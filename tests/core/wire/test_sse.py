@@ -293,7 +293,7 @@ class Counted(bytes):
         return super().partition(sep)
 
 
-def test_a_long_line_in_small_pieces_is_searched_once() -> None:
+def test_a_long_line_in_small_pieces_takes_linear_time() -> None:
     size, piece = 1 << 20, 64
     decoder = SSEDecoder()
     decoder.feed(b"data: ")
