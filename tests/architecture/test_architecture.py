@@ -312,7 +312,7 @@ def test_an_adapter_uses_only_public_names_of_glmv(package: str) -> None:
 
 
 def phrases(packages: tuple[str, ...]) -> dict[str, str]:
-    """String literals of several words, whole -> a file that has them. Two Chinese characters count as a word."""
+    """Each string of several words, in lower case -> a file that has it. Two Chinese characters count as a word."""
     values = {}
     for package in packages:
         for path in files(package):
@@ -430,7 +430,7 @@ def class_names(package: str) -> list[str]:
 
 
 def is_error(value: object) -> bool:
-    """LangChain's variants of `glmv`'s errors keep the same names."""
+    """Whether the value is an error class of `glmv` or a variant of one for LangChain, which has the same name."""
     return isinstance(value, type) and issubclass(value, importlib.import_module("glmv").GLMVError)
 
 

@@ -12,8 +12,8 @@ DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examp
 DECISIONS = {path.name[:4] for path in (ROOT / "docs" / "adr").glob("[0-9]*.md")}
 
 
-def drawn(package: str) -> str:
-    """The section of the map about one package."""
+def map_of(package: str) -> str:
+    """The lines about one package in the map of CONTRIBUTING.md."""
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     match = re.search(rf"^{package}/ .*?(?=^[a-z])", text, re.DOTALL | re.MULTILINE)
     assert match is not None
@@ -22,7 +22,7 @@ def drawn(package: str) -> str:
 
 @pytest.mark.parametrize("package", ["glmv", "langchain_glmv", "llama_index_glmv", "glmv_litellm", "glmv_batch"])
 def test_the_map_shows_every_package_and_module_once(package: str) -> None:
-    matches = re.findall(r"^ +([a-z_]+(?:/|\.py|\.toml)) ", drawn(package), re.MULTILINE)
+    matches = re.findall(r"^ +([a-z_]+(?:/|\.py|\.toml)) ", map_of(package), re.MULTILINE)
     folder = ROOT / package
     packages = [f"{path.parent.name}/" for path in folder.glob("*/__init__.py")]
     hidden = {"__init__.py", "_public.py", "_version.py"}
@@ -33,7 +33,7 @@ def test_the_map_shows_every_package_and_module_once(package: str) -> None:
 
 
 def test_the_map_names_every_module_of_the_emulator() -> None:
-    result = drawn("glmv_emulator")
+    result = map_of("glmv_emulator")
     folders = [path.parent for path in (ROOT / "glmv_emulator").glob("*/__init__.py")]
     assert [folder.name for folder in folders if f"  {folder.name}/ " not in result] == []
     modules = [path.name for folder in folders if folder.name != "answers" for path in folder.glob("[a-z]*.py")]

@@ -65,7 +65,7 @@ ADAPTERS = [
 
 
 def import_beside(folder: Path, package: str, installed: str | None) -> str:
-    """The last line of output of importing a package with this framework folder and version."""
+    """Import the package with a framework in `folder`, of version `installed` or None -> the last line of its error."""
     code = (
         "import importlib.metadata as metadata, sys\n"
         "def version(name, real=metadata.version):\n"

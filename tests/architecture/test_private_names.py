@@ -21,7 +21,7 @@ def is_private(name: object) -> bool:
 
 
 def is_own(node: ast.expr) -> bool:
-    """`self`, `cls`, `super()` and `super(Class, self)`: a subclass may use inherited hooks."""
+    """Whether it is `self`, `cls`, `super()` or `super(Class, self)`: a subclass may use what it inherits."""
     match node:
         case ast.Name(id="self" | "cls"):
             return True

@@ -93,10 +93,10 @@ def run(glmv_emulator: Any) -> Callable[..., Any]:
         else:
             folder = built(client, PYTHON[client], build_python)
             command = [str(folder / "bin" / "python"), str(CLIENTS / script)]
-        given = {"GLM_KEY": glmv_emulator.api_key, "GLM_BASE": glmv_emulator.base_url, "PATH": os.environ["PATH"]}
+        variables = {"GLM_KEY": glmv_emulator.api_key, "GLM_BASE": glmv_emulator.base_url, "PATH": os.environ["PATH"]}
         done = subprocess.run(
             [*command, *arguments],
-            env=given | {"CLIENT": client} | environment,
+            env=variables | {"CLIENT": client} | environment,
             capture_output=True,
             text=True,
             timeout=RUNS_WITHIN,

@@ -228,13 +228,13 @@ def test_no_output_of_the_packages_contains_the_key(
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("COLUMNS", "500")  # no line of a table is cut, so that a key in it shows
     looked: dict[str, object] = {}
-    for shown in (
+    for texts_by_place in (
         of_the_core(emulator, picture, caplog),
         of_langchain(emulator),
         of_llama_index(emulator),
         of_files_and_commands(emulator, picture),
     ):
-        looked.update(shown)
+        looked.update(texts_by_place)
     results = [name for name, thing in looked.items() if "canary" in as_text(thing).lower()]
     assert results == []
     assert all(as_text(thing) for thing in looked.values())

@@ -24,7 +24,7 @@ URL = "https://example.com/a.png"
 Body = dict[str, Any]
 
 
-def answered(path: str, body: bytes) -> bytes:
+def smallest_answer(path: str, body: bytes) -> bytes:
     """The smallest answer that every client accepts."""
     if b'"stream":true' in body.replace(b" ", b""):
         return b"data: [DONE]\n\n"
@@ -59,7 +59,7 @@ def sink() -> Iterator[Sink]:
             body = self.rfile.read(int(size)) if size else b""
             path = self.path.removeprefix("/api/paas/v4")
             result.taken.append((path, self.headers["content-type"], body))
-            answer = answered(path, body)
+            answer = smallest_answer(path, body)
             kind = "text/event-stream" if answer.startswith(b"data:") else "application/json"
             self.send_response(200)
             self.send_header("content-type", kind)
@@ -240,8 +240,8 @@ CHATS: dict[str, tuple[str, Any, dict[str, Any], tuple[str, ...]]] = {
 }
 
 
-def ours(model: str, messages: Any, options: dict[str, Any], sink: Sink, call: str = "chat") -> None:
-    """The same call by glmv."""
+def call_glmv(model: str, messages: Any, options: dict[str, Any], sink: Sink, call: str = "chat") -> None:
+    """Make the same call with glmv; the sink records its body."""
     options = {**options, "request_id": "request-1"}
     stream = options.pop("stream", False)
     with glmv.Client(KEY, base_url=sink.base_url, model=model) as glm:
@@ -264,13 +264,13 @@ def theirs(run: Any, official: str, sink: Sink, calls: list[tuple[str, Body]]) -
 
 
 def made_like_ours(body: bytes, differences: tuple[str, ...]) -> Body:
-    made: Body = json.loads(body)
+    result: Body = json.loads(body)
     for name in differences:
         change, _ = DIFFERENCES[name]
-        changed = change(made)
-        assert changed != made, f"there is no difference {name!r}"
-        made = changed
-    return made
+        changed = change(result)
+        assert changed != result, f"there is no difference {name!r}"
+        result = changed
+    return result
 
 
 def test_chats_have_the_official_clients_body(run: Any, official: str, sink: Sink) -> None:
@@ -282,15 +282,15 @@ def test_chats_have_the_official_clients_body(run: Any, official: str, sink: Sin
     for (name, (model, messages, options, differences)), body in zip(CHATS.items(), official_bodies, strict=True):
         before = copy.deepcopy(messages)
         try:
-            ours(model, messages, options, sink)
+            call_glmv(model, messages, options, sink)
         except glmv.MalformedResponse:
             assert options.get("stream"), name  # the sink's stream is empty
-        (made,) = sink.bodies()
+        (ours,) = sink.bodies()
         assert messages == before, name
-        assert compact(made), name
+        assert compact(ours), name
         assert compact(body), name
         missing = tuple(name for name in ("nulls",) if b":null" in body)
-        assert json.loads(made) == made_like_ours(body, (*missing, *differences)), name
+        assert json.loads(ours) == made_like_ours(body, (*missing, *differences)), name
 
 
 def test_only_glmv_sends_a_video_without_the_data_uri_prefix(run: Any, official: str, sink: Sink) -> None:
@@ -298,7 +298,7 @@ def test_only_glmv_sends_a_video_without_the_data_uri_prefix(run: Any, official:
     url = f"data:video/mp4;base64,{glmv.Video.from_bytes(box).base64().decode()}"
     messages = user(part("video_url", url), text("?"))
     (body,) = theirs(run, official, sink, [("chat", {"model": "glm-4v-plus", "messages": messages})])
-    ours("glm-4v-plus", messages, {}, sink)
+    call_glmv("glm-4v-plus", messages, {}, sink)
     data = json.loads(sink.bodies()[0])
     del data["request_id"]
     assert data == made_like_ours(body, ("nulls", "video prefix"))
@@ -315,7 +315,7 @@ def test_tasks_embeddings_and_batches_have_the_official_clients_body(run: Any, o
                    "metadata": {"job": "x"}}),
     ]  # fmt: skip
     task, two, one, single, batch = theirs(run, official, sink, calls)
-    ours("glm-4.6v", messages, {"temperature": 0.5}, sink, "task")
+    call_glmv("glm-4.6v", messages, {"temperature": 0.5}, sink, "task")
     with glmv.Client(KEY, base_url=sink.base_url) as glm:
         glm.embed(["a", "b"], dimensions=256)
         glm.embed(["a"])
@@ -333,7 +333,7 @@ def test_tasks_embeddings_and_batches_have_the_official_clients_body(run: Any, o
     ]
 
 
-def test_files_are_sent_in_the_same_form(run: Any, official: str, sink: Sink) -> None:
+def test_files_are_sent_in_the_form_of_the_official_clients(run: Any, official: str, sink: Sink) -> None:
     calls = [("file", {"name": "lines.jsonl", "data": "{}\n", "purpose": "batch"})]
     run(official, "bodies.py", GLM_BASE=sink.base_url, GLM_KEY=KEY, CALLS=json.dumps(calls))
     with glmv.Client(KEY, base_url=sink.base_url) as glm:
@@ -350,7 +350,7 @@ def test_files_are_sent_in_the_same_form(run: Any, official: str, sink: Sink) ->
     assert parts(our_type, our_body) == parts(their_type, their_body)
 
 
-def test_a_line_of_a_batch_is_the_body_of_the_chat() -> None:
+def test_a_line_of_a_batch_holds_the_same_body_as_a_chat() -> None:
     request = chat_request("hi", Options(), {"model": "glm-4", "temperature": 0.5})
     body = bytes(encode(request, DIALECTS["platform"], stream=False))
     assert json.loads(body) == {"model": "glm-4", "temperature": 0.5, "messages": [{"role": "user", "content": "hi"}]}

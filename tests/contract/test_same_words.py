@@ -125,6 +125,6 @@ def test_every_entry_point_gives_the_same_text_and_usage(
 ) -> None:
     expected = core(emulator, png, stream=False)
     assert "120" in expected[0], "the emulator looked at the picture"
-    found = ways[way](emulator, png, stream)
-    assert (asyncio.run(found) if asyncio.iscoroutine(found) else found) == expected
+    result = ways[way](emulator, png, stream)
+    assert (asyncio.run(result) if asyncio.iscoroutine(result) else result) == expected
     assert core(emulator, png, stream=True) == expected

@@ -23,7 +23,7 @@ read = Settings().read
 
 
 def readings(row: Model, other: CatalogueRow) -> Iterator[tuple[str, Any, Any]]:
-    """Each field that both have: its name, the emulator's value, the catalogue's value."""
+    """Each field that emulator and catalogue both have: its name, the emulator's value, the catalogue's value."""
     turns_only = read(row.turns_only)
     yield "context", read(row.context), other.context
     yield "max_output", read(row.output), other.max_output
@@ -56,11 +56,11 @@ def differences() -> set[tuple[str, str, str, str]]:
     for name, row in MODELS.items():
         other = find_model(name)
         if other is not None:
-            result |= {(name, field, shown(a), shown(b)) for field, a, b in readings(row, other) if a != b}
+            result |= {(name, field, text_of(a), text_of(b)) for field, a, b in readings(row, other) if a != b}
     return result
 
 
-def shown(value: Any) -> str:
+def text_of(value: Any) -> str:
     match value:
         case None:
             return "not stated"
@@ -83,7 +83,7 @@ def test_catalogue_and_emulator_differ_only_where_the_page_says_so() -> None:
     assert differences() == stated
 
 
-def test_models_that_only_the_catalogue_has_are_named() -> None:
+def test_models_that_only_the_catalogue_has_are_named_on_the_page() -> None:
     (match,) = (match for claim in claims() if (match := MISSING.fullmatch(claim)) is not None)
     assert {model.name for model in models()} - MODELS.keys() == set(match["names"].split(", "))
 

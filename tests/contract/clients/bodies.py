@@ -16,7 +16,7 @@ else:
 
     client = zai.ZhipuAiClient(api_key=os.environ["GLM_KEY"], base_url=os.environ["GLM_BASE"], max_retries=0)
 
-ROOMS = {
+METHODS = {
     "chat": lambda: client.chat.completions.create,
     "task": lambda: client.chat.asyncCompletions.create,
     "embed": lambda: client.embeddings.create,
@@ -29,8 +29,8 @@ def upload(name: str, data: str, purpose: str) -> Any:
     return client.files.create(file=(name, data.encode()), purpose=purpose)
 
 
-for room, given in json.loads(os.environ["CALLS"]):
-    answer = ROOMS[room]()(**given)
-    if given.get("stream"):
+for method, options in json.loads(os.environ["CALLS"]):
+    answer = METHODS[method]()(**options)
+    if options.get("stream"):
         list(answer)
 json.dump([], sys.stdout)

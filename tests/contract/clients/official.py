@@ -1,4 +1,4 @@
-"""Calls of the platform's own clients, as in their documentation: `official.py DEED`, JSON on standard output."""
+"""Calls of the platform's own clients, as in their documentation. `official.py FUNCTION` prints a result as JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ else:
 QUESTION = "Describe the picture."
 
 
-def asked(url: str, model: str = "glm-4v-plus-0111", **options: Any) -> Any:
+def ask(url: str, model: str = "glm-4v-plus-0111", **options: Any) -> Any:
     content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": QUESTION}]
     return client.chat.completions.create(model=model, messages=[{"role": "user", "content": content}], **options)
 
@@ -57,10 +57,10 @@ def whole(answer: Any) -> dict[str, Any]:
 def vision() -> Any:
     url = os.environ["URL"]
     return {
-        "whole": whole(asked(url)),
-        "streamed": added(asked(url, stream=True)),
-        "base64": whole(asked(picture())),
-        "data URI": whole(asked(f"data:image/png;base64,{picture()}")),
+        "whole": whole(ask(url)),
+        "streamed": added(ask(url, stream=True)),
+        "base64": whole(ask(picture())),
+        "data URI": whole(ask(f"data:image/png;base64,{picture()}")),
     }
 
 
@@ -76,9 +76,9 @@ def token() -> Any:
 def thinking() -> Any:
     url = os.environ["URL"]
     return {
-        "whole": whole(asked(url, "glm-4.6v")),
-        "streamed": added(asked(url, "glm-4.6v", stream=True)),
-        "off": whole(asked(url, "glm-4.6v", thinking={"type": "disabled"})),
+        "whole": whole(ask(url, "glm-4.6v")),
+        "streamed": added(ask(url, "glm-4.6v", stream=True)),
+        "off": whole(ask(url, "glm-4.6v", thinking={"type": "disabled"})),
     }
 
 
@@ -170,7 +170,7 @@ def batch_line(name: str, text: str) -> dict[str, Any]:
 
 
 def habits() -> Any:
-    """Requests of the clients' own tests: numbers as request ids, bounds of sampling, tools of the platform."""
+    """Requests as in the clients' own tests: a number as request id, `temperature` and `top_p` 0 and 1, web search."""
     messages = [
         {"role": "user", "content": "Write a slogan for my product."},
         {"role": "assistant", "content": "What is the product?"},
@@ -245,10 +245,10 @@ def refused() -> Any:
     }
 
 
-DEEDS: dict[str, Callable[[], Any]] = {
-    deed.__name__: deed
-    for deed in (vision, token, thinking, tools, deferred, embeddings, files, habits, pages, refused)
+FUNCTIONS: dict[str, Callable[[], Any]] = {
+    function.__name__: function
+    for function in (vision, token, thinking, tools, deferred, embeddings, files, habits, pages, refused)
 }
 
 if __name__ == "__main__":
-    json.dump(DEEDS[sys.argv[1]](), sys.stdout)
+    json.dump(FUNCTIONS[sys.argv[1]](), sys.stdout)

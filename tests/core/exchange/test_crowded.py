@@ -54,15 +54,15 @@ class Simulation:
 class Process:
     """Calls of one process; each takes some processor time."""
 
-    def __init__(self, world: Simulation, width: int) -> None:
-        self.world = world
-        self.gate = Gate("glm", width, lambda: world.now, world.dice.random)
+    def __init__(self, simulation: Simulation, width: int) -> None:
+        self.simulation = simulation
+        self.gate = Gate("glm", width, lambda: simulation.now, simulation.dice.random)
         self.free_at = 0.0
         self.queue: deque[Any] = deque()
 
     def begin(self, calls: int) -> None:
         for _ in range(calls):
-            tries = Tries(Policy(gate=self.gate, clock=lambda: self.world.now, chance=self.world.dice.random))
+            tries = Tries(Policy(gate=self.gate, clock=lambda: self.simulation.now, chance=self.simulation.dice.random))
             self.enter(tries, None)
 
     def enter(self, tries: Tries, after: Ticket | None) -> None:
@@ -73,70 +73,72 @@ class Process:
             if ticket.state == "in":
                 self.send(tries, ticket)
             elif (moment := self.gate.looks_at(ticket)) is not None:
-                self.world.after(moment - self.world.now, self.gate.look)
+                self.simulation.after(moment - self.simulation.now, self.gate.look)
 
-        results.append(self.gate.enter("a call", lambda: self.world.after(0.0, called), after=after))
+        results.append(self.gate.enter("a call", lambda: self.simulation.after(0.0, called), after=after))
         called()
 
     def send(self, tries: Tries, ticket: Ticket) -> None:
         tries.begin()
-        self.free_at = max(self.free_at, self.world.now) + self.world.dice.uniform(0.001, 0.004)
-        self.world.after(self.free_at - self.world.now + 0.003, lambda: self.arrive(tries, ticket))
+        self.free_at = max(self.free_at, self.simulation.now) + self.simulation.dice.uniform(0.001, 0.004)
+        self.simulation.after(self.free_at - self.simulation.now + 0.003, lambda: self.arrive(tries, ticket))
 
     def arrive(self, tries: Tries, ticket: Ticket) -> None:
-        world = self.world
-        world.requests += 1
-        if world.under_way >= world.slots:
-            world.after(0.003, lambda: self.refused(tries, ticket))
+        simulation = self.simulation
+        simulation.requests += 1
+        if simulation.under_way >= simulation.slots:
+            simulation.after(0.003, lambda: self.refused(tries, ticket))
             return
-        world.under_way += 1
-        world.after(world.takes, lambda: self.answer(ticket))
+        simulation.under_way += 1
+        simulation.after(simulation.takes, lambda: self.answer(ticket))
 
     def answer(self, ticket: Ticket) -> None:
-        self.world.under_way -= 1
-        self.world.after(0.003, lambda: self.answered(ticket))
+        self.simulation.under_way -= 1
+        self.simulation.after(0.003, lambda: self.answered(ticket))
 
     def answered(self, ticket: Ticket) -> None:
         ticket.leave(good=True)
-        self.world.answered += 1
-        self.world.last = self.world.now
+        self.simulation.answered += 1
+        self.simulation.last = self.simulation.now
 
     def refused(self, tries: Tries, ticket: Ticket) -> None:
         error = RateLimitError("busy", status_code=429, code="1302")
         ticket.leave(busy=tries.busy(error, Retry.BUSY))
         if tries.again(error, Retry.BUSY) is None:
-            self.world.failed += 1
+            self.simulation.failed += 1
         else:
             self.enter(tries, ticket)
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_four_processes_share_ten_slots(seed: int) -> None:
-    found = Simulation(seed, 10, 0.5).run(4, 100, 10)
-    assert (found.answered, found.failed) == (400, 0)
-    assert found.requests_each <= 1.3
-    assert found.to_ideal <= 1.5
+    result = Simulation(seed, 10, 0.5).run(4, 100, 10)
+    assert (result.answered, result.failed) == (400, 0)
+    assert result.requests_each <= 1.3
+    assert result.to_ideal <= 1.5
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_four_processes_share_ten_slots_with_long_calls(seed: int) -> None:
-    found = Simulation(seed, 10, 5.0).run(4, 100, 10)
-    assert (found.answered, found.failed) == (400, 0)
-    assert found.requests_each <= 1.4
-    assert found.to_ideal <= 1.5
+    result = Simulation(seed, 10, 5.0).run(4, 100, 10)
+    assert (result.answered, result.failed) == (400, 0)
+    assert result.requests_each <= 1.4
+    assert result.to_ideal <= 1.5
 
 
 @pytest.mark.parametrize(("calls", "width", "slots"), [(200, 50, 3), (300, 100, 1), (100, 10, 3), (100, 10, 10)])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_process_with_too_high_a_limit_adapts(calls: int, width: int, slots: int, seed: int) -> None:
-    found = Simulation(seed, slots, 0.5).run(1, calls, width)
-    assert (found.answered, found.failed) == (calls, 0)
-    assert found.requests_each <= 2.0
-    assert found.to_ideal <= 1.5
+def test_a_process_loses_no_call_even_if_its_limit_exceeds_the_servers_slots(
+    calls: int, width: int, slots: int, seed: int
+) -> None:
+    result = Simulation(seed, slots, 0.5).run(1, calls, width)
+    assert (result.answered, result.failed) == (calls, 0)
+    assert result.requests_each <= 2.0
+    assert result.to_ideal <= 1.5
 
 
 def test_a_server_that_refuses_all_calls_gets_few_requests() -> None:
-    world = Simulation(1, 0, 0.5)
-    found = world.run(1, 3, 10)
-    assert (found.answered, found.failed) == (0, 3)
-    assert world.requests <= 3 * 4 + 3  # refusals beside others that may still be answered are free
+    simulation = Simulation(1, 0, 0.5)
+    result = simulation.run(1, 3, 10)
+    assert (result.answered, result.failed) == (0, 3)
+    assert simulation.requests <= 3 * 4 + 3  # refusals beside others that may still be answered are free

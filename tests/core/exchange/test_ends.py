@@ -1,4 +1,4 @@
-"""Ends of other servers' answers: finish reasons, truncated bodies, errors as first events, unreadable refusals."""
+"""How answers of other servers end: finish reasons, truncated bodies, errors as first events, unreadable refusals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BROKEN = [reason for reason, ending in ENDINGS.items() if ending is Ending.BROKE
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("reason", WITHDRAWN)
-def test_a_filter_of_any_server_withdraws_the_answer(flow: Any, stream: bool, reason: str) -> None:
+def test_the_content_filter_of_any_server_withdraws_the_answer(flow: Any, stream: bool, reason: str) -> None:
     error = flow.run(ended(flow, stream, "bad", reason, usage=flow.USAGE), stream=stream).failure
     assert type(error) is glmv.ContentFilterError
     assert (error.partial.text, error.partial.finish_reason, error.attempts) == ("bad", reason, 1)
@@ -113,16 +113,16 @@ def test_a_full_context_window_truncates_or_prevents_the_answer(flow: Any, strea
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("reason", ["stop", "length", "eos", "load", "Error.", "no_error", "end_turn", "x" * 9_000])
-def test_any_other_finish_reason_is_a_success_that_keeps_it(flow: Any, stream: bool, reason: str) -> None:
+def test_an_answer_with_any_other_finish_reason_succeeds_and_keeps_the_reason(
+    flow: Any, stream: bool, reason: str
+) -> None:
     answer = flow.run(ended(flow, stream, "hello", reason), stream=stream).whole
     assert (answer.text, answer.finish_reason) == ("hello", reason)
 
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("code", ["content_filter", "content_policy_violation"])
-def test_content_filtered_by_another_server_is_returned_with_on_sensitive_return(
-    flow: Any, stream: bool, code: str
-) -> None:
+def test_on_sensitive_return_returns_content_that_another_server_filtered(flow: Any, stream: bool, code: str) -> None:
     refusal = flow.body({"error": {"code": code, "message": "m"}}, 400)
     assert type(flow.run(refusal, stream=stream).failure) is glmv.ContentFilterError
     assert flow.run(refusal, stream=stream, sensitive="return").whole.finish_reason == "content_filter"
@@ -229,7 +229,7 @@ def test_an_error_after_a_delta_is_raised_once(flow: Any, name: str) -> None:
     assert words in str(error) or name == "a message"  # which may as well be news of an answer to come
 
 
-def test_an_error_event_with_a_platform_code_in_its_text_is_that_code(flow: Any) -> None:
+def test_a_platform_code_in_the_text_of_an_error_event_decides_the_error_class(flow: Any) -> None:
     event = 'event: error\ndata: RateLimitError: {"error":{"code":"1113","message":"余额不足"}}\n\n'.encode()
     error = flow.run(flow.streamed(event)).failure
     assert (type(error), error.code, error.attempts) == (glmv.QuotaError, "1113", 1)
@@ -267,7 +267,7 @@ UNREADABLE: dict[str, tuple[list[Any], dict[str, str]]] = {
         (503, glmv.ServerError, 4),
     ],
 )
-def test_the_status_decides_although_the_body_cannot_be_read(
+def test_the_status_decides_the_error_class_if_the_body_cannot_be_read(
     flow: Any, stream: bool, name: str, status: int, kind: type[glmv.GLMVError], attempts: int
 ) -> None:
     pieces, headers = UNREADABLE[name]
@@ -285,7 +285,7 @@ def test_the_retry_after_of_an_unreadable_refusal_is_kept(flow: Any) -> None:
     assert outcome.drops == [True]
 
 
-def test_a_stalled_refusal_is_not_awaited_as_long_as_an_answer(flow: Any) -> None:
+def test_a_stalled_refusal_is_awaited_for_at_most_15_seconds(flow: Any) -> None:
     began = flow.now
     flow.run(flow.Answer([10_000.0], 401, {}), stream=False)
     assert flow.now - began <= 15

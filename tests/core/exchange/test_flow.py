@@ -33,7 +33,7 @@ def good(flow: Any, stream: bool) -> Any:
     )
 
 
-def test_a_call_enters_sends_reads_yields_and_ends(flow: Any) -> None:
+def test_a_call_enters_the_gate_sends_reads_yields_deltas_and_finishes(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("hel"), flow.piece("lo"), flow.piece("", "stop", usage=flow.USAGE)))
     assert outcome.steps == [
         "Enter",
@@ -61,7 +61,7 @@ def test_a_whole_answer_is_returned_and_not_yielded(flow: Any) -> None:
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("code", ["1302", "1303", "1305", "1312"])
-def test_busy_is_retried_up_to_max_retries(flow: Any, stream: bool, code: str) -> None:
+def test_a_busy_error_is_retried_up_to_max_retries(flow: Any, stream: bool, code: str) -> None:
     outcome = flow.run(*[busy(flow, code)] * 4, stream=stream)
     assert type(outcome.failure) is glmv.RateLimitError
     assert (outcome.failure.code, outcome.failure.status_code, outcome.failure.attempts) == (code, 429, 4)
@@ -96,14 +96,14 @@ def test_an_html_page_of_a_gateway_is_quoted_briefly(flow: Any) -> None:
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_the_servers_retry_after_is_waited(flow: Any, stream: bool) -> None:
+def test_a_retry_waits_for_the_servers_retry_after(flow: Any, stream: bool) -> None:
     outcome = flow.run(busy(flow, **{"retry-after": "3"}), good(flow, stream), stream=stream)
     assert outcome.whole.attempts == 2
     assert outcome.pauses == [pytest.approx(3.3)]
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_too_long_a_retry_after_is_raised_at_once_with_its_seconds(flow: Any, stream: bool) -> None:
+def test_too_long_a_retry_after_raises_at_once_and_the_error_has_its_seconds(flow: Any, stream: bool) -> None:
     outcome = flow.run(busy(flow, **{"retry-after": "3600"}), stream=stream)
     assert (outcome.failure.retry_after, outcome.failure.attempts, outcome.failure.retryable) == (
         3600,
@@ -148,7 +148,7 @@ def test_each_kind_of_connection_error_has_its_number_of_retries(
     ("error", "pause"),
     [(glmv.ConnectionFailed("The key service is down."), None), (glmv.ServerError("The key service failed."), 0.5)],
 )
-def test_of_errors_without_status_and_code_only_server_errors_are_retried(
+def test_an_error_without_status_and_code_is_retried_only_if_it_is_a_server_error(
     flow: Any, error: glmv.GLMVError, pause: float | None
 ) -> None:
     steps = exchange(Call("POST", "/x", lambda _: b""), flow.policy(), stream=False)
@@ -197,7 +197,7 @@ def test_answers_and_errors_have_the_request_id_of_the_last_attempt(flow: Any) -
     assert outcome.failure.request_id == "theirs"
 
 
-def test_a_duplicate_id_is_busy_after_a_timeout_and_otherwise_an_error(flow: Any) -> None:
+def test_a_duplicate_request_id_is_retried_only_after_a_timeout(flow: Any) -> None:
     again = flow.run(Failure("read_timeout", ""), busy(flow, "1231", 400), good(flow, True))
     assert again.whole.attempts == 3
     once = flow.run(busy(flow, "1231", 400), request_id="my-own-id")
@@ -229,14 +229,14 @@ def test_a_wrong_path_is_not_retried_although_its_status_is_500(flow: Any, strea
     assert (type(outcome.failure), outcome.failure.attempts) == (glmv.NotFoundError, 1)
 
 
-def test_an_endpoint_can_exclude_errors_from_retries(flow: Any) -> None:
+def test_a_call_that_must_not_repeat_is_not_retried_after_a_reset(flow: Any) -> None:
     policy = flow.policy(repeatable=False)
     assert flow.run(Failure("reset", ""), policy=policy).failure.attempts == 1
 
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("status", [200, 400])
-def test_an_error_body_is_typed_by_its_code_whatever_the_status(flow: Any, stream: bool, status: int) -> None:
+def test_the_code_of_an_error_body_decides_its_class_whatever_the_status(flow: Any, stream: bool, status: int) -> None:
     payload = {"contentFilter": [{"level": 1, "role": "user"}], "error": {"code": "1301", "message": "m"}}
     error = flow.run(flow.body(payload, status), stream=stream).failure
     assert type(error) is glmv.ContentFilterError
@@ -298,22 +298,22 @@ def test_a_stream_that_ends_before_its_first_delta_is_retried(flow: Any) -> None
     assert outcome.whole.attempts == 2
 
 
-def test_a_stream_is_complete_with_a_finish_reason_or_done(flow: Any) -> None:
+def test_a_stream_is_complete_with_a_finish_reason_or_a_done_event(flow: Any) -> None:
     assert flow.run(flow.streamed(flow.piece("x", "stop"), done=False)).whole.finish_reason == "stop"
     assert flow.run(flow.streamed(flow.piece("x"))).whole.finish_reason is None
 
 
 @pytest.mark.parametrize("end", [b"data: [DONE]\n\n", b"data:[DONE]\r\n\r\n", b"data: [done]\n\n"])
-def test_nothing_is_read_after_done(flow: Any, end: bytes) -> None:
+def test_nothing_is_read_after_the_done_event(flow: Any, end: bytes) -> None:
     outcome = flow.run(flow.streamed(flow.piece("x"), end + end + flow.event(flow.piece("y")), done=False))
     assert (outcome.whole.text, outcome.steps.count("Read")) == ("x", 2)
 
 
-def test_done_at_the_end_needs_no_blank_line(flow: Any) -> None:
+def test_a_done_event_at_the_end_needs_no_blank_line(flow: Any) -> None:
     assert flow.run(flow.streamed(flow.piece("x"), b"data: [DONE]", done=False)).whole.text == "x"
 
 
-def test_a_stream_of_only_done_is_not_an_answer(flow: Any) -> None:
+def test_a_stream_of_only_a_done_event_is_not_an_answer(flow: Any) -> None:
     assert type(flow.run(flow.streamed()).failure) is glmv.MalformedResponse
 
 
@@ -391,7 +391,7 @@ def test_finish_reason_sensitive_withdraws_the_streamed_text(flow: Any) -> None:
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_sensitive_is_returned_with_on_sensitive_return(flow: Any, stream: bool) -> None:
+def test_on_sensitive_return_returns_an_answer_with_finish_reason_sensitive(flow: Any, stream: bool) -> None:
     answers = flow.streamed(flow.piece("bad", "sensitive")) if stream else flow.body(flow.whole("bad", "sensitive"))
     answer = flow.run(answers, stream=stream, sensitive="return").whole
     assert (answer.text, answer.finish_reason) == ("bad", "sensitive")
@@ -401,7 +401,7 @@ def test_sensitive_is_returned_with_on_sensitive_return(flow: Any, stream: bool)
 WITHDRAWN = {"error": {"code": "1301", "message": "m"}, "contentFilter": [{"role": "assistant", "level": 1}]}
 
 
-def test_content_withdrawn_by_an_error_event_is_returned(flow: Any) -> None:
+def test_on_sensitive_return_returns_content_that_an_error_event_withdraws(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half"), WITHDRAWN | {"request_id": "r9"}), sensitive="return")
     answer, last = outcome.whole, outcome.deltas[-1]
     assert (answer.text, answer.finish_reason, answer.request_id) == ("half", "sensitive", "r9")
@@ -412,7 +412,7 @@ def test_content_withdrawn_by_an_error_event_is_returned(flow: Any) -> None:
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("status", [200, 400])
-def test_a_request_refused_for_its_content_is_returned_as_an_empty_answer(flow: Any, stream: bool, status: int) -> None:
+def test_on_sensitive_return_makes_a_refusal_for_content_an_empty_answer(flow: Any, stream: bool, status: int) -> None:
     outcome = flow.run(flow.body(WITHDRAWN, status=status), stream=stream, sensitive="return")
     assert (outcome.whole.text, outcome.whole.finish_reason) == ("", "sensitive")
     assert outcome.whole.content_filter == WITHDRAWN["contentFilter"]
@@ -425,7 +425,7 @@ def test_a_policy_block_raises_even_with_on_sensitive_return(flow: Any) -> None:
     assert type(outcome.failure) is glmv.ContentFilterError
 
 
-def test_held_back_text_precedes_the_end_of_withdrawn_content(flow: Any) -> None:
+def test_text_held_back_for_stop_words_is_kept_when_content_is_withdrawn(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half <|beg"), WITHDRAWN), sensitive="return", cut=("fig",))
     assert outcome.text == outcome.whole.text == "half <|beg"
 
@@ -448,7 +448,7 @@ def test_client_side_stop_words_end_the_text_with_reason_stop(flow: Any) -> None
     assert outcome.text == "one "
 
 
-def test_boxes_and_notes_come_with_the_end(flow: Any) -> None:
+def test_boxes_and_notes_come_with_the_last_delta(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("[0, 0, 500, 1000]", "stop")), notes=("n",), sizes=((200, 100),))
     box = Box((0, 0, 500, 1000), (0, 0, 100, 100), 0)
     assert (outcome.whole.boxes, outcome.whole.notes) == ((box,), ("n",))
@@ -458,9 +458,9 @@ def test_boxes_and_notes_come_with_the_end(flow: Any) -> None:
 def test_the_deadline_covers_gate_request_and_body(flow: Any) -> None:
     steps = exchange(Call("POST", "/x", lambda _: b""), flow.policy(deadline=5.0), stream=True)
     assert next(steps) == Enter(1005.0, patience=300.0)
-    sent = steps.send(None)
-    assert isinstance(sent, Send)
-    assert sent.until == 1005.0
+    step = steps.send(None)
+    assert isinstance(step, Send)
+    assert step.until == 1005.0
     assert steps.send(Opened(200, {"content-type": "text/event-stream"})) == Read(1005.0)
 
 
@@ -565,7 +565,7 @@ def test_events_without_content_keep_a_stream_alive(flow: Any) -> None:
     assert outcome.whole.text == "x"
 
 
-def test_an_open_connection_after_the_finish_reason_is_not_awaited(flow: Any) -> None:
+def test_an_open_connection_delays_the_end_after_the_finish_reason_by_2_seconds(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("x", "stop"), 300.0, done=False), policy=flow.policy(idle_timeout=60.0))
     assert outcome.whole.text == "x"
     assert flow.now == 1002.0
@@ -595,7 +595,7 @@ def test_an_unrequested_compressed_answer_is_read(flow: Any, encoding: str, stre
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_other_compressions_are_refused(flow: Any, stream: bool) -> None:
+def test_a_compression_other_than_gzip_or_deflate_is_refused(flow: Any, stream: bool) -> None:
     answer = flow.Answer([b"x"], 200, {"content-type": "text/event-stream", "content-encoding": "br"})
     assert "'br'" in str(flow.run(answer, stream=stream).failure)
 
@@ -626,8 +626,8 @@ def test_an_endless_body_is_stopped_at_the_limit(flow: Any) -> None:
 def test_other_endpoints_use_the_same_flow() -> None:
     def run(raw: bool) -> Any:
         steps = fetch(Call("GET", "/models", lambda _: None), Policy(budget=RetryBudget()), raw=raw)
-        for given in (None, None, Opened(200, {"content-type": "application/json"}), b'{"a": ', b"1}", b""):
-            steps.send(given)
+        for step_result in (None, None, Opened(200, {"content-type": "application/json"}), b'{"a": ', b"1}", b""):
+            steps.send(step_result)
         with pytest.raises(StopIteration) as ended:
             steps.send(None)
         return ended.value.value
@@ -639,8 +639,8 @@ def test_other_endpoints_use_the_same_flow() -> None:
 def test_an_answer_from_a_batch_or_task_equals_one_from_chat(flow: Any) -> None:
     result = Call("GET", "/async-result/1", lambda _: None)
     answer = answer_of(result, flow.policy(), flow.whole("hello"))
-    sent = flow.run(flow.body(flow.whole("hello")), stream=False).whole
-    assert replace(answer, request_id=None) == replace(sent, request_id=None)
+    whole = flow.run(flow.body(flow.whole("hello")), stream=False).whole
+    assert replace(answer, request_id=None) == replace(whole, request_id=None)
     with pytest.raises(glmv.ContentFilterError):
         answer_of(result, flow.policy(), flow.whole("bad", "sensitive"))
 
@@ -661,7 +661,7 @@ def test_a_large_request_is_encoded_in_a_worker_before_it_takes_a_slot(flow: Any
         assert steps.send(None).body == b"[]"
 
 
-def test_work_that_ends_at_the_deadline_ends_the_call(flow: Any) -> None:
+def test_a_call_whose_encoding_ends_at_the_deadline_raises_deadline_exceeded(flow: Any) -> None:
     steps = large(flow, deadline=5.0)
     next(steps)
     flow.now += 5.0
@@ -686,7 +686,7 @@ def test_the_time_of_work_before_a_call_counts_for_its_deadline(flow: Any) -> No
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_success_after_a_retry_gives_back_what_the_cheapest_retry_cost(flow: Any, stream: bool) -> None:
+def test_a_success_after_a_retry_adds_the_price_of_the_cheapest_retry_to_the_budget(flow: Any, stream: bool) -> None:
     while flow.budget.take(Retry.BUSY):
         pass
     assert flow.run(busy(flow, "503", 503), stream=stream).failure.attempts == 1

@@ -1,4 +1,4 @@
-"""Number of calls at once: first come, first served, and fewer when the platform answers "busy"."""
+"""The limit of calls at once: calls enter in the order they came, and fewer at once after a refusal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Crowd:
         return self.gate.enter(name, notify or (lambda: self.called.append(name)))
 
 
-def test_up_to_width_calls_enter_and_the_others_follow_in_order() -> None:
+def test_calls_enter_up_to_the_width_and_the_others_follow_in_order() -> None:
     crowd = Crowd(2)
     a, b, c, d, e = (crowd.enter(name) for name in "abcde")
     assert [ticket.state for ticket in (a, b, c, d, e)] == ["in", "in", "waiting", "waiting", "waiting"]
@@ -105,7 +105,7 @@ def test_successful_answers_widen_the_gate_slowly_up_to_its_width() -> None:
     assert widths == [2, 2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4]
 
 
-def test_each_step_by_which_a_gate_widens_is_three_tenths_longer() -> None:
+def test_each_step_by_which_a_gate_widens_is_three_tenths_larger() -> None:
     crowd = Crowd(100)
     crowd.enter("a").leave(busy=Busy())
     crowd.now += LONGEST
@@ -161,7 +161,7 @@ def test_a_refusal_pauses_all_calls_for_a_growing_time() -> None:
     assert pauses == pytest.approx([0.5, 0.75, 1.125, 1.6875, 2.53125, 3.796875, 5.6953125, 8.0])
 
 
-def test_an_answer_halves_the_number_of_refusals_by_which_pauses_grow() -> None:
+def test_an_answer_halves_the_count_of_refusals_that_decides_how_long_pauses_are() -> None:
     crowd = Crowd(1)
     for _ in range(5):
         crowd.enter("a").leave(busy=Busy())
@@ -190,7 +190,7 @@ def test_an_answer_ends_the_pause_and_a_waiting_call_gets_its_slot() -> None:
     assert crowd.called == ["b"]
 
 
-def test_the_servers_retry_after_is_kept_even_if_others_are_answered() -> None:
+def test_a_gate_waits_for_the_servers_retry_after_even_if_other_calls_are_answered() -> None:
     crowd = Crowd(4)
     results = [crowd.enter("a") for _ in range(4)]
     results[0].leave(busy=Busy(asked=20.0))
@@ -224,7 +224,7 @@ def test_a_refused_call_returns_to_its_place_in_the_queue() -> None:
     assert crowd.called == ["a", "b", "d"]
 
 
-def test_while_no_call_is_answered_the_least_refused_calls_try() -> None:
+def test_while_no_call_is_answered_the_call_with_the_fewest_refusals_tries() -> None:
     crowd = Crowd(1)
     order = []
     tickets = {name: crowd.enter(name) for name in "abc"}
@@ -248,7 +248,7 @@ def test_one_waiting_call_checks_again_at_the_end_of_a_pause() -> None:
     assert crowd.gate.looks_at(c) == crowd.gate.paused_until
 
 
-def test_a_call_stops_waiting_after_a_minute_of_refusals_only() -> None:
+def test_a_call_stops_waiting_after_a_minute_in_which_all_calls_are_refused() -> None:
     crowd = Crowd(1)
     started = crowd.now
     crowd.enter("a").leave(busy=Busy())
@@ -265,7 +265,7 @@ def test_a_call_stops_waiting_after_a_minute_of_refusals_only() -> None:
     assert not crowd.gate.stands_still(started)
 
 
-def test_pauses_of_more_than_a_minute_do_not_put_the_end_off() -> None:
+def test_a_call_stops_waiting_at_the_refusal_after_a_pause_of_more_than_a_minute() -> None:
     crowd = Crowd(1)
     started = crowd.now
     crowd.enter("a").leave(busy=Busy(asked=90.0))
@@ -286,7 +286,7 @@ def test_the_longer_pause_that_a_later_refusal_asks_for_is_kept() -> None:
     assert crowd.gate.paused_until - crowd.now == 22.0
 
 
-def test_a_call_that_comes_after_a_pause_lets_those_in_that_waited_before_it() -> None:
+def test_a_call_that_comes_after_a_pause_enters_after_the_calls_that_waited() -> None:
     crowd = Crowd(2)
     crowd.enter("a").leave(busy=Busy())
     waiting = [crowd.enter(name) for name in "bc"]
@@ -296,7 +296,7 @@ def test_a_call_that_comes_after_a_pause_lets_those_in_that_waited_before_it() -
     assert ([ticket.state for ticket in (*waiting, last)], crowd.called) == (["in", "waiting", "waiting"], ["b"])
 
 
-def test_the_server_is_said_to_refuse_until_it_answers_a_call() -> None:
+def test_the_message_says_that_the_server_refuses_calls_until_it_answers_one() -> None:
     crowd = Crowd(4)
     assert (crowd.gate.answered, crowd.gate.refusal) == (0, None)
     refused = Busy(status=429, code="1302")
@@ -316,7 +316,7 @@ def test_the_server_is_said_to_refuse_until_it_answers_a_call() -> None:
     assert crowd.gate.holders() == "0 of 1 slots of glm are in use (by no call)"
 
 
-def test_the_minute_of_refusals_begins_with_the_first_one_after_an_answer() -> None:
+def test_the_minute_of_refusals_begins_with_the_first_refusal_after_an_answer() -> None:
     crowd = Crowd(1)
     started = crowd.now
     for begin in (50.0, 250.0):
@@ -339,7 +339,7 @@ def test_the_minute_of_refusals_does_not_begin_while_another_call_runs() -> None
         crowd.gate.widen_to(crowd.gate.width + 3)
 
 
-def test_a_long_running_call_keeps_others_waiting() -> None:
+def test_calls_do_not_stop_waiting_while_another_call_runs() -> None:
     crowd = Crowd(1)
     started = crowd.now
     crowd.enter("a").leave(busy=Busy())
@@ -379,7 +379,7 @@ def test_unused_gates_are_released() -> None:
     assert reference() is None
 
 
-def test_a_gate_that_is_used_again_is_kept_longer_than_those_that_are_not() -> None:
+def test_a_gate_that_is_used_again_is_kept_longer_than_unused_gates() -> None:
     account = uuid.uuid4().hex
     reference = weakref.ref(gate(account, "h", "m", None, None))
     for number in range(KEPT):
@@ -424,7 +424,7 @@ def test_a_release_during_a_locked_section_is_applied_on_unlock() -> None:
 @pytest.mark.parametrize(
     "act", [lambda gate: gate.enter("d", int), lambda gate: gate.widen_to(2)], ids=["enter", "widen"]
 )
-def test_the_slot_of_a_call_that_left_is_given_on_after_any_work_of_the_gate(act: Callable[[Gate], object]) -> None:
+def test_enter_and_widen_give_the_slot_of_a_call_that_left_to_the_next_call(act: Callable[[Gate], object]) -> None:
     crowd = Crowd(1)
     first, second, third = (crowd.enter(name) for name in "abc")
     with crowd.gate._lock:
@@ -435,7 +435,7 @@ def test_the_slot_of_a_call_that_left_is_given_on_after_any_work_of_the_gate(act
     assert crowd.gate.in_use == crowd.gate.width
 
 
-def test_the_same_number_given_again_does_not_forget_that_the_platform_was_busy() -> None:
+def test_widening_to_the_same_number_does_not_undo_the_narrowing_by_a_refusal() -> None:
     crowd = Crowd(4)
     crowd.enter("a").leave(busy=Busy())
     crowd.gate.widen_to(4)
@@ -496,13 +496,13 @@ def test_the_call_of_the_same_thread_or_task_that_holds_a_slot_is_found() -> Non
     one, other = (weakref.ref(task) for task in tasks)
     crowd.gate.enter("a stream", lambda: None, by=Caller("a", 1, other))
     crowd.now += 3.0
-    for by, blocking, found in (
+    for by, blocking, is_own in (
         (Caller("b", 1, one), True, True),
         (Caller("b", 1, one), False, False),
         (Caller("b", 2, other), True, False),
         (Caller("b", 2, other), False, True),
     ):
-        assert crowd.gate.own(by, blocking=blocking) == ("a stream, for 3.0 s" if found else None)
+        assert crowd.gate.own(by, blocking=blocking) == ("a stream, for 3.0 s" if is_own else None)
 
 
 def test_threads_that_come_and_go_leave_a_gate_empty() -> None:
@@ -612,7 +612,7 @@ class Server:
         yield REST
 
 
-async def test_a_hundred_calls_at_ten_documented_slots_need_a_hundred_requests() -> None:
+async def test_a_hundred_calls_to_a_model_with_ten_slots_need_a_hundred_requests() -> None:
     server = Server(10)
     glm = server.asynchronous(model="glm-4v-flash")
     answers = await asyncio.gather(*(glm.chat("hi") for _ in range(100)))
@@ -636,7 +636,7 @@ async def test_a_call_without_retries_fails_at_once(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-async def test_calls_that_waited_while_all_were_refused_say_so_in_their_error(
+async def test_calls_that_waited_while_all_were_refused_raise_the_rate_limit_error(
     monkeypatch: pytest.MonkeyPatch, blocking: bool
 ) -> None:
     monkeypatch.setattr("glmv.exchange.gate.STANDSTILL", 0.0)
@@ -747,7 +747,7 @@ async def test_a_sync_call_on_the_thread_of_a_running_loop_fails_with_the_reason
     await stream.aclose()
 
 
-def test_the_error_distinguishes_a_call_from_a_stream_as_holder() -> None:
+def test_the_error_says_that_a_call_and_not_a_stream_holds_the_slot() -> None:
     server = Server(max_concurrency=1, deadline=0.2)
     with ThreadPoolExecutor(1, "worker") as threads:
         held = threads.submit(server.sync(deadline=30).chat, "hi")
@@ -784,7 +784,7 @@ async def test_an_abandoned_stream_releases_its_slot() -> None:
     assert (await glm.chat("next")).text == "hello"
 
 
-async def test_an_exception_of_the_caller_inside_the_loop_releases_the_slot() -> None:
+async def test_an_exception_inside_a_loop_over_a_stream_releases_the_slot() -> None:
     glm = Server(max_concurrency=1).asynchronous()
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the loop is the point
         async for _ in glm.stream("hi"):
@@ -809,7 +809,7 @@ async def test_a_call_does_not_hold_its_slot_while_it_pauses(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-async def test_a_pause_longer_than_the_timeout_is_waited_for(blocking: bool) -> None:
+async def test_a_call_waits_for_a_pause_that_is_longer_than_its_timeout(blocking: bool) -> None:
     requests: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -822,7 +822,7 @@ async def test_a_pause_longer_than_the_timeout_is_waited_for(blocking: bool) -> 
     transport = httpx.MockTransport(answer)
     if blocking:
         glm = glmv.Client(**options, http_client=httpx.Client(transport=transport))
-        found = await asyncio.to_thread(glm.chat, "hi")
+        result = await asyncio.to_thread(glm.chat, "hi")
     else:
-        found = await glmv.AsyncClient(**options, http_async_client=httpx.AsyncClient(transport=transport)).chat("hi")
-    assert (found.text, len(requests)) == ("hello", 2)
+        result = await glmv.AsyncClient(**options, http_async_client=httpx.AsyncClient(transport=transport)).chat("hi")
+    assert (result.text, len(requests)) == ("hello", 2)

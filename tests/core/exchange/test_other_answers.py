@@ -1,4 +1,4 @@
-"""Bodies of an unexpected type, and bytes after a complete answer: step by step."""
+"""Bodies of an unexpected type, and bytes after a complete answer, as the steps of a call read them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_stream_is_recognized_by_its_first_bytes_and_yielded_as_it_arrives(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_unrequested_stream_is_summed_to_an_answer(flow: Any, kind: str) -> None:
+def test_the_chunks_of_an_unrequested_stream_are_joined_to_one_answer(flow: Any, kind: str) -> None:
     chunks = [flow.piece("hel"), flow.piece("lo"), flow.piece("", "stop", usage=flow.USAGE)]
     outcome = flow.run(as_events(flow, *chunks, kind=kind), stream=False)
     assert (outcome.whole.text, outcome.whole.finish_reason) == ("hello", "stop")
@@ -218,7 +218,7 @@ def test_an_error_among_json_lines_is_raised(flow: Any, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_truncated_line_is_not_the_end(flow: Any, stream: bool) -> None:
+def test_a_truncated_json_line_is_not_the_end_of_the_answer(flow: Any, stream: bool) -> None:
     pieces = [line({"message": {"content": "a"}, "done": False}), b'{"message": {"cont']
     kind = {"content-type": "application/x-ndjson"}
     error = flow.run(flow.Answer(pieces, 200, kind), stream=stream, policy=flow.policy(max_retries=0)).failure

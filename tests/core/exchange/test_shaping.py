@@ -18,7 +18,7 @@ def failed(flow: Any, *pieces: Any, **call: Any) -> glmv.GLMVError:
 
 
 @pytest.mark.parametrize("done", [b"[DONE]", b" [Done] ", b"[DONE]." + b" " * 24])
-def test_the_end_of_a_stream_is_recognized_in_any_letters(flow: Any, done: bytes) -> None:
+def test_the_done_event_is_recognized_in_any_letter_case_and_with_spaces(flow: Any, done: bytes) -> None:
     pieces = [flow.piece("x"), b"data: " + done + b"\n\n", flow.piece("y")]
     assert flow.run(flow.streamed(*pieces, done=False)).whole.text == "x"
 
@@ -31,7 +31,7 @@ def test_other_text_is_not_the_end_of_a_stream(flow: Any, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ping", "message_start"])
-def test_events_of_other_types_need_not_hold_an_object(flow: Any, kind: str) -> None:
+def test_events_of_other_types_need_not_hold_a_json_object(flow: Any, kind: str) -> None:
     noise = f"event: {kind}\ndata: 5\n\n".encode()
     assert flow.run(flow.streamed(noise, flow.piece("x", "stop"))).whole.text == "x"
 
@@ -55,7 +55,7 @@ def test_an_error_event_in_any_form_is_an_error_with_its_message(flow: Any, data
     assert error.partial.text == "half"
 
 
-def test_an_error_beside_choices_is_an_error(flow: Any) -> None:
+def test_an_error_field_beside_choices_raises_the_error(flow: Any) -> None:
     error = failed(flow, flow.piece("half") | {"error": {"code": "1113", "message": "m"}})
     assert (type(error), error.code) == (glmv.QuotaError, "1113")
 
@@ -69,19 +69,21 @@ def test_a_lone_message_is_the_error_only_if_no_answer_follows(flow: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("reason", "shown"), [("stop", "stop"), ("length", "stop"), (None, "stop"), ("sensitive", "sensitive")]
+    ("reason", "expected"), [("stop", "stop"), ("length", "stop"), (None, "stop"), ("sensitive", "sensitive")]
 )
-def test_a_stop_word_makes_any_success_stop(flow: Any, reason: str | None, shown: str) -> None:
+def test_a_stop_word_gives_any_successful_answer_the_finish_reason_stop(
+    flow: Any, reason: str | None, expected: str
+) -> None:
     pieces = [flow.piece("one E"), flow.piece("ND two"), flow.piece("", reason)]
     answer = flow.run(flow.streamed(*pieces), cut=("END",), sensitive="return").whole
-    assert (answer.text, answer.finish_reason) == ("one ", shown)
+    assert (answer.text, answer.finish_reason) == ("one ", expected)
 
 
-def test_a_finish_reason_without_a_stop_word_stays(flow: Any) -> None:
+def test_an_answer_without_a_stop_word_keeps_its_finish_reason(flow: Any) -> None:
     assert flow.run(flow.streamed(flow.piece("one EN", "length")), cut=("END",)).whole.finish_reason == "length"
 
 
-def test_the_beginning_of_a_stop_word_is_shown_at_the_end(flow: Any) -> None:
+def test_an_incomplete_stop_word_is_yielded_when_the_answer_ends(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("one EN"), flow.piece("", "stop")), cut=("END",))
     assert [delta.text for delta in outcome.deltas] == ["one ", "EN", ""]
     assert outcome.deltas[1].raw == outcome.deltas[2].raw == flow.piece("", "stop")
@@ -101,7 +103,7 @@ def test_calls_and_reasoning_after_a_stop_word_are_kept(flow: Any) -> None:
 
 @pytest.mark.parametrize("replace", [True, False])
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("texts", "expected"),
     [
         (("It is r", "ed END</think>Red", "END or not"), "Red"),
         (("It is END", " or so.</think>Red", "END or not"), "Red"),
@@ -110,11 +112,11 @@ def test_calls_and_reasoning_after_a_stop_word_are_kept(flow: Any) -> None:
     ],
 )
 def test_stop_words_of_late_reasoning_do_not_end_the_answer(
-    flow: Any, said: tuple[str, ...], shown: str, replace: bool
+    flow: Any, texts: tuple[str, ...], expected: str, replace: bool
 ) -> None:
-    pieces = [*map(flow.piece, said), flow.piece("", "stop")]
+    pieces = [*map(flow.piece, texts), flow.piece("", "stop")]
     outcome = flow.run(flow.streamed(*pieces), thought="possible", cut=("END",), may_replace=replace)
-    assert (outcome.whole.text, outcome.whole.finish_reason) == (shown, "stop")
+    assert (outcome.whole.text, outcome.whole.finish_reason) == (expected, "stop")
     assert "END" not in outcome.whole.text
 
 
@@ -189,7 +191,7 @@ def test_a_clipped_box_is_noted_after_the_other_notes(flow: Any) -> None:
     assert [note[:14] for note in answer.notes] == ["n", "A box was clip"]
 
 
-def test_an_answer_of_unread_fields_names_them_unless_its_end_is_an_error(flow: Any) -> None:
+def test_the_error_of_an_answer_without_readable_content_names_its_fields(flow: Any) -> None:
     video = {"choices": [{"delta": {"content": [{"type": "video"}]}}]}
     error = failed(flow, video, flow.piece("", "stop"))
     assert type(error) is glmv.MalformedResponse
@@ -199,7 +201,7 @@ def test_an_answer_of_unread_fields_names_them_unless_its_end_is_an_error(flow: 
     assert flow.run(flow.streamed(video, flow.piece("END", "stop")), cut=("END",)).whole.text == ""
 
 
-def test_a_withdrawn_answer_has_the_facts_of_its_error(flow: Any) -> None:
+def test_content_filter_levels_of_the_error_replace_those_of_a_withdrawn_answer(flow: Any) -> None:
     error = {"error": {"code": "1301", "message": "m"}, "request_id": "r9", "contentFilter": [{"level": 1}]}
     first = flow.piece("half") | {"request_id": "r1", "content_filter": [{"level": 3}]}
     answer = flow.run(flow.streamed(first, error), sensitive="return").whole
@@ -209,7 +211,7 @@ def test_a_withdrawn_answer_has_the_facts_of_its_error(flow: Any) -> None:
     assert (answer.request_id, answer.content_filter) == ("r1", [{"level": 3}])
 
 
-def test_a_repeated_answer_has_its_text_usage_and_attempts(flow: Any) -> None:
+def test_the_error_of_a_repetitive_answer_has_its_text_usage_and_attempts(flow: Any) -> None:
     pieces = [flow.piece("la la"), flow.piece("", "repetition", usage=flow.USAGE)]
     error = failed(flow, *pieces)
     assert error.partial is not None

@@ -77,7 +77,7 @@ def ask(request: pytest.FixtureRequest, server: Server) -> Asker:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Pauses between attempts are recorded instead of waited."""
+    """Records the pauses between attempts, in seconds, instead of waiting."""
     results: list[float] = []
     wait = asyncio.sleep
 

@@ -32,12 +32,12 @@ def body(server: Any, number: int = -1) -> dict[str, Any]:
 
 def test_a_request_has_the_headers_it_needs(ask: Any, server: Any) -> None:
     ask(api_key=KEY)
-    sent = headers(server)
-    assert sent["authorization"] == f"Bearer {KEY}"
-    assert sent["content-type"] == "application/json; charset=UTF-8"
-    assert (sent["accept"], sent["accept-encoding"]) == ("application/json", "identity")
-    assert sent["user-agent"] == f"glmv/{glmv.__version__}"
-    assert sent["content-length"] == str(len(server.requests[0][1]))
+    request_headers = headers(server)
+    assert request_headers["authorization"] == f"Bearer {KEY}"
+    assert request_headers["content-type"] == "application/json; charset=UTF-8"
+    assert (request_headers["accept"], request_headers["accept-encoding"]) == ("application/json", "identity")
+    assert request_headers["user-agent"] == f"glmv/{glmv.__version__}"
+    assert request_headers["content-length"] == str(len(server.requests[0][1]))
 
 
 def test_a_request_has_an_id_and_the_field_stream_only_if_it_streams(ask: Any, server: Any) -> None:
@@ -50,13 +50,13 @@ def test_a_request_has_an_id_and_the_field_stream_only_if_it_streams(ask: Any, s
     assert len({body(server, number)["request_id"] for number in (0, 1)}) == 2
 
 
-def test_user_headers_replace_built_in_ones_in_any_case(server: Any) -> None:
+def test_user_headers_replace_built_in_ones_in_any_letter_case(server: Any) -> None:
     with glmv.Client(
         KEY, base_url=server.base_url, default_headers={"User-Agent": "app", "X-A": "client", "X-B": "b"}
     ) as glm:
         glm.chat("hi", extra_headers={"x-a": "call"})
-    sent = headers(server)
-    assert (sent["user-agent"], sent["x-a"], sent["x-b"]) == ("app", "call", "b")
+    request_headers = headers(server)
+    assert (request_headers["user-agent"], request_headers["x-a"], request_headers["x-b"]) == ("app", "call", "b")
 
 
 def test_a_token_is_signed_once_and_reused(server: Any) -> None:
@@ -81,8 +81,8 @@ def test_a_large_picture_is_sent_complete_with_its_content_length(ask: Any, serv
 def test_options_of_a_call_override_those_of_the_client(server: Any) -> None:
     with glmv.Client(KEY, base_url=server.base_url, model="glm-4.5v", temperature=0.5, top_p=0.5) as glm:
         glm.chat("hi", model="glm-4.6v", temperature=0.7, top_p=None)
-    sent = body(server)
-    assert (sent["model"], sent["temperature"], "top_p" in sent) == ("glm-4.6v", 0.7, False)
+    request_body = body(server)
+    assert (request_body["model"], request_body["temperature"], "top_p" in request_body) == ("glm-4.6v", 0.7, False)
 
 
 def test_answers_have_notes_and_the_number_of_attempts(server: Any, no_pauses: list[float]) -> None:
@@ -117,7 +117,7 @@ def test_a_constructor_reads_no_environment_and_opens_nothing(monkeypatch: pytes
         ),
     ],
 )
-def test_key_and_base_come_from_the_environment(
+def test_key_and_base_url_come_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], base: str
 ) -> None:
     for name, value in variables.items():
@@ -193,7 +193,7 @@ def test_an_exception_of_a_response_hook_becomes_a_glmv_error(server: Any) -> No
     assert raised.value.attempts == 1
 
 
-def test_a_component_makes_each_client_once_and_closes_both(server: Any) -> None:
+def test_a_clients_object_makes_each_client_once_and_closes_both(server: Any) -> None:
     clients = glmv.Clients(glmv.Settings(api_key=KEY, base_url=server.base_url))  # type: ignore[arg-type]  # pydantic makes a secret of it
     assert clients.sync is clients.sync
     assert clients.asynchronous is clients.asynchronous

@@ -150,9 +150,9 @@ def test_a_credential_repeated_anywhere_is_masked(response: tuple[int, dict[str,
 def test_a_placeholder_is_not_masked_in_answers(ask: Any, server: Any) -> None:
     server.plays(lambda peer: peer.say(answer("The field is EMPTY, a key is not-needed.")))
     for key in ("EMPTY", "not-needed"):
-        found = ask(api_key=key)
-        assert isinstance(found, glmv.Completion)
-        assert found.text == "The field is EMPTY, a key is not-needed."
+        completion = ask(api_key=key)
+        assert isinstance(completion, glmv.Completion)
+        assert completion.text == "The field is EMPTY, a key is not-needed."
 
 
 @pytest.mark.parametrize(
@@ -169,17 +169,17 @@ def test_a_secret_header_is_masked_in_parts_and_in_quoted_forms(
     ask: Any, server: Any, headers: dict[str, str], echo: str
 ) -> None:
     server.plays(lambda peer: peer.say({"error": {"code": "1210", "message": f"before {echo} after"}}, 401))
-    shown = str(ask(max_retries=0, default_headers=headers))
-    assert "before" in shown
-    assert "after" in shown
-    assert [part for part in ("9f8e7d6c5b4a", "hunter2-4711") if part in shown] == []
+    message = str(ask(max_retries=0, default_headers=headers))
+    assert "before" in message
+    assert "after" in message
+    assert [part for part in ("9f8e7d6c5b4a", "hunter2-4711") if part in message] == []
 
 
 def test_headers_that_are_not_credentials_are_not_masked(ask: Any, server: Any) -> None:
     headers = {"X-Client-Request-Id": "req-2026-0001", "X-Session-Name": "glm-4.6v", "X-Client-Protocol": "HTTP/1.1"}
     server.plays(lambda peer: peer.say({**answer("It is glm-4.6v, by HTTP/1.1."), "request_id": "req-2026-0001"}))
-    found = ask(default_headers=headers)
-    assert (found.text, found.request_id) == ("It is glm-4.6v, by HTTP/1.1.", "req-2026-0001")
+    completion = ask(default_headers=headers)
+    assert (completion.text, completion.request_id) == ("It is glm-4.6v, by HTTP/1.1.", "req-2026-0001")
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])

@@ -128,8 +128,8 @@ def holds(peer: socket.socket, over: threading.Event) -> None:
 def impatient() -> Iterator[Callable[..., Impatient]]:
     servers: list[Impatient] = []
 
-    def make(*given: Any) -> Impatient:
-        servers.append(Impatient(*given))
+    def make(*arguments: Any) -> Impatient:
+        servers.append(Impatient(*arguments))
         return servers[-1]
 
     yield make

@@ -12,7 +12,7 @@ import glmv
 from glmv.transport.pools import _closed_with_its_loop
 
 
-def asked(what: Any) -> None:
+def run_first_step(what: Any) -> None:
     """Runs the first step of an awaitable, as an event loop other than asyncio's does."""
     what.send(None)
 
@@ -22,17 +22,17 @@ def test_without_asyncio_the_async_client_raises_a_clear_error(use: str) -> None
     options: Any = {"http_async_client": httpx.AsyncClient()} if use == "own http client" else {}
     glm = glmv.AsyncClient("id.secret", **options)
     with pytest.raises(glmv.InvalidRequestError, match=r"with trio, call `glmv.Client` in a thread"):
-        asked(anext(glm.stream("hi")) if use == "stream" else glm.chat("hi"))
+        run_first_step(anext(glm.stream("hi")) if use == "stream" else glm.chat("hi"))
     with pytest.raises(StopIteration):
-        asked(glm.aclose())
+        run_first_step(glm.aclose())
 
 
 def test_a_pool_of_a_closed_event_loop_ends_without_warnings() -> None:
     closing = _closed_with_its_loop(httpx.AsyncClient())
     with pytest.raises(StopIteration):
-        asked(closing.asend(None))
+        run_first_step(closing.asend(None))
     with pytest.raises(StopIteration):
-        asked(closing.aclose())
+        run_first_step(closing.aclose())
 
 
 def test_a_client_in_another_process_reports_where_to_set_the_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,23 +33,23 @@ def as_picture(picture: bytes) -> Any:
 
 
 ENTRIES: dict[str, Callable[[glmv.AsyncClient, Any], Awaitable[Any]]] = {
-    "chat": lambda glm, asked: glm.chat(asked),
-    "stream": lambda glm, asked: drained(glm.stream(asked)),
-    "run": lambda glm, asked: glm.run(glm.request(["?", glmv.Image.from_bytes(photo())])),
-    "run_stream": lambda glm, asked: drained(glm.run_stream(glm.request(["?", glmv.Image.from_bytes(photo())]))),
-    "tasks.submit": lambda glm, asked: glm.tasks.submit(asked),
-    "batches.create": lambda glm, asked: glm.batches.create([asked], model="glm-4v-plus-0111"),
-    "count_tokens": lambda glm, asked: glm.count_tokens(asked),
+    "chat": lambda glm, messages: glm.chat(messages),
+    "stream": lambda glm, messages: drained(glm.stream(messages)),
+    "run": lambda glm, messages: glm.run(glm.request(["?", glmv.Image.from_bytes(photo())])),
+    "run_stream": lambda glm, messages: drained(glm.run_stream(glm.request(["?", glmv.Image.from_bytes(photo())]))),
+    "tasks.submit": lambda glm, messages: glm.tasks.submit(messages),
+    "batches.create": lambda glm, messages: glm.batches.create([messages], model="glm-4v-plus-0111"),
+    "count_tokens": lambda glm, messages: glm.count_tokens(messages),
 }
 
 
-@pytest.mark.parametrize("given", [as_dicts, as_picture])
+@pytest.mark.parametrize("form", [as_dicts, as_picture])
 @pytest.mark.parametrize("entry", ENTRIES)
 async def test_no_picture_is_prepared_on_the_event_loop(
-    entry: str, given: Any, server: Any, monkeypatch: pytest.MonkeyPatch
+    entry: str, form: Any, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.plays(answers)
-    result = given(photo())
+    result = form(photo())
     threads = Threads(monkeypatch)
     async with client(server) as glm:
         await ENTRIES[entry](glm, result)
@@ -184,9 +184,9 @@ async def test_a_call_that_waits_for_a_thread_holds_no_slot(server: Any, slow: S
 @pytest.mark.parametrize("deadline", [0, -2.5, float("nan"), "soon"])
 async def test_an_invalid_deadline_is_refused_at_once(entry: str, deadline: Any, server: Any) -> None:
     entries: dict[str, Callable[[glmv.AsyncClient, Any], Awaitable[Any]]] = {
-        "chat": lambda glm, asked: glm.chat(asked, deadline=deadline),
-        "stream": lambda glm, asked: drained(glm.stream(asked, deadline=deadline)),
-        "tasks.submit": lambda glm, asked: glm.tasks.submit(asked, deadline=deadline),
+        "chat": lambda glm, messages: glm.chat(messages, deadline=deadline),
+        "stream": lambda glm, messages: drained(glm.stream(messages, deadline=deadline)),
+        "tasks.submit": lambda glm, messages: glm.tasks.submit(messages, deadline=deadline),
     }
     async with client(server) as glm:
         with pytest.raises(glmv.InvalidRequestError, match="deadline"):
@@ -194,7 +194,7 @@ async def test_an_invalid_deadline_is_refused_at_once(entry: str, deadline: Any,
     assert server.requests == []
 
 
-async def test_in_worker_returns_raises_and_keeps_a_deadline() -> None:
+async def test_in_worker_returns_the_result_raises_errors_and_obeys_a_deadline() -> None:
     stays = threading.Event()
     assert await glmv.in_worker(threading.get_ident) != threading.get_ident()
     with pytest.raises(ZeroDivisionError):

@@ -35,20 +35,20 @@ SLACK = 1.0
 STREAM = [True, False]
 
 
-def failure(found: object, kind: type[glmv.GLMVError], /, **facts: Any) -> Any:
-    assert type(found) is kind, found
-    assert {name: getattr(found, name) for name in facts} == facts
-    return found
+def failure(outcome: object, kind: type[glmv.GLMVError], /, **facts: Any) -> Any:
+    assert type(outcome) is kind, outcome
+    assert {name: getattr(outcome, name) for name in facts} == facts
+    return outcome
 
 
-def hello(found: object) -> glmv.Completion:
-    assert isinstance(found, glmv.Completion), found
-    assert found.text == "hello"
-    return found
+def hello(outcome: object) -> glmv.Completion:
+    assert isinstance(outcome, glmv.Completion), outcome
+    assert outcome.text == "hello"
+    return outcome
 
 
 def _rows() -> list[Any]:
-    """Each fault of the table that is one call, streamed and not."""
+    """Each fault of the table that needs only one call, streamed and not streamed."""
     rows = []
     for fault in FAULTS:
         for use in fault.uses if fault.ours is not None else ():
@@ -170,7 +170,7 @@ def test_28_a_broken_stream_keeps_the_text_so_far(ask: Any, server: Any, end: st
     assert error.__cause__ is not None
 
 
-def test_30_withdrawn_content_can_be_requested(ask: Any, server: Any) -> None:
+def test_30_on_sensitive_return_returns_withdrawn_content(ask: Any, server: Any) -> None:
     server.plays(*named("finish_reason sensitive").scripts)
     answer = ask(stream=True, on_sensitive="return")
     assert (answer.text, answer.finish_reason) == ("bad", "sensitive")

@@ -48,31 +48,31 @@ def echoes_key(status: int) -> Callable[[Peer], None]:
     """Repeats the header with the key, as gateways do."""
 
     def script(peer: Peer) -> None:
-        peer.say({"error": {"code": "1000", "message": f"no such key: {sent(peer.request[0])}"}}, status)
+        peer.say({"error": {"code": "1000", "message": f"no such key: {key_in(peer.request[0])}"}}, status)
 
     return script
 
 
-def sent(head: str) -> str:
+def key_in(head: str) -> str:
     match = re.search(r"(?mi)^authorization: Bearer (\S+)", head)
     return match[1] if match else ""
 
 
 def keys_at(server: Server) -> list[str]:
-    return [sent(head) for head, _ in server.requests]
+    return [key_in(head) for head, _ in server.requests]
 
 
 class Rotating:
     """Returns another key each time."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.calls = 0
         self.threads: list[threading.Thread] = []
 
     def key(self) -> str:
-        self.asked += 1
+        self.calls += 1
         self.threads.append(threading.current_thread())
-        return f"id-{self.asked}.secret-number-{self.asked}"
+        return f"id-{self.calls}.secret-number-{self.calls}"
 
     async def akey(self) -> SecretStr:
         await asyncio.sleep(0)
@@ -95,7 +95,7 @@ def test_a_refused_key_is_not_retried(server: Server) -> None:
     vault = Rotating()
     with glmv.Client(vault.key, base_url=server.base_url) as glm, pytest.raises(glmv.AuthenticationError) as caught:
         glm.chat("hello")
-    assert vault.asked == 1
+    assert vault.calls == 1
     assert "secret-number-1" not in str(caught.value)  # the server repeated it
 
 
@@ -116,16 +116,16 @@ async def test_an_asynchronous_function_is_awaited_at_each_attempt(server: Serve
 
 async def test_a_blocking_function_does_not_block_the_loop(server: Server) -> None:
     server.plays(says(WHOLE))
-    asked, go_on = threading.Event(), threading.Event()
+    started, go_on = threading.Event(), threading.Event()
 
     def key() -> str:
-        asked.set()
+        started.set()
         assert go_on.wait(20)
         return KEYS[0]
 
     async with glmv.AsyncClient(key, base_url=server.base_url) as glm:
         call = asyncio.create_task(glm.chat("hello"))
-        assert await asyncio.to_thread(asked.wait, 20)
+        assert await asyncio.to_thread(started.wait, 20)
         go_on.set()  # the loop runs while the function waits for this
         assert (await call).text == "hello"
     assert keys_at(server) == KEYS[:1]
@@ -341,7 +341,7 @@ def test_the_base_url_is_resolved_without_calling_the_key_function(
         monkeypatch.setenv(name, value)
     vault = Rotating()
     assert glmv.Client(vault.key, base_url=argument).address.base_url == expected
-    assert vault.asked == 0
+    assert vault.calls == 0
 
 
 def test_an_invalid_key_is_refused_at_once() -> None:

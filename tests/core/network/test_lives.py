@@ -96,7 +96,7 @@ def test_one_async_client_serves_event_loops_in_several_threads(server: Any) -> 
     assert glm.slots("glm-4.6v").in_use == 0
 
 
-async def test_a_blocking_call_works_inside_a_running_loop_like_a_notebooks(server: Any) -> None:
+async def test_a_blocking_call_works_inside_a_running_event_loop_as_in_a_notebook(server: Any) -> None:
     with glmv.Client(**connection(server)) as glm:
         assert glm.chat("hi").text == "hello"
 

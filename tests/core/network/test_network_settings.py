@@ -44,15 +44,15 @@ def proxied(monkeypatch: pytest.MonkeyPatch) -> None:
 class Saying(Tunnel):
     """A proxy or another server that always sends the same bytes."""
 
-    def __init__(self, said: bytes) -> None:
-        self.said = said
+    def __init__(self, response: bytes) -> None:
+        self.response = response
         super().__init__()
 
     def _join(self, near: socket.socket) -> None:
         with contextlib.suppress(OSError), near:
             near.recv(65536)
             self.asked.append("")
-            near.sendall(self.said)
+            near.sendall(self.response)
             near.shutdown(socket.SHUT_WR)
             near.recv(65536)
 
@@ -61,8 +61,8 @@ class Saying(Tunnel):
 def saying() -> Iterator[Callable[..., Saying]]:
     running: list[Saying] = []
 
-    def start(said: bytes) -> Saying:
-        running.append(Saying(said))
+    def start(response: bytes) -> Saying:
+        running.append(Saying(response))
         return running[-1]
 
     yield start
@@ -71,8 +71,8 @@ def saying() -> Iterator[Callable[..., Saying]]:
 
 
 def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
         return port
 
 
@@ -106,7 +106,7 @@ def test_other_names_of_this_machine_use_no_proxy(host: str, monkeypatch: pytest
     assert proxy_for("http://localhost.example:8000/v1") is not None
 
 
-# --- which proxy, and what is said of it ---------------------------------------------------------------------------
+# --- which proxy, and what the error says ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
@@ -141,7 +141,7 @@ def test_an_unreachable_proxy_is_named_without_its_password(
         (b"", "proxy", "Does it speak HTTP?"),
     ],
 )
-def test_an_error_of_a_proxy_to_connect_names_the_proxy(
+def test_the_error_for_a_proxy_that_opens_no_tunnel_names_the_proxy(
     ask: Any,
     saying: Any,
     no_pauses: list[float],
@@ -238,7 +238,7 @@ def test_a_proxy_that_refuses_a_plain_request_is_named(
 
 
 @pytest.mark.parametrize("status", [b"403 Forbidden", b"502 Bad Gateway", b"503 Service Unavailable"])
-def test_an_error_in_the_servers_format_is_a_server_error(
+def test_an_error_in_the_servers_format_is_not_blamed_on_the_proxy(
     ask: Any, saying: Any, status: bytes, monkeypatch: Any
 ) -> None:
     body = b'{"error":{"code":"1220","message":"not for this key"}}'
@@ -269,7 +269,7 @@ def test_a_corrected_no_proxy_works_in_the_same_client(
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     options: dict[str, Any] = {"base_url": f"http://localhost:{server.port}/v1", "allow_http": True, "max_retries": 0}
 
-    async def asked() -> None:
+    async def ask_twice() -> None:
         async with glmv.AsyncClient("k", **options) as glm:
             with pytest.raises(glmv.ConnectionFailed, match="HTTP_PROXY"):
                 await glm.chat("hi")
@@ -277,7 +277,7 @@ def test_a_corrected_no_proxy_works_in_the_same_client(
             assert (await glm.chat("hi")).text == "hello"
 
     if awaited:
-        asyncio.run(asked())
+        asyncio.run(ask_twice())
         return
     with glmv.Client("k", **options) as glm:
         with pytest.raises(glmv.ConnectionFailed, match="HTTP_PROXY"):
@@ -477,7 +477,7 @@ def test_an_unusable_proxy_is_reported_in_one_sentence(ask: Any, value: str, wor
     assert "canary" not in str(error)
 
 
-def test_a_missing_socksio_names_the_extra(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_socksio_names_the_extra(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:7890/")
     ask.base_url = ELSEWHERE
@@ -657,7 +657,7 @@ def test_a_temporary_failure_of_name_lookup_is_retried(
 
 @pytest.mark.parametrize("number", NO_SUCH_NAME.values(), ids=NO_SUCH_NAME)
 @pytest.mark.parametrize("variable", ["base_url", "GLMV_BASE_URL"])
-def test_an_unknown_host_is_final_and_names_its_setting(
+def test_an_unknown_host_is_not_retried_and_the_error_names_its_setting(
     ask: Any, number: int, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offline(monkeypatch, number)
@@ -743,16 +743,16 @@ class LoginSocks(Socks):
         super().__init__()
 
     def _port(self, near: socket.socket) -> int:
-        with near.makefile("rb") as asked:
-            _, methods = asked.read(2)
-            asked.read(methods)
+        with near.makefile("rb") as request:
+            _, methods = request.read(2)
+            request.read(methods)
             near.sendall(b"\x05\x02")
-            user = asked.read(asked.read(2)[1])
-            password = asked.read(asked.read(1)[0])
+            user = request.read(request.read(2)[1])
+            password = request.read(request.read(1)[0])
             self.logins.append((user.decode(), password.decode()))
             near.sendall(b"\x01\x00")
-            asked.read(4)
-            name = asked.read(asked.read(1)[0]).decode()
-            port = int.from_bytes(asked.read(2))
+            request.read(4)
+            name = request.read(request.read(1)[0]).decode()
+            port = int.from_bytes(request.read(2))
         self.asked.append(f"CONNECT {name}:{port}")
         return port

@@ -17,7 +17,7 @@ from tests.support.other_answers import CASES, TOOLS, Case, chunk, events
 BASE_URL = "http://127.0.0.1:1/v1"
 
 
-def said(answer: glmv.Completion) -> tuple[str, str, list[tuple[str, Any]]]:
+def parts_of(answer: glmv.Completion) -> tuple[str, str, list[tuple[str, Any]]]:
     return answer.text, answer.reasoning, [(call.name, json.loads(call.arguments)) for call in answer.tool_calls]
 
 
@@ -37,7 +37,7 @@ def test_answers_of_other_servers_are_read(name: str) -> None:
             answer = total.completion()
         else:
             answer = glm.chat("hi", **options(case))
-    assert said(answer) == (case.text, case.reasoning, list(case.calls))
+    assert parts_of(answer) == (case.text, case.reasoning, list(case.calls))
     ids = [call.id for call in answer.tool_calls]
     assert all(ids)
     assert len(set(ids)) == len(ids)
@@ -55,7 +55,7 @@ async def test_the_async_client_returns_the_same_answers(name: str) -> None:
             answer = total.completion()
         else:
             answer = await glm.chat("hi", **options(case))
-    assert said(answer) == (case.text, case.reasoning, list(case.calls))
+    assert parts_of(answer) == (case.text, case.reasoning, list(case.calls))
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -184,7 +184,7 @@ ENDS = [
 
 
 @given(content=st.sampled_from(ENDS), cuts=st.lists(st.integers(0, 45), max_size=6), stream=st.booleans())
-def test_reasoning_ends_once_for_any_split(content: str, cuts: list[int], stream: bool) -> None:
+def test_reasoning_ends_at_the_last_tag_for_any_split(content: str, cuts: list[int], stream: bool) -> None:
     places = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     pieces = [content[a:b] for a, b in itertools.pairwise(places)]
     case = Case(events(*(chunk({"content": each}) for each in pieces), chunk(None, "stop")))
@@ -259,7 +259,7 @@ def test_draft_json_inside_the_reasoning_is_not_the_answer(options: dict[str, An
         assert glm.chat("hi", response_format=PERSON).text == '{"age": 36}'
 
 
-def test_a_shown_draft_that_may_not_be_replaced_raises_with_the_answer() -> None:
+def test_a_shown_draft_that_may_not_be_replaced_raises_an_error_with_the_answer() -> None:
     with pytest.raises(glmv.MalformedResponse, match="JSON of the reasoning") as raised:
         summed(thinks('Maybe {"age": 1}? No.', '{"age": 36}'), response_format=PERSON)
     assert raised.value.partial is not None

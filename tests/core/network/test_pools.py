@@ -30,7 +30,7 @@ def chunk(text: str, finish_reason: str | None = None) -> dict[str, Any]:
 
 
 def asynchronous(library: str) -> Any:
-    """An httpx client as a program passes it in; its pool is small, so that a lost connection shows."""
+    """An async httpx client to pass in. Its pool is small: when connections are lost, calls soon find none free."""
     kind = pytest.importorskip(library)
     return kind.AsyncClient(limits=kind.Limits(max_connections=12))
 
@@ -46,7 +46,7 @@ async def by_task(call: Call, struck: asyncio.Event) -> bool:
 
 
 async def by_scope(call: Call, struck: asyncio.Event) -> bool:
-    """The same by an anyio cancel scope, as Starlette and FastAPI do when a client disconnects."""
+    """As `by_task`, but an anyio cancel scope interrupts, as in Starlette and FastAPI when a client disconnects."""
     with anyio.CancelScope() as scope:
 
         async def strikes() -> None:
@@ -109,7 +109,7 @@ async def test_random_cancellations_leave_no_connection_and_no_slot(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_connection_lost_by_a_cancellation_is_given_to_waiting_calls(server: Any, library: str) -> None:
+async def test_a_waiting_call_gets_the_connection_of_a_cancelled_call(server: Any, library: str) -> None:
     kind = pytest.importorskip(library)
     server.plays(lambda peer: peer.stall(), lambda peer: peer.say(WHOLE))
     async with kind.AsyncClient(limits=kind.Limits(max_connections=1)) as http:
@@ -230,7 +230,7 @@ class Wire:
         return None
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
 
 class AsyncWire(Wire):
@@ -244,11 +244,11 @@ class AsyncWire(Wire):
         return ANSWER
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
 
 def written_well(wire: Wire) -> None:
-    """A small request is one write; a large one is written completely, in pieces of bounded size."""
+    """Assert that the small request is one write and the large one comes completely, in pieces of at most 1 MiB."""
     small, *rest = (piece for piece in wire.written if piece)
     assert small.startswith(b"POST ")
     assert b'"content":"hi"' in small

@@ -83,14 +83,14 @@ class Socks(Tunnel):
     scheme = "socks5"
 
     def _port(self, near: socket.socket) -> int:
-        with near.makefile("rb") as asked:
-            _, methods = asked.read(2)
-            asked.read(methods)
+        with near.makefile("rb") as request:
+            _, methods = request.read(2)
+            request.read(methods)
             near.sendall(b"\x05\x00")
-            _, command, _, kind, length = asked.read(5)
+            _, command, _, kind, length = request.read(5)
             assert (command, kind) == (1, 3), "not CONNECT to a name"
-            name = asked.read(length).decode()
-            port = int.from_bytes(asked.read(2))
+            name = request.read(length).decode()
+            port = int.from_bytes(request.read(2))
         self.asked.append(f"CONNECT {name}:{port}")
         return port
 
@@ -102,7 +102,7 @@ class SilentSocks(Socks):
     """A SOCKS5 proxy that never reports whether it has connected."""
 
     def _accepted(self, near: socket.socket) -> None:
-        """Send nothing."""
+        """Send no reply to CONNECT."""
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def tunnel(route: str) -> Iterator[Tunnel]:
 
 
 def options(route: str, kind: str, trust: ssl.SSLContext, tunnel: Tunnel, monkeypatch: Any) -> dict[str, Any]:
-    """Client options for a route."""
+    """Client options for a route: none, or an HTTP client of a library. Otherwise HTTPS_PROXY is set to the tunnel."""
     _, passed, library = route.partition("passed in: ")
     if passed:
         make = getattr(pytest.importorskip(library), kind)

@@ -33,12 +33,12 @@ def chunk(text: str, finish_reason: str | None = None) -> dict[str, Any]:
     return {"id": "1", "choices": [choice | ({"finish_reason": finish_reason} if finish_reason else {})]}
 
 
-def seen(thing: object, depth: int = 6, known: set[int] | None = None) -> Iterator[str]:
+def texts_of(thing: object, depth: int = 6, ids: set[int] | None = None) -> Iterator[str]:
     """All text in repr, str, attributes, causes, contexts and arguments of an object."""
-    known = set() if known is None else known
-    if id(thing) in known or depth == 0:
+    ids = set() if ids is None else ids
+    if id(thing) in ids or depth == 0:
         return
-    known.add(id(thing))
+    ids.add(id(thing))
     yield from (repr(thing), str(thing), f"{thing}")
     match thing:
         case dict():
@@ -53,7 +53,7 @@ def seen(thing: object, depth: int = 6, known: set[int] | None = None) -> Iterat
         case _:
             inner = []
     for part in inner:
-        yield from seen(part, depth - 1, known)
+        yield from texts_of(part, depth - 1, ids)
 
 
 def locals_of(error: BaseException) -> Iterator[str]:
@@ -66,12 +66,12 @@ def locals_of(error: BaseException) -> Iterator[str]:
 
 
 def leaks(*things: object) -> list[str]:
-    return [text[:500] for thing in things for text in seen(thing) if CANARY in text]
+    return [text[:500] for thing in things for text in texts_of(thing) if CANARY in text]
 
 
 @pytest.mark.parametrize("auth", ["key", "token"])
 @pytest.mark.parametrize("kind", [glmv.Client, glmv.AsyncClient, glmv.Clients])
-def test_no_surface_of_a_client_shows_the_key(kind: Any, auth: Any) -> None:
+def test_no_representation_copy_or_pickle_of_a_client_shows_the_key(kind: Any, auth: Any) -> None:
     settings = glmv.Settings(api_key=KEY, auth=auth, default_headers={"authorization": KEY})  # type: ignore[arg-type]  # pydantic makes a secret of it
     client = kind(settings) if kind is glmv.Clients else kind.of(settings)
     where = address_of(settings, {})
@@ -83,7 +83,7 @@ def test_no_surface_of_a_client_shows_the_key(kind: Any, auth: Any) -> None:
     assert leaks(f"{settings!s:>10}", f"{client!r} {client}", vars(settings)["api_key"], kind.__init__) == []
 
 
-def test_a_copied_client_keeps_its_key_and_a_pickled_one_asks_the_environment(
+def test_a_copied_client_keeps_its_key_and_an_unpickled_one_reads_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client = glmv.Client(KEY)
@@ -166,7 +166,7 @@ def test_no_error_shows_the_key_with_locals_causes_and_contexts(
         outcome = ask(stream=stream, api_key=KEY, auth=auth, max_retries=0, timeout=0.1)
     if isinstance(outcome, glmv.GLMVError):
         token = results[-1].removeprefix("Bearer ")
-        texts = [*seen(outcome), pickle.dumps(outcome).decode("latin-1")]
+        texts = [*texts_of(outcome), pickle.dumps(outcome).decode("latin-1")]
         assert [text for text in texts if CANARY in text or token in text] == []
 
 
@@ -271,8 +271,8 @@ def test_a_message_cannot_cause_files_to_be_opened_or_fetched(kind: str, url: st
     else:
         refused = False
     finally:
-        found, _watched = _watched, None
-    assert found == []
+        opened, _watched = _watched, None
+    assert opened == []
     assert refused or url.startswith(("http", "data:image/png") if kind == "file_url" else "http")
 
 

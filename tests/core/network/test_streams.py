@@ -79,7 +79,7 @@ def test_an_error_answer_leaves_the_connection_usable(server: Any, glm: glmv.Cli
     assert server.connections == 1
 
 
-def test_the_caller_gets_the_end_before_the_end_of_the_body(server: Any, glm: glmv.Client) -> None:
+def test_the_caller_gets_the_last_delta_before_the_body_ends(server: Any, glm: glmv.Client) -> None:
     ended = threading.Event()
 
     def waits(peer: Any) -> None:
@@ -97,7 +97,7 @@ def test_the_caller_gets_the_end_before_the_end_of_the_body(server: Any, glm: gl
     assert server.connections == 1  # the end came soon after: the connection is used again
 
 
-async def test_the_async_caller_gets_the_end_before_the_end_of_the_body(server: Any) -> None:
+async def test_the_async_caller_gets_the_last_delta_before_the_body_ends(server: Any) -> None:
     ended = threading.Event()
 
     def waits(peer: Any) -> None:

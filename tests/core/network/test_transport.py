@@ -1,4 +1,4 @@
-"""Tracers and mocks see every request, passed clients stay unchanged, and a changed httpx still works."""
+"""Tracers and mocks see every request, passed clients stay unchanged, and calls work with a changed httpx."""
 
 from __future__ import annotations
 
@@ -69,18 +69,18 @@ def test_calls_work_if_httpx_moves_its_pool(server: Any, monkeypatch: pytest.Mon
     import httpcore._async.connection_pool as asynchronous
     import httpcore._sync.connection_pool as blocking
 
-    def made(self: Any, **_: Any) -> None:
+    def set_pool(self: Any, **_: Any) -> None:
         self._pool = blocking.ConnectionPool()
 
     async def ask() -> str:
         async with glmv.AsyncClient(KEY, base_url=server.base_url) as glm:
             return (await glm.chat("hi", deadline=5)).text
 
-    def made_async(self: Any, **_: Any) -> None:
+    def set_async_pool(self: Any, **_: Any) -> None:
         self._pool = asynchronous.AsyncConnectionPool()
 
-    monkeypatch.setattr(httpx.HTTPTransport, "__init__", made)
-    monkeypatch.setattr(httpx.AsyncHTTPTransport, "__init__", made_async)
+    monkeypatch.setattr(httpx.HTTPTransport, "__init__", set_pool)
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "__init__", set_async_pool)
     if kind == "async":
         assert asyncio.run(ask()) == "hello"
         return

@@ -47,25 +47,25 @@ def twice(request: pytest.FixtureRequest, server: Any, no_pauses: list[float]) -
     return call
 
 
-class Kept(Transport):
+class Recorder(Transport):
     """Records what Sentry would send."""
 
-    def __init__(self, sent: list[Any]) -> None:
+    def __init__(self, payloads: list[Any]) -> None:
         super().__init__()
-        self.sent = sent
+        self.payloads = payloads
 
     def capture_envelope(self, envelope: Any) -> None:
-        self.sent += [item.payload.json for item in envelope.items if item.payload.json]
+        self.payloads += [item.payload.json for item in envelope.items if item.payload.json]
 
 
 @pytest.fixture
 def sentry() -> Iterator[list[Any]]:
-    sent: list[Any] = []
+    payloads: list[Any] = []
     sentry_sdk.init(
-        dsn="https://public@localhost/1", transport=Kept(sent), traces_sample_rate=1.0, default_integrations=False,
-        auto_enabling_integrations=False, integrations=[HttpxIntegration()],
+        dsn="https://public@localhost/1", transport=Recorder(payloads), traces_sample_rate=1.0,
+        default_integrations=False, auto_enabling_integrations=False, integrations=[HttpxIntegration()],
     )  # fmt: skip
-    yield sent
+    yield payloads
     sentry_sdk.init()
 
 

@@ -38,7 +38,9 @@ def recording(answer: Any = ANSWER) -> tuple[httpx.Client, list[httpx.Request]]:
     return httpx.Client(transport=httpx.MockTransport(reply)), record
 
 
-def sent(messages: Any, answer: Any = ANSWER, *, key: str | None = KEY, **options: Any) -> tuple[str, dict[str, Any]]:
+def url_and_body(
+    messages: Any, answer: Any = ANSWER, *, key: str | None = KEY, **options: Any
+) -> tuple[str, dict[str, Any]]:
     """The URL and the body of one call."""
     call = {
         name: options.pop(name) for name in ("thinking", "tools", "tool_choice", "response_format") if name in options
@@ -99,13 +101,13 @@ def test_an_unknown_dialect_is_refused() -> None:
     ],
 )
 def test_pictures_are_encoded_in_the_servers_form(options: Any, prefix: str) -> None:
-    _, body = sent(["What?", glmv.Image.from_bytes(PIXEL)], **options)
+    _, body = url_and_body(["What?", glmv.Image.from_bytes(PIXEL)], **options)
     url = body["messages"][0]["content"][1]["image_url"]["url"]
     assert url == prefix + base64.b64encode(PIXEL).decode()
 
 
 def test_a_proxy_gets_its_own_path_and_model_name() -> None:
-    url, body = sent("hi", base_url="https://proxy.example/v1", model="GLM-4V-Plus")
+    url, body = url_and_body("hi", base_url="https://proxy.example/v1", model="GLM-4V-Plus")
     assert url == "https://proxy.example/v1/chat/completions"
     assert body["model"] == "GLM-4V-Plus"
 
@@ -113,11 +115,11 @@ def test_a_proxy_gets_its_own_path_and_model_name() -> None:
 def test_names_of_models_match_without_regard_to_case() -> None:
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(6)]
     with pytest.raises(glmv.LimitExceeded, match="5"):
-        sent(pictures, base_url="https://proxy.example/api/paas/v4", model="GLM-4V-Plus")
+        url_and_body(pictures, base_url="https://proxy.example/api/paas/v4", model="GLM-4V-Plus")
 
 
 def test_the_coding_base_url_is_the_platform() -> None:
-    url, body = sent(["?", glmv.Image.from_bytes(PIXEL)], base_url="https://api.z.ai/api/coding/paas/v4")
+    url, body = url_and_body(["?", glmv.Image.from_bytes(PIXEL)], base_url="https://api.z.ai/api/coding/paas/v4")
     assert url == "https://api.z.ai/api/coding/paas/v4/chat/completions"
     assert not body["messages"][0]["content"][1]["image_url"]["url"].startswith("data:")
 
@@ -126,8 +128,8 @@ def test_the_platforms_limits_do_not_apply_to_engines() -> None:
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(60)]
     options = {"model": "glm-4.5v", "temperature": 0.0}
     with pytest.raises(glmv.LimitExceeded):
-        sent(pictures, **options)
-    _, body = sent(pictures, base_url="https://vllm.example/v1", dialect="vllm", **options)
+        url_and_body(pictures, **options)
+    _, body = url_and_body(pictures, base_url="https://vllm.example/v1", dialect="vllm", **options)
     assert len(body["messages"][0]["content"]) == 60
     assert body["temperature"] == 0.0
     assert "do_sample" not in body
@@ -135,7 +137,9 @@ def test_the_platforms_limits_do_not_apply_to_engines() -> None:
 
 def test_documents_are_refused_for_servers_without_file_parts() -> None:
     with pytest.raises(glmv.UnsupportedContent, match="vllm"):
-        sent(["?", glmv.File.from_url("https://example.com/a.pdf")], base_url="https://vllm.example/v1", dialect="vllm")
+        url_and_body(
+            ["?", glmv.File.from_url("https://example.com/a.pdf")], base_url="https://vllm.example/v1", dialect="vllm"
+        )
 
 
 def test_servers_with_native_fields_get_those_fields() -> None:
@@ -146,17 +150,17 @@ def test_servers_with_native_fields_get_those_fields() -> None:
         "choices": [{"finish_reason": "tool_calls", "message": {"content": None, "tool_calls": [call]}}],
     }
     vllm = {"base_url": "https://vllm.example/v1", "dialect": "vllm"}
-    _, body = sent("hi", answer, tools=[tool], tool_choice="look", **vllm)
+    _, body = url_and_body("hi", answer, tools=[tool], tool_choice="look", **vllm)
     assert body["tool_choice"] == {"type": "function", "function": {"name": "look"}}
     schema = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
-    _, body = sent("hi", response_format=schema, **vllm)
+    _, body = url_and_body("hi", response_format=schema, **vllm)
     assert body["response_format"] == schema
     assert body["messages"] == [{"role": "user", "content": "hi"}]
 
 
 def test_text_models_of_the_platform_accept_its_built_in_tools() -> None:
     search = {"type": "web_search", "web_search": {"enable": True, "search_query": "glm"}}
-    _, body = sent("news?", model="glm-4", tools=[search])
+    _, body = url_and_body("news?", model="glm-4", tools=[search])
     assert body["tools"] == [search]
 
 
@@ -225,7 +229,7 @@ def at(name: str) -> dict[str, Any]:
 @each
 @pytest.mark.parametrize("value", [True, False])
 def test_thinking_is_switched_by_the_servers_field(name: str, value: bool) -> None:
-    _, body = sent("hi", thinking=value, **at(name))
+    _, body = url_and_body("hi", thinking=value, **at(name))
     own = {"type": "enabled" if value else "disabled"}
     expected = {
         "openrouter": {"reasoning": {"enabled": value}},
@@ -234,11 +238,11 @@ def test_thinking_is_switched_by_the_servers_field(name: str, value: bool) -> No
     }
     rest = {key: given for key, given in body.items() if key not in ("model", "messages", "request_id")}
     assert rest == expected.get(name, {"thinking": own})
-    assert sent("hi", thinking=value)[1]["thinking"] == own
+    assert url_and_body("hi", thinking=value)[1]["thinking"] == own
 
 
 @each
-def test_own_fields_go_to_the_platform_and_to_others_as_those_of_openai(name: str) -> None:
+def test_the_platforms_own_fields_become_openai_fields_for_other_servers(name: str) -> None:
     http, record = recording()
     glm = glmv.Client(KEY, http_client=http, **at(name))
     glm.chat("hi", do_sample=False, user_id="user-1", request_id="abcdef")
@@ -252,7 +256,7 @@ def test_own_fields_go_to_the_platform_and_to_others_as_those_of_openai(name: st
 
 
 @each
-def test_the_usage_of_a_stream_is_asked_for_where_it_is_not_sent_anyway(name: str) -> None:
+def test_usage_of_a_stream_is_requested_unless_the_server_sends_it_by_default(name: str) -> None:
     http, record = recording()
     list(glmv.Client(KEY, http_client=http, **at(name)).stream("hi"))
     asks = name not in ("platform", "transformers")
@@ -260,23 +264,23 @@ def test_the_usage_of_a_stream_is_asked_for_where_it_is_not_sent_anyway(name: st
 
 
 @each
-def test_engines_take_no_documents_and_no_tools_but_functions(name: str) -> None:
+def test_engines_accept_no_documents_and_no_tools_except_functions(name: str) -> None:
     paper = ["?", glmv.File.from_url("https://example.com/a.pdf")]
     search = [{"type": "web_search", "web_search": {}}]
     if name in ENGINES:
         with pytest.raises(glmv.UnsupportedContent, match="do not accept files"):
-            sent(paper, **at(name))
+            url_and_body(paper, **at(name))
         with pytest.raises(glmv.UnsupportedContent, match="take functions only"):
-            sent("hi", tools=search, **at(name))
+            url_and_body("hi", tools=search, **at(name))
         return
-    assert sent(paper, **at(name))[1]["messages"][0]["content"][1]["type"] == "file_url"
-    assert sent("hi", tools=search, **at(name))[1]["tools"] == search
+    assert url_and_body(paper, **at(name))[1]["messages"][0]["content"][1]["type"] == "file_url"
+    assert url_and_body("hi", tools=search, **at(name))[1]["tools"] == search
 
 
 @each
 def test_tool_choice_is_sent_if_the_server_obeys_it_else_an_instruction(name: str) -> None:
-    _, body = sent("hi", CALLED, tools=[LOOK, WAIT], tool_choice="look", **at(name))
-    _, required = sent("hi", CALLED, tools=[LOOK, WAIT], tool_choice="required", **at(name))
+    _, body = url_and_body("hi", CALLED, tools=[LOOK, WAIT], tool_choice="look", **at(name))
+    _, required = url_and_body("hi", CALLED, tools=[LOOK, WAIT], tool_choice="required", **at(name))
     names = [tool["function"]["name"] for tool in body["tools"]]
     match name:
         case "openrouter" | "vllm":
@@ -293,7 +297,7 @@ def test_tool_choice_is_sent_if_the_server_obeys_it_else_an_instruction(name: st
 @each
 def test_response_format_is_sent_if_the_server_obeys_it_else_an_instruction(name: str) -> None:
     answer = {**ANSWER, "choices": [{"finish_reason": "stop", "message": {"content": "{}"}}]}
-    _, body = sent("hi", answer, response_format={"type": "json_object"}, **at(name))
+    _, body = url_and_body("hi", answer, response_format={"type": "json_object"}, **at(name))
     obeys = name in ("openrouter", "vllm", "llama.cpp")
     assert body.get("response_format") == ({"type": "json_object"} if obeys else None)
     assert [message["role"] for message in body["messages"]] == (["user"] if obeys else ["system", "user"])
@@ -308,7 +312,7 @@ def notes_on(size: tuple[int, int], name: str) -> str:
 
 
 @each
-def test_pictures_that_the_processor_refuses_are_noted_only_for_servers_that_use_it(name: str) -> None:
+def test_pictures_that_the_image_processor_refuses_are_noted_if_the_server_uses_it(name: str) -> None:
     reads = name in ("vllm", "transformers")
     assert ("less than 28 pixels" in notes_on((27, 27), name)) is reads
     assert ("200" in notes_on((201 * 28, 28), name)) is reads
@@ -316,7 +320,7 @@ def test_pictures_that_the_processor_refuses_are_noted_only_for_servers_that_use
 
 
 @each
-def test_a_limit_raises_at_the_platform_adds_a_note_at_proxies_and_spares_engines(name: str) -> None:
+def test_exceeded_limits_raise_at_the_platform_and_add_a_note_only_at_proxies(name: str) -> None:
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(6)]
     http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER)))
     glm = glmv.Client(KEY, http_client=http, **{**at(name), "model": "glm-4v"})

@@ -65,8 +65,8 @@ def test_an_empty_account_of_another_server_is_not_a_rate_limit(fields: dict[str
     ],
 )
 def test_an_empty_account_is_recognized_in_messages_of_gateways(status: int, payload: Any) -> None:
-    found = error(payload, status)
-    assert (type(found), found.retryable) == (glmv.QuotaError, False)
+    result = error(payload, status)
+    assert (type(result), result.retryable) == (glmv.QuotaError, False)
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_unsafe_content_is_recognized_in_messages_of_gateways(payload: Any) -> N
      "DataInspectionFailed", "data_inspection_failed"],
 )  # fmt: skip
 @pytest.mark.parametrize("status", [400, 200, None])
-def test_a_content_policy_is_a_content_filter(code: str, status: int | None) -> None:
+def test_a_code_for_unsafe_content_is_a_content_filter_error(code: str, status: int | None) -> None:
     assert type(error(error_body("flagged", code=code), status)) is glmv.ContentFilterError
 
 
-def test_a_moderation_of_openrouter_is_a_content_filter() -> None:
+def test_a_moderation_refusal_of_openrouter_is_a_content_filter_error() -> None:
     flagged = {"reasons": ["violence"], "flagged_input": "how to ...", "provider_name": "OpenAI"}
     assert type(error(error_body("requires moderation", code=403, metadata=flagged), 403)) is glmv.ContentFilterError
     assert type(error(error_body("guardrail", code=403, metadata={}), 403)) is glmv.PermissionDeniedError
@@ -124,7 +124,7 @@ def test_an_error_name_decides_if_there_is_no_status(code: str, kind: type[glmv.
         ("server_error", 429, glmv.RateLimitError),
     ],
 )
-def test_a_status_takes_precedence_over_a_name_of_the_same_meaning(
+def test_a_specific_status_takes_precedence_over_an_error_name(
     code: str, status: int, kind: type[glmv.GLMVError]
 ) -> None:
     assert type(error(error_body("m", code=code), status)) is kind
@@ -207,11 +207,11 @@ OVERFLOWS = {
 @pytest.mark.parametrize("status", [400, 413, 422, 500, None, 200])
 @pytest.mark.parametrize("name", OVERFLOWS)
 def test_a_prompt_that_is_too_long_is_recognized_on_every_server(name: str, status: int | None) -> None:
-    found = error(OVERFLOWS[name], status)
+    result = error(OVERFLOWS[name], status)
     # A 422 may quote the request, so nothing in its text is taken for a code.
     by_code_in_text = name in ("LiteLLM, text kept", "a gateway that wraps", "the platform's text behind a gateway")
-    assert type(found) is (glmv.InvalidRequestError if status == 422 and by_code_in_text else glmv.ContextLengthError)
-    assert not found.retryable
+    assert type(result) is (glmv.InvalidRequestError if status == 422 and by_code_in_text else glmv.ContextLengthError)
+    assert not result.retryable
 
 
 @pytest.mark.parametrize(
@@ -278,16 +278,16 @@ def test_a_code_that_a_gateway_repeats_is_read(name: str, own: str | None, statu
     ],
 )
 def test_other_numbers_in_a_message_are_not_codes(message: str) -> None:
-    found = error(error_body(message, code="400"))
-    assert (type(found), found.code) == (glmv.InvalidRequestError, "400")
+    result = error(error_body(message, code="400"))
+    assert (type(result), result.code) == (glmv.InvalidRequestError, "400")
 
 
 def test_numbers_in_a_quoted_request_are_not_codes() -> None:
     quoted = 'input {"role": "user", "content": "what is \\"code\\": \\"1113\\"?"} is not valid'
     assert type(error({"detail": quoted}, 422)) is glmv.InvalidRequestError
     listed = {"detail": [{"loc": ["body", "messages", 0], "msg": "no", "input": 'my "code": "1301"'}]}
-    found = error(listed, 400)
-    assert (type(found), found.code) == (glmv.InvalidRequestError, None)
+    result = error(listed, 400)
+    assert (type(result), result.code) == (glmv.InvalidRequestError, None)
 
 
 USERS_WORDS = {
@@ -443,6 +443,6 @@ def test_a_very_long_reason_is_cut() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_name_has_advice_and_is_never_retried(name: str) -> None:
+def test_every_error_name_has_advice_and_is_never_retried(name: str) -> None:
     assert len(NAMES[name].advice) > 12
     assert NAMES[name].retry is Retry.NEVER

@@ -25,7 +25,7 @@ CALLS = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
 
 
-def test_settings_and_rows_name_the_same_dialects() -> None:
+def test_the_settings_and_the_table_of_dialects_have_the_same_names() -> None:
     assert set(get_args(DialectName)) == set(DIALECTS)
     limits = {name: row.limits for name, row in DIALECTS.items()}
     assert limits == {"platform": "refuse", **dict.fromkeys(PROXIES, "note"), **dict.fromkeys(ENGINES, "none")}
@@ -99,10 +99,10 @@ def test_do_sample_true_is_left_out_for_vllm() -> None:
     assert server.body["temperature"] == 0.7
 
 
-@pytest.mark.parametrize("given", [{"temperature": 0}, {"do_sample": False}])
-def test_a_proxy_before_the_platform_gets_a_temperature_that_the_model_takes(given: Any) -> None:
+@pytest.mark.parametrize("values", [{"temperature": 0}, {"do_sample": False}])
+def test_a_proxy_before_the_platform_gets_a_temperature_that_the_model_takes(values: Any) -> None:
     server = OtherServer(OPENAI, model="glm-4.5v")
-    answer = glmv.Client(**server.options()).chat("hi", **given)
+    answer = glmv.Client(**server.options()).chat("hi", **values)
     row = glmv.find_model("glm-4.5v")
     assert row is not None
     assert server.body["temperature"] == row.temperature[0]
@@ -134,14 +134,14 @@ def test_engines_switch_thinking_in_the_template(dialect: str, thinking: Any, kw
         ("openrouter", {"reasoning": {"enabled": False}}),
     ],
 )
-def test_thinking_is_sent_to_proxies_in_their_own_field(dialect: str, fields: dict[str, Any]) -> None:
+def test_thinking_is_sent_to_each_proxy_in_the_field_that_it_reads(dialect: str, fields: dict[str, Any]) -> None:
     server = OtherServer(MESSAGES | fields.keys())
     glmv.Client(**server.options(dialect=dialect)).chat("hi", thinking=False)
     assert server.body.items() >= fields.items()
 
 
 @pytest.mark.parametrize("dialect", OTHERS)
-def test_automatic_thinking_is_not_sent(dialect: str) -> None:
+def test_thinking_auto_is_not_sent_to_other_servers(dialect: str) -> None:
     server = OtherServer(MESSAGES)
     glmv.Client(**server.options(dialect=dialect)).chat("hi", thinking="auto")
 
@@ -155,14 +155,14 @@ def test_automatic_thinking_is_not_sent(dialect: str) -> None:
         ({"chat_template_kwargs": None}, None),
     ],
 )
-def test_the_users_own_keys_are_merged_with_the_keys_of_the_dialect(extra: dict[str, Any], kwargs: Any) -> None:
+def test_extra_body_is_merged_with_the_fields_of_the_dialect(extra: dict[str, Any], kwargs: Any) -> None:
     server = OtherServer()
     glmv.Client(**server.options(dialect="vllm")).chat("hi", thinking=False, extra_body=extra)
     assert server.body["chat_template_kwargs"] == kwargs
     assert extra in ({}, {"chat_template_kwargs": extra.get("chat_template_kwargs")})
 
 
-def test_the_users_own_keys_replace_all_others() -> None:
+def test_extra_body_replaces_fields_of_the_same_name() -> None:
     server = OtherServer(ENGINE | {"top_k"})
     client = glmv.Client(**server.options(dialect="vllm"))
     client.chat("hi", temperature=0.5, response_format=SCHEMA, extra_body={"temperature": 0.1, "top_k": 3})
@@ -226,7 +226,7 @@ async def test_streams_request_usage(dialect: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "sent"),
+    ("option", "expected"),
     [
         ({"include_usage": False}, {"include_usage": False}),
         ({"include_usage": True, "continuous_usage_stats": True}, None),
@@ -234,10 +234,10 @@ async def test_streams_request_usage(dialect: str | None) -> None:
         ({}, None),
     ],
 )
-def test_the_users_stream_options_take_precedence(wanted: Any, sent: Any) -> None:
+def test_the_users_stream_options_take_precedence(option: Any, expected: Any) -> None:
     server = OtherServer()
-    list(glmv.Client(**server.options(stream_options=wanted)).stream("hi"))
-    assert server.body.get("stream_options") == (sent or wanted or None)
+    list(glmv.Client(**server.options(stream_options=option)).stream("hi"))
+    assert server.body.get("stream_options") == (expected or option or None)
 
 
 def test_extra_body_may_add_stream_options() -> None:
@@ -298,7 +298,7 @@ def test_json_is_requested_from_other_servers_by_an_instruction(dialect: str, wa
 
 
 @pytest.mark.parametrize(
-    ("dialect", "asked", "sent", "offered"),
+    ("dialect", "tool_choice", "expected", "offered"),
     [
         ("vllm", "look", {"type": "function", "function": {"name": "look"}}, ["clock", "look"]),
         ("vllm", "required", "required", ["clock", "look"]),
@@ -313,14 +313,14 @@ def test_json_is_requested_from_other_servers_by_an_instruction(dialect: str, wa
     ],
 )
 def test_tool_choice_is_sent_as_far_as_the_server_supports_it(
-    dialect: str, asked: str, sent: Any, offered: list[str]
+    dialect: str, tool_choice: str, expected: Any, offered: list[str]
 ) -> None:
     server = OtherServer(message=CALLS)
-    answer = glmv.Client(**server.options(dialect=dialect)).chat("hi", tools=[CLOCK, TOOL], tool_choice=asked)
+    answer = glmv.Client(**server.options(dialect=dialect)).chat("hi", tools=[CLOCK, TOOL], tool_choice=tool_choice)
     assert [call.name for call in answer.tool_calls] == ["look"]
-    assert server.body.get("tool_choice") == sent
+    assert server.body.get("tool_choice") == expected
     assert [tool["function"]["name"] for tool in server.body["tools"]] == offered
-    assert (server.body["messages"][0]["role"] == "system") is (sent is None)
+    assert (server.body["messages"][0]["role"] == "system") is (expected is None)
 
 
 @pytest.mark.parametrize("dialect", ENGINES)
@@ -359,14 +359,14 @@ def test_the_platforms_limits_do_not_apply_to_engines(dialect: str, options: dic
     assert answer.notes == ()
     glmv.Client(**server.options(dialect=dialect), **options).chat("hi")
     assert server.bodies[0] == server.bodies[1]
-    sent = {name: value for name, value in options.items() if name in ENGINE}
-    assert server.body.items() >= sent.items()
+    known_fields = {name: value for name, value in options.items() if name in ENGINE}
+    assert server.body.items() >= known_fields.items()
 
 
 RANGES = [{"temperature": 1.7}, {"request_id": "a" * 65}, {"user_id": "me"}, {"user_id": "x" * 129}]
 
 
-@pytest.mark.parametrize("given", RANGES)
+@pytest.mark.parametrize("values", RANGES)
 @pytest.mark.parametrize(
     "where",
     [
@@ -377,55 +377,55 @@ RANGES = [{"temperature": 1.7}, {"request_id": "a" * 65}, {"user_id": "me"}, {"u
         {"base_url": "http://127.0.0.1:8080/api/paas/v4"},
     ],
 )
-def test_the_platforms_ranges_apply_on_the_platform(where: dict[str, Any], given: dict[str, Any]) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match=next(iter(given))):
-        glmv.Settings(**where, **given)
-    with pytest.raises(glmv.InvalidRequestError, match=next(iter(given))):
-        glmv.Client("k", **where).request("hi", **given)
+def test_the_platforms_ranges_apply_on_the_platform(where: dict[str, Any], values: dict[str, Any]) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=next(iter(values))):
+        glmv.Settings(**where, **values)
+    with pytest.raises(glmv.InvalidRequestError, match=next(iter(values))):
+        glmv.Client("k", **where).request("hi", **values)
 
 
-@pytest.mark.parametrize("given", RANGES)
+@pytest.mark.parametrize("values", RANGES)
 @pytest.mark.parametrize("model", ["glm-4.6v", "ours"])
 @pytest.mark.parametrize(
     "where", [{}, *({"dialect": name} for name in PROXIES), {"base_url": "https://openrouter.ai/api/v1"}]
 )
 def test_on_other_servers_the_platforms_ranges_do_not_apply(
-    where: dict[str, Any], model: str, given: dict[str, Any]
+    where: dict[str, Any], model: str, values: dict[str, Any]
 ) -> None:
     server = OtherServer(OPENAI)
     options = server.options(model=model, **where)
-    answers = [glmv.Client(**options).chat("hi", **given), glmv.Client(**options, **given).chat("hi")]
+    answers = [glmv.Client(**options).chat("hi", **values), glmv.Client(**options, **values).chat("hi")]
     assert server.bodies[0] == server.bodies[1]
-    sent = server.body | {"request_id": server.headers[-1].get("x-request-id"), "user_id": server.body.get("user")}
-    assert sent.items() >= given.items()
+    fields = server.body | {"request_id": server.headers[-1].get("x-request-id"), "user_id": server.body.get("user")}
+    assert fields.items() >= values.items()
     notes = [note for answer in answers for note in answer.notes if "temperature: glm-4.6v takes 0 to 1" in note]
-    assert len(notes) == (2 if "temperature" in given and model == "glm-4.6v" else 0)
+    assert len(notes) == (2 if "temperature" in values and model == "glm-4.6v" else 0)
 
 
-@pytest.mark.parametrize("given", RANGES)
+@pytest.mark.parametrize("values", RANGES)
 @pytest.mark.parametrize("variable", ["GLMV_BASE_URL", "ZHIPUAI_BASE_URL"])
-def test_the_platforms_ranges_do_not_apply_to_a_server_of_the_environment(
-    variable: str, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_the_platforms_ranges_do_not_apply_to_a_server_set_in_the_environment(
+    variable: str, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = OtherServer(OPENAI)
     options = {name: value for name, value in server.options().items() if name != "base_url"}
     monkeypatch.setenv(variable, "http://127.0.0.1:4000/v1")
-    assert glmv.Client(**options, **given).chat("hi").text == "Hi"
+    assert glmv.Client(**options, **values).chat("hi").text == "Hi"
     monkeypatch.setenv(variable, PLATFORM)
-    with pytest.raises(glmv.InvalidRequestError, match=next(iter(given))):
-        glmv.Settings(**given)
+    with pytest.raises(glmv.InvalidRequestError, match=next(iter(values))):
+        glmv.Settings(**values)
 
 
-@pytest.mark.parametrize("given", RANGES)
+@pytest.mark.parametrize("values", RANGES)
 def test_ranges_apply_if_the_resolved_server_is_the_platform(
-    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZAI_BASE_URL", "http://127.0.0.1:4000/v1")
     monkeypatch.setenv("ZAI_API_KEY", "another-key")
     server = OtherServer()
     options = {name: value for name, value in server.options().items() if name != "base_url"}
-    client = glmv.Client(**options, **given)  # whose key is that of another variable
-    with pytest.raises(glmv.InvalidRequestError, match=next(iter(given))):
+    client = glmv.Client(**options, **values)  # whose key is that of another variable
+    with pytest.raises(glmv.InvalidRequestError, match=next(iter(values))):
         client.chat("hi")
     assert server.bodies == []
 
@@ -503,7 +503,7 @@ def test_pictures_are_data_uris_everywhere_but_on_the_platform(dialect: str) -> 
 
 
 @pytest.mark.parametrize("options", [{"model": "zai-org/GLM-4.5V-FP8"}, {"model": "mine", "base_model": "glm-4.5v"}])
-def test_limits_and_the_gate_follow_the_row(options: dict[str, Any]) -> None:
+def test_limits_and_the_gate_follow_the_catalogue_row(options: dict[str, Any]) -> None:
     server = OtherServer(OPENAI)
     client = glmv.Client(**server.options(**options))
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(51)]
@@ -536,7 +536,7 @@ def test_the_platforms_concurrency_limit_applies_to_its_own_model_names(options:
     assert (client.slots(options["model"]).width == 1) is alone
 
 
-def test_pictures_are_fitted_to_the_row_that_base_model_names() -> None:
+def test_pictures_are_fitted_to_the_limits_of_base_model() -> None:
     out = BytesIO()
     Pillow.new("RGB", (8, 8), "red").save(out, "WEBP")
     server = OtherServer(OPENAI)
@@ -547,7 +547,7 @@ def test_pictures_are_fitted_to_the_row_that_base_model_names() -> None:
         assert url.startswith(f"data:image/{mime};base64,")
 
 
-def test_base_model_is_for_the_model_of_the_settings() -> None:
+def test_base_model_of_the_settings_does_not_apply_to_another_model_of_a_call() -> None:
     server = OtherServer(OPENAI)
     client = glmv.Client(**server.options(base_model="glm-4.5v"))
 
@@ -572,7 +572,7 @@ def test_an_unknown_base_model_is_refused_with_the_known_ones() -> None:
     assert server.bodies == []
 
 
-def test_the_request_has_its_catalogue_row() -> None:
+def test_a_request_has_the_catalogue_row_of_its_model() -> None:
     client = glmv.Client("k", model="mine", base_model="glm-4.5v")
     result = client.request("hi")
     assert result.row is glmv.find_model("glm-4.5v")
@@ -586,7 +586,7 @@ def test_the_request_has_its_catalogue_row() -> None:
     ("dialect", "provider"),
     [("vllm", "vllm"), ("openrouter", "openrouter"), (None, "zhipu_ai"), ("openai", "zhipu_ai")],
 )
-def test_the_provider_of_a_trace_is_the_server(dialect: Any, provider: str) -> None:
+def test_the_provider_in_a_trace_follows_the_dialect(dialect: Any, provider: str) -> None:
     assert _provider(glmv.Client("k", base_url="https://server.example/v1", dialect=dialect).address) == provider
 
 

@@ -182,7 +182,7 @@ def test_an_event_comes_with_the_byte_that_completes_its_blank_line(end: bytes) 
     assert sum(map(len, results)) == 2
 
 
-def test_pieces_of_one_event_each_are_read_as_in_the_standard() -> None:
+def test_pieces_that_hold_one_event_each_are_read_as_in_the_standard() -> None:
     pieces = [b"data: a\n\n", b"\xef\xbb\xbfdata: b\n\n", b"data: c\n\n", b"data: d\rid: 1\n\n", b"data: e\r\n\n"]
     assert decoded(pieces) == [("message", each) for each in (b"a", b"c", b"d", b"e")]
     for first in pieces:
@@ -293,7 +293,7 @@ class Counted(bytes):
         return super().partition(sep)
 
 
-def test_a_long_line_in_small_pieces_is_searched_once() -> None:
+def test_a_long_line_in_small_pieces_takes_linear_time() -> None:
     size, piece = 1 << 20, 64
     decoder = SSEDecoder()
     decoder.feed(b"data: ")

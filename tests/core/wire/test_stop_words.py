@@ -14,7 +14,7 @@ def cut(words: list[str], pieces: list[str]) -> str:
 
 
 def by_reading_letter_by_letter(words: list[str], text: str) -> str:
-    """The answer ends before the stop word that is complete first; of two that end together, the longer one."""
+    """The text before the stop word that is complete first; if two end together, before the longer one."""
     for end in range(len(text) + 1):
         if found := [word for word in words if word and text[:end].endswith(word)]:
             return text[: end - max(map(len, found))]

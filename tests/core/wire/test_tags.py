@@ -287,7 +287,7 @@ def test_reasoning_in_its_own_field_means_that_content_is_text() -> None:
         assert (tags.feed("\n<answer>Red"), tags.feed("</answer>")) == (("Red", "", False), ("", "", False))
 
 
-def test_after_a_tool_call_the_tag_of_an_answer_is_text() -> None:
+def test_answer_tags_after_a_tool_call_are_text() -> None:
     for thought in THOUGHTS:
         tags = TagFilter(thought)
         tags.settle(thought=False)
@@ -332,7 +332,7 @@ def test_held_back_reasoning_takes_linear_time() -> None:
         ("[0, -1, 500, 900] and [0, 0, 1001, 900]", [(0, 0, 500, 900), (0, 0, 1000, 900)], 2),
     ],
 )
-def test_coordinates_up_to_a_tenth_outside_of_the_grid_mean_its_edge(
+def test_coordinates_up_to_a_tenth_outside_the_grid_are_clipped_to_its_edge(
     text: str, grids: list[tuple[int, ...]], clipped: int
 ) -> None:
     boxes, notes = read_boxes(text)
@@ -417,5 +417,5 @@ def test_a_box_alone_in_a_very_long_line_needs_a_word_before_it(length: int) -> 
     assert len(boxes_in("-" * length + " at [1, 2, 3, 4]")) == 1
 
 
-def test_text_before_and_after_a_box_in_another_line_does_not_count() -> None:
+def test_a_box_alone_in_its_line_is_read_between_very_long_lines() -> None:
     assert len(boxes_in("x" * 5000 + "\n[1, 2, 3, 4]\n" + "x" * 5000)) == 1

@@ -1,7 +1,7 @@
 """Responses of the platform, its gateways and compatible servers, and how they are decoded.
 
-The shapes are those of the documentation, and those seen in SDKs, gateways and their bug reports, most of them of text
-models; the texts are ours. `test_properties` also reads streams of such shapes cut at any byte.
+The shapes come from the documentation, from SDKs and gateways, and from their bug reports, which are mostly about text
+models. The texts are made up. `test_properties` also reads streams of such shapes, cut at any byte.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def test_a_content_filter_after_the_finish_reason_is_an_error(flow: Any) -> None
     assert isinstance(outcome.failure, glmv.ContentFilterError)
 
 
-def test_ids_stay_strings_and_the_answering_model_is_given(flow: Any) -> None:
+def test_ids_become_strings_and_the_model_is_the_one_that_answered(flow: Any) -> None:
     answer = flow.decode(
         [chunk({"content": "x"}, "stop", id=8305986882425703351, request_id=12, model="GLM-4V-Plus")]
     ).whole
@@ -220,7 +220,7 @@ def test_ids_stay_strings_and_the_answering_model_is_given(flow: Any) -> None:
     )
 
 
-def test_search_results_come_as_data(flow: Any) -> None:
+def test_search_results_are_returned_as_data(flow: Any) -> None:
     results = [{"title": "t", "link": "https://example.org", "refer": "ref_1"}]
     assert flow.decode([chunk({"content": "x"}, web_search=results), END]).whole.web_search == results
 
@@ -600,7 +600,7 @@ def test_lists_of_text_are_joined_for_an_assistant_but_not_for_a_user() -> None:
     ]
 
 
-def test_the_first_glm_4v_gets_lists_for_a_user_and_strings_for_an_assistant() -> None:
+def test_glm_4v_gets_lists_for_a_user_and_strings_for_an_assistant() -> None:
     messages = [Message("user", "u"), Message("assistant", "a")]
     assert [message["content"] for message in written(messages, lists=True)["messages"]] == [
         [{"type": "text", "text": "u"}],
@@ -637,13 +637,13 @@ def test_an_encoded_body_is_the_same_in_one_piece_or_several() -> None:
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
-def test_any_text_arrives_unchanged(said: str, asked: str) -> None:
+def test_any_text_arrives_unchanged(system: str, user: str) -> None:
     try:
-        body = written([Message("system", said), Message("user", asked)])
+        body = written([Message("system", system), Message("user", user)])
     except glmv.InvalidRequestError:
-        assert any(0xD800 <= ord(letter) <= 0xDFFF for letter in said + asked)  # half a character is none
+        assert any(0xD800 <= ord(letter) <= 0xDFFF for letter in system + user)  # half a character is none
     else:
-        assert [message["content"] for message in body["messages"]] == [said, asked]
+        assert [message["content"] for message in body["messages"]] == [system, user]
 
 
 @pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'{"a":[1]}'])
@@ -652,7 +652,7 @@ def test_json_of_very_many_small_values_is_refused_before_decoding(value: bytes)
         parse(b'{"choices":[' + (value + b",") * 300_001 + value + b"]}")
 
 
-def test_the_largest_answer_of_vectors_is_read() -> None:
+def test_the_largest_answer_of_embeddings_is_read() -> None:
     vector = b"[" + b",".join([b"0.12345678"] * 4096) + b"]"
     assert len(parse(b"[" + b",".join([vector] * 64) + b"]")) == 64
 
@@ -675,7 +675,7 @@ def test_a_document_in_the_message_is_a_data_uri_with_its_name(dialect: Any) -> 
 @pytest.mark.parametrize(
     "file", [File.from_bytes(b"%PDF-1.4"), File.from_id("f"), File.from_url("https://e.org/a.pdf")]
 )
-def test_documents_are_refused_by_servers_that_take_none(file: File) -> None:
+def test_documents_are_refused_for_servers_that_take_none(file: File) -> None:
     with pytest.raises(glmv.UnsupportedContent, match="do not accept files"):
         written([file, "?"], VLLM)
 
@@ -694,18 +694,18 @@ def test_documents_are_refused_by_servers_that_take_none(file: File) -> None:
         (DIALECTS["llama.cpp"], True, {"chat_template_kwargs": {"enable_thinking": True}}),
     ],
 )  # fmt: skip
-def test_thinking_has_the_field_of_each_server(dialect: Any, thinking: Any, expected: dict[str, Any]) -> None:
+def test_thinking_is_written_in_the_field_of_each_server(dialect: Any, thinking: Any, expected: dict[str, Any]) -> None:
     body = written("hi", dialect, thinking=thinking)
     assert {key: value for key, value in body.items() if key not in ("model", "messages")} == expected
 
 
 @pytest.mark.parametrize("name", sorted(DIALECTS))
 def test_usage_of_a_stream_is_requested_unless_the_server_sends_it_by_default(name: str) -> None:
-    asked = {"include_usage": True}
+    usage_option = {"include_usage": True}
     body = written("hi", DIALECTS[name], stream=True)
     assert body["stream"] is True
-    assert body.get("stream_options") == (None if name in ("platform", "transformers") else asked)
-    assert "stream_options" not in written("hi", DIALECTS[name], stream_options=asked)
+    assert body.get("stream_options") == (None if name in ("platform", "transformers") else usage_option)
+    assert "stream_options" not in written("hi", DIALECTS[name], stream_options=usage_option)
     assert "stream_options" not in written("hi", DIALECTS[name], stream=True, stream_options=False)
 
 
@@ -725,7 +725,7 @@ def test_keys_of_extra_body_are_merged_with_the_fields_for_the_server() -> None:
     assert (deep["reasoning"], deep["model"]) == ({"enabled": True, "effort": "low"}, "other")
 
 
-def test_tools_of_other_types_are_refused_by_servers_of_functions() -> None:
+def test_tools_other_than_functions_are_refused_for_servers_that_take_only_functions() -> None:
     function = {"type": "function", "function": {"name": "f"}}
     assert written("hi", VLLM, tools=[function])["tools"] == [function]
     with pytest.raises(glmv.UnsupportedContent, match=r"tools\[1\] has the type 'web_search'.*'vllm'.*functions only"):
@@ -752,11 +752,15 @@ def test_options_of_the_platform_are_written_in_the_terms_of_the_server(
 def test_each_attempt_has_its_request_id_if_the_body_has_a_field_for_it() -> None:
     request = chat_request("hi", Options(), {"request_id": "of-the-user"})
 
-    def sent(dialect: Any, request_id: str | None) -> Any:
+    def request_id_in(dialect: Any, request_id: str | None) -> Any:
         return json.loads(bytes(encode(request, dialect, stream=False, request_id=request_id))).get("request_id")
 
-    assert [sent(PLATFORM, each) for each in (None, "of-the-attempt", "")] == ["of-the-user", "of-the-attempt", None]
-    assert sent(OPENAI, "of-the-attempt") is None
+    assert [request_id_in(PLATFORM, each) for each in (None, "of-the-attempt", "")] == [
+        "of-the-user",
+        "of-the-attempt",
+        None,
+    ]
+    assert request_id_in(OPENAI, "of-the-attempt") is None
 
 
 def test_a_body_with_a_picture_is_sent_in_parts_and_a_text_body_as_a_whole() -> None:
@@ -801,7 +805,7 @@ def test_a_broken_answer_is_quoted_by_its_first_160_characters() -> None:
     assert excerpt(b"  a\tb  ") == "'a b'"
 
 
-def test_facts_come_from_the_first_chunk_that_has_them(flow: Any) -> None:
+def test_ids_and_other_facts_come_from_the_first_chunk_that_has_them(flow: Any) -> None:
     chunks = [
         chunk({"content": "The "}, id="", model=None, created="then"),
         chunk({"content": "sky"}, id="i2", created="7", request_id="r2"),
@@ -824,7 +828,7 @@ def test_a_request_id_that_comes_in_a_later_chunk_is_recorded(flow: Any) -> None
     assert flow.decode([first, *others, chunk({}, "stop")]).whole.request_id == "late"
 
 
-def test_each_delta_has_its_chunk_and_the_last_one_that_with_the_finish_reason(flow: Any) -> None:
+def test_the_raw_chunk_of_the_last_delta_is_the_one_with_the_finish_reason(flow: Any) -> None:
     chunks = [chunk({"content": "a"}), chunk({"content": "b"}, "stop"), chunk({"content": "c"}), chunk(None)]
     outcome = flow.decode(chunks)
     assert [delta.raw for delta in outcome.deltas] == [*chunks[:3], chunks[1]]
@@ -926,17 +930,17 @@ def test_a_body_with_many_commas_inside_its_text_is_read() -> None:
     assert len(parse(b'"' + b"," * 300_000 + b'"')) == 300_000
 
 
-def test_a_whole_answer_in_another_choice_is_read(flow: Any) -> None:
+def test_a_whole_answer_whose_only_choice_has_index_1_is_read(flow: Any) -> None:
     payload = {"choices": [{"index": 1, "message": {"content": "A"}, "finish_reason": "stop"}]}
     assert flow.run(flow.body(payload), stream=False).whole.text == "A"
 
 
-def test_unknown_fields_after_a_known_one_that_is_empty_are_an_empty_answer(flow: Any) -> None:
+def test_unknown_fields_and_an_empty_known_field_are_an_empty_answer(flow: Any) -> None:
     answer = flow.decode([chunk({"content": ""}), chunk({"mystery": 1}), chunk({}, "stop")]).whole
     assert (answer.text, answer.finish_reason) == ("", "stop")
     assert flow.decode([chunk({"mystery": 1}), chunk({"content": ""}, "stop")]).whole.text == ""
 
 
-def test_a_sum_without_choices_after_the_deltas_is_not_added(flow: Any) -> None:
+def test_a_whole_text_without_choices_after_the_deltas_is_not_added(flow: Any) -> None:
     sums = [{"text": "The sky"}, {"message": {"content": "The sky"}}, {"output": {"text": "The sky"}}]
     assert flow.decode([chunk({"content": "The sky"}), *sums, END]).whole.text == "The sky"
