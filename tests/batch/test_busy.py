@@ -23,7 +23,7 @@ COUNT = 12
 
 
 class Quiet:
-    """Replaces waits; they take no time.
+    """Replaces the waits of a job, so that they take no time.
 
     Attributes:
         pauses: the seconds of each wait.

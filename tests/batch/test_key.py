@@ -65,7 +65,7 @@ def test_an_option_of_the_client_or_of_the_job_gives_the_same_key(ledger: Ledger
 def test_a_file_is_read_once_until_it_changes(ledger: Ledger, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
     read = glmv.Image.from_path
-    monkeypatch.setattr(glmv.Image, "from_path", lambda *given: reads.append(given) or read(*given))  # type: ignore[func-returns-value]  # it appends and goes on
+    monkeypatch.setattr(glmv.Image, "from_path", lambda *args: reads.append(args) or read(*args))  # type: ignore[func-returns-value]  # it appends and goes on
     first = key(ledger, photo)
     ledger.keep("x", {}).result()  # what was noted before it is on disk, too
     assert key(ledger, photo) == first

@@ -108,7 +108,7 @@ def test_a_budget_in_either_currency_works_on_the_command_line(model: str, budge
     assert "free" in result.stderr
 
 
-def test_variables_are_written_as_each_shell_takes_them() -> None:
+def test_variables_are_set_in_the_syntax_of_each_shell() -> None:
     lines = [line for line in assignments({"ZHIPUAI_API_KEY": "..."}).splitlines() if "API_KEY" in line]
     assert lines == ["export ZHIPUAI_API_KEY=...", "$env:ZHIPUAI_API_KEY = '...'", 'set "ZHIPUAI_API_KEY=..."']
     text = (DOCS / "cli.md").read_text("utf-8")

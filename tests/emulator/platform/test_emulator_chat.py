@@ -419,7 +419,7 @@ def test_a_proxy_switches_thinking_as_vllm_does(glm: Any) -> None:
     assert "reasoning_content" not in off
 
 
-def test_an_always_thinking_model_names_the_option_to_set_instead(glm: Any) -> None:
+def test_refusing_to_switch_thinking_off_names_the_allowed_values(glm: Any) -> None:
     refused = glm.chat("Hello", model="glm-5.3-flash", thinking={"type": "disabled"}).json()["error"]
     assert refused == {"code": "1210", "message": "该模型始终思考，不支持关闭思考；请使用 low、high 或 max。"}
     body = {"model": "glm-5.3-flash", "messages": [glm.user("Hello")], "thinking": {"type": "disabled"}}

@@ -1,4 +1,4 @@
-"""Token costs of videos, bounded as in the models' published processors."""
+"""A video costs as many tokens as in the published processor of its model, up to the same limit."""
 
 from __future__ import annotations
 
