@@ -42,24 +42,24 @@ class Chunks:
     """An in-memory ledger."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, tuple[str | None, list[str]]] = {}
+        self.records: dict[str, tuple[str | None, list[str]]] = {}
         self.sizes: list[int] = []
 
     def chunk_planned(self, name: str, keys: list[str]) -> None:
-        self.kept[name] = None, keys
+        self.records[name] = None, keys
 
     def chunk_sent(self, name: str, batch: str) -> None:
-        self.kept[name] = batch, self.kept[name][1]
-        self.sizes.append(len(self.kept[name][1]))
+        self.records[name] = batch, self.records[name][1]
+        self.sizes.append(len(self.records[name][1]))
 
     def chunk_ended(self, name: str) -> None:
-        del self.kept[name]
+        del self.records[name]
 
     def chunks(self) -> list[Chunk]:
-        return [Chunk(name, batch) for name, (batch, _) in self.kept.items()]
+        return [Chunk(name, batch) for name, (batch, _) in self.records.items()]
 
     def chunk_keys(self, name: str) -> list[str]:
-        return self.kept[name][1]
+        return self.records[name][1]
 
 
 @pytest.fixture(autouse=True)
@@ -75,10 +75,10 @@ def chunks() -> Chunks:
 @pytest.fixture
 def platform(emulator: Emulator, chunks: Chunks) -> Iterator[PlatformBatches]:
     with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
-        yield made(client, chunks)
+        yield batches_of(client, chunks)
 
 
-def made(client: glmv.Client, chunks: Chunks, **options: Any) -> PlatformBatches:
+def batches_of(client: glmv.Client, chunks: Chunks, **options: Any) -> PlatformBatches:
     return PlatformBatches(client, chunks, model=MODEL, options=options, stop=threading.Event())
 
 
@@ -87,15 +87,15 @@ def asks(count: int, **more: Any) -> list[Ask]:
 
 
 def test_each_item_gets_its_own_answer_in_any_order(platform: PlatformBatches, chunks: Chunks) -> None:
-    given = asks(7)
-    assert list(platform.submit(given)) == []
-    found = dict(platform.answers())
-    assert set(found) == {ask.key for ask in given}
-    for ask in given:
-        answer = found[ask.key]
+    questions = asks(7)
+    assert list(platform.submit(questions)) == []
+    answers = dict(platform.answers())
+    assert set(answers) == {ask.key for ask in questions}
+    for ask in questions:
+        answer = answers[ask.key]
         assert isinstance(answer, glmv.Completion)
         assert answer.usage is not None
-    assert chunks.kept == {}
+    assert chunks.records == {}
 
 
 def test_answers_to_another_question_are_kept_until_it_is_asked_again(emulator: Emulator, chunks: Chunks) -> None:
@@ -156,31 +156,31 @@ def test_items_are_read_only_when_their_chunk_is_made(
     assert len(read) == 5
 
 
-def test_a_run_killed_after_creating_a_batch_reuses_it(
+def test_a_batch_created_just_before_a_kill_is_used_by_the_next_run(
     emulator: Emulator, platform: PlatformBatches, chunks: Chunks
 ) -> None:
-    given = asks(3)
-    list(platform.submit(given))
-    [name] = chunks.kept
-    chunks.kept[name] = None, chunks.kept[name][1]  # killed before the id came to the ledger
+    questions = asks(3)
+    list(platform.submit(questions))
+    [name] = chunks.records
+    chunks.records[name] = None, chunks.records[name][1]  # killed before the id came to the ledger
     with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
-        again = made(client, chunks)
+        again = batches_of(client, chunks)
         again.resume()
-        assert set(dict(again.answers())) == {ask.key for ask in given}
+        assert set(dict(again.answers())) == {ask.key for ask in questions}
     assert sum(request.path.endswith("/batches") and request.method == "POST" for request in emulator.requests) == 1
 
 
-def test_a_run_killed_before_creating_a_batch_plans_it_again(platform: PlatformBatches, chunks: Chunks) -> None:
+def test_resuming_drops_a_chunk_whose_batch_was_never_created(platform: PlatformBatches, chunks: Chunks) -> None:
     chunks.chunk_planned("never-sent", ["k"])
     platform.resume()
-    assert chunks.kept == {}
+    assert chunks.records == {}
 
 
 def test_answers_in_json_are_checked(emulator: Emulator, chunks: Chunks) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
-        platform = made(client, chunks, response_format=wanted)
+        platform = batches_of(client, chunks, response_format=wanted)
         list(platform.submit(asks(1)))
         [(_, answer)] = platform.answers()
     assert isinstance(answer, glmv.Completion)
@@ -194,11 +194,11 @@ def test_a_model_without_batches_is_refused_and_models_with_batches_are_named(ch
 
 
 def test_a_stopped_batch_returns_its_answers_so_far(platform: PlatformBatches, chunks: Chunks) -> None:
-    given = asks(40)
-    list(platform.submit(given))
+    questions = asks(40)
+    list(platform.submit(questions))
     platform.cancel()
     result = dict(platform.answers())
-    assert set(result) == {ask.key for ask in given}
+    assert set(result) == {ask.key for ask in questions}
     for answer in result.values():
         assert isinstance(answer, glmv.Completion) or (isinstance(answer, glmv.GLMVError) and answer.retryable)
 
@@ -212,13 +212,13 @@ def test_a_stopped_job_leaves_its_batches_to_the_next_run(platform: PlatformBatc
 
 def test_a_deleted_batch_is_reported_and_can_be_created_again(platform: PlatformBatches, chunks: Chunks) -> None:
     list(platform.submit(asks(2)))
-    [(name, (_, keys))] = chunks.kept.items()
-    chunks.kept[name] = "batch_of_another_key", keys
+    [(name, (_, keys))] = chunks.records.items()
+    chunks.records[name] = "batch_of_another_key", keys
     platform.resume()
     with pytest.raises(glmv.NotFoundError, match=r"Batch batch_of_another_key was not found.*retry_failed=True"):
         list(platform.answers())
     platform.resume(retry_failed=True)
-    assert chunks.kept == {}
+    assert chunks.records == {}
 
 
 def test_polling_continues_after_temporary_errors(platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +243,7 @@ def test_a_batch_that_cannot_be_stopped_does_not_prevent_stopping_others(
     platform: PlatformBatches, chunks: Chunks
 ) -> None:
     list(platform.submit(asks(40)))
-    chunks.kept = {"chunk-gone": ("batch_gone", []), **chunks.kept}
+    chunks.records = {"chunk-gone": ("batch_gone", []), **chunks.records}
     assert platform.cancel() <= 1
     assert platform._client.batches.list()[0].status in {"cancelling", "cancelled", "completed"}
 
@@ -264,7 +264,7 @@ def test_submission_waits_until_the_platform_is_reachable(
     assert list(platform.submit(asks(2))) == []
     assert results[-1] is None
     assert all(line and "No connection." in line for line in results[:-1])
-    assert len(chunks.sizes) == len(chunks.kept) == 1
+    assert len(chunks.sizes) == len(chunks.records) == 1
     assert len(dict(platform.answers())) == 2
 
 

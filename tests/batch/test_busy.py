@@ -23,7 +23,7 @@ COUNT = 12
 
 
 class Quiet:
-    """Replaces waits; they take no time.
+    """Replaces the waits of a job, so that they take no time.
 
     Attributes:
         pauses: the seconds of each wait.
@@ -50,8 +50,8 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Quiet:
 
 
 def job(emulator: Emulator, source: Any, **options: Any) -> Job:
-    given = {"model": MODEL, "max_concurrency": 2, "thinking": False, "max_retries": 0, **options}
-    return Job(source, "Which?", api_key=emulator.api_key, base_url=emulator.base_url, **given)
+    settings = {"model": MODEL, "max_concurrency": 2, "thinking": False, "max_retries": 0, **options}
+    return Job(source, "Which?", api_key=emulator.api_key, base_url=emulator.base_url, **settings)
 
 
 BUSY = {
@@ -101,15 +101,15 @@ def test_a_run_stopped_during_its_wait_retries_in_the_next_run(
 ) -> None:
     emulator.fail(times=3, code=1302)
     running = job(emulator, photos)
-    said: list[str | None] = []
+    messages: list[str | None] = []
 
     def meanwhile() -> None:
-        said.append(running.progress.waiting)
+        messages.append(running.progress.waiting)
         running.progress.stopped = "it is enough"
 
     quiet.meanwhile = meanwhile
     progress = running.write(tmp_path / "o.jsonl")
-    assert said == ["The platform was too busy for 3 rows; trying again in 2 s (time 1 of 3)."]
+    assert messages == ["The platform was too busy for 3 rows; trying again in 2 s (time 1 of 3)."]
     assert (progress.answered, progress.failed, progress.waiting) == (COUNT - 3, 0, None)
     quiet.meanwhile = lambda: None
     again = job(emulator, photos).write(tmp_path / "o.jsonl")
@@ -131,7 +131,9 @@ def test_with_input_order_a_busy_row_is_retried_before_later_rows(
 
 
 @pytest.mark.parametrize("order", ["arrival", "input"])
-def test_the_same_picture_twice_is_answered_twice(emulator: Emulator, photos: Path, quiet: Quiet, order: Any) -> None:
+def test_each_item_with_the_same_picture_gets_its_own_row(
+    emulator: Emulator, photos: Path, quiet: Quiet, order: Any
+) -> None:
     emulator.fail(times=3, code=1302)
     same = [Item(number, photos / "00.png") for number in range(4)]
     rows = list(job(emulator, same).rows(order=order))

@@ -24,12 +24,12 @@ COUNT = 40
 
 
 def job(emulator: Emulator, source: Any, prompt: str | None = "Which colour is it?", **options: Any) -> Job:
-    given = {"model": MODEL, "max_concurrency": 2, "thinking": False, **options}
-    return Job(source, prompt, base_url=emulator.base_url, api_key=emulator.api_key, **given)
+    settings = {"model": MODEL, "max_concurrency": 2, "thinking": False, **options}
+    return Job(source, prompt, base_url=emulator.base_url, api_key=emulator.api_key, **settings)
 
 
-def until_it_rests(running: Job) -> None:
-    """Wait until no new call starts, because the rows are not read."""
+def wait_until_paused(running: Job) -> None:
+    """Wait until the job starts no more calls because nobody reads its rows."""
     rested, result = threading.Event(), -1
     while running.progress.done != result:
         result = running.progress.done
@@ -40,7 +40,7 @@ def test_a_reader_can_stop_at_any_row(emulator: Emulator, photos: Path) -> None:
     running = job(emulator, photos)
     rows = running.rows()
     next(rows)
-    until_it_rests(running)
+    wait_until_paused(running)
     rows.close()
     assert 1 < running.progress.done < COUNT
 
@@ -91,7 +91,7 @@ def test_an_error_of_the_users_function_becomes_a_failed_row(emulator: Emulator,
 def test_the_users_function_runs_once_and_its_picture_is_encoded_in_a_thread(
     emulator: Emulator, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, encoded, made = threading.get_ident(), set(), []
+    here, encoded, threads = threading.get_ident(), set(), []
     encode = glmv.Image.base64
 
     def seen(image: glmv.Image) -> Any:
@@ -99,13 +99,13 @@ def test_the_users_function_runs_once_and_its_picture_is_encoded_in_a_thread(
         return encode(image)
 
     def ask(item: Item) -> Any:
-        made.append(threading.get_ident())
+        threads.append(threading.get_ident())
         return [item.part(), "Which colour is it?"]
 
     monkeypatch.setattr(glmv.Image, "base64", seen)
     assert len(list(job(emulator, photos, None, messages=ask).rows())) == COUNT
-    assert len(made) == COUNT
-    assert here not in made
+    assert len(threads) == COUNT
+    assert here not in threads
     assert "glmv pictures" in encoded
 
 
@@ -119,13 +119,13 @@ def test_an_error_of_the_source_ends_the_job_and_keeps_all_answers(
     rows = []
     with pytest.raises(OSError, match="the lake is gone"):
         rows.extend(job(emulator, source()).rows(ledger=tmp_path / "l"))
-    asked = len(emulator.requests)
+    count = len(emulator.requests)
     whole = job(emulator, photos)
     list(whole.rows(ledger=tmp_path / "l"))
-    assert whole.progress.known == asked
+    assert whole.progress.known == count
 
 
-def test_a_narrowed_gate_reads_fewer_pictures_ahead(
+def test_fewer_pictures_are_read_ahead_when_the_gate_is_narrower(
     emulator: Emulator, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result: set[str] = set()
@@ -144,8 +144,8 @@ def test_a_narrowed_gate_reads_fewer_pictures_ahead(
     running = job(emulator, [Counted(path.name, path) for path in photos.iterdir()], max_concurrency=20)
     before = module.Calls.__init__
 
-    def narrowed(self: Any, *given: Any, **more: Any) -> None:
-        before(self, *given, **more)
+    def narrowed(self: Any, *args: Any, **more: Any) -> None:
+        before(self, *args, **more)
         self._gate = Narrow
 
     monkeypatch.setattr(module.Calls, "__init__", narrowed)
@@ -188,7 +188,7 @@ def test_an_answer_that_violates_its_schema_fails_and_keeps_its_text() -> None:
 
 
 class Renamed(pydantic.BaseModel):
-    """Reads the model's field name and writes a converted value."""
+    """A class whose field has an alias, and whose converted value would be refused if it were validated again."""
 
     color: str = pydantic.Field(alias="main_color")
 
@@ -200,11 +200,13 @@ class Renamed(pydantic.BaseModel):
         return f"#{value}"
 
 
-def test_a_class_may_validate_one_name_and_serialize_another(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_answers_are_read_from_the_ledger_although_the_class_converts_them(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    for known in (False, True):
+    for again in (False, True):
         result = job(emulator, photos, schema=Renamed).write(tmp_path / "o.parquet", order="input")
-        assert (result.answered, result.failed, result.known) == ((0, 0, COUNT) if known else (COUNT, 0, 0))
+        assert (result.answered, result.failed, result.known) == ((0, 0, COUNT) if again else (COUNT, 0, 0))
         colours = parquet.read_table(tmp_path / "o.parquet").column("main_color").to_pylist()
         assert all(colour.startswith("#") for colour in colours), colours
 
@@ -221,7 +223,7 @@ def test_a_reference_to_an_error_does_not_keep_the_ledger_open(
     assert job(emulator, photos).write(tmp_path / "o.jsonl").done == COUNT
 
 
-def test_one_shot_messages_are_used_for_each_picture_and_keep_their_key(
+def test_messages_from_an_iterator_serve_all_pictures_and_keep_their_keys(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     def ask(item: Item) -> Any:
@@ -262,14 +264,14 @@ TURN = glmv.Message("user", "Which colour?")
 def test_the_picture_precedes_the_text_of_the_last_turn(emulator: Emulator, photos: Path, messages: Any) -> None:
     [row] = job(emulator, [photos / "00.png"], None, messages=messages).rows()
     assert row.ok, row.error
-    sent = emulator.requests[0].body["messages"][-1]
-    assert [part["type"] for part in sent["content"]] == ["image_url", "text"]
+    turn = emulator.requests[0].body["messages"][-1]
+    assert [part["type"] for part in turn["content"]] == ["image_url", "text"]
 
 
 @pytest.mark.parametrize(
     "via", [{}, {"via": "platform", "model": "glm-4v-plus-0111", "thinking": None}], ids=["calls", "batches"]
 )
-def test_an_answer_that_does_not_fit_is_kept_counted_and_can_be_asked_again(
+def test_an_answer_that_violates_its_schema_is_stored_counted_and_retryable(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
@@ -278,8 +280,8 @@ def test_an_answer_that_does_not_fit_is_kept_counted_and_can_be_asked_again(
     assert (row.error_class, row.retryable, row.model) == ("MalformedResponse", True, via.get("model", MODEL))
     assert row.text
     assert (result.progress.unpriced, result.progress.spent is not None) == (0, True)
-    sent = len(emulator.requests)
+    count = len(emulator.requests)
     list(result.rows(ledger=tmp_path / "l"))
-    assert len(emulator.requests) == sent
+    assert len(emulator.requests) == count
     list(result.rows(ledger=tmp_path / "l", retry_failed=True))
-    assert len(emulator.requests) > sent
+    assert len(emulator.requests) > count

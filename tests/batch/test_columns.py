@@ -36,7 +36,7 @@ class Node(pydantic.BaseModel):
         (True, pa.string()),
     ],
 )
-def test_each_kind_of_schema_has_its_type(schema: Any, kind: Any) -> None:
+def test_each_kind_of_schema_has_a_column_type(schema: Any, kind: Any) -> None:
     assert columns_of({"type": "object", "properties": {"x": schema}})["x"].type == kind
 
 

@@ -1,4 +1,4 @@
-"""However a run ends, each row is answered once or failed with a reason that the user can act on."""
+"""However a run ends, each row is answered once, or fails with a reason that the user can act on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def assert_each_row_occurs_once(rows: list[dict[str, Any]]) -> None:
 
 @pytest.fixture
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job's waits take no time."""
+    """Make the waits of a job take no time."""
     now = [0.0]
 
     async def pause(moved: asyncio.Event, seconds: float) -> None:

@@ -73,7 +73,7 @@ def test_a_missing_path_raises_at_once(tmp_path: Path, missing: str) -> None:
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet"])
-def test_tables_are_read_with_paths_relative_to_them_and_their_columns_kept(tmp_path: Path, ending: str) -> None:
+def test_paths_in_a_table_are_relative_to_it_and_its_columns_are_kept(tmp_path: Path, ending: str) -> None:
     picture(tmp_path / "a.png")
     table = tmp_path / f"table{ending}"
     row = {"id": "first", "image": "a.png", "shelf": "3"}
@@ -167,7 +167,7 @@ def test_a_data_set_of_pyarrow_is_read_a_few_rows_at_a_time(tmp_path: Path) -> N
     assert read == [{"batch_size": 64, "batch_readahead": 1}]
 
 
-def test_items_are_counted_as_they_are_read(tmp_path: Path) -> None:
+def test_the_count_of_items_is_the_number_of_items_that_are_read(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('image,title\na.png,"two\nlines"\nb.png,one\n')
     assert count_of(str(tmp_path / "t.csv")) == 2
     (tmp_path / "t.jsonl").write_text('{"image": "a.png"}\n\n{"image": "b.png"}\n')
@@ -187,7 +187,7 @@ def test_a_broken_json_line_is_reported_with_its_number(tmp_path: Path, line: st
 
 def test_each_kind_of_list_entry_becomes_a_content_part(tmp_path: Path) -> None:
     path = picture(tmp_path / "a.png")
-    given = [
+    entries = [
         str(path),
         path,
         "https://example.com/a.png",
@@ -197,7 +197,7 @@ def test_each_kind_of_list_entry_becomes_a_content_part(tmp_path: Path) -> None:
         {"image": {"bytes": png(), "path": "hf.png"}},
         Item("own", png()),
     ]
-    result = list(items(given))
+    result = list(items(entries))
     assert [item.name for item in result] == [
         str(path),
         str(path),
@@ -211,7 +211,7 @@ def test_each_kind_of_list_entry_becomes_a_content_part(tmp_path: Path) -> None:
     assert all(isinstance(item.part(), glmv.Image) for item in result)
 
 
-def test_a_url_of_a_video_is_a_video() -> None:
+def test_a_url_of_a_video_becomes_a_video_part() -> None:
     [item] = items(["https://example.com/clip.mp4?token=1"])
     assert isinstance(item.part(), glmv.Video)
 

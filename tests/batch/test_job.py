@@ -44,8 +44,8 @@ def draw(path: Path, color: str) -> None:
 
 
 def job(emulator: Emulator, source: Any, prompt: str | None = "Which colour is it?", **options: Any) -> Job:
-    given = {"model": MODEL, "max_concurrency": 4, "thinking": False, **options}
-    return Job(source, prompt, base_url=emulator.base_url, api_key=emulator.api_key, **given)
+    settings = {"model": MODEL, "max_concurrency": 4, "thinking": False, **options}
+    return Job(source, prompt, base_url=emulator.base_url, api_key=emulator.api_key, **settings)
 
 
 def test_every_picture_of_a_folder_gets_its_own_answer(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
@@ -62,9 +62,9 @@ def test_an_identical_second_run_sends_nothing_and_writes_the_same(
 ) -> None:
     out = tmp_path / "o.jsonl"
     job(emulator, photos).write(out, order="input")
-    first, asked = lines(out), len(emulator.requests)
+    first, count = lines(out), len(emulator.requests)
     result = job(emulator, photos).write(out, order="input")
-    assert len(emulator.requests) == asked
+    assert len(emulator.requests) == count
     assert lines(out) == first
     assert result.known == len(COLORS)
 
@@ -82,7 +82,7 @@ def test_a_changed_prompt_is_sent_again(
     assert (result.answered, result.known) == (len(COLORS), 0)
 
 
-def test_only_a_changed_picture_is_sent_again_and_a_renamed_one_is_not(
+def test_a_changed_picture_is_sent_again_and_a_renamed_one_is_not(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     job(emulator, photos).write(tmp_path / "o.jsonl")
@@ -143,8 +143,8 @@ def test_an_item_that_cannot_be_sent_is_a_failed_row_and_the_others_continue(
 
 
 def test_a_row_without_picture_is_not_sent(emulator: Emulator, photos: Path) -> None:
-    given = [{"image": photos / "0.png"}, {"image": None, "id": "none"}, Item("nothing")]
-    rows = list(job(emulator, given).rows(order="input"))
+    source = [{"image": photos / "0.png"}, {"image": None, "id": "none"}, Item("nothing")]
+    rows = list(job(emulator, source).rows(order="input"))
     assert [(row.key, row.error) for row in rows[1:]] == [
         (name, "The item has no picture; nothing was sent.") for name in ("none", "nothing")
     ]
@@ -214,11 +214,11 @@ def test_leaving_the_loop_keeps_the_answers(emulator: Emulator, photos: Path, tm
     for row in job(emulator, photos, max_concurrency=2).rows(ledger=tmp_path / "l"):
         assert row.ok
         break
-    asked = len(emulator.requests)
+    count = len(emulator.requests)
     rest = list(job(emulator, photos).rows(ledger=tmp_path / "l"))
     assert len(rest) == len(COLORS)
     assert len(emulator.requests) == len(COLORS)
-    assert asked <= len(COLORS)
+    assert count <= len(COLORS)
 
 
 def test_ctrl_c_writes_answers_of_running_calls(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_a_client_together_with_a_key_is_refused(emulator: Emulator) -> None:
     asyncio.run(client.aclose())
 
 
-def test_a_second_run_on_a_ledger_is_refused_and_the_error_names_the_first(
+def test_a_concurrent_run_on_a_ledger_is_refused_and_the_error_names_the_first(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     rows = job(emulator, photos, max_concurrency=1).rows(ledger=tmp_path / "l")
@@ -288,11 +288,11 @@ def test_two_jobs_cannot_write_one_output(emulator: Emulator, photos: Path, tmp_
 
     def second(row: Row) -> None:
         if not messages:
-            asked = len(emulator.requests)
+            count = len(emulator.requests)
             with pytest.raises(glmv.InvalidRequestError, match=r"Another job writes .*o\.jsonl") as refused:
                 job(emulator, photos, "The second question?").write(out, ledger=tmp_path / "another")
             messages.append(str(refused.value))
-            assert len(emulator.requests) - asked <= len(COLORS)
+            assert len(emulator.requests) - count <= len(COLORS)
 
     job(emulator, photos).write(out, on_row=second)
     assert messages
@@ -302,9 +302,7 @@ def test_two_jobs_cannot_write_one_output(emulator: Emulator, photos: Path, tmp_
     assert len(lines(out)) == len(COLORS)
 
 
-def test_columns_that_the_source_lacks_are_named_before_anything_is_asked(
-    emulator: Emulator, photos: Path, tmp_path: Path
-) -> None:
+def test_missing_columns_are_named_before_any_request_is_sent(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     table = [{"id": 5, "photo": str(photos / "0.png"), "title": "Red"}]
     with pytest.raises(glmv.InvalidRequestError, match=r"keep_columns: item 1 has no column price; it has id, photo"):
         job(emulator, table).write(tmp_path / "o.jsonl", keep_columns=["title", "price"])
@@ -358,17 +356,17 @@ def test_a_full_ledger_ends_the_job_and_no_answer_is_lost(
         return db
 
     monkeypatch.setattr(sqlite3, "connect", small)
-    given = [Item(f"{number:>03}", f"https://example.com/{number}.png") for number in range(400)]
+    source = [Item(f"{number:>03}", f"https://example.com/{number}.png") for number in range(400)]
     rows: list[Row] = []
     with pytest.raises(glmv.LimitExceeded, match="cannot be written"):
-        rows.extend(job(emulator, given, max_concurrency=2).rows(ledger=tmp_path / "l"))
-    asked = len(emulator.requests)
-    assert 0 < asked < 400
+        rows.extend(job(emulator, source, max_concurrency=2).rows(ledger=tmp_path / "l"))
+    count = len(emulator.requests)
+    assert 0 < count < 400
     monkeypatch.undo()
-    second = job(emulator, given, max_concurrency=2)
+    second = job(emulator, source, max_concurrency=2)
     again = list(second.rows(ledger=tmp_path / "l"))
     assert len(again) == 400
-    assert second.progress.known >= asked - 2 - 4
+    assert second.progress.known >= count - 2 - 4
 
 
 def test_a_token_budget_is_not_exceeded(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
@@ -403,15 +401,15 @@ def test_a_prompt_together_with_messages_is_refused(prompt: str | None, messages
         Job(["a.png"], prompt, messages=messages)
 
 
-def test_messages_can_be_made_of_each_row(emulator: Emulator) -> None:
+def test_a_function_can_make_the_messages_from_each_item(emulator: Emulator) -> None:
     def ask(item: Item) -> Any:
         return f"Say the word {item.columns['word']}."
 
-    given = [Item(word, columns={"word": word}) for word in ("apple", "pear")]
-    rows = list(job(emulator, given, None, messages=ask).rows(order="input"))
+    source = [Item(word, columns={"word": word}) for word in ("apple", "pear")]
+    rows = list(job(emulator, source, None, messages=ask).rows(order="input"))
     assert all(row.ok for row in rows)
-    sent = [request.body["messages"][-1]["content"] for request in emulator.requests]
-    assert {"apple" in str(text) for text in sent} == {True, False}
+    contents = [request.body["messages"][-1]["content"] for request in emulator.requests]
+    assert {"apple" in str(text) for text in contents} == {True, False}
 
 
 def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
@@ -419,7 +417,7 @@ def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
         Job(["a.png"], "?", temprature=0.1)
 
 
-def test_the_platforms_batches_answer_the_same_job(
+def test_a_job_can_run_through_the_platforms_batches(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
@@ -439,7 +437,7 @@ def test_the_platforms_batches_answer_the_same_job(
     assert sum(request.path.endswith("/batches") and request.method == "POST" for request in emulator.requests) == 1
 
 
-def test_rows_of_batches_are_those_of_the_current_source(
+def test_a_resumed_batch_gives_the_keys_and_columns_of_the_current_source(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
@@ -459,12 +457,12 @@ def test_rows_of_batches_are_those_of_the_current_source(
 
 
 def test_rows_of_batches_in_input_order_are_refused(emulator: Emulator) -> None:
-    asked = job(emulator, ["a.png"], model="glm-4v-plus-0111", via="platform", thinking=None)
+    running = job(emulator, ["a.png"], model="glm-4v-plus-0111", via="platform", thinking=None)
     with pytest.raises(glmv.InvalidRequestError, match="come in order of arrival"):
-        next(asked.rows(order="input"))
+        next(running.rows(order="input"))
 
 
-def test_the_platforms_batches_refuse_models_that_they_do_not_take() -> None:
+def test_a_job_through_the_platforms_batches_refuses_other_models() -> None:
     with pytest.raises(glmv.UnsupportedContent, match="accept pictures only for glm-4v, glm-4v-plus, glm-4v-plus-0111"):
         Job(["a.png"], "?", model="glm-4.6v", via="platform")
 
@@ -537,23 +535,23 @@ def test_a_job_can_be_created_without_a_key(monkeypatch: pytest.MonkeyPatch, pho
     assert Job(photos, "What is it?", budget="10 CNY").progress.done == 0
 
 
-def test_a_source_that_can_be_read_only_once_is_not_written_twice(
+def test_a_second_write_of_an_iterator_is_refused_and_keeps_the_output(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "o.tsv"
-    asked = job(emulator, (str(path) for path in sorted(photos.iterdir())))
+    running = job(emulator, (str(path) for path in sorted(photos.iterdir())))
     with pytest.raises(glmv.InvalidRequestError, match="has no column"):
-        asked.write(tmp_path / "none.tsv", keep_columns=["none"])
+        running.write(tmp_path / "none.tsv", keep_columns=["none"])
     with pytest.raises(glmv.InvalidRequestError, match="can be read only once, and it was read"):
-        asked.write(out)
-    asked = job(emulator, (str(path) for path in sorted(photos.iterdir())))
+        running.write(out)
+    running = job(emulator, (str(path) for path in sorted(photos.iterdir())))
     out.with_name("blocked").touch()
     with pytest.raises(glmv.GLMVError):
-        asked.write(out, ledger=tmp_path / "blocked" / "ledger")  # nothing was read
-    asked.write(out)
+        running.write(out, ledger=tmp_path / "blocked" / "ledger")  # nothing was read
+    running.write(out)
     whole = out.read_bytes()
     with pytest.raises(glmv.InvalidRequestError, match="the output would lose rows"):
-        asked.write(out)
+        running.write(out)
     assert out.read_bytes() == whole
     again = job(emulator, [str(path) for path in sorted(photos.iterdir())])
     assert [again.write(out).known for _ in range(2)] == [len(COLORS)] * 2

@@ -53,11 +53,11 @@ def test_each_part_of_the_request_changes_the_key(ledger: Ledger, photo: Path, c
     assert key(ledger, photo) != key(ledger, photo, **change)
 
 
-def test_case_of_the_model_name_and_the_user_do_not_change_the_key(ledger: Ledger, photo: Path) -> None:
+def test_the_user_id_and_upper_case_in_the_model_name_do_not_change_the_key(ledger: Ledger, photo: Path) -> None:
     assert key(ledger, photo) == key(ledger, photo, model="GLM-4.6V", user_id="somebody")
 
 
-def test_an_option_gives_the_same_key_from_client_or_job(ledger: Ledger, photo: Path) -> None:
+def test_an_option_of_the_client_or_of_the_job_gives_the_same_key(ledger: Ledger, photo: Path) -> None:
     of_client = Keys(Question("What is it?", model=MODEL), MODEL, glmv.Options(temperature=0.5), ledger)
     assert of_client.of(Item("any", photo)).key == key(ledger, photo, temperature=0.5)
 
@@ -65,7 +65,7 @@ def test_an_option_gives_the_same_key_from_client_or_job(ledger: Ledger, photo: 
 def test_a_file_is_read_once_until_it_changes(ledger: Ledger, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
     read = glmv.Image.from_path
-    monkeypatch.setattr(glmv.Image, "from_path", lambda *given: reads.append(given) or read(*given))  # type: ignore[func-returns-value]  # it appends and goes on
+    monkeypatch.setattr(glmv.Image, "from_path", lambda *args: reads.append(args) or read(*args))  # type: ignore[func-returns-value]  # it appends and goes on
     first = key(ledger, photo)
     ledger.keep("x", {}).result()  # what was noted before it is on disk, too
     assert key(ledger, photo) == first
@@ -86,8 +86,8 @@ def test_the_key_of_a_url_is_made_from_the_url(ledger: Ledger) -> None:
 
 
 def test_the_base_model_of_an_alias_changes_the_key(ledger: Ledger, photo: Path) -> None:
-    def of(asked: str, /, **settings: Any) -> str:
-        return Keys(Question("?", model=asked), asked, glmv.Settings(**settings), ledger).of(Item("any", photo)).key
+    def of(model: str, /, **settings: Any) -> str:
+        return Keys(Question("?", model=model), model, glmv.Settings(**settings), ledger).of(Item("any", photo)).key
 
     assert of("ours") == of("ours", model="ours") != of("ours", model="ours", base_model="glm-4.6v")
     assert of("other", model="ours", base_model="glm-4.6v") == of("other")

@@ -1,4 +1,4 @@
-"""A job that is killed at random moments ends complete and pays for almost nothing twice."""
+"""After kills at random moments, a job has all answers, and only calls that were running are paid for twice."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def test_twenty_kills_lose_no_answer_and_repeat_only_running_calls(tmp_path: Pat
             run.communicate()
             kills += 1
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        asked = len(emulator.requests)
+        count = len(emulator.requests)
     rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert sorted(row["key"] for row in rows) == [f"{number:>03}.png" for number in range(ITEMS)]
     assert all("text" in row for row in rows)
     assert len(done.stdout.split()) == ITEMS + 1
-    assert asked <= ITEMS + KILLS * UNDER_WAY
+    assert count <= ITEMS + KILLS * UNDER_WAY

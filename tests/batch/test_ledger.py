@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "job.ledger"
 
 
-def test_answers_are_there_when_it_is_opened_again(path: Path) -> None:
+def test_a_reopened_ledger_has_its_answers(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.keep("a", {"key": "photo.jpg", "text": "a cat \ud800"}).result()
         ledger.keep("b", {"error": "busy", "retryable": True}).result()
@@ -72,7 +72,7 @@ def test_a_killed_run_leaves_its_answers_and_no_lock(path: Path) -> None:
         assert all(ledger.answer(str(number)) == {"text": "kept"} for number in range(100))
 
 
-def test_the_holder_is_removed_when_the_ledger_is_closed(path: Path) -> None:
+def test_the_holder_file_is_removed_when_the_ledger_is_closed(path: Path) -> None:
     with Ledger(path, place="here"):
         assert json.loads(path.with_name("job.ledger.holder").read_text())["pid"]
     assert [file.name for file in path.parent.iterdir()] == ["job.ledger"]
@@ -113,7 +113,7 @@ def test_a_digest_is_reused_until_its_file_changes(path: Path) -> None:
         assert ledger.digest("a.png", 11, 1) is None
 
 
-def test_waiting_rows_are_answered_once_and_dropped_with_the_run(path: Path) -> None:
+def test_waiting_rows_are_returned_once_and_only_in_their_own_run(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         assert not ledger.wait_for(Waiting("k", "a.png", {"shelf": 3}))
         assert ledger.wait_for(Waiting("k", "a.png", {"shelf": 4}))
@@ -125,7 +125,7 @@ def test_waiting_rows_are_answered_once_and_dropped_with_the_run(path: Path) -> 
         assert not ledger.wait_for(Waiting("k", "a.png", {}))
 
 
-def test_an_equal_item_waits_for_the_answer_of_a_chunk_until_the_chunk_ends(path: Path) -> None:
+def test_an_item_equal_to_one_in_a_chunk_waits_until_the_chunk_ends(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.chunk_planned("chunk-1", ["k"])
         ledger.chunk_sent("chunk-1", "batch_1")
@@ -185,17 +185,19 @@ def no_objects(path: Path) -> None:
         db.commit()
 
 
-def test_an_emptied_ledger_next_to_its_answers_ends_the_job(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_ledger_that_is_empty_although_its_output_has_answers_ends_the_job(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     out, ledger = tmp_path / "o.csv", tmp_path / "other.ledger"
     ledger.touch()  # a run that was killed as it began may leave it so
     job(emulator, photos).write(out, ledger=ledger)
-    whole, asked = out.read_bytes(), len(emulator.requests)
+    whole, count = out.read_bytes(), len(emulator.requests)
     ledger.write_bytes(b"")
     with pytest.raises(
         glmv.InvalidRequestError, match=r"other\.ledger is damaged: it is empty, and o\.csv has answers"
     ):
         job(emulator, photos).write(out, ledger=ledger)
-    assert (out.read_bytes(), len(emulator.requests)) == (whole, asked)
+    assert (out.read_bytes(), len(emulator.requests)) == (whole, count)
 
 
 @pytest.mark.parametrize("damage", [in_the_middle, in_the_rows, other_names, no_objects])
@@ -205,7 +207,7 @@ def test_a_damaged_ledger_ends_the_job_with_its_name_and_a_remedy(
 ) -> None:
     out, ledger = tmp_path / "o.jsonl", tmp_path / "o.jsonl.ledger"
     job(emulator, photos).write(out)
-    whole, asked = out.read_bytes(), len(emulator.requests)
+    whole, count = out.read_bytes(), len(emulator.requests)
     damage(ledger)
     with pytest.raises(
         glmv.InvalidRequestError,
@@ -213,7 +215,7 @@ def test_a_damaged_ledger_ends_the_job_with_its_name_and_a_remedy(
     ):
         job(emulator, photos).write(out) if via == "write" else list(job(emulator, photos).rows(ledger=ledger))
     assert out.read_bytes() == whole
-    assert len(emulator.requests) == asked
+    assert len(emulator.requests) == count
     ledger.rename(tmp_path / "away")
     assert job(emulator, photos).write(out).answered == COUNT
 

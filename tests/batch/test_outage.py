@@ -69,8 +69,8 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
 
 def job(emulator: Emulator, photos: Path, **options: Any) -> Job:
     base = emulator.base_url.replace("127.0.0.1", "localhost")
-    given = {"model": MODEL, "max_concurrency": 2, "thinking": False, "max_retries": 0, **options}
-    return Job(photos, "Which?", api_key=emulator.api_key, **{"base_url": base, **given})
+    settings = {"model": MODEL, "max_concurrency": 2, "thinking": False, "max_retries": 0, **options}
+    return Job(photos, "Which?", api_key=emulator.api_key, **{"base_url": base, **settings})
 
 
 def answered_before(emulator: Emulator, photos: Path) -> None:
@@ -318,9 +318,9 @@ def test_a_job_waits_while_a_server_breaks_every_call(
     rows = iter(running.rows())
     first = [next(rows)]
     emulator.inject(fault, 30, **knobs)
-    found = [*first, *rows]
-    assert len(found) == COUNT
-    assert all(row.ok for row in found)
+    all_rows = [*first, *rows]
+    assert len(all_rows) == COUNT
+    assert all(row.ok for row in all_rows)
     assert max(network.pauses) == 60
     assert any("Trying again in 60 s" in line for line in progress_lines)
     assert running.progress.waiting is None
@@ -331,11 +331,11 @@ def test_a_job_waits_while_a_server_breaks_every_call(
 def test_pictures_that_always_time_out_fail_and_do_not_block_the_others(
     emulator: Emulator, photos: Path, network: Network, width: int, bad: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask, asked = glmv.AsyncClient.chat, []
+    ask, prompts = glmv.AsyncClient.chat, []
 
     async def chat(self: Any, messages: Any, **options: Any) -> Any:
         text = messages[0]
-        asked.append(text)
+        prompts.append(text)
         if text in bad:
             raise glmv.RequestTimeout("The server sent nothing within 300 s.", attempts=2, kind="read_timeout")
         return await ask(self, messages, **options)
@@ -349,7 +349,7 @@ def test_pictures_that_always_time_out_fail_and_do_not_block_the_others(
     rows = list(running.rows())
     assert len(rows) == COUNT
     assert {Path(row.key).stem for row in rows if not row.ok} == bad
-    assert all(asked.count(name) == 1 for name in set(asked) - bad)
+    assert all(prompts.count(name) == 1 for name in set(prompts) - bad)
     alone_at_last = len(bad & {"09", "10", "11"}) == 3
     assert sum(network.pauses) < (module.PATIENCE_AT_LAST + 300 if alone_at_last else 300)
 
@@ -398,7 +398,7 @@ def test_a_failure_that_would_repeat_is_final(error: glmv.GLMVError, final: bool
     assert is_final(error) is final
 
 
-def test_a_failure_that_could_succeed_can_be_retried(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_failed_row_that_may_succeed_later_can_be_retried(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     emulator.fail(times=2, code=1211)  # the model is not there, today
     options = {"base_url": emulator.base_url, "max_concurrency": 1}
@@ -439,5 +439,5 @@ def test_a_job_waits_for_the_platforms_host_before_its_first_answer(
         ("http://127.0.0.1:8000/v1", False),
     ],
 )
-def test_only_the_platforms_hosts_are_known_to_exist(base_url: str, expected: bool) -> None:
+def test_only_the_platforms_own_hosts_are_recognized(base_url: str, expected: bool) -> None:
     assert module.is_platform(base_url) is expected

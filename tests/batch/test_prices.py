@@ -69,7 +69,7 @@ def test_the_emulator_is_free_and_other_servers_have_no_known_price() -> None:
      ("glm-4v-plus-0111", "10 CNY"), ("glm-4.6v-flash", "$3"), ("glm-4.6v-flash", "10 CNY"), ("glm-5.3-flash", "$0.5"),
      ("glm-5v-turbo", "￥20")],
 )  # fmt: skip
-def test_a_budget_is_in_either_currency_in_which_a_price_is_known(model: str, text: str) -> None:
+def test_a_budget_may_be_in_any_currency_in_which_the_model_has_a_price(model: str, text: str) -> None:
     budget = Budget.of(text, model)
     assert budget.currency in {"CNY", "USD"}
     budget.begin()
@@ -227,7 +227,7 @@ def test_a_refused_budget_lists_the_forms_that_are_taken() -> None:
 
 
 @pytest.mark.parametrize("text", ["$3", "10 CNY"])
-def test_a_model_that_is_free_by_its_name_takes_a_budget(text: str) -> None:
+def test_a_model_with_free_in_its_name_accepts_a_budget(text: str) -> None:
     budget = Budget.of(text, "z-ai/glm-4.5v:free")
     budget.begin()
     budget.end("z-ai/glm-4.5v:free", USED)

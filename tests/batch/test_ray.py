@@ -53,7 +53,7 @@ RECEIPT = {
 
 
 class Receipt(BaseModel):
-    """The same schema as a class."""
+    """The schema RECEIPT as a class."""
 
     width: int
     format: str
@@ -64,7 +64,7 @@ def key() -> str:
 
 
 def png(number: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
-    """Different pictures."""
+    """A picture whose colour depends on the number."""
     out = io.BytesIO()
     Pillow.new("RGB", size, (number % 256, number // 256, 99)).save(out, "PNG")
     return out.getvalue()
@@ -100,7 +100,7 @@ def cluster(server: Emulator) -> Iterator[None]:
 
 
 def nodes() -> Iterator[None]:
-    cluster = started()
+    cluster = new_cluster()
     try:
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         yield
@@ -109,7 +109,7 @@ def nodes() -> Iterator[None]:
         cluster.shutdown()
 
 
-def started() -> Any:
+def new_cluster() -> Any:
     """A cluster of three node processes. Ray gives each 30 s to start; a busy machine may need two tries."""
     for more in (2, 1, 0):
         cluster = ray.cluster_utils.Cluster()
@@ -125,12 +125,14 @@ def started() -> Any:
     raise AssertionError("it has started or raised")
 
 
-def asked(emulator: Emulator) -> list[Any]:
+def chat_requests(emulator: Emulator) -> list[Any]:
     return [one for one in emulator.requests if one.path.endswith("/chat/completions")]
 
 
 def most_at_once(emulator: Emulator) -> int:
-    moments = [(one.started, 1) for one in asked(emulator)] + [(one.ended, -1) for one in asked(emulator)]
+    moments = [(one.started, 1) for one in chat_requests(emulator)] + [
+        (one.ended, -1) for one in chat_requests(emulator)
+    ]
     now = most = 0
     for _, change in sorted(moments):
         now += change
@@ -139,8 +141,8 @@ def most_at_once(emulator: Emulator) -> int:
 
 
 def rate(emulator: Emulator) -> float:
-    """Calls per second divided by the ideal rate, from full use of the slots until the last row was sent."""
-    calls = asked(emulator)
+    """Calls per second as a share of the ideal rate, from the first use of all slots to the start of the last call."""
+    calls = chat_requests(emulator)
     starts = sorted(one.started for one in calls)
     begin = next(moment for moment in starts if sum(one.started <= moment < one.ended for one in calls) == SLOTS)
     ended = sum(begin < one.ended <= starts[-1] for one in calls)
@@ -176,44 +178,44 @@ def test_a_worker_reads_its_key_from_the_environment(emulator: Emulator, monkeyp
 
 
 async def worked(worker: Any, rows: list[dict[str, Any]]) -> Any:
-    (found,) = [output async for output in worker(pa.Table.from_pylist(rows))]
-    return found
+    (table,) = [output async for output in worker(pa.Table.from_pylist(rows))]
+    return table
 
 
 def worker(emulator: Emulator, **options: Any) -> Any:
-    given: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "share": 2,
         "api_key": key,
         "model": MODEL,
         "base_url": emulator.base_url,
         "max_retries": 0,
     }
-    return Vision(options.pop("prompt", "Describe it."), **{**given, **options})
+    return Vision(options.pop("prompt", "Describe it."), **{**settings, **options})
 
 
 @pytest.mark.parametrize("schema", [RECEIPT, Receipt])
 async def test_rows_come_back_in_order_with_typed_columns(schema: Any, emulator: Emulator) -> None:
     rows = [{"id": size, "image": png(0, (size, 48))} for size in (40, 50, 60)]
     prompt = "The width in pixels and the file format."
-    found = await worked(worker(emulator, prompt=prompt, schema=schema), rows)
-    assert found.column("id").to_pylist() == [40, 50, 60]
-    assert found.schema.field("width").type == pa.int64()
-    assert found.schema.field("format").type == pa.string()
-    assert found.column("error").to_pylist() == [None] * 3
-    assert all(count > 0 for count in found.column("prompt_tokens").to_pylist())
-    assert found.column("model").to_pylist() == [MODEL] * 3
+    table = await worked(worker(emulator, prompt=prompt, schema=schema), rows)
+    assert table.column("id").to_pylist() == [40, 50, 60]
+    assert table.schema.field("width").type == pa.int64()
+    assert table.schema.field("format").type == pa.string()
+    assert table.column("error").to_pylist() == [None] * 3
+    assert all(count > 0 for count in table.column("prompt_tokens").to_pylist())
+    assert table.column("model").to_pylist() == [MODEL] * 3
 
 
-async def test_a_failure_is_a_failed_row(emulator: Emulator, tmp_path: Path) -> None:
+async def test_an_unreadable_picture_is_a_failed_row_and_is_not_sent(emulator: Emulator, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "good.png").write_bytes(png())
     rows = [{"path": str(tmp_path / name)} for name in ("text.png", "absent.png", "good.png")]
-    found = (await worked(worker(emulator), rows)).to_pylist()
-    assert [row["error_class"] for row in found] == ["UnsupportedContent", "InvalidRequestError", None]
-    assert "this is not a picture" in found[0]["error"]
-    assert found[0]["retryable"] is False
-    assert found[2]["text"]
-    assert len(asked(emulator)) == 1
+    answers = (await worked(worker(emulator), rows)).to_pylist()
+    assert [row["error_class"] for row in answers] == ["UnsupportedContent", "InvalidRequestError", None]
+    assert "this is not a picture" in answers[0]["error"]
+    assert answers[0]["retryable"] is False
+    assert answers[2]["text"]
+    assert len(chat_requests(emulator)) == 1
 
 
 async def test_a_refusal_is_a_failed_row_with_its_code(emulator: Emulator) -> None:
@@ -231,7 +233,7 @@ async def test_after_a_wrong_key_nothing_more_is_sent(emulator: Emulator) -> Non
 
 
 class Clock:
-    """Waits for the network take no time and are recorded."""
+    """Replaces the waits for the network: they take no time and are recorded."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -261,8 +263,8 @@ async def test_a_worker_waits_during_an_outage(
     waiting = worker(emulator, share=share)
     await worked(waiting, [{"image": png(99)}])
     emulator.inject(fault, 14)
-    found = (await worked(waiting, [{"image": png(number)} for number in range(12)])).to_pylist()
-    assert [row["error"] for row in found if row["error"]] == []
+    answers = (await worked(waiting, [{"image": png(number)} for number in range(12)])).to_pylist()
+    assert [row["error"] for row in answers if row["error"]] == []
     assert max(clock.pauses) == 60
     assert "Trying again in 60 s" in caplog.text
 
@@ -294,18 +296,18 @@ async def test_an_image_array_in_a_column_is_sent_as_a_picture(emulator: Emulato
     shape = (48, 64, 3)
     picture = [[[255, 0, 0]] * shape[1]] * shape[0]
     arrays = ray.data.extensions.ArrowTensorArray.from_numpy(np.array([picture], dtype=np.uint8))
-    (found,) = [output async for output in worker(emulator)(pa.table({"image": arrays}))]
-    assert found.column("error").to_pylist() == [None]
-    assert "64 x 48" in found.column("text").to_pylist()[0]
+    (table,) = [output async for output in worker(emulator)(pa.table({"image": arrays}))]
+    assert table.column("error").to_pylist() == [None]
+    assert "64 x 48" in table.column("text").to_pylist()[0]
 
 
-async def test_an_existing_column_of_the_same_name_is_unchanged(emulator: Emulator) -> None:
+async def test_a_column_with_the_name_of_an_answer_column_is_unchanged(emulator: Emulator) -> None:
     (row,) = (await worked(worker(emulator), [{"image": png(), "text": "mine"}])).to_pylist()
     assert row["text"] == "mine"
     assert row["answer_text"]
 
 
-async def test_the_coordinator_returns_an_answer_repeatedly(emulator: Emulator) -> None:
+async def test_a_table_can_be_answered_several_times_into_new_columns(emulator: Emulator) -> None:
     table = [{"image": png()}]
     for _ in range(3):
         table = (await worked(worker(emulator), table)).to_pylist()
@@ -313,7 +315,7 @@ async def test_the_coordinator_returns_an_answer_repeatedly(emulator: Emulator) 
 
 
 class Handle:
-    """A worker's handle as the coordinator uses it; it responds while the worker lives."""
+    """Replaces the handle of a worker: a call returns while the worker lives, and raises when the worker is dead."""
 
     def __init__(self, dies: bool = False) -> None:
         self.dies = dies
@@ -358,7 +360,7 @@ def test_four_actors_use_ten_slots_and_never_more(cluster: None, emulator: Emula
     ).take_all()  # fmt: skip
     assert sorted(row["id"] for row in result) == list(range(count))
     assert [row["error"] for row in result if row["error"]] == []
-    assert len(asked(emulator)) == count
+    assert len(chat_requests(emulator)) == count
     assert most_at_once(emulator) == SLOTS
     assert rate(emulator) >= 0.8
 
@@ -375,14 +377,14 @@ def test_a_killed_worker_repeats_only_its_running_calls(cluster: None, emulator:
         table(count), "Describe it.", actors=ACTORS, slots=SLOTS, rows_per_task=None,
         model=MODEL, api_key=marking, base_url=emulator.base_url, max_retries=0,
     )  # fmt: skip
-    killer = threading.Thread(target=kill_when, args=(lambda: len(asked(emulator)) >= count // 2, tmp_path))
+    killer = threading.Thread(target=kill_when, args=(lambda: len(chat_requests(emulator)) >= count // 2, tmp_path))
     killer.start()
     result = dataset.take_all()
     killer.join()
     assert (tmp_path / "killed").exists()
     assert sorted(row["id"] for row in result) == list(range(count))
     assert [row["error"] for row in result if row["error"]] == []
-    assert len(asked(emulator)) <= count + max(shares(SLOTS, ACTORS))
+    assert len(chat_requests(emulator)) <= count + max(shares(SLOTS, ACTORS))
     assert most_at_once(emulator) <= SLOTS
 
 
@@ -397,11 +399,11 @@ def test_the_examples_of_the_documentation_page_run(
     lake, count = re.subn(r"ray\.data\.read_parquet\([^)]*\)", "ray.data.from_items(rows)", lake)
     assert count == 1
     run(lake.replace("s3://lake", str(tmp_path)).replace("actors=4", "actors=1"), rows=rows)
-    found = parquet.read_table(tmp_path / "answers")
-    assert found.column("shop").to_pylist() == ["here", "here"]
-    assert found.column("error").to_pylist() == [None, None]
-    assert found.schema.field("price").type == pa.float64()
-    assert found.schema.field("name").type == pa.string()
+    table = parquet.read_table(tmp_path / "answers")
+    assert table.column("shop").to_pylist() == ["here", "here"]
+    assert table.column("error").to_pylist() == [None, None]
+    assert table.schema.field("price").type == pa.float64()
+    assert table.schema.field("name").type == pa.string()
     run(chain.replace("photo.jpg", str(photo)))
     result = capsys.readouterr().out.splitlines()
     assert len(result) == 2
@@ -413,7 +415,7 @@ def run(code: str, **names: Any) -> None:
 
 
 def kill_when(ready: Callable[[], bool], folder: Path) -> None:
-    """Kill one worker, as a machine that runs out of memory would."""
+    """Wait until `ready` returns true, for 120 s at most; then kill one worker, as a lack of memory would."""
     patience = time.monotonic() + 120
     while not ready() and time.monotonic() < patience:
         time.sleep(0.02)

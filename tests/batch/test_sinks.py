@@ -49,7 +49,7 @@ ANSWERED = Row(
 FAILED = Row("b.png", error="busy", error_class="RateLimitError", code="1302", retryable=True, attempts=4)
 
 
-def written(path: Path, rows: Iterable[Row], schema: Any = None) -> None:
+def write_rows(path: Path, rows: Iterable[Row], schema: Any = None) -> None:
     with sink(path, schema) as file:
         for row in rows:
             file.write(row)
@@ -61,7 +61,7 @@ def interrupted(path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        written(path, rows())
+        write_rows(path, rows())
 
 
 def table(path: Path) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def table(path: Path) -> list[dict[str, Any]]:
 
 
 def test_a_json_line_leaves_out_unknown_values(tmp_path: Path) -> None:
-    written(tmp_path / "o.jsonl", [ANSWERED, FAILED])
+    write_rows(tmp_path / "o.jsonl", [ANSWERED, FAILED])
     first, second = map(json.loads, (tmp_path / "o.jsonl").read_text("utf-8").splitlines())
     assert first["parsed"]["lines"] == [{"name": "Brot", "price": 3.0}]
     assert (first["prompt_tokens"], first["completion_tokens"], first["seconds"]) == (100, 20, 0.512)
@@ -85,7 +85,7 @@ def test_a_json_line_leaves_out_unknown_values(tmp_path: Path) -> None:
 
 
 def test_a_schema_gives_typed_columns_and_failed_rows_are_in_the_same_table(tmp_path: Path) -> None:
-    written(tmp_path / "o.parquet", [ANSWERED, FAILED], schema=Receipt.model_json_schema())
+    write_rows(tmp_path / "o.parquet", [ANSWERED, FAILED], schema=Receipt.model_json_schema())
     good, bad = table(tmp_path / "o.parquet")
     assert (good["shop"], good["total"], good["paid"], good["count"]) == ("Bäckerei", 4.5, True, 2)
     assert good["lines"] == [{"name": "Brot", "price": 3.0}]
@@ -95,14 +95,14 @@ def test_a_schema_gives_typed_columns_and_failed_rows_are_in_the_same_table(tmp_
 
 def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    written(tmp_path / "o.parquet", [], schema=Receipt.model_json_schema())
+    write_rows(tmp_path / "o.parquet", [], schema=Receipt.model_json_schema())
     assert {"key", "shop", "error"} <= set(parquet.read_schema(tmp_path / "o.parquet").names)
 
 
 def test_many_rows_are_written_in_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr(room, "ROW_GROUP", 2)
-    written(tmp_path / "o.parquet", (Row(str(number), "x") for number in range(5)))
+    write_rows(tmp_path / "o.parquet", (Row(str(number), "x") for number in range(5)))
     assert parquet.ParquetFile(tmp_path / "o.parquet").num_row_groups == 3
     assert [row["key"] for row in table(tmp_path / "o.parquet")] == ["0", "1", "2", "3", "4"]
 
@@ -110,7 +110,7 @@ def test_many_rows_are_written_in_row_groups(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 def test_an_interrupted_run_keeps_the_old_file_and_a_partial_file(tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"o.{ending}"
-    written(out, [ANSWERED])
+    write_rows(out, [ANSWERED])
     before = out.read_bytes()
     interrupted(out)
     assert out.read_bytes() == before
@@ -124,7 +124,7 @@ def test_an_interrupted_first_run_writes_its_rows_to_the_output_file(tmp_path: P
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 def test_a_lone_surrogate_in_an_answer_does_not_break_the_file(tmp_path: Path, ending: str) -> None:
-    written(tmp_path / f"o.{ending}", [Row("a", "x\ud800")])
+    write_rows(tmp_path / f"o.{ending}", [Row("a", "x\ud800")])
     if ending == "jsonl":
         assert json.loads((tmp_path / "o.jsonl").read_bytes())["text"] == "x\ud800"
     else:
@@ -139,7 +139,7 @@ def test_an_unknown_file_extension_is_refused(tmp_path: Path) -> None:
 def test_a_property_named_like_a_built_in_column_gets_its_own_column(tmp_path: Path) -> None:
     schema = {"type": "object", "properties": {name: {"type": "string"} for name in ("text", "parsed_text", "Model")}}
     values = {"text": "of the picture", "parsed_text": "too", "Model": "T"}
-    written(tmp_path / "o.parquet", [Row("a", "{}", values)], schema=schema)
+    write_rows(tmp_path / "o.parquet", [Row("a", "{}", values)], schema=schema)
     [row] = table(tmp_path / "o.parquet")
     assert (row["text"], row["parsed_parsed_text"], row["parsed_text"]) == ("{}", "of the picture", "too")
     assert (row["model"], row["parsed_Model"]) == (None, "T")  # SQL would take one for the other
@@ -152,11 +152,11 @@ def test_a_full_disk_is_reported(tmp_path: Path, ending: str) -> None:
         pytest.importorskip("pyarrow")
     (tmp_path / f"o{ending}.part").symlink_to("/dev/full")
     with pytest.raises(glmv.LimitExceeded, match=r"No space left on device.*the ledger has every answer"):
-        written(tmp_path / f"o{ending}", [ANSWERED] * 3)
+        write_rows(tmp_path / f"o{ending}", [ANSWERED] * 3)
     assert not (tmp_path / f"o{ending}").exists()
 
 
-def kept(path: Path, rows: Iterable[Row], keep: Any, schema: Any = None) -> None:
+def write_with_columns(path: Path, rows: Iterable[Row], keep: Any, schema: Any = None) -> None:
     with sink(path, schema, keep) as file:
         for row in rows:
             file.write(row)
@@ -171,7 +171,7 @@ def cells(path: Path, separator: str = ",") -> list[dict[str, str]]:
 def test_a_csv_file_has_the_same_content_as_a_table(tmp_path: Path, ending: str, separator: str) -> None:
     out = tmp_path / f"o.{ending}"
     odd = Row(3, 'a "quoted" line,\nand\tanother; 中文', notes=("fitted", "cut"), columns={})
-    written(out, [ANSWERED, FAILED, odd], schema=Receipt.model_json_schema())
+    write_rows(out, [ANSWERED, FAILED, odd], schema=Receipt.model_json_schema())
     good, bad, third = cells(out, separator)
     assert (good["shop"], good["total"], good["paid"], good["count"]) == ("Bäckerei", "4.5", "true", "2")
     assert json.loads(good["lines"]) == [{"name": "Brot", "price": 3.0}]
@@ -183,7 +183,9 @@ def test_a_csv_file_has_the_same_content_as_a_table(tmp_path: Path, ending: str,
 
 def test_polars_and_duckdb_read_the_csv_file(tmp_path: Path) -> None:
     polars, duckdb = pytest.importorskip("polars"), pytest.importorskip("duckdb")
-    kept(tmp_path / "o.csv", [Row(number, f"t{number}, =1", columns={"n": number / 2}) for number in range(3)], ["n"])
+    write_with_columns(
+        tmp_path / "o.csv", [Row(number, f"t{number}, =1", columns={"n": number / 2}) for number in range(3)], ["n"]
+    )
     for frame in (polars.read_csv(tmp_path / "o.csv"), duckdb.read_csv(str(tmp_path / "o.csv")).pl()):
         assert frame["key"].to_list() == [0, 1, 2]
         assert frame["text"].to_list() == ["t0, =1", "t1, =1", "t2, =1"]
@@ -191,7 +193,7 @@ def test_polars_and_duckdb_read_the_csv_file(tmp_path: Path) -> None:
 
 
 def test_a_csv_file_without_rows_has_its_header(tmp_path: Path) -> None:
-    kept(tmp_path / "o.csv", [], ["price"], schema=Receipt.model_json_schema())
+    write_with_columns(tmp_path / "o.csv", [], ["price"], schema=Receipt.model_json_schema())
     header = (tmp_path / "o.csv").read_text("utf-8").splitlines()[0].split(",")
     assert header[:3] == ["key", "price", "shop"]
     assert {"text", "error"} <= set(header)
@@ -201,9 +203,9 @@ COLUMNS = {"id": 7, "text": "of the source", "day": dt.date(2026, 1, 2), "key": 
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
-def test_columns_of_the_source_are_kept(tmp_path: Path, ending: str) -> None:
+def test_chosen_columns_of_the_source_are_kept(tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"o.{ending}"
-    kept(out, [Row(7, "answer", columns=COLUMNS)], ["id", "text", "day"])
+    write_with_columns(out, [Row(7, "answer", columns=COLUMNS)], ["id", "text", "day"])
     [row] = read(out)
     assert (row["id"], row["text"], row["source_text"]) == (row["key"], "answer", "of the source")
     assert row["day"] == (COLUMNS["day"] if ending == "parquet" else "2026-01-02")
@@ -225,7 +227,7 @@ def read(out: Path) -> list[dict[str, Any]]:
 def test_all_columns_of_the_source_can_be_kept(tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"o.{ending}"
     picture = {"image": "data:image/png;base64,AAAA"}
-    kept(out, [Row(7, "answer", columns={**COLUMNS, **picture}), FAILED], True)
+    write_with_columns(out, [Row(7, "answer", columns={**COLUMNS, **picture}), FAILED], True)
     first, second = read(out)
     nothing = "" if ending == "csv" else None
     assert first["raw"] == (b"\x01\xff" if ending == "parquet" else "01ff")
@@ -248,7 +250,7 @@ def test_later_rows_may_have_other_columns_and_types(
         Row(4, "d", columns={"n": 6, "o": None, "late": 'with "quotes",\nlines'}),
         Row("five", "e", columns={"n": 6.5, "o": [1], "late": 2**70}),
     ]
-    kept(out, rows, True)
+    write_with_columns(out, rows, True)
     result = read(out)
     assert [row["text"] for row in result] == ["a", "b", "c", "d", "e"]
     assert [str(row["key"]) for row in result] == ["1", "2", "3", "4", "five"]
@@ -275,16 +277,16 @@ KEY_TYPES = {
 @pytest.mark.parametrize(("keys", "kind"), KEY_TYPES.values(), ids=KEY_TYPES)
 def test_the_key_column_of_a_parquet_file_has_the_type_of_the_keys(tmp_path: Path, keys: list[Any], kind: str) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    written(tmp_path / "o.parquet", [Row(key, "x") for key in keys])
-    found = parquet.read_table(tmp_path / "o.parquet")["key"]
-    text = str(found.type)
+    write_rows(tmp_path / "o.parquet", [Row(key, "x") for key in keys])
+    column = parquet.read_table(tmp_path / "o.parquet")["key"]
+    text = str(column.type)
     assert text == kind or (kind == "string" and "uuid" in text)
     if kind != "string":
-        assert found.to_pylist() == keys
+        assert column.to_pylist() == keys
 
 
 @pytest.mark.parametrize("wrong", ["id", 3, {"id": 1}])
-def test_columns_to_keep_are_names_or_all(tmp_path: Path, wrong: Any) -> None:
+def test_columns_to_keep_that_are_neither_names_nor_all_are_refused(tmp_path: Path, wrong: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="keep_columns must be a list of names, or True for all; got"):
         sink(tmp_path / "o.jsonl", None, wrong)
 
@@ -344,7 +346,7 @@ def test_a_process_that_is_killed_leaves_no_lock(tmp_path: Path) -> None:
         with pytest.raises(glmv.InvalidRequestError, match="Another job writes"):
             claimed(out)
         other.kill()
-    written(out, [ANSWERED])
+    write_rows(out, [ANSWERED])
     assert [row["key"] for row in read(out)] == ["a.png"]
 
 
@@ -359,14 +361,14 @@ def test_an_answer_in_a_csv_or_tsv_file_is_read_back_unchanged(tmp_path: Path, e
             file.write(row)
     csv.field_size_limit(max(csv.field_size_limit(), 200_000))
     with out.open(encoding="utf-8", newline="") as text:
-        found = list(csv.DictReader(text, delimiter="\t" if ending == "tsv" else ","))
-    assert [(row["key"], row["text"], row["late"]) for row in found] == [("a", answer, ""), ("b", "short", "\r")]
+        records = list(csv.DictReader(text, delimiter="\t" if ending == "tsv" else ","))
+    assert [(row["key"], row["text"], row["late"]) for row in records] == [("a", answer, ""), ("b", "short", "\r")]
 
 
 @pytest.mark.parametrize(("key", "line"), [(float("inf"), None), (None, None), (b"\x0a\xff", "0aff")])
 def test_a_key_that_json_cannot_represent_can_be_written_to_any_file(tmp_path: Path, key: Any, line: Any) -> None:
     for ending in ("jsonl", "csv", "parquet"):
-        written(tmp_path / f"o.{ending}", [Row(key, "x")])
+        write_rows(tmp_path / f"o.{ending}", [Row(key, "x")])
     assert json.loads((tmp_path / "o.jsonl").read_text("utf-8"))["key"] == line
     assert (tmp_path / "o.csv").read_text("utf-8").splitlines()[1].startswith(f"{line or ''},x,")
     assert table(tmp_path / "o.parquet")[0]["key"] == key
@@ -374,18 +376,18 @@ def test_a_key_that_json_cannot_represent_can_be_written_to_any_file(tmp_path: P
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
 @pytest.mark.parametrize("keep", [True, [0, None]])
-def test_columns_whose_names_are_no_text_are_kept(tmp_path: Path, ending: str, keep: Any) -> None:
+def test_columns_whose_names_are_not_text_are_kept(tmp_path: Path, ending: str, keep: Any) -> None:
     out = tmp_path / f"o.{ending}"
     columns: Any = {0: "first", None: "nameless"}
     with sink(out, None, keep) as file:
         file.write(Row("a", "x", columns=columns))
     if ending == "parquet":
-        (found,) = table(out)
+        (row,) = table(out)
     elif ending == "csv":
-        (found,) = csv.DictReader(out.read_text("utf-8").splitlines())
+        (row,) = csv.DictReader(out.read_text("utf-8").splitlines())
     else:
-        found = json.loads(out.read_text("utf-8"))
-    assert (found["0"], found["None"]) == ("first", "nameless")
+        row = json.loads(out.read_text("utf-8"))
+    assert (row["0"], row["None"]) == ("first", "nameless")
 
 
 @pytest.mark.parametrize("later", [None, {"a": 1}, 5])

@@ -119,7 +119,7 @@ def test_an_arrow_table_gives_its_columns_and_pictures() -> None:
     assert next(items(arrow_batch())).source == png("red")
 
 
-def test_a_column_of_paths_is_iterated() -> None:
+def test_each_entry_of_a_column_of_paths_is_an_item() -> None:
     polars = pytest.importorskip("polars")
     assert [item.source for item in items(polars.Series(["a.png", "b.png"]))] == ["a.png", "b.png"]
 
@@ -160,20 +160,20 @@ class Mapped:
     """A map-style data set of rows."""
 
     def __init__(self, rows: list[Any]) -> None:
-        self.rows, self.asked = rows, []  # type: ignore[var-annotated]
+        self.rows, self.indices = rows, []  # type: ignore[var-annotated]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Any:
-        self.asked.append(index)
+        self.indices.append(index)
         return self.rows[index % len(self.rows)]  # like some data sets, it never raises IndexError
 
 
 def test_a_map_style_data_set_is_read_by_its_indices() -> None:
     shots = Mapped([{"id": 4, "image": png("red")}, {"id": 5, "image": png("blue")}])
     assert [item.name for item in items(shots)] == [4, 5]
-    assert shots.asked == [0, 1]
+    assert shots.indices == [0, 1]
     assert count_of(shots) == 2
     pictures = Mapped([PIL.Image.new("RGB", (8, 8)), "https://example.com/a.png"])
     assert [item.name for item in items(pictures)] == ["1", "https://example.com/a.png"]
@@ -234,11 +234,11 @@ def test_a_folder_or_pattern_of_parquet_files_is_one_table(tmp_path: Path, form:
     assert count_of(source) == len(keys)
 
 
-def test_a_pattern_of_other_tables_gives_their_rows(tmp_path: Path) -> None:
+def test_a_pattern_of_csv_and_json_files_gives_their_rows(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,photo\n1,x.png\n")
     (tmp_path / "b.jsonl").write_text('{"id": 2, "photo": "y.png"}\n')
-    found = list(items(str(tmp_path / "*.[cj]s*")))
-    assert [(item.name, item.source) for item in found] == [
+    rows = list(items(str(tmp_path / "*.[cj]s*")))
+    assert [(item.name, item.source) for item in rows] == [
         ("1", str(tmp_path / "x.png")),
         (2, str(tmp_path / "y.png")),
     ]
@@ -254,10 +254,10 @@ def test_pictures_of_a_folder_come_before_its_tables(tmp_path: Path) -> None:
 def test_an_unreadable_file_of_a_folder_is_named(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", [1])
     (tmp_path / "b.parquet").write_bytes(b"PAR1 and no more")
-    found = items(tmp_path)
-    assert next(found).name == 1
+    rows = items(tmp_path)
+    assert next(rows).name == 1
     with pytest.raises(glmv.InvalidRequestError, match=r"b\.parquet cannot be read"):
-        next(found)
+        next(rows)
 
 
 def test_the_output_file_is_not_read_as_input(emulator: Emulator, tmp_path: Path) -> None:

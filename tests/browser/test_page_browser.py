@@ -80,7 +80,7 @@ class Sender:
             assert self.emu.requests[-1].fault is not None
 
     def every_kind(self) -> None:
-        """A plain answer, pictures, a refusal, a stream, a tool, a fault that breaks a stream, an attack."""
+        """Send one request of each kind: plain, refused, with a tool, with pictures, broken off, with an attack."""
         parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
         tool = {"type": "function", "function": {"name": "get_weather", "parameters": parameters}}
         self.chat("Hello", model="glm-4v-flash")
@@ -250,7 +250,7 @@ def test_all_rows_can_be_reached_and_unfolded_by_keyboard(sender: Sender, visit:
     assert page.locator("#r5 summary").first.evaluate("(one) => getComputedStyle(one).outlineStyle") == "solid"
 
 
-def test_a_stopped_emulator_is_reported_and_reconnected(sender: Sender, visit: Any) -> None:
+def test_the_page_reports_an_emulator_that_does_not_answer_and_reconnects(sender: Sender, visit: Any) -> None:
     page = visit()
     page.get_by_text("Live").wait_for()
     page.route("**/page/news*", lambda route: route.fulfill(status=200, body="no JSON"))
@@ -262,6 +262,6 @@ def test_a_stopped_emulator_is_reported_and_reconnected(sender: Sender, visit: A
 def test_the_documentation_screenshot_can_be_retaken(chromium: Any, tmp_path: Path) -> None:
     script = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "emulator_page.py"))
     script["taken"](chromium, tmp_path / "page.png")
-    with Image.open(tmp_path / "page.png") as taken, Image.open(script["PICTURE"]) as shown:
-        assert taken.size == shown.size
-        assert len(taken.convert("RGB").getcolors(maxcolors=2**24) or ()) > 1000, "no photograph is on the page"
+    with Image.open(tmp_path / "page.png") as new, Image.open(script["PICTURE"]) as current:
+        assert new.size == current.size
+        assert len(new.convert("RGB").getcolors(maxcolors=2**24) or ()) > 1000, "no photograph is on the page"

@@ -55,7 +55,7 @@ def test_the_error_for_a_file_that_is_not_a_picture_names_it(file: str) -> None:
     assert file in error.replace("\n", "")
 
 
-def test_models_lists_every_model_that_sees() -> None:
+def test_models_lists_every_vision_model() -> None:
     code, table, _ = run("models", env={"COLUMNS": "140"})
     assert code == 0
     assert [model.name for model in glmv.models() if model.sees and model.name not in table] == []
@@ -65,17 +65,17 @@ def test_emulate_prints_its_variables_and_ends_at_ctrl_c() -> None:
     command = [sys.executable, "-c", "from glmv.cli import main; main()", "emulate"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said = ""
+        output = ""
         for line in process.stdout:
-            said += line
+            output += line
             if "ZHIPUAI_API_KEY=" in line:
                 break
-        exported = dict(re.findall(r"^export (\w+)=(\S+)", said, re.MULTILINE))
+        exported = dict(re.findall(r"^export (\w+)=(\S+)", output, re.MULTILINE))
         with glmv.Client(exported["ZHIPUAI_API_KEY"], base_url=exported["ZHIPUAI_BASE_URL"]) as client:
             answer = client.chat([glmv.Image.from_path(PICTURES / "cat.jpg"), "How large is this picture?"])
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 0
-    assert "EMULATOR" in said
+    assert "EMULATOR" in output
     assert "451" in answer.text
 
 

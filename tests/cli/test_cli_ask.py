@@ -60,13 +60,13 @@ def test_the_error_of_a_question_that_is_missing_or_not_last_suggests_a_command(
     assert f'glmv ask {files} "What is in this picture?"' in " ".join(result.stderr.split())
 
 
-def test_a_first_try_without_a_key_is_shown_the_way_that_needs_none() -> None:
+def test_ask_without_a_key_suggests_the_emulator() -> None:
     result = CliRunner().invoke(app, ["ask", str(PICTURES / "cat.jpg"), "What is this?"], env={"COLUMNS": "200"})
     assert result.exit_code == 1
     assert "--emulator" in result.stderr
 
 
-def test_the_price_of_an_alias_is_that_of_the_model_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alias_costs_what_its_model_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = glmv.Usage(1_000_000, 0, 1_000_000)
     assert money("ours", usage, "https://api.z.ai/api/paas/v4") == ""
     assert (

@@ -34,19 +34,19 @@ def run(emu: Emulator, *words: str) -> tuple[int, str]:
 
 def rows(path: Path) -> dict[str, dict[str, Any]]:
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    found = {row["key"]: row for row in lines}
-    assert len(found) == len(lines), "each picture stands once"
-    return found
+    by_key = {row["key"]: row for row in lines}
+    assert len(by_key) == len(lines), "each picture stands once"
+    return by_key
 
 
 def test_every_picture_of_a_folder_gets_its_line(photos: Path, tmp_path: Path) -> None:
     with Emulator() as emu:
-        code, said = run(emu, str(photos), "How large is it?", "-o", str(tmp_path / "out.jsonl"))
-    assert code == 0, said
-    found = rows(tmp_path / "out.jsonl")
-    assert set(found) == {"a.png", "b.png", "more/c.jpg"}
-    assert "52" in found["more/c.jpg"]["text"]
-    assert found["a.png"]["prompt_tokens"] > 0
+        code, output = run(emu, str(photos), "How large is it?", "-o", str(tmp_path / "out.jsonl"))
+    assert code == 0, output
+    answers = rows(tmp_path / "out.jsonl")
+    assert set(answers) == {"a.png", "b.png", "more/c.jpg"}
+    assert "52" in answers["more/c.jpg"]["text"]
+    assert answers["a.png"]["prompt_tokens"] > 0
 
 
 def test_a_second_run_sends_nothing_and_repairs_a_torn_line(photos: Path, tmp_path: Path) -> None:
@@ -54,43 +54,43 @@ def test_a_second_run_sends_nothing_and_repairs_a_torn_line(photos: Path, tmp_pa
     with Emulator() as emu:
         run(emu, str(photos), "How large is it?", "-o", str(out))
         whole = out.read_bytes()
-        *kept, torn = whole.splitlines(keepends=True)
-        out.write_bytes(b"".join(kept) + torn[:-9])
+        *complete, torn = whole.splitlines(keepends=True)
+        out.write_bytes(b"".join(complete) + torn[:-9])
         code, _ = run(emu, str(photos), "How large is it?", "-o", str(out))
         assert code == 0
         assert len(emu.requests) == 3, "the ledger has the torn one, too"
     assert len(rows(out)) == 3
 
 
-def test_a_table_names_its_pictures_and_its_keys(photos: Path, tmp_path: Path) -> None:
+def test_keys_and_pictures_come_from_the_columns_of_a_table(photos: Path, tmp_path: Path) -> None:
     table = tmp_path / "products.csv"
     table.write_text("id,front\nred-1,photos/a.png\nred-2,photos/b.png\n")
     with Emulator() as emu:
-        code, said = run(emu, str(table), "How large is it?", "-o", str(tmp_path / "out.jsonl"), "--column", "front")
-        assert code == 0, said
-        code, said = run(emu, str(table), "How large is it?", "-o", str(tmp_path / "other.jsonl"))
+        code, output = run(emu, str(table), "How large is it?", "-o", str(tmp_path / "out.jsonl"), "--column", "front")
+        assert code == 0, output
+        code, output = run(emu, str(table), "How large is it?", "-o", str(tmp_path / "other.jsonl"))
     assert set(rows(tmp_path / "out.jsonl")) == {"red-1", "red-2"}
     assert code == 1
-    assert "--column" in said.replace("\n", " ")
+    assert "--column" in output.replace("\n", " ")
 
 
-def test_a_picture_that_cannot_be_read_is_a_row_with_its_error(photos: Path, tmp_path: Path) -> None:
+def test_an_unreadable_picture_gives_a_row_with_its_error(photos: Path, tmp_path: Path) -> None:
     (photos / "broken.png").write_bytes(b"no picture")
     with Emulator() as emu:
         code, _ = run(emu, str(photos), "How large is it?", "-o", str(tmp_path / "out.jsonl"))
-    found = rows(tmp_path / "out.jsonl")
+    answers = rows(tmp_path / "out.jsonl")
     assert code == 1
-    assert found["broken.png"]["error_class"] == "UnsupportedContent"
-    assert found["broken.png"]["retryable"] is False
-    assert "text" in found["a.png"]
+    assert answers["broken.png"]["error_class"] == "UnsupportedContent"
+    assert answers["broken.png"]["retryable"] is False
+    assert "text" in answers["a.png"]
 
 
-def test_a_schema_gives_parsed_rows(photos: Path, tmp_path: Path) -> None:
+def test_with_a_schema_each_row_has_the_parsed_answer(photos: Path, tmp_path: Path) -> None:
     schema = tmp_path / "size.json"
     schema.write_text(json.dumps(SCHEMA))
     with Emulator() as emu:
-        code, said = run(emu, str(photos), "Measure it.", "-o", str(tmp_path / "out.jsonl"), "--schema", str(schema))
-    assert code == 0, said
+        code, output = run(emu, str(photos), "Measure it.", "-o", str(tmp_path / "out.jsonl"), "--schema", str(schema))
+    assert code == 0, output
     assert {row["parsed"]["width"] for row in rows(tmp_path / "out.jsonl").values()} == {50, 51, 52}
 
 
@@ -114,12 +114,14 @@ def test_a_ledger_with_answers_of_the_emulator_is_refused_for_the_platform(photo
     assert rows(tmp_path / "o.jsonl") == tried
 
 
-def test_calls_under_way_stay_within_the_gate(photos: Path, tmp_path: Path) -> None:
+def test_no_more_calls_run_at_once_than_the_option_concurrency_allows(photos: Path, tmp_path: Path) -> None:
     for number in range(12):
         Picture.new("RGB", (60 + number, 40), "navy").save(photos / f"n{number}.png")
     with Emulator(concurrency={"glm-4.6v": 2}) as emu:
-        code, said = run(emu, str(photos), "How large is it?", "-o", str(tmp_path / "out.jsonl"), "--concurrency", "2")
-        assert code == 0, said
+        code, output = run(
+            emu, str(photos), "How large is it?", "-o", str(tmp_path / "out.jsonl"), "--concurrency", "2"
+        )
+        assert code == 0, output
         assert [entry.status for entry in emu.requests] == [200] * 15
 
 
@@ -128,15 +130,15 @@ def test_a_parquet_file_has_a_column_for_each_property(photos: Path, tmp_path: P
     schema, out = tmp_path / "size.json", tmp_path / "out.parquet"
     schema.write_text(json.dumps(SCHEMA))
     with Emulator() as emu:
-        code, said = run(emu, str(photos), "Measure it.", "-o", str(out), "--schema", str(schema), "--order", "input")
-    assert code == 0, said
+        code, output = run(emu, str(photos), "Measure it.", "-o", str(out), "--schema", str(schema), "--order", "input")
+    assert code == 0, output
     assert parquet.read_table(out).column("width").to_pylist() == [50, 51, 52]
 
 
 def test_a_pattern_chooses_the_pictures(photos: Path, tmp_path: Path) -> None:
     with Emulator() as emu:
-        code, said = run(emu, str(photos / "*.png"), "How large is it?", "-o", str(tmp_path / "out.jsonl"))
-    assert code == 0, said
+        code, output = run(emu, str(photos / "*.png"), "How large is it?", "-o", str(tmp_path / "out.jsonl"))
+    assert code == 0, output
     assert {Path(key).name for key in rows(tmp_path / "out.jsonl")} == {"a.png", "b.png"}
 
 
@@ -152,17 +154,17 @@ def test_progress_json_prints_lines_of_json(photos: Path, tmp_path: Path) -> Non
 
 def test_a_budget_ends_the_run_and_says_so(photos: Path, tmp_path: Path) -> None:
     with Emulator() as emu:
-        code, said = run(emu, str(photos), "What?", "-o", str(tmp_path / "o.jsonl"), "--budget", "10 tokens")
+        code, output = run(emu, str(photos), "What?", "-o", str(tmp_path / "o.jsonl"), "--budget", "10 tokens")
     assert code == 1
-    assert "the budget is spent" in " ".join(said.split())
+    assert "the budget is spent" in " ".join(output.split())
     assert len(rows(tmp_path / "o.jsonl")) == 1
 
 
-def test_the_platforms_batches_refuse_other_models_by_name(photos: Path, tmp_path: Path) -> None:
+def test_the_error_of_a_model_without_batches_names_models_with_batches(photos: Path, tmp_path: Path) -> None:
     with Emulator() as emu:
-        code, said = run(emu, str(photos), "What?", "-o", str(tmp_path / "o.jsonl"), "--via", "platform")
+        code, output = run(emu, str(photos), "What?", "-o", str(tmp_path / "o.jsonl"), "--via", "platform")
     assert code == 1
-    assert "glm-4v-plus-0111" in said
+    assert "glm-4v-plus-0111" in output
 
 
 @pytest.mark.parametrize("source", ["folder", "folder of texts", "pattern", "table without rows"])
@@ -178,10 +180,10 @@ def test_missing_input_is_reported_with_exit_code_1(tmp_path: Path, source: str)
         "table without rows": (tmp_path / "t.csv", "t.csv has no rows"),
     }[source]
     with Emulator() as emu:
-        code, said = run(emu, str(words), "How large?", "-o", str(tmp_path / "o.jsonl"))
+        code, output = run(emu, str(words), "How large?", "-o", str(tmp_path / "o.jsonl"))
         assert len(emu.requests) == 0
     assert code == 1
-    assert message in " ".join(said.split())
+    assert message in " ".join(output.split())
     assert not (tmp_path / "o.jsonl").exists()
 
 
@@ -190,9 +192,9 @@ def test_columns_of_the_table_are_kept(tmp_path: Path, words: str, columns: list
     Picture.new("RGB", (50, 40), "teal").save(tmp_path / "a.png")
     (tmp_path / "t.csv").write_text("id,photo,title\n5,a.png,Teal\n")
     with Emulator() as emu:
-        code, said = run(emu, str(tmp_path / "t.csv"), "?", "-o", str(tmp_path / "o.csv"), "--keep-columns", words)
-        assert code == 0, said
-        code, said = run(emu, str(tmp_path / "t.csv"), "?", "-o", str(tmp_path / "x.csv"), "--keep-columns", "price")
+        code, output = run(emu, str(tmp_path / "t.csv"), "?", "-o", str(tmp_path / "o.csv"), "--keep-columns", words)
+        assert code == 0, output
+        code, output = run(emu, str(tmp_path / "t.csv"), "?", "-o", str(tmp_path / "x.csv"), "--keep-columns", "price")
     header, row = (tmp_path / "o.csv").read_text("utf-8").splitlines()
     names = columns or ["id", "photo", "title"]
     assert header.split(",")[: len(names) + 1] == ["key", *names]
@@ -201,4 +203,4 @@ def test_columns_of_the_table_are_kept(tmp_path: Path, words: str, columns: list
         *({"id": "5", "photo": "a.png", "title": "Teal"}[n] for n in names),
     ]
     assert code == 1
-    assert "item 1 has no column price; it has id, photo, title" in " ".join(said.split())
+    assert "item 1 has no column price; it has id, photo, title" in " ".join(output.split())

@@ -28,44 +28,46 @@ def run(*words: str, env: dict[str, str] | None = None, input: bytes | None = No
 def test_doctor_reports_a_working_set_up_without_the_key() -> None:
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url, "COLUMNS": "200"}
-        code, said = run("doctor", "--ask", env=env)
-    assert code == 0, said
-    assert env["ZHIPUAI_BASE_URL"] in said
-    assert "is reachable" in said
-    assert "answered" in said
-    assert emu.api_key not in said
-    assert emu.api_key.partition(".")[2] not in said
+        code, output = run("doctor", "--ask", env=env)
+    assert code == 0, output
+    assert env["ZHIPUAI_BASE_URL"] in output
+    assert "is reachable" in output
+    assert "answered" in output
+    assert emu.api_key not in output
+    assert emu.api_key.partition(".")[2] not in output
 
 
 def test_doctor_reports_a_missing_key_and_fails() -> None:
-    code, said = run("doctor")
+    code, output = run("doctor")
     assert code == 1
-    assert "ZHIPUAI_API_KEY" in said
+    assert "ZHIPUAI_API_KEY" in output
 
 
 def test_doctor_reports_an_unreachable_server() -> None:
     env = {"ZHIPUAI_API_KEY": "test-id.test-secret", "ZHIPUAI_BASE_URL": "http://127.0.0.1:9/api/paas/v4"}
-    code, said = run("doctor", env=env)
+    code, output = run("doctor", env=env)
     assert code == 1
-    assert "not reachable" in said
+    assert "not reachable" in output
 
 
 def test_ask_prints_the_whole_answer_as_json() -> None:
-    code, said = run("ask", "--emulator", "--json", str(PICTURES / "coffee.jpg"), "How large is it?")
-    assert code == 0, said
-    answer = json.loads(said)
+    code, output = run("ask", "--emulator", "--json", str(PICTURES / "coffee.jpg"), "How large is it?")
+    assert code == 0, output
+    answer = json.loads(output)
     assert "600" in answer["text"]
     assert answer["usage"]["total_tokens"] > 0
 
 
 def test_ask_takes_patterns_and_standard_input(tmp_path: Path) -> None:
-    code, said = run("ask", "--emulator", "--json", str(PICTURES / "*.png"), "Which picture is larger?")
-    assert code == 0, said
-    code, said = run("ask", "--emulator", "--json", "-", "How large is it?", input=(PICTURES / "cat.jpg").read_bytes())
-    assert code == 0, said
-    code, said = run("ask", "--emulator", str(tmp_path / "*.png"), "What?")
+    code, output = run("ask", "--emulator", "--json", str(PICTURES / "*.png"), "Which picture is larger?")
+    assert code == 0, output
+    code, output = run(
+        "ask", "--emulator", "--json", "-", "How large is it?", input=(PICTURES / "cat.jpg").read_bytes()
+    )
+    assert code == 0, output
+    code, output = run("ask", "--emulator", str(tmp_path / "*.png"), "What?")
     assert code == 1
-    assert "matches" in said
+    assert "matches" in output
 
 
 def test_ask_fits_the_answer_to_a_schema(tmp_path: Path) -> None:
@@ -73,17 +75,17 @@ def test_ask_fits_the_answer_to_a_schema(tmp_path: Path) -> None:
     schema.write_text(
         json.dumps({"type": "object", "properties": {"height": {"type": "integer"}}, "required": ["height"]})
     )
-    code, said = run(
+    code, output = run(
         "ask", "--emulator", "--json", "--schema", str(schema), str(PICTURES / "coffee.jpg"), "Measure it."
     )
-    assert code == 0, said
-    assert json.loads(json.loads(said)["text"]) == {"height": 400}
+    assert code == 0, output
+    assert json.loads(json.loads(output)["text"]) == {"height": 400}
 
 
 CNY_HOST, USD_HOST = "https://open.bigmodel.cn/api/paas/v4", "https://api.z.ai/api/paas/v4"
 
 
-def test_money_is_that_of_the_server_and_names_the_day_of_its_price() -> None:
+def test_the_cost_is_in_the_servers_currency_and_names_the_month_of_the_price() -> None:
     usage = glmv.Usage(10_000, 1_000, 11_000)
     assert money("glm-4.6v", usage, CNY_HOST) == "0.013 CNY by the price of 2026-08"
     assert money("glm-4.6v", usage, USD_HOST) == "0.0039 USD by the price of 2026-06"
@@ -100,20 +102,20 @@ def test_the_cost_is_empty_if_no_price_is_known() -> None:
     assert money("glm-4.6v", None, CNY_HOST) == ""
 
 
-def test_pictures_are_drawn_by_the_protocol_that_the_terminal_documents() -> None:
+def test_pictures_are_drawn_with_the_protocol_of_the_terminal() -> None:
     png = glmv.Image.from_path(PICTURES / "chart.png")
     assert protocol({"TERM": "xterm-kitty"}) == "kitty"
     assert protocol({"TERM_PROGRAM": "iTerm.app"}) == "iterm"
     assert protocol({"TERM": "xterm-256color"}) is None
-    shown = drawn(png, "kitty")
-    assert shown.startswith("\x1b_Ga=T,f=100,")
-    assert all(len(piece) < 4200 for piece in shown.split("\x1b\\"))
+    sequence = drawn(png, "kitty")
+    assert sequence.startswith("\x1b_Ga=T,f=100,")
+    assert all(len(piece) < 4200 for piece in sequence.split("\x1b\\"))
     assert drawn(png, "iterm").endswith("\a\n")
 
 
-def test_a_photograph_is_made_a_small_png_for_the_terminal() -> None:
-    shown = drawn(glmv.Image.from_path(PICTURES / "coffee.jpg"), "kitty")
-    assert shown.startswith("\x1b_Ga=T,f=100,")
+def test_a_photograph_is_converted_to_a_small_png_for_the_terminal() -> None:
+    sequence = drawn(glmv.Image.from_path(PICTURES / "coffee.jpg"), "kitty")
+    assert sequence.startswith("\x1b_Ga=T,f=100,")
 
 
 def test_a_picture_that_cannot_be_shrunk_is_not_shown_in_the_terminal() -> None:
@@ -133,22 +135,22 @@ def test_doctor_connects_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> N
         }
         answering = threading.Thread(target=_answers_once, args=(proxy,))
         answering.start()
-        code, said = run("doctor", env=env)
+        code, output = run("doctor", env=env)
         answering.join()
-        assert code == 0, said
-        assert f"is reachable through the proxy 127.0.0.1:{port} (HTTP_PROXY)" in said
-        assert "canary-word" not in said
+        assert code == 0, output
+        assert f"is reachable through the proxy 127.0.0.1:{port} (HTTP_PROXY)" in output
+        assert "canary-word" not in output
         proxy.close()
-        code, said = run("doctor", env=env)
+        code, output = run("doctor", env=env)
     assert code == 1
-    assert f"No connection to the proxy 127.0.0.1:{port} (HTTP_PROXY)" in " ".join(said.split())
+    assert f"No connection to the proxy 127.0.0.1:{port} (HTTP_PROXY)" in " ".join(output.split())
 
 
 def _answers_once(proxy: socket.socket) -> None:
     near, _ = proxy.accept()
     with near:
-        asked = near.recv(65536)
-        assert b"authorization: bearer" not in asked.lower()
+        request = near.recv(65536)
+        assert b"authorization: bearer" not in request.lower()
         near.sendall(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
 
 
@@ -163,14 +165,14 @@ def _answers_once(proxy: socket.socket) -> None:
 )
 def test_a_variable_that_cannot_be_used_is_marked_bad(variable: str, value: str) -> None:
     env = {"ZHIPUAI_API_KEY": "test-id.test-secret", "COLUMNS": "300", variable: value}
-    code, said = run("doctor", env=env)
+    code, output = run("doctor", env=env)
     assert code == 1
-    bad = next(line for line in said.splitlines() if line.startswith("bad "))
+    bad = next(line for line in output.splitlines() if line.startswith("bad "))
     assert variable in bad
-    assert "canary-word" not in said
+    assert "canary-word" not in output
     with Emulator() as emu:
-        code, said = run("doctor", env=env | {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url})
-    assert code == 0, said  # this machine needs none of them
+        code, output = run("doctor", env=env | {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url})
+    assert code == 0, output  # this machine needs none of them
 
 
 @pytest.fixture
@@ -179,31 +181,31 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def shown(env: dict[str, str]) -> list[str]:
+def doctor_lines(env: dict[str, str]) -> list[str]:
     with Emulator() as emu:
         own = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url, "COLUMNS": "300"}
-        code, said = run("doctor", env=own | env)
-    assert code == 0, said
-    return [line.strip() for line in said.splitlines()]
+        code, output = run("doctor", env=own | env)
+    assert code == 0, output
+    return [line.strip() for line in output.splitlines()]
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY", "no_proxy"])
-def test_doctor_names_a_proxy_variable_in_its_own_spelling(no_proxies: None, name: str) -> None:
-    lines = shown({name: "p.example:3128"})
+def test_doctor_names_a_proxy_variable_in_the_case_in_which_it_is_set(no_proxies: None, name: str) -> None:
+    lines = doctor_lines({name: "p.example:3128"})
     assert f"{name} is set: p.example:3128" in lines
     assert not any(line.startswith(name.swapcase()) for line in lines)
 
 
-def test_doctor_names_the_spelling_of_a_variable_that_is_not_used(no_proxies: None) -> None:
-    lines = shown({"https_proxy": "http://a.example:1", "HTTPS_PROXY": "http://b.example:2"})
+def test_doctor_says_which_of_two_spellings_of_a_variable_is_not_used(no_proxies: None) -> None:
+    lines = doctor_lines({"https_proxy": "http://a.example:1", "HTTPS_PROXY": "http://b.example:2"})
     assert "https_proxy is set: http://a.example:1" in lines
     assert "HTTPS_PROXY is set, but not used: https_proxy is set, too" in lines
-    assert "HTTPS_PROXY is set, but not used: https_proxy is empty" in shown(
+    assert "HTTPS_PROXY is set, but not used: https_proxy is empty" in doctor_lines(
         {"https_proxy": "", "HTTPS_PROXY": "http://b.example:2"}
     )
 
 
 def test_doctor_names_values_of_no_proxy_that_are_ignored(no_proxies: None) -> None:
-    lines = shown({"NO_PROXY": "localhost, 10.*, *.bigmodel.cn,10.0.0.0/8"})
+    lines = doctor_lines({"NO_PROXY": "localhost, 10.*, *.bigmodel.cn,10.0.0.0/8"})
     assert "NO_PROXY contains '10.*', which is not a host and is ignored" in lines
     assert sum("is ignored" in line for line in lines) == 1

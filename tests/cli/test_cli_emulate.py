@@ -56,16 +56,16 @@ def test_every_argument_of_the_emulator_that_a_shell_can_give_is_an_option() -> 
     assert vars(parser("glmv emulate").parse_args([])).keys() == arguments | METHODS
 
 
-def test_an_emulator_without_options_is_one_without_arguments() -> None:
-    given = vars(parser("glmv emulate").parse_args([]))
+def test_options_have_the_defaults_of_the_emulators_arguments() -> None:
+    options = vars(parser("glmv emulate").parse_args([]))
     arguments = inspect.signature(Emulator).parameters
     assert {
-        name for name in given.keys() - METHODS if (given[name] or None) != (arguments[name].default or None)
+        name for name in options.keys() - METHODS if (options[name] or None) != (arguments[name].default or None)
     } == set()
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "words"),
     [
         (["--port", "99999"], "an integer from 0 to 65535; got 99999"),
         (["--no-such"], "--no-such"),
@@ -94,7 +94,7 @@ def test_an_emulator_without_options_is_one_without_arguments() -> None:
     ids=" ".join,
 )
 def test_a_wrong_value_is_reported_in_one_sentence_with_exit_code_2(
-    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    options: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended, emulated(*options):
         pass
@@ -102,14 +102,14 @@ def test_a_wrong_value_is_reported_in_one_sentence_with_exit_code_2(
     assert ended.value.code == 2
     assert error.startswith("glmv emulate: ")
     assert error.count("\n") == 1
-    assert said in error
+    assert words in error
 
 
-def test_answers_of_the_command_line_come_in_order() -> None:
+def test_texts_of_the_option_say_answer_requests_in_order() -> None:
     with emulated("--say", "A red cat.", "--say", "Two cats.") as emu:
-        said = [post(emu).json()["choices"][0]["message"]["content"] for _ in range(3)]
-    assert said[:2] == ["A red cat.", "Two cats."]
-    assert "emulator" in said[2]
+        answers = [post(emu).json()["choices"][0]["message"]["content"] for _ in range(3)]
+    assert answers[:2] == ["A red cat.", "Two cats."]
+    assert "emulator" in answers[2]
 
 
 def test_another_server_answers_and_its_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_another_server_answers_and_its_key_comes_from_the_environment(monkeypat
     assert json.loads(body)["model"] == "qwen"
 
 
-def test_the_key_of_an_upstream_model_alone_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upstream_key_without_an_upstream_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLMV_EMULATOR_UPSTREAM_KEY", "upstream-secret")
     with emulated() as emu:
         assert emu.upstream is None
@@ -167,12 +167,12 @@ def test_options_reach_the_emulator(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-def test_tls_is_spoken_with_a_certificate(tmp_path: Path) -> None:
+def test_with_a_certificate_the_emulator_uses_https(tmp_path: Path) -> None:
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
-    named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     try:
-        subprocess.run([*made, *named, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        subprocess.run([*make, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     except FileNotFoundError:
         pytest.skip("there is no openssl here")
     with emulated("--tls", str(certificate), str(key)) as emu:
@@ -181,7 +181,7 @@ def test_tls_is_spoken_with_a_certificate(tmp_path: Path) -> None:
         assert httpx.get(emu.origin, verify=trusted, trust_env=False).status_code == 200
 
 
-def test_an_emulator_that_the_network_reaches_comes_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_emulator_reachable_from_the_network_prints_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     with emulated("--host", "0.0.0.0") as emu:
         assert post(emu).status_code == 200
     warning = capsys.readouterr().err
@@ -190,8 +190,8 @@ def test_an_emulator_that_the_network_reaches_comes_with_a_warning(capsys: pytes
 
 
 def test_the_documentation_lists_every_option() -> None:
-    shown = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
-    listed = set(re.findall(r"^\| .*?`(--[a-z-]+)", shown, re.MULTILINE))
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+    listed = set(re.findall(r"^\| .*?`(--[a-z-]+)", page, re.MULTILINE))
     assert {name for action in parser("glmv emulate")._actions for name in action.option_strings[-1:]} - listed == {
         "--help"
     }

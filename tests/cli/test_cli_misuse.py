@@ -217,7 +217,7 @@ def test_no_list_of_arguments_ends_in_a_traceback(
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "message"),
+    ("command", "code", "message"),
     [
         ("ask one.png How large is it", 1, 'glmv ask one.png "How large is it"'),
         ("ask photos 'What?'", 1, '"photos/*"'),
@@ -256,9 +256,9 @@ def test_no_list_of_arguments_ends_in_a_traceback(
     ],
 )
 def test_the_error_of_a_usual_mistake_says_what_to_do(
-    emu: Emulator, folder: Path, typed: str, code: int, message: str
+    emu: Emulator, folder: Path, command: str, code: int, message: str
 ) -> None:
-    result = run(emu, folder, shlex.split(typed))
+    result = run(emu, folder, shlex.split(command))
     assert (result.exit_code, result.stdout) == (code, "")
     assert message in result.stderr
     assert result.stderr.startswith("error: ")
@@ -288,8 +288,10 @@ def shell(emu: Emulator, **more: str) -> dict[str, str]:
     return {**os.environ, **own, **more}
 
 
-def typed(emu: Emulator, folder: Path, *words: str, to: str = "", **more: str) -> subprocess.CompletedProcess[bytes]:
-    """Run the command in a shell; `to` redirects its standard output."""
+def run_process(
+    emu: Emulator, folder: Path, *words: str, to: str = "", **more: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command in a process of its own; `to` is a redirection of its output by the shell, such as `> file`."""
     command: list[str] = [*COMMAND, *words]
     if to:
         command = ["sh", "-c", f"{shlex.join(command)} {to}"]
@@ -297,15 +299,15 @@ def typed(emu: Emulator, folder: Path, *words: str, to: str = "", **more: str) -
 
 
 @pytest.mark.parametrize("encoding", ["gbk", "cp1252", "ascii"])
-def test_an_answer_that_the_code_page_cannot_hold_is_printed_all_the_same(
+def test_an_answer_with_characters_outside_the_code_page_is_still_printed(
     emu: Emulator, folder: Path, encoding: str
 ) -> None:
     emu.say("A red cup \u7ea2 \U0001f600.", "A red cup \u7ea2 \U0001f600.")
-    done = typed(emu, folder, "ask", "one.png", "What?", PYTHONIOENCODING=encoding)
+    done = run_process(emu, folder, "ask", "one.png", "What?", PYTHONIOENCODING=encoding)
     assert done.returncode == 0
     assert done.stdout.decode(encoding).startswith("A red cup ")
     assert f"{encoding} cannot encode some characters" in done.stderr.decode(encoding)
-    done = typed(emu, folder, "ask", "--json", "one.png", "What?", PYTHONIOENCODING=encoding)
+    done = run_process(emu, folder, "ask", "--json", "one.png", "What?", PYTHONIOENCODING=encoding)
     assert done.returncode == 0
     assert json.loads(done.stdout)["text"] == "A red cup \u7ea2 \U0001f600.", "JSON loses nothing"
 
@@ -313,10 +315,10 @@ def test_an_answer_that_the_code_page_cannot_hold_is_printed_all_the_same(
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such devices")
 def test_a_full_disk_and_a_closed_output_are_reported(emu: Emulator, folder: Path) -> None:
     for words in (["models"], ["ask", "one.png", "Q"], ["--version"], ["models", "--json"]):
-        done = typed(emu, folder, *words, to="> /dev/full")
+        done = run_process(emu, folder, *words, to="> /dev/full")
         assert (done.returncode, done.stderr.count(b"Traceback")) == (1, 0)
         assert b"The output cannot be written: No space left on device." in done.stderr
-    done = typed(emu, folder, "models", to=">&-")
+    done = run_process(emu, folder, "models", to=">&-")
     assert (done.returncode, done.stderr) == (1, b"error: There is no standard output to write to.\n")
 
 
@@ -359,7 +361,7 @@ def test_ctrl_c_at_any_point_ends_with_exit_code_130(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
-def test_after_ctrl_c_in_an_answer_the_next_line_is_a_new_one(folder: Path) -> None:
+def test_ctrl_c_during_an_answer_ends_its_line(folder: Path) -> None:
     with Emulator(pace=0.2) as slow:
         slow.say("One two three four five six seven eight nine ten. " * 5)
         with subprocess.Popen(
@@ -448,20 +450,20 @@ def test_the_table_of_models_hides_columns_until_it_fits_the_terminal(width: int
     from glmv.cli.models import COLUMNS, _cells, fitting
 
     rows = [_cells(model) for model in glmv.models()]
-    shown, hidden = fitting(rows, width)
-    assert sum(shown.values()) + 2 * (len(shown) - 1) <= width
+    widths, hidden = fitting(rows, width)
+    assert sum(widths.values()) + 2 * (len(widths) - 1) <= width
     names = {column.name for column in COLUMNS}
-    assert {COLUMNS[number].name for number in shown} == names - set(hidden)
+    assert {COLUMNS[number].name for number in widths} == names - set(hidden)
     assert {"model", "pictures", "videos", "thinking"} <= names - set(hidden)
     assert (width < 120) == bool(hidden)
 
 
-def test_models_in_a_pipe_are_whole_lines_and_json(folder: Path, emu: Emulator) -> None:
+def test_models_in_a_pipe_prints_one_line_for_each_model_or_json(folder: Path, emu: Emulator) -> None:
     lines = run(emu, folder, ["models", "--all"]).stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == [model.name for model in glmv.models()]
     row = next(line for line in lines if line.startswith("glm-4.6v "))
     assert row.split("  ")[0] == "glm-4.6v"
     assert "URL, base64" in row
-    found = json.loads(run(emu, folder, ["models", "--json"]).stdout)
-    assert {one["name"] for one in found} == {model.name for model in glmv.models() if model.sees}
-    assert next(one for one in found if one["name"] == "glm-4.6v")["image_bytes"] == 5 * 1024 * 1024
+    models = json.loads(run(emu, folder, ["models", "--json"]).stdout)
+    assert {one["name"] for one in models} == {model.name for model in glmv.models() if model.sees}
+    assert next(one for one in models if one["name"] == "glm-4.6v")["image_bytes"] == 5 * 1024 * 1024

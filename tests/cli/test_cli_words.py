@@ -88,17 +88,17 @@ def messages(path: Path) -> Iterator[str]:
 
 
 def test_every_message_that_a_command_may_show_is_in_the_terms_of_the_shell() -> None:
-    found = []
+    problems = []
     for path in [*ROOT.glob("glmv/**/*.py"), *ROOT.glob("glmv_batch/*.py")]:
         name = path.relative_to(ROOT).as_posix()
         if name in ELSEWHERE or name.startswith("glmv/cli/"):
             continue
-        found += [
+        problems += [
             f"{name}: {result}"
             for message in messages(path)
             if PYTHON.search(result := in_words_of_the_shell(message)) and not message.startswith(PROGRAMMERS_ONLY)
         ]
-    assert found == []
+    assert problems == []
 
 
 @pytest.mark.parametrize(
@@ -123,10 +123,10 @@ def test_a_message_is_reworded_for_the_command_line(python: str, shell: str) -> 
 
 
 def test_a_servers_message_and_file_names_are_unchanged() -> None:
-    for said in (
+    for message in (
         'The field "max_tokens" is invalid (HTTP 400)',
         "Picture: there is no file 'base_url.jpg'.",
         "no glmv.models here: api_key",
     ):
-        assert in_words_of_the_shell(said) == said
+        assert in_words_of_the_shell(message) == message
     assert str(glmv.InvalidRequestError("messages[0]: x")) == "messages[0]: x", "Python keeps its own"

@@ -29,13 +29,13 @@ OF_BATCHES = "glm-4v, glm-4v-plus and glm-4v-plus-0111"
 
 
 def commands() -> list[str]:
-    """Commands in code spans and at the start of lines of code. A name alone, or a command with a gap, is not one."""
+    """The commands in code spans and lines of code, without incomplete ones: a bare `glmv ask`, or one with `...`."""
     pages = ("cli.md", "batch.md", "zh/cli.md", "zh/batch.md")
     text = "".join((DOCS / name).read_text("utf-8") for name in pages)
-    found = re.findall(r"`(glmv [^`]+)`|^(glmv .+)$", text, re.MULTILINE)
-    written = [span or line for span, line in found]
+    matches = re.findall(r"`(glmv [^`]+)`|^(glmv .+)$", text, re.MULTILINE)
+    lines = [span or line for span, line in matches]
     alone = {"glmv models", "glmv doctor"}
-    return sorted({one for one in written if (len(one.split()) > 2 or one in alone) and " ... " not in one})
+    return sorted({one for one in lines if (len(one.split()) > 2 or one in alone) and " ... " not in one})
 
 
 def helped(*words: str) -> str:
@@ -64,11 +64,11 @@ def test_the_documents_have_commands() -> None:
     assert len(commands()) >= 15
 
 
-@pytest.mark.parametrize("written", commands())
+@pytest.mark.parametrize("command", commands())
 @pytest.mark.usefixtures("folder")
-def test_a_documented_command_runs_as_written(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_documented_command_runs_as_written(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
-    line, _, given = written.partition(" < ")
+    line, _, input_file = command.partition(" < ")
     words = shlex.split(line)[1:]
     if words[0] == "emulate":  # it runs until Ctrl-C
         options = ["0" if word == "8765" else word for word in words[1:]]  # that port may be taken
@@ -77,13 +77,13 @@ def test_a_documented_command_runs_as_written(written: str, monkeypatch: pytest.
         return
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url, "ZAI_API_KEY": ""}
-        result = CliRunner().invoke(app, words, env=env, input=Path(given).read_bytes() if given else None)
+        result = CliRunner().invoke(app, words, env=env, input=Path(input_file).read_bytes() if input_file else None)
     assert result.exit_code == 0, result.output
     if "--out" in words or "-o" in words:
         assert Path(words[words.index("-o") + 1]).stat().st_size
 
 
-def test_every_budget_in_documents_and_help_is_taken_for_the_usual_model(folder: Path) -> None:
+def test_every_documented_budget_is_valid_for_the_default_model(folder: Path) -> None:
     text = (DOCS / "batch.md").read_text("utf-8") + (DOCS / "cli.md").read_text("utf-8") + helped("batch")
     text += str(Job.__doc__)
     budgets = set(re.findall(r"""["'`]([^"'`\n]*\d(?: ?(?:[$元]|CNY|USD|tokens|yuan|dollars))?)["'`]""", text))
@@ -108,7 +108,7 @@ def test_a_budget_in_either_currency_works_on_the_command_line(model: str, budge
     assert "free" in result.stderr
 
 
-def test_variables_are_written_as_each_shell_takes_them() -> None:
+def test_variables_are_set_in_the_syntax_of_each_shell() -> None:
     lines = [line for line in assignments({"ZHIPUAI_API_KEY": "..."}).splitlines() if "API_KEY" in line]
     assert lines == ["export ZHIPUAI_API_KEY=...", "$env:ZHIPUAI_API_KEY = '...'", 'set "ZHIPUAI_API_KEY=..."']
     text = (DOCS / "cli.md").read_text("utf-8")
@@ -124,7 +124,7 @@ def test_every_exit_code_is_documented() -> None:
     assert listed == {0, FAILED, WRONG_USE, FAULT, INTERRUPTED, CLOSED_PIPE}
 
 
-def test_where_half_the_price_is_named_the_models_are_named() -> None:
+def test_texts_about_half_the_price_name_the_models_that_batches_take() -> None:
     root = DOCS.parent
     for text in (
         helped("batch"),
@@ -137,8 +137,8 @@ def test_where_half_the_price_is_named_the_models_are_named() -> None:
         assert "half the price" not in even or OF_BATCHES in even
     assert "半价" in (chinese := (root / "README.zh-CN.md").read_text("utf-8"))
     assert "glm-4v、glm-4v-plus 和 glm-4v-plus-0111" in chinese
-    taken = [model.name for model in glmv.models() if model.batch]
-    assert f"{', '.join(taken[:-1])} and {taken[-1]}" == OF_BATCHES
+    names = [model.name for model in glmv.models() if model.batch]
+    assert f"{', '.join(names[:-1])} and {names[-1]}" == OF_BATCHES
 
 
 def test_answers_of_the_emulator_have_no_price(folder: Path) -> None:
@@ -148,7 +148,7 @@ def test_answers_of_the_emulator_have_no_price(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_error_of_a_refused_option_has_the_note_on_the_doubt() -> None:
+def test_the_error_of_refused_thinking_names_the_option_to_use_instead() -> None:
     with Emulator() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, model="glm-5.3-flash") as glm:
         with pytest.raises(glmv.InvalidRequestError) as refused:
             glm.chat("hi", thinking=False)

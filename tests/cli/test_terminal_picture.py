@@ -15,12 +15,12 @@ pytest.importorskip("pty", reason="the picture is taken in a pseudo-terminal, wh
 
 def test_the_commands_in_the_picture_print_what_the_picture_shows() -> None:
     terminal = runpy.run_path(str(DOCS / "terminal.py"))
-    shown = (DOCS / "images" / "terminal.svg").read_text("utf-8")
-    assert terminal["words"](terminal["drawn"](terminal["session"]())) == terminal["words"](shown), (
+    picture = (DOCS / "images" / "terminal.svg").read_text("utf-8")
+    assert terminal["words"](terminal["drawn"](terminal["session"]())) == terminal["words"](picture), (
         "python docs/terminal.py draws it afresh"
     )
 
 
 def test_the_terminal_picture_contains_no_links_and_no_urls() -> None:
-    shown = (DOCS / "images" / "terminal.svg").read_text("utf-8")
-    assert re.findall(r"url\((?!#)[^)]*\)|href=", shown) == []
+    picture = (DOCS / "images" / "terminal.svg").read_text("utf-8")
+    assert re.findall(r"url\((?!#)[^)]*\)|href=", picture) == []

@@ -48,13 +48,13 @@ class Caller:
         return {"model": "glm-4v-plus-0111", "messages": [self.user("Hello")], **more}
 
     def streaming(self, **options: Any) -> AbstractContextManager[httpx.Response]:
-        """A small streamed request with an unread body."""
+        """Send a small request for a stream; the response is returned before its body is read."""
         url = f"{self.emu.base_url}/chat/completions"
         return self.http.stream("POST", url, json=self.hello(stream=True), **options)
 
     @staticmethod
     def user(*content: Any) -> dict[str, Any]:
-        """A user message: a str is a text, a tuple of a URL or base64 a picture, a dict a content part."""
+        """A user message: a str becomes a text, a tuple with a URL or base64 a picture; a dict is a content part."""
         return {"role": "user", "content": [_part(one) for one in content]}
 
     @staticmethod

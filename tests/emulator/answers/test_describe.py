@@ -1,4 +1,4 @@
-"""Media are described in one form: all measured facts, in the language of the question."""
+"""A description of media always has the same form: all measured facts, in the language of the question."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def picture(colour: tuple[int, int, int], width: int = 100, height: int = 60, na
 
 
 def answer_to(*turns: tuple[str, list[bytes | str]] | str) -> str:
-    """The answer to turns of text and pictures; a picture given as text is a URL that was not opened."""
+    """Alternating user and assistant turns -> the answer; a picture is its bytes, or a URL that was not opened."""
     messages: list[dict[str, Any]] = []
     media: list[Medium] = []
     for number, turn in enumerate(turns):
@@ -57,7 +57,7 @@ def test_pictures_are_numbered_in_their_order() -> None:
     assert ("red" in first, "blue" in second) == (True, True)
 
 
-def test_pictures_of_the_turn_or_else_of_earlier_turns_are_described() -> None:
+def test_pictures_of_earlier_turns_are_described_if_the_last_turn_has_none() -> None:
     assert "100 x 60" in answer_to(("Look.", [picture(RED)]), "ok", "How wide is it?")
     newer = answer_to(("Look.", [picture(RED)]), "ok", ("And this?", [picture(BLUE)]))
     assert ("blue" in newer, "red" in newer) == (True, False)
@@ -83,7 +83,7 @@ def test_a_file_that_came_with_the_request_is_measured(data: bytes, parts: tuple
     assert all(part in text for part in parts)
 
 
-def test_a_media_item_has_its_measured_facts() -> None:
+def test_a_medium_has_measured_attributes_only_if_it_was_opened() -> None:
     data = picture(RED, 120, 80)
     medium = Medium("image", 0, 0, None, look_image(data), data)
     assert (medium.width, medium.height, medium.seconds, medium.colours) == (120, 80, None, ("red",))

@@ -73,14 +73,14 @@ texts = st.lists(
 ).map(" ".join)
 
 
-def replaced(instruction: str, drawn: list[str]) -> str:
-    """An instruction whose words are replaced, but not its data."""
+def with_other_words(instruction: str, drawn: list[str]) -> str:
+    """Replace the words of an instruction, and leave its placeholders and schemas."""
     pieces = DATA.split(instruction)
     return "".join(piece if DATA.fullmatch(piece) else f" {' '.join(drawn)} " * bool(piece) for piece in pieces)
 
 
-def asked(request: ChatRequest) -> Ask:
-    """A request as it arrives at the platform's API."""
+def ask_of(request: ChatRequest) -> Ask:
+    """A request of `glmv` -> the request that the emulator's rules get."""
     body = json.loads(bytes(encode(request, DIALECTS["platform"], stream=False, lists=True)))
     return Ask(messages=body["messages"], tools=body.get("tools", []))
 
@@ -97,7 +97,7 @@ def test_other_words_in_the_instructions_do_not_change_the_answer(kind: str, dat
     drawn = data.draw(st.lists(words, min_size=1, max_size=8))
     text = data.draw(texts)
     ours = {name: getattr(expected, name) for name in INSTRUCTIONS}
-    theirs = {name: replaced(instruction, drawn) for name, instruction in ours.items()}
+    theirs = {name: with_other_words(instruction, drawn) for name, instruction in ours.items()}
     every_word = set(re.findall(r"\w+", " ".join([*ours.values(), *drawn])))
     assume(not every_word & set(names))  # a tool name is recognized anywhere
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": data.draw(schemas)}}
@@ -108,8 +108,8 @@ def test_other_words_in_the_instructions_do_not_change_the_answer(kind: str, dat
         "object": {"response_format": {"type": "json_object"}},
         "schema beside tools": {"tools": tools, "response_format": wanted},
     }[kind]
-    before = data.draw(st.sampled_from([[], [Message("system", "Be brief.")]]))
-    messages = [*before, Message("user", text)]
+    system = data.draw(st.sampled_from([[], [Message("system", "Be brief.")]]))
+    messages = [*system, Message("user", text)]
 
     def answers(instructions: dict[str, str]) -> list[Any]:
         with pytest.MonkeyPatch.context() as patch:
@@ -121,6 +121,6 @@ def test_other_words_in_the_instructions_do_not_change_the_answer(kind: str, dat
                 "it cannot be used", plan_for(request, DIALECTS["platform"])._expected.instruction
             )
             second = first.but(messages=(*first.messages, Message("assistant", "Hm."), Message("user", again)))
-            return [default_answer(asked(one)) for one in (first, second)]
+            return [default_answer(ask_of(one)) for one in (first, second)]
 
     assert answers(theirs) == answers(ours)

@@ -29,7 +29,7 @@ def picture(width: int = 120, height: int = 80) -> bytes:
 
 
 def ask(*messages: str | dict[str, Any], system: str = "", pictures: int = 0, **more: Any) -> Ask:
-    """A request, with a system message first if there is one; a str is a user message."""
+    """Messages -> a request; a str is a user message, and the pictures belong to the first message."""
     spoken: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     first = len(spoken)
     spoken += [{"role": "user", "content": m} if isinstance(m, str) else m for m in messages]
@@ -46,16 +46,16 @@ def text(*messages: str | dict[str, Any], **more: Any) -> str:
     return default_answer(ask(*messages, **more)).text
 
 
-def called(name: str, ident: str = "1") -> dict[str, Any]:
+def call_message(name: str, ident: str = "1") -> dict[str, Any]:
     function = {"name": name, "arguments": "{}"}
     return {"role": "assistant", "content": "", "tool_calls": [{"id": ident, "type": "function", "function": function}]}
 
 
-def gave(result: str, ident: str = "1") -> dict[str, Any]:
+def result_message(result: str, ident: str = "1") -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": ident, "content": result}
 
 
-def said(words: str) -> dict[str, Any]:
+def text_message(words: str) -> dict[str, Any]:
     return {"role": "assistant", "content": words}
 
 
@@ -106,21 +106,21 @@ def test_a_tool_name_inside_a_schema_does_not_call_the_tool() -> None:
 
 
 def test_after_its_result_a_tool_is_not_called_again() -> None:
-    turn = ("Call get_weather.", called("get_weather"), gave("sunny, 31 degrees"))
+    turn = ("Call get_weather.", call_message("get_weather"), result_message("sunny, 31 degrees"))
     reply = default_answer(ask(*turn, tools=BOTH))
     assert reply.tool_calls == ()
     assert reply.text == "The tools returned: get_weather: sunny, 31 degrees"
 
 
 def test_a_later_turn_calls_the_tool_again() -> None:
-    first = ("Call get_weather.", called("get_weather"), gave("sunny"), said("It is sunny."))
+    first = ("Call get_weather.", call_message("get_weather"), result_message("sunny"), text_message("It is sunny."))
     assert calls(*first, "And get_time?", tools=BOTH) == [("get_time", {"city": ""})]
     assert text(*first, "Thanks.", tools=BOTH).startswith("This is an emulator")
 
 
-def test_a_picture_moved_after_a_tool_result_belongs_to_the_result() -> None:
+def test_a_message_with_a_tools_picture_does_not_call_the_tool_again() -> None:
     moved = {"role": "user", "content": "[image 1, from the tool get_time (call 1)]"}
-    assert calls("Call get_time.", called("get_time"), gave("see below"), moved, tools=BOTH) == []
+    assert calls("Call get_time.", call_message("get_time"), result_message("see below"), moved, tools=BOTH) == []
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_tool_choice_of_the_request_is_obeyed(choice: Any, expected: list[str]) 
     assert [name for name, _ in calls("Hello", tools=BOTH, tool_choice=choice)] == expected
 
 
-def test_tool_choice_of_the_request_takes_precedence_over_names() -> None:
+def test_tool_choice_takes_precedence_over_tool_names_in_the_text() -> None:
     assert calls("Call get_time.", tools=BOTH, tool_choice="none") == []
     assert [name for name, _ in calls("Call get_time.", tools=BOTH, tool_choice="required")] == ["get_time"]
 
@@ -179,7 +179,7 @@ def test_a_response_format_is_obeyed(response_format: Any) -> None:
     assert data.items() >= {"width": 120}.items()
 
 
-def test_any_object_holds_the_measured_facts_by_their_names() -> None:
+def test_a_schema_without_properties_gets_all_measured_facts() -> None:
     one = json.loads(text(json.dumps(OBJECT), pictures=1))
     assert {name: one[name] for name in ("width", "height", "format", "color")} == {
         "width": 120, "height": 80, "format": "PNG", "color": "red",
@@ -225,7 +225,7 @@ def test_a_small_schema_in_the_text_is_recognized(schema: Any) -> None:
     json.loads(text(f"By this schema: {json.dumps(schema)}"))
 
 
-def test_a_schema_of_any_object_is_ignored_if_there_is_another() -> None:
+def test_a_schema_without_properties_is_ignored_if_there_is_another_schema() -> None:
     assert json.loads(text("Hm.", system=f"{json.dumps(SCHEMA)} {json.dumps(OBJECT)}", pictures=1)) == TRUTH
 
 
@@ -243,14 +243,14 @@ def test_an_array_of_objects_has_one_entry_per_picture() -> None:
     assert data == {"pictures": [{"width": width, "format": "PNG"} for width in (120, 130, 140)]}
 
 
-def test_a_property_for_the_answer_holds_the_answer_text() -> None:
+def test_a_property_named_answer_holds_the_text_of_the_answer() -> None:
     schema = {"type": "object", "properties": {"answer": STRING}, "required": ["answer"]}
     assert json.loads(text(json.dumps(schema), pictures=1))["answer"] == text("Hm.", pictures=1)
 
 
 def test_the_result_of_a_tool_fills_a_property_of_the_json() -> None:
     schema = {"type": "object", "properties": {"degrees": INTEGER}, "required": ["degrees"]}
-    turn = ("Hm.", called("get_weather"), gave("sunny, degrees: 31"))
+    turn = ("Hm.", call_message("get_weather"), result_message("sunny, degrees: 31"))
     assert json.loads(text(*turn, system=json.dumps(schema))) == {"degrees": 31}
 
 
@@ -271,18 +271,18 @@ def test_a_stubborn_emulator_answers_in_prose_first() -> None:
     wanted = json.dumps(SCHEMA)
     prose = text(wanted, pictures=1, stubborn=True)
     assert prose == text("Hm.", pictures=1)
-    assert json.loads(text(wanted, said(prose), f"No. {wanted}", pictures=1, stubborn=True)) == TRUTH
+    assert json.loads(text(wanted, text_message(prose), f"No. {wanted}", pictures=1, stubborn=True)) == TRUTH
 
 
 def test_a_schema_of_an_earlier_turn_is_not_filled_again() -> None:
-    reply = text(json.dumps(SCHEMA), said(json.dumps(TRUTH)), "How high is it?", pictures=1)
+    reply = text(json.dumps(SCHEMA), text_message(json.dumps(TRUTH)), "How high is it?", pictures=1)
     assert reply.startswith("Picture 1 is a PNG of 120 x 80 pixels")
 
 
 # Rules 3 and 4: words
 
 
-def test_the_answer_to_plain_text_says_that_it_is_an_emulator() -> None:
+def test_the_answer_to_plain_text_says_that_it_comes_from_an_emulator() -> None:
     assert text("Hello!").startswith("This is an emulator of GLM-4V")
     assert text("你好！").startswith("这是 GLM-4V 的模拟器")
 
@@ -292,10 +292,10 @@ def test_questions_in_other_words_get_the_same_answer() -> None:
     assert len({text(question, pictures=2) for question in questions}) == 1
 
 
-def test_results_of_tools_precede_measured_facts() -> None:
-    reply = text("Hm.", called("get_time"), gave("12:30"), pictures=1)
+def test_an_answer_repeats_tool_results_before_measured_facts() -> None:
+    reply = text("Hm.", call_message("get_time"), result_message("12:30"), pictures=1)
     assert reply.startswith("The tools returned: get_time: 12:30\nPicture 1 is a PNG")
-    assert text("看图", called("get_time"), gave("12:30")) == "工具返回：get_time: 12:30"
+    assert text("看图", call_message("get_time"), result_message("12:30")) == "工具返回：get_time: 12:30"
 
 
 def test_reasoning_comes_when_thinking_is_on() -> None:
@@ -316,18 +316,18 @@ def test_reasoning_comes_when_thinking_is_on() -> None:
         ("看图", 2, 1, "我查看了 2 张图片。有 1 个视频没有查看。我只根据测量结果回答。"),
     ],
 )
-def test_reasoning_has_the_number_of_pictures_that_were_looked_at(
+def test_reasoning_counts_opened_pictures_and_unopened_videos(
     question: str, pictures: int, unseen: int, reasoning: str
 ) -> None:
-    asked = ask(question, thinking=True, pictures=pictures)
+    request = ask(question, thinking=True, pictures=pictures)
     elsewhere = [Medium("video", 0, 9 + number, "https://example.com/a.mp4", None, None) for number in range(unseen)]
-    assert default_answer(replace(asked, media=[*asked.media, *elsewhere])).reasoning == reasoning
+    assert default_answer(replace(request, media=[*request.media, *elsewhere])).reasoning == reasoning
 
 
 def test_reasoning_counts_pictures_and_videos() -> None:
-    asked = ask("Hm.", thinking=True, pictures=1)
+    request = ask("Hm.", thinking=True, pictures=1)
     video = Medium("video", 0, 9, None, None, b"a film")
-    reply = default_answer(replace(asked, media=[*asked.media, video])).reasoning
+    reply = default_answer(replace(request, media=[*request.media, video])).reasoning
     assert reply == "I looked at 1 picture and 1 video. I answer from measurements only."
 
 

@@ -58,7 +58,7 @@ def test_a_value_is_valid_for_its_schema(schema: Any) -> None:
     assert misfit(filled(schema), schema) is None
 
 
-def made_up(chance: random.Random, depth: int = 0) -> dict[str, Any]:
+def random_schema(chance: random.Random, depth: int = 0) -> dict[str, Any]:
     """A random schema that has a valid value."""
     kinds = ["string", "integer", "number", "boolean", "enum", "null"] + (
         ["object", "array", "anyOf", "allOf"] * 2 if depth < 3 else []
@@ -77,7 +77,7 @@ def made_up(chance: random.Random, depth: int = 0) -> dict[str, Any]:
             return {"enum": chance.sample(["red", "green", 1, 2.5, None, True], 3)}
         case "object":
             names = chance.sample(["name", "city", "price", "count", "is_open", "tags", "when"], chance.randint(1, 4))
-            properties = {name: made_up(chance, depth + 1) for name in names}
+            properties = {name: random_schema(chance, depth + 1) for name in names}
             needed = [name for name in names if chance.random() < 0.7]
             return {
                 "type": "object",
@@ -86,11 +86,11 @@ def made_up(chance: random.Random, depth: int = 0) -> dict[str, Any]:
                 "additionalProperties": chance.random() < 0.5,
             }
         case "array":
-            return {"type": "array", "items": made_up(chance, depth + 1), "minItems": chance.randint(0, 3)}
+            return {"type": "array", "items": random_schema(chance, depth + 1), "minItems": chance.randint(0, 3)}
         case "anyOf":
-            return {"anyOf": [made_up(chance, depth + 1) for _ in range(chance.randint(1, 3))]}
+            return {"anyOf": [random_schema(chance, depth + 1) for _ in range(chance.randint(1, 3))]}
         case "allOf":
-            return {"allOf": [obj([f"k{i}"], **{f"k{i}": made_up(chance, depth + 1)}) for i in range(2)]}
+            return {"allOf": [obj([f"k{i}"], **{f"k{i}": random_schema(chance, depth + 1)}) for i in range(2)]}
         case kind:
             return {"type": kind}
 
@@ -98,13 +98,13 @@ def made_up(chance: random.Random, depth: int = 0) -> dict[str, Any]:
 @pytest.mark.parametrize("part", range(10))
 def test_three_hundred_random_schemas_get_valid_values(part: int) -> None:
     for seed in range(30 * part, 30 * part + 30):
-        schema = made_up(random.Random(seed))
+        schema = random_schema(random.Random(seed))
         value = filled(schema)
         assert misfit(value, schema) is None, (seed, schema, value)
 
 
 def test_schemas_are_filled_within_fifty_milliseconds() -> None:
-    schemas = [made_up(random.Random(seed)) for seed in range(60)]
+    schemas = [random_schema(random.Random(seed)) for seed in range(60)]
     start = time.perf_counter()
     for schema in schemas:
         filled(schema)
@@ -146,7 +146,9 @@ def test_a_hostile_schema_costs_little_and_reaches_no_network(schema: Any, monke
         (r"^\d{8}$", "", "00000000"),
     ],
 )
-def test_a_pattern_is_matched_by_named_quoted_or_simple_values(pattern: str, request_: str, expected: str) -> None:
+def test_a_pattern_is_filled_from_the_request_or_with_a_simple_value(
+    pattern: str, request_: str, expected: str
+) -> None:
     assert filled(obj(code={"type": "string", "pattern": pattern}), request_) == {"code": expected}
 
 

@@ -1,4 +1,4 @@
-"""A test scripts the answers: texts and tool calls in order, or a function for all requests."""
+"""Tests can script answers: texts and tool calls in order, or a function for all requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def message(answer: httpx.Response) -> Any:
     return answer.json()["choices"][0]["message"]
 
 
-def said(answer: httpx.Response) -> str:
+def text_of(answer: httpx.Response) -> str:
     return str(message(answer)["content"])
 
 
@@ -38,10 +38,10 @@ def streamed(frames: list[Any]) -> list[str]:
 # What can be said
 
 
-def test_scripted_texts_are_answered_in_order_and_then_the_rules_apply(glm: Any) -> None:
+def test_scripted_texts_answer_requests_in_order_before_the_rules_apply(glm: Any) -> None:
     glm.emu.say("A red cat.", "Two cats.")
-    assert [said(glm.chat("Hm.")) for _ in range(2)] == ["A red cat.", "Two cats."]
-    assert said(glm.chat("Hm.")).startswith("This is an emulator")
+    assert [text_of(glm.chat("Hm.")) for _ in range(2)] == ["A red cat.", "Two cats."]
+    assert text_of(glm.chat("Hm.")).startswith("This is an emulator")
 
 
 def test_a_stream_adds_up_to_the_scripted_text(glm: Any) -> None:
@@ -52,12 +52,12 @@ def test_a_stream_adds_up_to_the_scripted_text(glm: Any) -> None:
 
 
 @pytest.mark.parametrize("base", ["platform", "proxy"])
-def test_a_scripted_call_is_answered_with_its_arguments(glm: Any, base: str) -> None:
+def test_a_scripted_tool_call_is_sent_with_its_arguments(glm: Any, base: str) -> None:
     glm.emu.call("get_weather", city="Paris").also("get_time", zone=1).also("get_time")
     url = (glm.emu.base_url if base == "platform" else glm.emu.proxy_url) + "/chat/completions"
     answer = glm.http.post(url, json={"model": "glm-4.6v", "messages": [glm.user("Hm.")], "tools": [WEATHER]})
-    called = [call["function"] for call in message(answer)["tool_calls"]]
-    assert [(call["name"], json.loads(call["arguments"])) for call in called] == [
+    functions = [call["function"] for call in message(answer)["tool_calls"]]
+    assert [(call["name"], json.loads(call["arguments"])) for call in functions] == [
         ("get_weather", {"city": "Paris"}), ("get_time", {"zone": 1}), ("get_time", {}),
     ]  # fmt: skip
     assert answer.json()["choices"][0]["finish_reason"] == "tool_calls"
@@ -98,16 +98,16 @@ def test_a_stream_is_split_as_the_reply_says(glm: Any) -> None:
     assert streamed(glm.frames("Hm.")) == ["A", " red", " cat", "."]
 
 
-def test_limits_apply_to_scripted_text(glm: Any) -> None:
+def test_stop_words_max_tokens_and_filter_apply_to_scripted_text(glm: Any) -> None:
     glm.emu.say(*["one two three four"] * 2, Reply(chunking=["one two ", "three four"]), "A long and secret text.")
-    assert said(glm.chat("Hm.", stop=["three"])) == "one two "
+    assert text_of(glm.chat("Hm.", stop=["three"])) == "one two "
     short = glm.chat("Hm.", max_tokens=2).json()["choices"][0]
     assert (short["message"]["content"], short["finish_reason"]) == ("one two", "length")
     assert streamed(glm.frames("Hm.", stop=["four"])) == ["one two ", "three "]
     assert glm.chat("EMU-SENSITIVE-OUTPUT").json()["choices"][0]["finish_reason"] == "sensitive"
 
 
-def test_finish_reason_and_usage_of_the_reply_take_precedence(glm: Any) -> None:
+def test_finish_reason_and_usage_of_a_reply_replace_the_computed_ones(glm: Any) -> None:
     glm.emu.say(Reply("one two three", finish_reason="stop", usage={"completion_tokens": 99}))
     answer = glm.chat("Hm.", max_tokens=1).json()
     assert (answer["choices"][0]["finish_reason"], answer["usage"]["completion_tokens"]) == ("stop", 99)
@@ -156,7 +156,7 @@ def test_an_invalid_answer_is_refused_when_it_is_scripted(make: Any, message_: s
         make()
 
 
-def test_a_reply_accepts_one_shot_iterables() -> None:
+def test_a_reply_accepts_iterators() -> None:
     reply = Reply(
         tool_calls=(ToolCall(name) for name in "fg"),  # type: ignore[arg-type]
         boxes=(range(at, at + 4) for at in (1, 5)),  # type: ignore[arg-type]
@@ -171,19 +171,19 @@ def test_a_token_limit_truncates_the_arguments_of_a_tool_call(glm: Any) -> None:
     glm.emu.say(*[Reply("Yes.", tool_calls=[call, call])] * 2, Reply(tool_calls=[call], finish_reason="tool_calls"))
     answer = glm.chat("Hm.", model="glm-4.6v", max_tokens=12).json()
     (choice,) = answer["choices"]
-    (made,) = choice["message"]["tool_calls"]
+    (shortened,) = choice["message"]["tool_calls"]
     assert choice["finish_reason"] == "length"
     assert answer["usage"]["completion_tokens"] == 12
-    assert made["function"]["name"] == "get_weather"
-    assert call.written.startswith(made["function"]["arguments"])
-    assert 0 < len(made["function"]["arguments"]) < len(call.written)
+    assert shortened["function"]["name"] == "get_weather"
+    assert call.written.startswith(shortened["function"]["arguments"])
+    assert 0 < len(shortened["function"]["arguments"]) < len(call.written)
     last = glm.frames("Hm.", model="glm-4.6v", max_tokens=12)[-2]["choices"][0]
     assert last["finish_reason"] == "length"
-    given = glm.chat("Hm.", model="glm-4.6v", max_tokens=12).json()["choices"][0]
-    assert given["finish_reason"] == "tool_calls"
+    choice = glm.chat("Hm.", model="glm-4.6v", max_tokens=12).json()["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
 
 
-def test_reasoning_is_never_more_than_the_completion(glm: Any) -> None:
+def test_reasoning_tokens_never_exceed_completion_tokens(glm: Any) -> None:
     thought = "Let me think about this for a long while. " * 5
     glm.emu.say(Reply("Yes.", thought), Reply("Yes.", thought, usage={"completion_tokens": 3}))
     glm.emu.say(Reply("Yes.", usage={"reasoning_tokens": 500}))
@@ -200,14 +200,14 @@ def test_an_asynchronous_function_is_refused() -> None:
         Emulator().answer(later)  # type: ignore[arg-type]
 
 
-def test_public_values_name_their_package() -> None:
+def test_public_names_have_the_package_as_their_module() -> None:
     assert {one.__module__ for one in (Ask, Medium, Reply, ToolCall, default_answer)} == {"glmv_emulator"}
 
 
 # Which request uses an answer up
 
 
-def test_a_script_may_be_written_before_the_start() -> None:
+def test_answers_can_be_scripted_before_the_emulator_starts() -> None:
     emulator = Emulator()
     emulator.say("A red cat.")
     with emulator:
@@ -224,7 +224,7 @@ def test_a_refused_request_leaves_the_answer_in_the_queue(glm: Any) -> None:
         == 401
     )
     assert len(glm.emu.unused) == 1
-    assert said(glm.chat("Hm.")) == "A red cat."
+    assert text_of(glm.chat("Hm.")) == "A red cat."
     assert glm.emu.unused == []
 
 
@@ -238,14 +238,14 @@ STREAMED = ("truncated", "cut", "busy-event", "filtered-midway", "withdrawn", "n
     ("fault", "stream"),
     [(fault, stream) for stream in (True, False) for fault in (*ANY, *(STREAMED if stream else WHOLE))],
 )
-def test_a_fault_that_prevents_the_answer_does_not_use_it(glm: Any, fault: str, stream: bool) -> None:
+def test_a_fault_that_prevents_the_answer_leaves_it_in_the_queue(glm: Any, fault: str, stream: bool) -> None:
     glm.emu.say("A red cat sits on the mat, and looks at the bird.", "Two cats.")
     glm.emu.inject(fault)
     with contextlib.suppress(httpx.HTTPError):
         glm.chat("Hm.", stream=stream)
     assert glm.emu.requests[-1].fault is not None
     assert [len(reply.text) for reply in glm.emu.unused] == [49, 9]
-    assert said(glm.chat("Hm.")) == "A red cat sits on the mat, and looks at the bird."
+    assert text_of(glm.chat("Hm.")) == "A red cat sits on the mat, and looks at the bird."
 
 
 @pytest.mark.parametrize("fault", ["odd-framing", "no-done", "double-done", "idle-close", "slow"])
@@ -266,7 +266,7 @@ def test_a_client_that_gives_up_waiting_leaves_the_answer_in_the_queue(glm: Any)
     with pytest.raises(httpx.ReadTimeout):
         glm.post(glm.hello(), timeout=0.2)
     until_ended(glm)
-    assert said(glm.chat("Hm.")) == "A red cat."
+    assert text_of(glm.chat("Hm.")) == "A red cat."
 
 
 def test_a_client_that_leaves_a_stalled_stream_leaves_the_answer_in_the_queue(glm: Any) -> None:
@@ -302,7 +302,7 @@ def test_concurrent_requests_use_each_answer_once(glm: Any) -> None:
     glm.emu.say(*map(str, range(40)))
     picture = (glm.base64(glm.drawn()),)
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda number: said(glm.chat("Hm.", *[picture] * (number % 2))), range(40)))
+        answers = list(pool.map(lambda number: text_of(glm.chat("Hm.", *[picture] * (number % 2))), range(40)))
     assert sorted(answers, key=int) == list(map(str, range(40)))
     assert glm.emu.unused == []
 
@@ -320,7 +320,7 @@ def test_a_reset_clears_the_script(glm: Any) -> None:
     glm.emu.answer(lambda ask: "Two cats.")
     glm.emu.reset()
     assert glm.emu.unused == []
-    assert said(glm.chat("Hm.")).startswith("This is an emulator")
+    assert text_of(glm.chat("Hm.")).startswith("This is an emulator")
 
 
 def test_an_answer_cleared_by_a_reset_is_not_restored(glm: Any) -> None:
@@ -360,7 +360,7 @@ def test_a_task_uses_one_answer(glm: Any) -> None:
 
 
 def batch(glm: Any, *bodies: dict[str, Any]) -> dict[str, Any]:
-    """Answers of a batch by custom id."""
+    """Run a batch of these requests -> the body of each response, by custom id."""
     lines = [
         {"custom_id": f"line-{number}", "method": "POST", "url": "/v4/chat/completions", "body": body}
         for number, body in enumerate(bodies)
@@ -368,13 +368,13 @@ def batch(glm: Any, *bodies: dict[str, Any]) -> dict[str, Any]:
     data = "\n".join(json.dumps(line) for line in lines).encode()
     url = f"{glm.emu.base_url}/files"
     file = glm.http.post(url, files={"file": ("in.jsonl", data)}, data={"purpose": "batch"}).json()
-    made = glm.post({"input_file_id": file["id"], "endpoint": "/v4/chat/completions"}, "/batches").json()
-    while (done := glm.get(f"/batches/{made['id']}").json())["status"] != "completed":
+    identity = glm.post({"input_file_id": file["id"], "endpoint": "/v4/chat/completions"}, "/batches").json()["id"]
+    while (state := glm.get(f"/batches/{identity}").json())["status"] != "completed":
         pass
     values = {}
     for name in ("output_file_id", "error_file_id"):
-        if done[name]:
-            for line in glm.get(f"/files/{done[name]}/content").text.splitlines():
+        if state[name]:
+            for line in glm.get(f"/files/{state[name]}/content").text.splitlines():
                 answer = json.loads(line)
                 values[answer["custom_id"]] = answer["response"]["body"]
     return values
@@ -412,8 +412,8 @@ def test_a_function_answers_every_request_by_its_content(glm: Any) -> None:
         "stream": False,
         "seed": 3,
     }
-    assert said(glm.post(body)) == "You said: Hello"
-    assert said(glm.chat((glm.base64(glm.drawn(size=(60, 40))),), "Hm.")) == "1 pictures"
+    assert text_of(glm.post(body)) == "You said: Hello"
+    assert text_of(glm.chat((glm.base64(glm.drawn(size=(60, 40))),), "Hm.")) == "1 pictures"
     assert "".join(streamed(glm.frames("Hello"))) == "You said: Hello"
     first, picture, stream = requests
     assert (first.model, first.kind, first.text, first.system, first.seed) == (
@@ -442,13 +442,13 @@ def test_a_function_can_distinguish_tasks_and_batches(glm: Any) -> None:
 def test_scripted_answers_take_precedence_over_the_function(glm: Any) -> None:
     glm.emu.answer(lambda ask: "by the function")
     glm.emu.say("said")
-    assert [said(glm.chat("Hm.")) for _ in range(2)] == ["said", "by the function"]
+    assert [text_of(glm.chat("Hm.")) for _ in range(2)] == ["said", "by the function"]
 
 
 def test_a_function_can_delegate_to_the_rules(glm: Any) -> None:
     glm.emu.answer(lambda ask: default_answer(ask) if ask.media else "words")
-    assert said(glm.chat("Hm.")) == "words"
-    assert said(glm.chat((glm.base64(glm.drawn()),), "Hm.")).startswith("Picture 1 is a PNG")
+    assert text_of(glm.chat("Hm.")) == "words"
+    assert text_of(glm.chat((glm.base64(glm.drawn()),), "Hm.")).startswith("Picture 1 is a PNG")
 
 
 def test_on_v1_the_function_sees_tool_choice(glm: Any) -> None:
@@ -460,7 +460,7 @@ def test_on_v1_the_function_sees_tool_choice(glm: Any) -> None:
     assert record == ["required", None]
 
 
-def test_a_function_that_raises_gives_status_500_and_a_shown_traceback(
+def test_a_function_that_raises_causes_status_500_and_its_traceback_is_shown(
     emulate: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(ask: Ask) -> str:
@@ -492,7 +492,7 @@ def test_a_function_that_returns_another_type_is_reported(glm: Any, wrong: Any) 
     assert glm.emu.errors == []
 
 
-def test_a_line_of_a_batch_whose_function_raises_fails_alone(glm: Any) -> None:
+def test_a_batch_line_for_which_the_function_raises_fails_alone(glm: Any) -> None:
     glm.emu.answer(lambda ask: str(1 / len(ask.text.removeprefix("Hm."))))
     good = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm.."}])
     bad = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}])
@@ -516,14 +516,14 @@ def test_an_emulator_stops_although_a_function_never_returns(emulate: Any) -> No
     glm, called, never = emulate(), threading.Event(), threading.Event()
     glm.emu.answer(lambda ask: str(called.set() or never.wait()))  # type: ignore[func-returns-value]
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(glm.chat, "Hm.")
+        future = pool.submit(glm.chat, "Hm.")
         assert called.wait(10)
         ends = threading.Thread(target=glm.emu.stop, daemon=True)
         ends.start()
         ends.join(10)
         assert not ends.is_alive()
         with pytest.raises(httpx.HTTPError):
-            asked.result()
+            future.result()
     never.set()
 
 
@@ -534,7 +534,7 @@ def test_functions_that_wait_do_not_block_other_requests(emulate: Any) -> None:
     picture = glm.base64(glm.drawn())
     with ThreadPoolExecutor(count) as pool:
         answers = list(pool.map(lambda number: glm.chat((picture,), "Hm."), range(count)))
-    assert {said(answer) for answer in answers} == {"ok"}
+    assert {text_of(answer) for answer in answers} == {"ok"}
 
 
 # The fixture and the command
@@ -586,7 +586,7 @@ def test_the_fixture_shows_the_exception_that_the_answer_function_raised(run_tes
     result.stdout.fnmatch_lines(["*The function given to answer() raised*", "*by my own hand*"])
 
 
-def test_a_pytest_outcome_raised_by_an_answer_function_becomes_that_of_the_test(run_tests: Any) -> None:
+def test_pytest_fail_or_skip_in_an_answer_function_fails_or_skips_the_test(run_tests: Any) -> None:
     result = run_tests(
         "import pytest\n"
         "def test_one(glmv_emulator):\n"
@@ -605,7 +605,7 @@ def test_the_command_line_option_say_scripts_an_answer(
 ) -> None:
     from glmv_emulator.__main__ import main
 
-    said_: list[str] = []
-    monkeypatch.setattr(Emulator, "wait", lambda self: said_.extend(reply.text for reply in self.unused))
+    texts: list[str] = []
+    monkeypatch.setattr(Emulator, "wait", lambda self: texts.extend(reply.text for reply in self.unused))
     assert main(["--say", "A red cat.", "--say", "Two cats."]) == 0
-    assert said_ == ["A red cat.", "Two cats."]
+    assert texts == ["A red cat.", "Two cats."]

@@ -85,19 +85,19 @@ def test_a_truncated_picture_is_detected(name: str, cut: float) -> None:
     [(b"", "empty"), (b"hello world", "format"), (b"%PDF-1.7", "PDF"), (b"<svg xmlns=''/>", "SVG"),
      (b"iVBORw0KGgo", "base64"), (b"data:image/png;base64,AAAA", "data URI")],
 )  # fmt: skip
-def test_a_file_of_another_type_is_named(data: bytes, word: str) -> None:
+def test_the_error_for_data_that_is_no_picture_says_what_it_is(data: bytes, word: str) -> None:
     with pytest.raises(Unreadable) as caught:
         look_image(data)
     assert word in caught.value.reason
 
 
-def test_a_bomb_is_refused_from_its_header() -> None:
+def test_a_decompression_bomb_is_refused_by_the_size_in_its_header() -> None:
     bomb = encoded(Image.new("1", (20000, 20000)), "PNG")
     with pytest.raises(Unreadable, match="pixels"):
         look_image(bomb)
 
 
-def test_a_swapped_or_re_encoded_picture_has_another_digest() -> None:
+def test_a_re_encoded_picture_has_another_digest() -> None:
     noise = Image.effect_noise((64, 64), 50).convert("RGB")
     kinds = {look_image(encoded(noise, name, **options)) for name, options in
              [("PNG", {}), ("JPEG", {"quality": 90}), ("JPEG", {"quality": 30}), ("WEBP", {})]}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Videos are measured from their container, and their frames if PyAV is installed."""
+"""Videos are measured from their container; with PyAV their frames are measured, too."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def video(
     from PIL import Image
 
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=name, options=options) as made:
-        stream = made.add_stream("mpeg4", rate=10)
+    with av.open(buffer, "w", format=name, options=options) as container:
+        stream = container.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         for number in range(10 * seconds):
             colour = colours[number * len(colours) // (10 * seconds)]
             frame = av.VideoFrame.from_image(Image.new("RGB", (160, 120), colour))
-            made.mux(stream.encode(frame))
-        made.mux(stream.encode())
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
     return buffer.getvalue()
 
 
@@ -53,8 +53,8 @@ QUARTER = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
 HALF = (-65536, 0, 0, 0, -65536, 0, 0, 0, 1 << 30)
 
 
-def turned(data: bytes, matrix: tuple[int, ...]) -> bytes:
-    """The same video with a rotation matrix in its track, as written by a phone held upright."""
+def with_matrix(data: bytes, matrix: tuple[int, ...]) -> bytes:
+    """The video with this rotation matrix in its track, as a phone that is held upright writes it."""
     at = data.index(b"tkhd") + 4 + 40
     return data[:at] + b"".join(number.to_bytes(4, "big", signed=True) for number in matrix) + data[at + 36 :]
 
@@ -63,7 +63,7 @@ def turned(data: bytes, matrix: tuple[int, ...]) -> bytes:
 @pytest.mark.parametrize("decoder", ["with PyAV", "without"])
 def test_a_rotated_video_is_measured_as_displayed(monkeypatch: pytest.MonkeyPatch, name: str, decoder: str) -> None:
     result = video(name, ((0, 0, len(decoder)),))  # new bytes, because decoded videos are cached
-    quarter, half = turned(result, QUARTER), turned(result, HALF)
+    quarter, half = with_matrix(result, QUARTER), with_matrix(result, HALF)
     if decoder == "without":
         monkeypatch.setitem(sys.modules, "av", None)
     assert [(seen.width, seen.height) for seen in map(look_video, (result, quarter, half))] == [
@@ -88,7 +88,7 @@ def test_a_file_of_another_type_is_refused(data: bytes) -> None:
         look_video(data)
 
 
-def test_a_video_is_described_in_one_form() -> None:
+def test_a_video_is_described_with_its_measured_facts() -> None:
     data = video()
     medium = Medium("video", 0, 0, None, look_video(data), data)
 

@@ -95,7 +95,7 @@ def test_a_changed_figure_changes_the_value() -> None:
         assert sheet(page((40, 40, "Total"), (400, 40, figure))).values_of("total", "") == [figure]
 
 
-def test_pairs_and_bars_are_described_with_all_text() -> None:
+def test_a_description_has_all_text_and_the_pairs_and_bars() -> None:
     text = answer_to("What is this?", form(), chart())
     assert "Picture 1 reads:\nVisitor card\nName Ida Holm\n" in text
     assert "Pairs: Name: Ida Holm; City: Berlin; Phone: 030 123456; Cancel: Save." in text
@@ -125,12 +125,12 @@ def test_a_form_fills_a_schema() -> None:
     }  # fmt: skip
 
 
-def test_the_description_of_a_property_can_name_its_label() -> None:
+def test_a_property_is_filled_by_the_label_that_its_description_names() -> None:
     schema = obj(person={"type": "string", "description": "the name"})
     assert filled(schema, form()) == {"person": "Ida Holm"}
 
 
-def test_a_property_is_filled_from_the_right_one_of_several_pictures() -> None:
+def test_a_property_is_filled_from_the_picture_that_has_its_label() -> None:
     assert filled(obj(total=NUMBER, city=STRING), form(), bill(), chart()) == {"total": 7.3, "city": "Berlin"}
 
 
@@ -185,7 +185,7 @@ def test_missing_values_are_not_invented() -> None:
     assert filled(obj(country=STRING, weight=NUMBER), bill(), form()) == {"country": "", "weight": 0}
 
 
-def test_a_media_item_has_its_text() -> None:
+def test_a_medium_has_the_text_of_its_picture() -> None:
     assert Medium("image", 0, 0, None, look_image(form()), form()).text.startswith("Visitor card\nName Ida Holm")
 
 

@@ -313,11 +313,11 @@ def test_tls_can_be_reset_or_have_an_untrusted_certificate(glm: Any) -> None:
 
 
 def test_a_request_can_ask_for_its_own_fault(glm: Any) -> None:
-    def asked(fault: str, **more: Any) -> httpx.Response:
+    def send_with(fault: str, **more: Any) -> httpx.Response:
         return glm.post(glm.hello(**more), headers={"x-glmv-fault": fault})
 
-    assert asked("busy; retry_after=7").headers["retry-after"] == "7"
-    assert len(asked("truncated; after=1", stream=True).text.split("\n\n")) == 2
+    assert send_with("busy; retry_after=7").headers["retry-after"] == "7"
+    assert len(send_with("truncated; after=1", stream=True).text.split("\n\n")) == 2
     assert glm.chat("Hello").status_code == 200
 
 
@@ -399,7 +399,7 @@ def test_an_invalid_request_is_refused_and_uses_no_fault(glm: Any) -> None:
     assert glm.code("Hello") == "1302"
 
 
-def test_faults_apply_to_answers_and_not_to_listings(glm: Any) -> None:
+def test_a_fault_applies_to_answers_unless_it_names_another_path(glm: Any) -> None:
     glm.emu.fail(code=1302)
     glm.emu.inject("code-1234", path="/models")
     assert glm.get("/models").status_code == 500
@@ -433,6 +433,6 @@ def _of(names: Callable[[Any], bool]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", _of(lambda row: row.apply is None))
-def test_faults_that_no_answer_can_cause_name_their_alternative(name: str) -> None:
+def test_injecting_a_fault_that_no_response_can_cause_says_what_to_do_instead(name: str) -> None:
     with pytest.raises(ValueError, match=re.escape(Emulator.FAULTS[name].instead[:30])):
         Emulator().inject(name)

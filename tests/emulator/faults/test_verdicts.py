@@ -17,7 +17,7 @@ from glmv_emulator.http.journal import Exchange
 
 
 class Client:
-    """Calls the emulator; each method breaks one rule. Pauses are as short as a test allows."""
+    """A client without the checks of `glmv`; the tests use it to break one rule each."""
 
     def __init__(self, emu: Emulator) -> None:
         self.emu = emu
@@ -37,7 +37,7 @@ class Client:
         return answer
 
     def text(self, answer: httpx.Response) -> str:
-        """The text that an unchecked client takes for the answer to a streamed request."""
+        """The text of a streamed answer, read without a check that the stream is complete."""
         events = [event[6:] for event in answer.text.split("\n\n") if event]
         chunks = [json.loads(event) for event in events if event != "[DONE]"]
         return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
@@ -90,8 +90,8 @@ def test_a_retry_before_retry_after_is_detected(emu: Emulator, client: Client) -
     assert names(emu) == ["ignored-retry-after"]
 
 
-def asked(begin: float, end: float, code: str | None = None, retry_after: float | None = None) -> Exchange:
-    """A request equal to all others, with start and end in seconds."""
+def exchange_at(begin: float, end: float, code: str | None = None, retry_after: float | None = None) -> Exchange:
+    """A request with its start and end in seconds; all have the same body."""
     exchange = Exchange("POST", "/chat/completions", {}, begin, body={"messages": "Hello"}, status=429 if code else 200)
     exchange.ended, exchange.ended_by, exchange.code, exchange.retry_after = end, "server", code, retry_after
     return exchange
@@ -101,17 +101,22 @@ def asked(begin: float, end: float, code: str | None = None, retry_after: float 
     ("requests", "attempts"),
     [
         pytest.param(
-            [asked(0, 0.5), asked(0.1, 0.2, "1302", 1), asked(0.25, 0.6), asked(1.25, 1.5)],
+            [exchange_at(0, 0.5), exchange_at(0.1, 0.2, "1302", 1), exchange_at(0.25, 0.6), exchange_at(1.25, 1.5)],
             [1, 2, 1],
             id="another call comes soon after the refusal of one",
         ),
         pytest.param(
-            [asked(0, 0.1, "1302", 1), asked(0.05, 0.3, "1302"), asked(0.5, 0.6), asked(1.2, 1.3)],
+            [
+                exchange_at(0, 0.1, "1302", 1),
+                exchange_at(0.05, 0.3, "1302"),
+                exchange_at(0.5, 0.6),
+                exchange_at(1.2, 1.3),
+            ],
             [2, 2],
             id="both are refused and the other comes back first",
         ),
         pytest.param(
-            [asked(0, 0.1, "1113"), asked(0.05, 0.3, "1113"), asked(0.5, 0.6, "1113")],
+            [exchange_at(0, 0.1, "1113"), exchange_at(0.05, 0.3, "1113"), exchange_at(0.5, 0.6, "1113")],
             [1, 1, 1],
             id="none is worth another try",
         ),
@@ -124,7 +129,7 @@ def test_two_equal_concurrent_calls_are_not_a_retry(requests: list[Exchange], at
 
 
 def test_a_retry_too_soon_is_detected_if_no_other_call_was_running() -> None:
-    requests = [asked(0, 0.1, "1302", 1), asked(0.3, 0.4)]
+    requests = [exchange_at(0, 0.1, "1302", 1), exchange_at(0.3, 0.4)]
     assert [verdict.name for verdict in judge(requests, {}, errors=0).verdicts] == ["ignored-retry-after"]
 
 
@@ -178,13 +183,13 @@ def test_a_key_outside_its_header_is_detected(emu: Emulator, client: Client) -> 
 @pytest.mark.parametrize("key", ["test", "abc.def", "sk-test"])
 @pytest.mark.parametrize("text", ["This is a test. abc.def, sk-test!", "{}", "Zm9vdef8test4"])
 def test_a_prompt_that_contains_a_short_key_gets_no_verdict(key: str, text: str) -> None:
-    said = text.replace("{}", key)
+    prompt = text.replace("{}", key)
     with Emulator(api_key=key) as emu:
         client = Client(emu)
-        client.post(said)
+        client.post(prompt)
         client.http.close()
         assert names(emu) == []
-        assert emu.requests[0].body["messages"][0]["content"][0]["text"] == said
+        assert emu.requests[0].body["messages"][0]["content"][0]["text"] == prompt
 
 
 @pytest.mark.parametrize(
@@ -213,7 +218,7 @@ def test_a_complete_key_or_its_secret_half_is_detected_anywhere(emu: Emulator, c
         assert secret not in repr(emu.requests)
 
 
-def test_requests_with_different_keys_are_different_clients(emu: Emulator) -> None:
+def test_requests_with_different_keys_are_not_retries_of_each_other(emu: Emulator) -> None:
     for key in ("wrong-id.wrong-secret-1", "wrong-id.wrong-secret-2", "wrong-id.wrong-secret-3"):
         client = Client(emu)
         client.http.headers["Authorization"] = f"Bearer {key}"

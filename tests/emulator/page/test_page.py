@@ -26,8 +26,8 @@ def page(glm: Any, query: str = "", **headers: str) -> httpx.Response:
     return httpx.get(f"{glm.emu.origin}/{query}", headers=headers, trust_env=False)
 
 
-def shown(glm: Any, query: str = "") -> str:
-    """The page's words, without its markup."""
+def page_text(glm: Any, query: str = "") -> str:
+    """The text of the page without its markup."""
     return html.unescape(re.sub(r"<[^>]*>", " ", page(glm, query).text))
 
 
@@ -42,18 +42,18 @@ def pictures(glm: Any) -> list[httpx.Response]:
 
 def test_a_request_is_shown_with_parts_in_order_measured_facts_and_answer(glm: Any) -> None:
     picture = glm.drawn("red", (320, 200))
-    said = glm.chat("Look at this:", (glm.base64(picture),), "What size is it?", temperature=0.5).json()
-    words = shown(glm)
+    answer = glm.chat("Look at this:", (glm.base64(picture),), "What size is it?", temperature=0.5).json()
+    words = page_text(glm)
     parts = ["Look at this:", "PNG · 320 × 200", "red 100%", "What size is it?"]
     inside = words[words.index(" Sent ") :]
     assert [part for part in parts if part not in inside] == []
     assert sorted(parts, key=inside.index) == parts
-    assert said["choices"][0]["message"]["content"] in words
-    assert f"{said['usage']['total_tokens']} tokens" in words
+    assert answer["choices"][0]["message"]["content"] in words
+    assert f"{answer['usage']['total_tokens']} tokens" in words
     assert "temperature" in words
 
 
-def test_a_picture_is_shown_small_without_metadata_under_its_own_id(glm: Any) -> None:
+def test_a_picture_is_served_small_without_metadata_at_a_url_of_its_own(glm: Any) -> None:
     buffer = io.BytesIO()
     exif = Image.Exif()
     exif[0x010E] = "where I live"
@@ -70,7 +70,9 @@ def test_a_picture_is_shown_small_without_metadata_under_its_own_id(glm: Any) ->
     assert page(glm, "page/picture/guessed").status_code == 404
 
 
-def test_waiting_pictures_are_bounded_and_the_newest_stay(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_stored_for_the_page_are_bounded_and_the_newest_stay(
+    glm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = [glm.drawn(colour, (300, 300)) for colour in ("red", "green", "blue")]
     monkeypatch.setattr(records, "ALL_PICTURES", len(files[1]) + len(files[2]))
     for data in files:
@@ -80,7 +82,7 @@ def test_waiting_pictures_are_bounded_and_the_newest_stay(glm: Any, monkeypatch:
 
 def test_a_stream_is_shown_with_its_chunks_and_its_end(glm: Any) -> None:
     frames = glm.frames("Hello")
-    words = shown(glm)
+    words = page_text(glm)
     assert re.search(rf"first byte after [\d.]+ m?s, {len(frames)} chunks", words)
     assert re.search(r"\[DONE\]\s+came", words)
     assert page(glm).text.count('class="piece"') == len(frames)
@@ -91,14 +93,14 @@ def test_tools_and_their_calls_are_shown(glm: Any) -> None:
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": parameters}}
     glm.emu.call("get_weather", city="Paris")
     glm.chat("What is the weather in Paris?", model="glm-4.6v", tools=[tool], stream=True)
-    words = shown(glm)
+    words = page_text(glm)
     assert "Tool get_weather" in words
     assert re.search(r'get_weather\s+\(\{"city": "Paris"\}\)', words)
 
 
 def test_a_refusal_is_shown_with_status_code_and_meaning(glm: Any) -> None:
     glm.chat("Hello", model="no-such-model")
-    words = shown(glm)
+    words = page_text(glm)
     assert "HTTP 400, business code 1211" in words
     assert "Unknown Model" in words
     assert "no-such-model" in words
@@ -108,7 +110,7 @@ def test_a_fault_and_the_verdict_on_the_next_call_are_shown(glm: Any) -> None:
     glm.emu.inject("busy", retry_after="5")
     glm.chat("Hello")
     glm.chat("Hello")
-    words = shown(glm)
+    words = page_text(glm)
     assert "Fault injected: busy" in words
     assert "attempt 2 of 2" in words
     assert "Verdicts (1)" in words
@@ -117,7 +119,7 @@ def test_a_fault_and_the_verdict_on_the_next_call_are_shown(glm: Any) -> None:
 
 def test_the_page_says_that_a_client_has_no_verdicts(glm: Any) -> None:
     glm.chat("Hello")
-    assert "No verdicts." in shown(glm)
+    assert "No verdicts." in page_text(glm)
 
 
 @pytest.mark.parametrize("where", ["prompt", "model", "path", "role", "part", "tool", "agent", "option", "file name"])
@@ -158,7 +160,7 @@ def test_no_template_marks_a_value_as_safe_or_switches_escaping_off() -> None:
     assert [path.name for path in sources if marks.search(path.read_text("utf-8"))] == []
 
 
-def test_a_link_of_the_page_cannot_be_made_to_hold_markup(glm: Any) -> None:
+def test_query_parameters_cannot_put_markup_into_the_page(glm: Any) -> None:
     served = page(glm, f"?model={ATTACK}&outcome={ATTACK}&before={ATTACK}")
     assert served.status_code == 200
     assert "<script>alert" not in served.text
@@ -173,7 +175,7 @@ def test_the_page_contains_no_key_and_no_base64(glm: Any) -> None:
     assert glm.base64(picture)[:48] not in served
 
 
-def test_the_page_lets_a_browser_load_nothing_from_elsewhere_and_run_nothing_inline(glm: Any) -> None:
+def test_the_page_forbids_inline_scripts_and_resources_of_other_origins(glm: Any) -> None:
     glm.chat((glm.base64(glm.drawn()),), "Hello")
     served = page(glm)
     policy = dict(rule.split(" ", 1) for rule in served.headers["content-security-policy"].split("; "))
@@ -214,7 +216,7 @@ def test_an_empty_page_shows_working_commands_for_a_first_request(
         ran = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=False)
         assert "123" in ran.stdout, ran.stderr
     assert "This is an emulator" in done.stdout or done.returncode == 127  # 127: there is no curl here
-    assert "Nothing has come yet" in shown(glm)
+    assert "Nothing has come yet" in page_text(glm)
 
 
 def test_every_angle_bracket_starts_a_tag_or_is_escaped(glm: Any) -> None:
@@ -230,7 +232,7 @@ def test_requests_can_be_filtered_by_model_and_outcome(glm: Any) -> None:
     numbers = {query: re.findall(r'<article id="r(\d+)"', page(glm, query).text) for query in ("", "?model=glm-4v")}
     assert numbers == {"": ["3", "2", "1"], "?model=glm-4v": ["1"]}
     assert re.findall(r'<article id="r(\d+)"', page(glm, "?outcome=refused").text) == ["3"]
-    assert "No request matches." in shown(glm, "?model=glm-4v&outcome=refused")
+    assert "No request matches." in page_text(glm, "?model=glm-4v&outcome=refused")
 
 
 def test_the_page_links_to_older_requests(glm: Any) -> None:
@@ -260,7 +262,7 @@ def test_a_running_request_is_on_the_page(glm: Any) -> None:
     with glm.streaming() as answer:
         next(answer.iter_raw())
         assert 'class="entry fault"' in page(glm).text
-        assert "under way" in shown(glm)
+        assert "under way" in page_text(glm)
 
 
 def test_a_reset_empties_the_page_and_its_open_views(glm: Any) -> None:
@@ -268,19 +270,19 @@ def test_a_reset_empties_the_page_and_its_open_views(glm: Any) -> None:
     token = news(glm).json()["token"]
     glm.emu.reset()
     assert news(glm, token).json()["order"] == []
-    assert "Nothing has come yet" in shown(glm)
+    assert "Nothing has come yet" in page_text(glm)
 
 
 def test_a_lone_surrogate_does_not_break_the_page(glm: Any) -> None:
     body = b'{"model": "glm-4v", "messages": [{"role": "user", "content": "half \\ud83d of a sign"}]}'
     glm.http.post(f"{glm.emu.base_url}/chat/completions", content=body)
-    assert "of a sign" in shown(glm)
+    assert "of a sign" in page_text(glm)
     assert "of a sign" in news(glm).json()["entries"][0]
 
 
 def test_a_lone_surrogate_in_the_name_of_a_model_does_not_break_the_page(glm: Any) -> None:
     glm.http.post(f"{glm.emu.base_url}/chat/completions", content=b'{"model": "half-\\ud83d", "messages": []}')
-    assert "half-" in shown(glm)
+    assert "half-" in page_text(glm)
     assert news(glm).json()["models"] == ["half-\ufffd"]
 
 
@@ -308,7 +310,7 @@ def test_an_unreadable_answer_does_not_break_the_page(body: bytes, kind: str) ->
 def test_long_answers_are_cut_and_the_page_says_so(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "LONGEST_ANSWER", 200)
     glm.chat("Hello")
-    assert "The rest of this answer is not kept." in shown(glm)
+    assert "The rest of this answer is not kept." in page_text(glm)
 
 
 def test_the_oldest_answers_are_dropped_first(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +322,7 @@ def test_the_oldest_answers_are_dropped_first(glm: Any, monkeypatch: pytest.Monk
     assert lost[-1] is True
 
 
-def test_the_page_says_where_answers_come_from_and_who_gave_each(emulate: Any) -> None:
+def test_the_page_says_whether_script_rules_or_function_gave_an_answer(emulate: Any) -> None:
     glm = emulate()
     assert (
         "It answers what it measures in pictures, or as scripted; it is not GLM-4V."
@@ -333,11 +335,11 @@ def test_the_page_says_where_answers_come_from_and_who_gave_each(emulate: Any) -
     glm.chat("Hm.")
     glm.chat("Hm.", model="no-such-model")
     assert [one.answered_by for one in glm.emu.requests] == ["script", "rules", "function", None]
-    shown = glm.http.get(glm.emu.origin).text
-    assert re.findall(r"<dt>answered by</dt><dd>(\w+)</dd>", shown) == ["function", "rules", "script"]
+    markup = glm.http.get(glm.emu.origin).text
+    assert re.findall(r"<dt>answered by</dt><dd>(\w+)</dd>", markup) == ["function", "rules", "script"]
 
 
-def test_a_requested_refusal_names_no_source_of_the_answer(emulate: Any) -> None:
+def test_the_page_names_no_source_of_the_answer_for_an_injected_refusal(emulate: Any) -> None:
     glm = emulate()
     glm.emu.fail(code=1302)
     glm.chat("Hm.")
@@ -350,7 +352,7 @@ def test_the_page_names_the_server_that_answers(emulate: Any) -> None:
         glm = emulate(upstream=f"http://127.0.0.1:{server.port}/v1")
         glm.chat("Hm.")
         assert [one.answered_by for one in glm.emu.requests] == ["upstream"]
-        shown = glm.http.get(glm.emu.origin).text
-        assert f"Its answers come from http://127.0.0.1:{server.port}/v1; it is not GLM-4V." in shown
+        markup = glm.http.get(glm.emu.origin).text
+        assert f"Its answers come from http://127.0.0.1:{server.port}/v1; it is not GLM-4V." in markup
     finally:
         server.stop()

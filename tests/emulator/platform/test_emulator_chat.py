@@ -13,7 +13,7 @@ from glmv_emulator import Emulator
 FUNCTION = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
 
 
-def said(answer: Any) -> str:
+def text_of(answer: Any) -> str:
     return str(answer.json()["choices"][0]["message"]["content"])
 
 
@@ -29,7 +29,7 @@ def test_a_stream_adds_up_to_the_whole_answer(emulate: Any, era: str, model: str
     glm = emulate(era=era)
     content = ["Tell me of it"] if model == "glm-4" else [(glm.emu.host(glm.drawn()),), "Tell me of it"]
     whole, frames = glm.chat(*content, model=model), glm.frames(*content, model=model)
-    assert streamed(frames) == said(whole)
+    assert streamed(frames) == text_of(whole)
     assert frames[-1] == "[DONE]"
     assert frames[-2]["usage"] == whole.json()["usage"]
     assert frames[-2]["choices"][0]["finish_reason"] == whole.json()["choices"][0]["finish_reason"] == "stop"
@@ -86,14 +86,14 @@ def test_null_fields_count_as_absent(glm: Any) -> None:
 
 
 @pytest.mark.parametrize("encoded", ["raw", "data URI", "hosted"])
-def test_a_picture_is_read_in_every_form(glm: Any, encoded: str) -> None:
+def test_a_picture_is_read_from_base64_a_data_uri_or_a_hosted_url(glm: Any, encoded: str) -> None:
     picture = glm.drawn(size=(77, 33))
     raw = glm.base64(picture)
     url = {"raw": raw, "data URI": f"data:image/png;base64,{raw}", "hosted": glm.emu.host(picture)}[encoded]
-    assert "77" in said(glm.chat((url,), "How large is it?"))
+    assert "77" in text_of(glm.chat((url,), "How large is it?"))
 
 
-def test_a_setting_allows_only_raw_base64(emulate: Any) -> None:
+def test_strict_base64_accepts_no_data_uri(emulate: Any) -> None:
     glm = emulate(strict={"base64"})
     raw = glm.base64(glm.drawn())
     assert glm.code((raw,), "Hm") == ""
@@ -220,7 +220,7 @@ def test_text_models_accept_only_text(glm: Any, more: dict[str, Any]) -> None:
         {"role": "user", "content": "Not in a list."},
     ],
 )
-def test_the_first_generation_accepts_only_user_assistant_and_lists(glm: Any, message: dict[str, Any]) -> None:
+def test_glm_4v_accepts_only_user_and_assistant_messages_with_list_content(glm: Any, message: dict[str, Any]) -> None:
     messages = [message, glm.user("Hello")]
     assert glm.post({"model": "glm-4v", "messages": messages}).status_code == 400
     if message["role"] != "tool":
@@ -279,9 +279,9 @@ def test_a_content_filter_names_the_filtered_role(glm: Any) -> None:
 
 def test_a_stop_word_ends_the_answer_before_it(glm: Any) -> None:
     url = glm.emu.host(glm.drawn())
-    whole = said(glm.chat((url,), "Describe it"))
+    whole = text_of(glm.chat((url,), "Describe it"))
     word = whole.split()[3]
-    assert said(glm.chat((url,), "Describe it", stop=[word])) == whole[: whole.index(word)]
+    assert text_of(glm.chat((url,), "Describe it", stop=[word])) == whole[: whole.index(word)]
 
 
 def test_max_tokens_truncates_with_reason_length(glm: Any) -> None:
@@ -306,7 +306,7 @@ def test_a_body_that_is_not_a_json_object_is_refused(glm: Any) -> None:
         assert glm.http.post(url, content=body).json()["error"]["code"] == "1210"
 
 
-def test_a_wrong_path_gets_a_flat_body_with_200_if_the_key_is_valid(glm: Any) -> None:
+def test_a_wrong_path_gets_status_200_and_a_flat_error_body_if_the_key_is_valid(glm: Any) -> None:
     answer = glm.get("/no/such/path")
     assert (answer.status_code, answer.json()) == (200, {"code": 500, "msg": "404 NOT_FOUND", "success": False})
     keyless = glm.get("/no/such/path", headers={"authorization": ""})
@@ -324,7 +324,7 @@ def test_concurrency_is_limited_and_request_ids_are_unique(emulate: Any) -> None
         assert glm.code("Hello", model="glm-4v") == ""
 
 
-def test_a_file_is_sent_by_url_or_in_the_request(emulate: Any) -> None:
+def test_a_file_is_accepted_as_a_url_or_as_data_but_not_both(emulate: Any) -> None:
     loose, strict = emulate(), emulate(strict={"file-part"})
     pdf = f"data:application/pdf;base64,{loose.base64(b'%PDF-1.4 hello')}"
     for value in ({"file_data": pdf, "filename": "a.pdf"}, {"file_url": "https://example.com/a.pdf"}):
@@ -351,13 +351,13 @@ WEATHER = {
 ORDER = "get_weather, city: Berlin"
 
 
-def test_strict_settings_use_the_documented_types_of_arguments_and_content(emulate: Any) -> None:
+def test_strict_answers_have_arguments_as_an_object_and_content_as_a_list(emulate: Any) -> None:
     glm = emulate(strict={"arguments-object", "content-array"})
-    called = glm.chat(ORDER, model="glm-4.6v", tools=[WEATHER]).json()
-    (call,) = called["choices"][0]["message"]["tool_calls"]
+    answer = glm.chat(ORDER, model="glm-4.6v", tools=[WEATHER]).json()
+    (call,) = answer["choices"][0]["message"]["tool_calls"]
     assert call["function"]["arguments"] == {"city": "Berlin"}
-    (text,) = said_parts = glm.chat((glm.emu.host(glm.drawn()),), "Hm").json()["choices"][0]["message"]["content"]
-    assert text["type"] == "text", said_parts
+    (text,) = parts = glm.chat((glm.emu.host(glm.drawn()),), "Hm").json()["choices"][0]["message"]["content"]
+    assert text["type"] == "text", parts
 
 
 @pytest.mark.parametrize("choice", ["none", "required", {"type": "function", "function": {"name": "get_weather"}}])
@@ -404,7 +404,7 @@ def proxied(glm: Any, *content: Any, **more: Any) -> Any:
 
 def test_a_proxy_accepts_only_data_uris_and_has_its_own_errors(glm: Any) -> None:
     raw = glm.base64(glm.drawn(size=(88, 44)))
-    assert "88" in said(proxied(glm, (f"data:image/png;base64,{raw}",), "What size?"))
+    assert "88" in text_of(proxied(glm, (f"data:image/png;base64,{raw}",), "What size?"))
     refused = proxied(glm, (raw,), "What size?")
     assert refused.status_code == 400
     assert refused.json()["error"]["type"] == "invalid_request_error"
@@ -419,7 +419,7 @@ def test_a_proxy_switches_thinking_as_vllm_does(glm: Any) -> None:
     assert "reasoning_content" not in off
 
 
-def test_an_always_thinking_model_names_the_option_to_set_instead(glm: Any) -> None:
+def test_refusing_to_switch_thinking_off_names_the_allowed_values(glm: Any) -> None:
     refused = glm.chat("Hello", model="glm-5.3-flash", thinking={"type": "disabled"}).json()["error"]
     assert refused == {"code": "1210", "message": "该模型始终思考，不支持关闭思考；请使用 low、high 或 max。"}
     body = {"model": "glm-5.3-flash", "messages": [glm.user("Hello")], "thinking": {"type": "disabled"}}

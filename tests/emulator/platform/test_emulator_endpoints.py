@@ -26,7 +26,7 @@ def error(answer: Any) -> str:
 # Tasks
 
 
-def test_a_task_is_processing_and_then_gives_the_same_answer(emulate: Any) -> None:
+def test_a_task_is_processing_first_and_then_has_the_answer_of_a_direct_call(emulate: Any) -> None:
     glm = emulate(async_polls=2)
     body = {"model": "glm-4v-flash", "messages": [glm.user((glm.emu.host(glm.drawn()),), "Describe it")]}
     ticket = glm.post(body | {"request_id": "my-task"}, "/async/chat/completions").json()
@@ -38,7 +38,7 @@ def test_a_task_is_processing_and_then_gives_the_same_answer(emulate: Any) -> No
     assert polls[2]["usage"] == direct["usage"]
 
 
-def test_a_task_may_be_answered_by_another_model_which_it_names(emulate: Any) -> None:
+def test_a_task_names_the_model_that_answered_it_if_that_is_another(emulate: Any) -> None:
     glm = emulate(async_polls=0)
     ticket = glm.post({"model": "glm-4.6", "messages": [glm.user("Hello")]}, "/async/chat/completions").json()
     assert glm.get(f"/async-result/{ticket['id']}").json()["model"] == "glm-4.7"
@@ -51,7 +51,7 @@ def test_a_task_with_flagged_content_has_status_fail(emulate: Any) -> None:
     assert glm.get(f"/async-result/{ticket['id']}").json()["task_status"] == "FAIL"
 
 
-def test_tasks_of_other_models_are_refused_and_unknown_ones_not_found(glm: Any) -> None:
+def test_a_model_without_tasks_is_refused_and_an_unknown_task_is_not_found(glm: Any) -> None:
     body = {"model": "glm-4v", "messages": [glm.user("Hello")]}
     assert error(glm.post(body, "/async/chat/completions")) == "1212"
     assert glm.get("/async-result/no-such-task").status_code == 404
@@ -79,9 +79,9 @@ def product(one: list[float], other: list[float]) -> float:
     ],
 )
 def test_similar_texts_have_similar_vectors(glm: Any, question: str, near: str, far: str) -> None:
-    asked, close, distant = vectors(glm, question, near, far)
-    assert product(asked, asked) == pytest.approx(1, abs=1e-5)
-    assert product(asked, close) > product(asked, distant) + 0.2
+    query, close, distant = vectors(glm, question, near, far)
+    assert product(query, query) == pytest.approx(1, abs=1e-5)
+    assert product(query, close) > product(query, distant) + 0.2
 
 
 def test_a_vector_has_the_documented_dimensions_and_is_the_same_each_time(glm: Any) -> None:
@@ -112,7 +112,7 @@ def test_embeddings_refuse_undocumented_requests(glm: Any, code: str, more: dict
     assert error(glm.post({"model": "embedding-3", "input": "x"} | more, "/embeddings")) == code
 
 
-def test_the_tokenizer_counts_what_the_chat_will_count(glm: Any) -> None:
+def test_the_tokenizer_counts_as_many_tokens_as_the_chat(glm: Any) -> None:
     body = {"model": "glm-4.6v", "messages": [glm.user((glm.emu.host(glm.drawn()),), "How many?")]}
     answer = glm.post(body, "/tokenizer").json()["usage"]["prompt_tokens"]
     assert answer == glm.post(body).json()["usage"]["prompt_tokens"]

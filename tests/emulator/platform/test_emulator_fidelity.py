@@ -32,7 +32,7 @@ def test_every_claim_has_a_source_and_says_how_it_was_verified(fidelity: ModuleT
         assert claim["verified"] in fidelity.VERIFIED
 
 
-def test_only_claims_verified_by_a_document_name_the_page_read(fidelity: ModuleType) -> None:
+def test_only_claims_verified_by_a_document_say_which_page_was_read(fidelity: ModuleType) -> None:
     for claim in fidelity.claims():
         assert bool(claim["read"]) == (claim["verified"] == "document"), claim["claim"]
 

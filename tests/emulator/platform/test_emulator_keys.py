@@ -50,7 +50,7 @@ def test_a_wrong_key_is_refused_with_1002(glm: Any, key: str) -> None:
     assert code(glm, f"Bearer {key}") == "1002"
 
 
-def test_a_token_expires_after_its_lifetime_or_if_signed_in_seconds(glm: Any) -> None:
+def test_a_token_is_expired_after_its_lifetime_or_if_its_times_are_in_seconds(glm: Any) -> None:
     assert code(glm, token(glm.emu.api_key, seconds=-1)) == "1003"
     assert code(glm, token(glm.emu.api_key, unit=1)) == "1003"
 
@@ -58,8 +58,8 @@ def test_a_token_expires_after_its_lifetime_or_if_signed_in_seconds(glm: Any) ->
 def test_a_token_is_checked_by_the_emulators_clock(emulate: Any) -> None:
     ahead = emulate(clock_offset=3600)
     assert code(ahead, token(ahead.emu.api_key)) == "1003"
-    shown = time.mktime(time.strptime(ahead.get("/models").headers["date"], "%a, %d %b %Y %H:%M:%S GMT"))
-    assert 3500 < shown - time.mktime(time.gmtime()) < 3700
+    server_time = time.mktime(time.strptime(ahead.get("/models").headers["date"], "%a, %d %b %Y %H:%M:%S GMT"))
+    assert 3500 < server_time - time.mktime(time.gmtime()) < 3700
 
 
 def test_a_token_signed_in_another_way_is_refused(glm: Any) -> None:
@@ -80,13 +80,13 @@ def test_a_proxy_accepts_any_key_but_not_a_missing_one(glm: Any) -> None:
 @pytest.mark.parametrize(
     "settings", [{"host": "0.0.0.0"}, {"upstream": "http://127.0.0.1:1/v1", "upstream_key": "another-servers-key"}]
 )
-def test_a_proxy_requires_its_key_if_other_machines_or_costs_are_involved(
-    emulate: Any, settings: dict[str, Any]
-) -> None:
+def test_a_proxy_on_the_network_or_with_an_upstream_requires_its_key(emulate: Any, settings: dict[str, Any]) -> None:
     glm = emulate(**settings)
     url = f"{glm.emu.proxy_url}/models"
-    found = [glm.http.get(url, headers={"authorization": f"Bearer {key}"}) for key in ("sk-anything", glm.emu.api_key)]
-    assert [answer.status_code for answer in found] == [401, 200]
+    answers = [
+        glm.http.get(url, headers={"authorization": f"Bearer {key}"}) for key in ("sk-anything", glm.emu.api_key)
+    ]
+    assert [answer.status_code for answer in answers] == [401, 200]
 
 
 def test_a_retry_with_a_new_token_is_the_same_call(glm: Any) -> None:

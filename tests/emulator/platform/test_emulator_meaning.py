@@ -35,14 +35,14 @@ def picture(number: int) -> Image:
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(str.strip)
 parts = st.one_of(words.map(Text), st.integers(0, 4).map(picture))
-users = st.lists(parts, min_size=1, max_size=4).map(lambda found: Message("user", found))
+users = st.lists(parts, min_size=1, max_size=4).map(lambda content: Message("user", content))
 assistants = words.map(lambda text: Message("assistant", text))
 arguments = st.dictionaries(words, st.one_of(st.integers(), words, st.none()), max_size=2).map(json.dumps)
 
 
 @st.composite
 def uses_of_tools(draw: st.DrawFn) -> list[Message]:
-    """Calls, and their results."""
+    """An assistant message with tool calls, and a tool message with the result of each."""
     number = draw(st.integers(1, 2))
     calls = [ToolCall(f"call_-{index}", f"look_{index}", draw(arguments)) for index in range(number)]
     results = [Message("tool", draw(words), tool_call_id=call.id) for call in calls]
@@ -55,7 +55,7 @@ def conversations(*, tools: bool) -> st.SearchStrategy[list[Message]]:
     system = words.map(lambda text: [Message("system", text)])
     later = st.lists(turn, max_size=4).map(lambda turns: [message for turn in turns for message in turn])
     return st.tuples(st.just([]) | system if tools else st.just([]), users, later).map(
-        lambda found: [*found[0], found[1], *found[2]]
+        lambda drawn: [*drawn[0], drawn[1], *drawn[2]]
     )
 
 
@@ -96,18 +96,20 @@ def calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
 @given(data=st.data())
 def test_a_conversation_is_decoded_with_the_intended_meaning(model: str, data: st.DataObject) -> None:
     messages = data.draw(conversations(tools=model == "glm-4.6v"))
-    given = data.draw(options)
+    values = data.draw(options)
     pictures = [part for message in messages for part in message.content if isinstance(part, Image)]
     if model == "glm-4v" and len(pictures) > 5:
         return  # more than the model takes
-    read = understood(model, messages, given)
+    read = understood(model, messages, values)
     assert [message["role"] for message in read.messages] == [message.role for message in messages]
-    for sent, got in zip(messages, read.messages, strict=True):
-        assert texts(got["content"]) == [part.text for part in sent.content if isinstance(part, Text) and part.text]
-        assert calls(got) == sent.tool_calls
-        assert got.get("tool_call_id") == sent.tool_call_id
+    for message, decoded in zip(messages, read.messages, strict=True):
+        assert texts(decoded["content"]) == [
+            part.text for part in message.content if isinstance(part, Text) and part.text
+        ]
+        assert calls(decoded) == message.tool_calls
+        assert decoded.get("tool_call_id") == message.tool_call_id
     assert [medium.data for medium in read.media] == [one.data() for one in pictures]
     result = read.parameters
     for name, value in {"max_tokens": result.max_tokens, "seed": result.seed, "request_id": result.request_id}.items():
-        assert name not in given or given[name] == value
-    assert result.stop == ((given["stop"],) if "stop" in given else ())
+        assert name not in values or values[name] == value
+    assert result.stop == ((values["stop"],) if "stop" in values else ())

@@ -22,7 +22,7 @@ def test_each_model_has_one_row_and_a_source() -> None:
     assert all(row.source for row in MODELS.values())
 
 
-def test_a_value_with_a_loose_and_a_strict_reading_names_its_doubt() -> None:
+def test_a_value_in_doubt_has_a_name_and_a_loose_and_a_strict_reading() -> None:
     row = find("GLM-4V-Flash")
     assert row is not None
     assert row.context == Doubt("context-flash", loose=131072, strict=16384)

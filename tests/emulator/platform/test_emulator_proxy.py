@@ -37,7 +37,7 @@ def function(name: str, *required: str, **more: Any) -> Body:
     return {"type": "function", "function": {"name": name, "description": "Does it.", "parameters": parameters, **more}}
 
 
-def called(name: str, **arguments: Any) -> Body:
+def tool_call(name: str, **arguments: Any) -> Body:
     return {"id": "call_1", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
 
 
@@ -95,7 +95,7 @@ PYDANTIC_AI: dict[str, Body] = {
             {"role": "system", "content": "Be brief."},
             {"role": "system", "content": "Look closely."},
             {"role": "user", "content": [text("What?"), PICTURE]},
-            {"role": "assistant", "content": None, "tool_calls": [called("get_weather", city="x")]},
+            {"role": "assistant", "content": None, "tool_calls": [tool_call("get_weather", city="x")]},
             {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
         ],
         "tool_choice": "required",
@@ -207,7 +207,7 @@ def test_every_role_may_have_list_content_with_pictures(glm: Any, role: str) -> 
     message: Body = {"role": role, "content": [text("Look"), PICTURE]}
     if role == "tool":
         message["tool_call_id"] = "call_1"
-    before = [{"role": "assistant", "content": None, "tool_calls": [called("look")]}] if role == "tool" else []
+    before = [{"role": "assistant", "content": None, "tool_calls": [tool_call("look")]}] if role == "tool" else []
     messages = [{"role": "user", "content": "Hello"}, *before, message]
     answer = post(glm, {"model": "glm-4.6v", "messages": messages})
     assert answer.status_code == 200, answer.text
@@ -265,7 +265,9 @@ def test_requests_valid_for_openai_compatible_servers_are_accepted(glm: Any, mor
         (404, "not_found_error", {"model": "glm-9v"}),
     ],
 )
-def test_requests_they_refuse_get_errors_in_the_openai_format(glm: Any, status: int, kind: str, more: Body) -> None:
+def test_requests_that_openai_compatible_servers_refuse_get_openai_errors(
+    glm: Any, status: int, kind: str, more: Body
+) -> None:
     answer = post(glm, hello(**more))
     error = answer.json()["error"]
     assert (answer.status_code, error["type"]) == (status, kind)

@@ -1,4 +1,4 @@
-"""Token costs of videos, bounded as in the models' published processors."""
+"""A video costs as many tokens as in the published processor of its model, up to the same limit."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def clip(seconds: int, size: tuple[int, int] = (1280, 720)) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as made:
-        stream = made.add_stream("mpeg4", rate=Fraction(2, seconds))
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(2, seconds))
         (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
         for _ in range(2):
-            made.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", size, "red"))))
-        made.mux(stream.encode())
+            container.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", size, "red"))))
+        container.mux(stream.encode())
     return buffer.getvalue()
 
 
@@ -55,6 +55,8 @@ def test_a_video_costs_as_many_tokens_as_in_the_published_processor(model: str, 
 @pytest.mark.parametrize("model", [name for name, row in MODELS.items() if row.videos])
 @pytest.mark.parametrize("seconds", [0, 1, 29, 31, 299, 301, 2500, 36_000])
 @pytest.mark.parametrize("size", [(16, 16), (640, 480), (3840, 2160), (200, 4000)])
-def test_no_video_costs_more_than_its_row_allows(model: str, seconds: int, size: tuple[int, int]) -> None:
+def test_no_video_costs_more_tokens_than_the_row_of_its_model_allows(
+    model: str, seconds: int, size: tuple[int, int]
+) -> None:
     sampling = MODELS[model].video_sampling
     assert 1 <= video(seconds, *size, sampling) <= sampling.tokens

@@ -18,7 +18,7 @@ def address(glm: Any) -> tuple[str, int]:
     return "127.0.0.1", int(glm.emu.origin.rpartition(":")[2])
 
 
-def said(peer: socket.socket) -> bytes:
+def all_bytes(peer: socket.socket) -> bytes:
     """All bytes that a server sends until it closes the connection."""
     peer.settimeout(10)
     return b"".join(iter(lambda: peer.recv(65536), b""))
@@ -57,19 +57,21 @@ def test_faults_can_be_requested_only_with_the_key_of_this_run(glm: Any) -> None
     assert glm.emu.requests[-1].fault is None
 
 
-def test_it_listens_on_one_loopback_address_by_default(glm: Any) -> None:
+def test_the_emulator_listens_on_one_loopback_address_by_default(glm: Any) -> None:
     assert address(glm)[0] == "127.0.0.1"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", address(glm)[1]), timeout=5)
 
 
 @pytest.mark.parametrize("target", ["example.com:443", "127.0.0.1:{port}"])
-def test_a_connect_is_refused_without_a_traceback(glm: Any, target: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_connect_request_is_refused_without_a_traceback(
+    glm: Any, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
     host, port = address(glm)
     named = target.format(port=port)
     with socket.create_connection((host, port), timeout=10) as peer:
         peer.sendall(f"CONNECT {named} HTTP/1.1\r\nhost: {named}\r\n\r\n".encode())
-        answer = said(peer)
+        answer = all_bytes(peer)
     assert answer.startswith(b"HTTP/1.1 405 ")
     assert b"the emulator is not a forward proxy" in answer
     assert glm.chat("Hello").status_code == 200
@@ -85,9 +87,9 @@ def test_a_lone_surrogate_in_a_body_breaks_neither_answer_nor_page(glm: Any, pat
     assert answer.status_code in (200, 400)
     assert answer.content.decode()  # it is UTF-8
     for page in ("/", "/page/news"):
-        shown = glm.http.get(glm.emu.origin + page)
-        assert shown.status_code == 200
-        assert shown.content.decode()
+        response = glm.http.get(glm.emu.origin + page)
+        assert response.status_code == 200
+        assert response.content.decode()
 
 
 def test_a_lone_surrogate_in_a_batch_does_not_end_the_batch(glm: Any) -> None:
@@ -110,7 +112,7 @@ def test_an_incomplete_body_is_refused_after_a_timeout(glm: Any, monkeypatch: py
     head = ["POST /api/paas/v4/chat/completions HTTP/1.1", f"host: {host}:{port}", "content-length: 99", "", "{"]
     with socket.create_connection(address(glm)) as peer:
         peer.sendall("\r\n".join(head).encode())
-        assert said(peer).startswith(b"HTTP/1.1 408 ")
+        assert all_bytes(peer).startswith(b"HTTP/1.1 408 ")
 
 
 def test_an_endless_request_head_is_refused(glm: Any) -> None:
@@ -143,9 +145,9 @@ def test_the_journal_stores_no_key_token_cookie_or_blob(glm: Any) -> None:
         glm.hello() | {"messages": [glm.user(f"My token is {token}, my picture {blob}, my key {glm.emu.api_key}")]},
         headers={"cookie": "session=test-cookie", "x-api-key": "test-key", "x-note": f"key {glm.emu.api_key}"},
     )
-    kept = repr(glm.emu.requests)
+    journal = repr(glm.emu.requests)
     secrets = [glm.emu.api_key.partition(".")[2], token, token.rpartition(".")[2], blob, "test-cookie", "test-key"]
-    assert [secret for secret in secrets if secret in kept] == []
+    assert [secret for secret in secrets if secret in journal] == []
 
 
 def test_the_journal_stores_a_bounded_part_of_a_large_request(glm: Any) -> None:

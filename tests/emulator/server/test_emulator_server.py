@@ -114,10 +114,10 @@ def test_each_run_generates_a_key_in_the_platforms_form() -> None:
     assert one.api_key not in repr(one)
 
 
-def test_the_error_of_a_port_in_use_names_it(glm: Any) -> None:
-    taken = int(glm.emu.base_url.split(":")[2].split("/")[0])
-    with pytest.raises(OSError, match=f"port {taken} .* port=0 uses a free one"):
-        Emulator(port=taken).start()
+def test_the_error_of_a_port_in_use_names_the_port(glm: Any) -> None:
+    port = int(glm.emu.base_url.split(":")[2].split("/")[0])
+    with pytest.raises(OSError, match=f"port {port} .* port=0 uses a free one"):
+        Emulator(port=port).start()
 
 
 def test_an_emulator_that_is_not_running_raises_a_clear_error() -> None:
@@ -244,13 +244,13 @@ def test_a_slot_is_free_as_soon_as_the_answer_was_read(emulate: Any, stream: boo
     send, counts = playback.Response.play, state.busy
 
     async def observed(self: Any, scope: Any, sends: Any, exchange: Any) -> None:
-        async def sent(message: dict[str, Any]) -> None:
+        async def send_observed(message: dict[str, Any]) -> None:
             body = message.get("body", b"")
             if body and (body.endswith(b"[DONE]\n\n") or not stream):
                 released.append(counts["glm-4v-plus-0111"])
             await sends(message)
 
-        await send(self, scope, sent, exchange)
+        await send(self, scope, send_observed, exchange)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(playback.Response, "play", observed)

@@ -34,7 +34,7 @@ def status(emu: Emulator, path: str = "/", **headers: str) -> int:
         ("", False),
     ],
 )
-def test_on_loopback_only_loopback_names_with_its_port_are_accepted(netloc: str, own: bool) -> None:
+def test_a_loopback_address_accepts_only_loopback_names_with_its_port(netloc: str, own: bool) -> None:
     assert (netloc in Hosts("127.0.0.1", 8765)) is own
 
 
@@ -54,7 +54,7 @@ def test_on_loopback_only_loopback_names_with_its_port_are_accepted(netloc: str,
         ("", False),
     ],
 )
-def test_on_other_addresses_only_names_that_cannot_be_registered_are_accepted(netloc: str, own: bool) -> None:
+def test_other_addresses_accept_only_names_that_nobody_can_register(netloc: str, own: bool) -> None:
     assert (netloc in Hosts("0.0.0.0", 8765)) is own
 
 
@@ -81,7 +81,7 @@ def test_urls_of_hosted_pictures_are_recognized() -> None:
         assert httpx.get(url, trust_env=False).content == b"\x89PNG"
 
 
-def test_it_listens_on_a_loopback_address_of_ipv6() -> None:
+def test_the_emulator_can_listen_on_the_loopback_address_of_ipv6() -> None:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
@@ -92,12 +92,12 @@ def test_it_listens_on_a_loopback_address_of_ipv6() -> None:
         emu.inject("redirect")
         headers = {"authorization": f"Bearer {emu.api_key}"}
         body = {"model": "glm-4.6v", "messages": [{"role": "user", "content": "Hello"}]}
-        sent = httpx.post(f"{emu.base_url}/chat/completions", json=body, headers=headers, trust_env=False)
-        assert sent.headers["location"].startswith("http://127.0.0.1:")
+        response = httpx.post(f"{emu.base_url}/chat/completions", json=body, headers=headers, trust_env=False)
+        assert response.headers["location"].startswith("http://127.0.0.1:")
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "said"),
+    ("settings", "error", "words"),
     [
         ({"host": ""}, ValueError, "host must be an address"),
         ({"api_key": ""}, ValueError, "api_key must be text"),
@@ -121,8 +121,8 @@ def test_it_listens_on_a_loopback_address_of_ipv6() -> None:
         ({"host": "127.0.0.1.5"}, OSError, "127.0.0.1.5: it is not a valid address"),
     ],
 )
-def test_the_error_of_an_impossible_setting_names_it(
-    settings: dict[str, Any], error: type[Exception], said: str
+def test_the_error_of_an_impossible_setting_names_the_setting(
+    settings: dict[str, Any], error: type[Exception], words: str
 ) -> None:
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=words):
         Emulator(**settings).start()

@@ -63,7 +63,7 @@ def before(emulate: Callable[..., Any], server: Server) -> Callable[..., Any]:
     return start
 
 
-def sent(server: Server, number: int = -1) -> dict[str, Any]:
+def request_body(server: Server, number: int = -1) -> dict[str, Any]:
     """The body of a request that the server got."""
     body: dict[str, Any] = json.loads(server.requests[number][1])
     return body

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import glmv
-from tests.emulator.upstream.conftest import delta, says, sent, streams, whole
+from tests.emulator.upstream.conftest import delta, request_body, says, streams, whole
 from tests.support.fake_server import Peer, Server
 
 USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
@@ -21,7 +21,7 @@ WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters":
 WITHIN = 10.0  # seconds, until something is taken to never come
 
 
-def called(name: str, arguments: str, index: int | None = 0, identity: str = "call_x") -> dict[str, Any]:
+def tool_call(name: str, arguments: str, index: int | None = 0, identity: str = "call_x") -> dict[str, Any]:
     call = {"id": identity, "type": "function", "function": {"name": name, "arguments": arguments}}
     return call if index is None else {"index": index} | call
 
@@ -91,7 +91,7 @@ def test_reasoning_is_recognized_under_any_field_name(before: Any, message: Any,
     frames = [delta(**message)] if message else []
     frames += [delta(content=letter) for letter in text]
     glm = before(streams(*frames, delta("stop")) if stream else says(whole(text, **message)))
-    assert said(glm, model="glm-4.6v", stream=stream) == ("A cat.", "I look.")
+    assert text_and_reasoning(glm, model="glm-4.6v", stream=stream) == ("A cat.", "I look.")
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -101,10 +101,10 @@ def test_reasoning_is_left_out_if_thinking_is_off(before: Any, stream: bool) -> 
         if stream
         else says(whole(reasoning="I look."))
     )
-    assert said(glm, model="glm-4.6v", stream=stream, thinking={"type": "disabled"}) == ("A cat.", "")
+    assert text_and_reasoning(glm, model="glm-4.6v", stream=stream, thinking={"type": "disabled"}) == ("A cat.", "")
 
 
-def said(glm: Any, **options: Any) -> tuple[str, str]:
+def text_and_reasoning(glm: Any, **options: Any) -> tuple[str, str]:
     """Text and reasoning of an answer."""
     if options.pop("stream"):
         deltas = [frame["choices"][0]["delta"] for frame in glm.frames("Hello", **options)[:-1]]
@@ -134,7 +134,7 @@ def test_a_stream_ends_with_the_servers_usage(before: Any, server: Server) -> No
     values = {"choices": [], "usage": USAGE}
     glm = before(streams(delta(content="A"), delta("stop"), values, b"data: [DONE]\n\n"))
     assert glm.frames("Hello")[-2]["usage"]["total_tokens"] == 120
-    assert sent(server)["stream_options"] == {"include_usage": True}
+    assert request_body(server)["stream_options"] == {"include_usage": True}
     body = {"model": "glm-4.6v", "messages": [glm.user("Hello")], "stream": True}
     plain = glm.http.post(f"{glm.emu.proxy_url}/chat/completions", json=body).text
     assert "usage" not in plain
@@ -146,7 +146,7 @@ def test_a_stream_ends_with_the_servers_usage(before: Any, server: Server) -> No
 
 
 def test_a_tool_call_has_the_platforms_shape(before: Any) -> None:
-    glm = before(says(whole(None, "tool_calls", tool_calls=[called("get_weather", '{"city":"Berlin"}')])))
+    glm = before(says(whole(None, "tool_calls", tool_calls=[tool_call("get_weather", '{"city":"Berlin"}')])))
     choice = glm.chat("Weather?", model="glm-4.6v", tools=[WEATHER]).json()["choices"][0]
     (call,) = choice["message"]["tool_calls"]
     assert choice["finish_reason"] == "tool_calls"
@@ -154,33 +154,33 @@ def test_a_tool_call_has_the_platforms_shape(before: Any) -> None:
     assert json.loads(call["function"]["arguments"]) == {"city": "Berlin"}
 
 
-def test_a_call_that_the_server_ends_with_stop_ends_with_tool_calls(before: Any) -> None:
-    glm = before(says(whole("", "stop", tool_calls=[called("get_weather", "{}")])))
+def test_a_tool_call_ends_with_tool_calls_although_the_server_says_stop(before: Any) -> None:
+    glm = before(says(whole("", "stop", tool_calls=[tool_call("get_weather", "{}")])))
     body = glm.chat("Weather?", model="glm-4.6v", tools=[WEATHER]).json()
     assert body["choices"][0]["finish_reason"] == "tool_calls"
 
 
 def test_arguments_that_are_not_json_are_passed_on_unchanged(before: Any) -> None:
-    glm = before(says(whole(None, "tool_calls", tool_calls=[called("get_weather", '{"city": "Ber')])))
+    glm = before(says(whole(None, "tool_calls", tool_calls=[tool_call("get_weather", '{"city": "Ber')])))
     message = glm.chat("Weather?", model="glm-4.6v", tools=[WEATHER]).json()["choices"][0]["message"]
     assert message["tool_calls"][0]["function"]["arguments"] == '{"city": "Ber'
 
 
 FRAGMENTS = [
-    delta(tool_calls=[called("get_weather", "", 0, "a")]),
+    delta(tool_calls=[tool_call("get_weather", "", 0, "a")]),
     delta(tool_calls=[{"index": 0, "function": {"arguments": '{"city": '}}]),
     delta(tool_calls=[{"index": 0, "function": {"arguments": '"Berlin"}'}}]),
-    delta(tool_calls=[called("get_time", "{}", 1, "b")]),
+    delta(tool_calls=[tool_call("get_time", "{}", 1, "b")]),
     delta("tool_calls"),
 ]
 ALL_OF_INDEX_0 = [
-    delta(tool_calls=[called("get_weather", '{"city": "Berlin"}', 0, "a")]),
-    delta(tool_calls=[called("get_time", "{}", 0, "b")]),
+    delta(tool_calls=[tool_call("get_weather", '{"city": "Berlin"}', 0, "a")]),
+    delta(tool_calls=[tool_call("get_time", "{}", 0, "b")]),
     delta("tool_calls"),
 ]
 WITHOUT_INDEX = [
-    delta(tool_calls=[called("get_weather", '{"city": ', None, "a")]),
-    delta(tool_calls=[{"function": {"arguments": '"Berlin"}'}}, called("get_time", "{}", None, "b")]),
+    delta(tool_calls=[tool_call("get_weather", '{"city": ', None, "a")]),
+    delta(tool_calls=[{"function": {"arguments": '"Berlin"}'}}, tool_call("get_time", "{}", None, "b")]),
     delta("tool_calls"),
 ]
 

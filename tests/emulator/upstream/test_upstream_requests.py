@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.emulator.upstream.conftest import KEY, sent
+from tests.emulator.upstream.conftest import KEY, request_body
 from tests.support.fake_server import Server
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
@@ -24,13 +24,17 @@ def test_the_server_gets_the_upstream_model_and_key(before: Any, server: Server)
     assert head.startswith("POST /v1/chat/completions HTTP/1.1")
     assert f"authorization: bearer {KEY}" in head.lower()
     assert glm.emu.api_key not in head
-    assert sent(server) == {"model": "qwen", "messages": [{"role": "user", "content": "Hello"}], "stream": False}
+    assert request_body(server) == {
+        "model": "qwen",
+        "messages": [{"role": "user", "content": "Hello"}],
+        "stream": False,
+    }
 
 
-def test_without_upstream_model_and_key_the_requests_model_and_no_key_are_sent(before: Any, server: Server) -> None:
+def test_by_default_the_model_of_the_request_and_no_key_are_sent_upstream(before: Any, server: Server) -> None:
     glm = before(upstream_model=None, upstream_key=None, upstream=f"http://localhost:{server.port}/v1/")
     assert glm.chat("Hello", model="GLM-4.6V").status_code == 200
-    assert sent(server)["model"] == "GLM-4.6V"
+    assert request_body(server)["model"] == "GLM-4.6V"
     assert "authorization" not in server.requests[0][0].lower()
     assert server.requests[0][0].startswith("POST /v1/chat/completions")
 
@@ -42,7 +46,7 @@ def test_pictures_are_sent_as_data_uris_if_their_bytes_are_known(before: Any, se
     pictures = [(glm.base64(png),), (f"data:image/jpeg;base64,{glm.base64(jpeg)}",), (glm.emu.host(png),), (foreign,)]
     assert glm.chat("What?", *pictures, model="glm-4.6v").status_code == 200
     png_uri, jpeg_uri = f"data:image/png;base64,{glm.base64(png)}", f"data:image/jpeg;base64,{glm.base64(jpeg)}"
-    first, *rest = sent(server)["messages"][0]["content"]
+    first, *rest = request_body(server)["messages"][0]["content"]
     assert first == {"type": "text", "text": "What?"}
     assert [part["image_url"] for part in rest] == [{"url": u} for u in (png_uri, jpeg_uri, png_uri, foreign)]
 
@@ -58,7 +62,7 @@ def test_a_request_that_the_platform_refuses_is_not_sent_upstream(before: Any, s
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("options", "expected"),
     [
         ({"temperature": 0.3, "top_p": 0.5}, {"temperature": 0.3, "top_p": 0.5}),
         ({"do_sample": False, "temperature": 0.3, "top_p": 0.5}, {"temperature": 0}),
@@ -72,10 +76,10 @@ def test_a_request_that_the_platform_refuses_is_not_sent_upstream(before: Any, s
         ({"tools": [WEATHER], "tool_choice": "required"}, {"tools": [WEATHER]}),
     ],
 )
-def test_options_are_translated(before: Any, server: Server, given: Any, expected: Any) -> None:
+def test_options_are_translated(before: Any, server: Server, options: Any, expected: Any) -> None:
     glm = before()
-    assert glm.chat("Hello", model="glm-4.6v", **given).status_code == 200
-    body = sent(server)
+    assert glm.chat("Hello", model="glm-4.6v", **options).status_code == 200
+    body = request_body(server)
     assert {name: body[name] for name in body.keys() - {"model", "messages", "stream"}} == expected
 
 
@@ -84,7 +88,7 @@ def test_response_format_is_sent_and_built_in_tools_are_not(before: Any, server:
     search = {"type": "web_search", "web_search": {"enable": True}}
     wanted = {"type": "json_object"}
     assert glm.chat("Hello", model="glm-4.6", response_format=wanted, tools=[search, WEATHER]).status_code == 200
-    assert (sent(server)["response_format"], sent(server)["tools"]) == (wanted, [WEATHER])
+    assert (request_body(server)["response_format"], request_body(server)["tools"]) == (wanted, [WEATHER])
 
 
 def test_on_v1_fields_of_openai_compatible_servers_are_forwarded(before: Any, server: Server) -> None:
@@ -100,10 +104,10 @@ def test_on_v1_fields_of_openai_compatible_servers_are_forwarded(before: Any, se
         "chat_template_kwargs": {"enable_thinking": False},
     }
     assert glm.http.post(f"{glm.emu.proxy_url}/chat/completions", json=body).status_code == 200
-    got = sent(server)
-    assert (got["tool_choice"], got["response_format"], got["max_tokens"]) == ("required", wanted, 9)
-    assert got["chat_template_kwargs"] == {"enable_thinking": False}
-    assert "max_completion_tokens" not in got
+    forwarded = request_body(server)
+    assert (forwarded["tool_choice"], forwarded["response_format"], forwarded["max_tokens"]) == ("required", wanted, 9)
+    assert forwarded["chat_template_kwargs"] == {"enable_thinking": False}
+    assert "max_completion_tokens" not in forwarded
 
 
 def test_tool_turns_are_sent_with_ids_and_arguments_as_text(before: Any, server: Server) -> None:
@@ -117,7 +121,7 @@ def test_tool_turns_are_sent_with_ids_and_arguments_as_text(before: Any, server:
         glm.user("And?"),
     ]
     assert glm.post({"model": "glm-4.6v", "messages": messages, "tools": [WEATHER]}).status_code == 200
-    system, _, assistant, tool, _ = sent(server)["messages"]
+    system, _, assistant, tool, _ = request_body(server)["messages"]
     assert system == {"role": "system", "content": "Be brief."}
     assert assistant["content"] == ""
     assert "reasoning_content" not in assistant
@@ -129,13 +133,13 @@ def video() -> bytes:
     """A video of two seconds, red and then blue, 160 x 120 pixels."""
     av = pytest.importorskip("av", reason="the video is made with PyAV")
     held = io.BytesIO()
-    with av.open(held, "w", format="mp4") as made:
-        stream = made.add_stream("mpeg4", rate=10)
+    with av.open(held, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         for number in range(20):
             colour = (255, 0, 0) if number < 10 else (0, 0, 255)
-            made.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (160, 120), colour))))
-        made.mux(stream.encode())
+            container.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (160, 120), colour))))
+        container.mux(stream.encode())
     return held.getvalue()
 
 
@@ -143,8 +147,8 @@ def test_a_video_is_sent_as_pictures_of_frames(before: Any, server: Server) -> N
     glm = before()
     part = {"type": "video_url", "video_url": {"url": glm.emu.host(video())}}
     assert glm.chat(part, "What changes?", model="glm-4.6v").status_code == 200
-    sentence, *frames, asked = sent(server)["messages"][0]["content"]
-    assert asked["text"] == "What changes?"
+    sentence, *frames, question = request_body(server)["messages"][0]["content"]
+    assert question["text"] == "What changes?"
     assert sentence["text"].startswith(f"{len(frames)} frames of a video of 2.0 s, at 0.0, ")
     pictures = [Image.open(io.BytesIO(base64.b64decode(f["image_url"]["url"].partition(",")[2]))) for f in frames]
     colours = [picture.convert("RGB").getpixel((80, 60)) for picture in pictures]
@@ -155,7 +159,7 @@ def test_a_video_is_sent_as_pictures_of_frames(before: Any, server: Server) -> N
 def test_a_video_url_is_passed_to_the_server(before: Any, server: Server) -> None:
     part = {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}
     assert before().chat(part, "What?", model="glm-4.6v").status_code == 200
-    assert sent(server)["messages"][0]["content"][0] == part
+    assert request_body(server)["messages"][0]["content"][0] == part
 
 
 def test_without_pyav_a_video_is_refused_and_the_message_says_what_to_install(
@@ -174,14 +178,14 @@ def file(data: bytes) -> dict[str, Any]:
     return {"type": "file", "file": {"file_data": f"data:text/plain;base64,{base64.b64encode(data).decode()}"}}
 
 
-def test_files_are_sent_as_text_or_picture_or_refused(before: Any, server: Server) -> None:
+def test_a_file_is_sent_as_text_or_as_a_picture_and_otherwise_refused(before: Any, server: Server) -> None:
     glm = before()
     ask = {"model": "glm-5.3-flash"}
     assert glm.chat(file("Straße 7".encode()), "Where?", **ask).status_code == 200
-    assert sent(server)["messages"][0]["content"] == "Straße 7\nWhere?"
+    assert request_body(server)["messages"][0]["content"] == "Straße 7\nWhere?"
     assert glm.chat(file(glm.drawn()), "What?", **ask).status_code == 200
     uri = f"data:image/png;base64,{glm.base64(glm.drawn())}"
-    assert sent(server)["messages"][0]["content"][0] == {"type": "image_url", "image_url": {"url": uri}}
+    assert request_body(server)["messages"][0]["content"][0] == {"type": "image_url", "image_url": {"url": uri}}
     count = len(server.requests)
     assert glm.code(file(b"%PDF-1.7\0\xff"), "What?", **ask) == "1210"
     elsewhere = {"type": "file", "file": {"file_url": "https://example.com/a.pdf"}}
@@ -195,4 +199,4 @@ def test_an_uploaded_file_is_sent_as_text(before: Any, server: Server) -> None:
     identity = glm.http.post(url, data=data, files={"file": ("a.txt", b"Total 12.50")}).json()["id"]
     part = {"type": "file", "file": {"file_id": identity}}
     assert glm.chat(part, "Total?", model="glm-5.3-flash").status_code == 200
-    assert sent(server)["messages"][0]["content"] == "Total 12.50\nTotal?"
+    assert request_body(server)["messages"][0]["content"] == "Total 12.50\nTotal?"

@@ -16,7 +16,7 @@ CUTS = st.lists(st.integers(0, 400), max_size=12)
 
 
 def cut(whole: Any, places: list[int]) -> Iterator[Any]:
-    """Pieces of a text or of bytes; together they are the whole."""
+    """Cut a text or bytes at these places -> the pieces in order."""
     ends = sorted({0, len(whole), *(place for place in places if place < len(whole))})
     for start, end in pairwise(ends):
         yield whole[start:end]
