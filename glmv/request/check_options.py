@@ -109,7 +109,7 @@ def _thinking(options: dict[str, Any], model: Model, limits: Limits) -> None:
 
 
 def thinking_kind(thinking: Any) -> Any:
-    """The `type` that the request body gets for the option `thinking`: "enabled", "disabled" or the caller's own."""
+    """The `type` that the request body gets for the option `thinking`: "enabled", "disabled" or the caller's `type`."""
     return thinking.get("type") if isinstance(thinking, Mapping) else ("enabled" if thinking else "disabled")
 
 

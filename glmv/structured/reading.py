@@ -8,8 +8,8 @@ as text inside a string. `read_json` finds the values and selects one:
   another is not a candidate, except in a list that is never closed (a bracket of the prose).
 - Each candidate is checked as it is, and then unwrapped from a list of one item, a string or an outer object.
 - The last one that fits is the answer, in any fence or box, but never the schema itself. A value without any requested
-  content (`{}`, or an object without any property of the schema) is the answer only if no other value has any. The
-  same is true of a list if an object was requested, and of a reference such as "picture [1]".
+  content (`{}`, or an object without any property of the schema) is the answer only if no other value has
+  requested content. The same is true of a list if an object was requested, and of a reference such as "picture [1]".
 - A string, a number or a word is the answer only if the schema is neither an object nor a list, and if the text has
   nothing else.
 - If no value fits, the result is what is wrong with the last one.

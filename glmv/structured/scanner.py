@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MOST_CANDIDATES = 200
-"""The most values of a text that are checked; the last ones are."""
+"""The most values of a text that are checked. If there are more, only the last ones are checked."""
 
 # The largest depth of a value; pydantic cannot read deeper ones either.
 _DEEPEST = 200
@@ -287,13 +287,13 @@ class Scanner:
         self._quote = ""
         self._comma = None
         string, self._string = self._string, -1
-        kept, self._kept = self._kept, []
+        pieces, self._kept = self._kept, []
         if string < 0:
             return text, at
         if string >= self._base:
             return text, string - self._base
         self._base = string
-        return "".join(kept) + text, 0
+        return "".join(pieces) + text, 0
 
 
 class JSONStream:
