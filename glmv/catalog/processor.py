@@ -113,7 +113,11 @@ def _steps(total: int, frame_rate: float, rate: float, until: int, most: int) ->
 
 
 def _nearest(width: int, height: int, layers: int, least: int, most: int) -> int:
-    """Rounds the sides to the nearest cell. Out of bounds, scales both by one factor and rounds down or up."""
+    """The cells of a picture whose sides are rounded to the nearest cell.
+
+    If `layers` such pictures have over `most` cells, or under `least`, both sides are scaled by one factor, and rounded
+    down or up.
+    """
     enlarge = max(1.0, CELL / min(width, height))
     width, height = int(width * enlarge), int(height * enlarge)
     cells = round(width / CELL) * round(height / CELL)
@@ -127,7 +131,10 @@ def _nearest(width: int, height: int, layers: int, least: int, most: int) -> int
 
 
 def _up(width: int, height: int, layers: int, least: int, most: int) -> int:
-    """Rounds the sides up to whole cells. Over `most` tokens, takes the largest picture of the same shape that fits."""
+    """The cells of a picture whose sides are rounded up to whole cells.
+
+    If `layers` such pictures have over `most` cells, it is the largest picture of the same shape that fits.
+    """
     cells = _covering(width, height)
     if layers * cells < least:
         factor = math.sqrt(least * CELL**2 / (layers * width * height))

@@ -83,7 +83,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 
 
 def describe(head: bytes) -> str:
-    """Describes a file that is not a picture by its first 512 bytes, for an error message."""
+    """A description of a file that is not a picture, from its first 512 bytes, for an error message."""
     if not head:
         return "nothing (0 bytes)"
     for magic, name in _OTHERS:

@@ -46,7 +46,7 @@ def note_doubts(request: ChatRequest, media: Sequence[Media], model: Model, add_
 
 
 def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: Model) -> list[str]:
-    """Sentences on how a request relies on the value of a field; none if it does not."""
+    """The beginnings of notes on how a request relies on the value of a field; [] if it does not."""
     name, options = model.name, request.options
     match field:
         case "status":

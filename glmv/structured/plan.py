@@ -251,7 +251,7 @@ class RepairPlan(Plan):
 
 
 def plan_for(request: ChatRequest, dialect: Dialect) -> Plan:
-    """The plan for a request: unchanged, or with an instruction for features that the server does not have.
+    """The plan for a request, which gets an instruction in place of features that the server does not have.
 
     Raises:
         InvalidRequestError: `tool_choice` does not name a tool, `response_format` is invalid, or there is a JSON Schema
@@ -269,7 +269,7 @@ def plan_for(request: ChatRequest, dialect: Dialect) -> Plan:
 
 
 def first_turn(request: ChatRequest, dialect: Dialect) -> ChatRequest:
-    """The request of the plan, for an answer that is not checked. Arguments and errors are those of `plan_for`."""
+    """The first request of a plan, for callers that do not check the answer; arguments and errors as for `plan_for`."""
     return _in_words(request, dialect)[0]
 
 
