@@ -33,11 +33,11 @@ class Processor:
         least_tokens: the fewest tokens; a smaller picture or video is enlarged.
         picture_tokens, video_tokens: the most tokens; a larger picture or video is shrunk.
         most_aspect: the largest ratio of the longer side to the shorter one; None for any.
-        video_rates: pairs (seconds, frames a second): the rate for videos of up to that length. A video longer than the
-            last pair is counted with that length.
+        video_rates: pairs (seconds, frames a second): the rate for videos of up to that length. A video longer than
+            the last of these lengths is counted with that length.
         video_frames: the most frames of a video of any length.
-        stamp_tokens: tokens of the time, as text, behind each layer of a video, up to 999 s.
-        whole_seconds: whether frames are taken up to the last whole second of a video only.
+        stamp_tokens: tokens of the time, written as text behind every two frames of a video, for times up to 999 s.
+        whole_seconds: whether frames are taken only up to the last whole second of a video.
     """
 
     source: str
@@ -52,11 +52,11 @@ class Processor:
     whole_seconds: bool = False
 
     def picture(self, width: int, height: int) -> int:
-        """Tokens of a picture, including its two marks. Sides in pixels."""
+        """Tokens of a picture, including the two special tokens around it. Sides in pixels."""
         return self._cells(width, height, 1, self.picture_tokens) + _MARKS
 
     def video(self, width: int, height: int, seconds: float, frame_rate: float | None = None) -> int:
-        """Tokens of a video, including marks and the times of its frames.
+        """Tokens of a video, including the special tokens and the times of its frames.
 
         Args:
             width: pixels.
@@ -79,9 +79,9 @@ class Processor:
         total = max(1, round(seconds * frame_rate))
         if not self.whole_seconds or total < wanted:
             return min(wanted, total)
-        taken, last = _steps(total, frame_rate, rate, int(seconds), wanted)
+        count, last = _steps(total, frame_rate, rate, int(seconds), wanted)
         # If that gives too few frames, the wanted number is spread evenly from the first frame to the last one taken.
-        return wanted if taken >= wanted else min(wanted, last + 1)
+        return wanted if count >= wanted else min(wanted, last + 1)
 
     def _cells(self, width: int, height: int, layers: int, most: int) -> int:
         """Tokens of each of `layers` pictures of one size, which together have `least_tokens` to `most` tokens."""
@@ -98,22 +98,26 @@ def _steps(total: int, frame_rate: float, rate: float, until: int, most: int) ->
     It stops after `most` + 1 frames. The times are added up as in the published processors, with the same rounding
     errors, because these decide whether a frame at the exact time of a step is taken.
     """
-    taken, last, moment = 0, -1, 0.0
+    count, last, moment = 0, -1, 0.0
     apart, step = 1 / frame_rate, 1 / rate
-    while taken <= most:
+    while count <= most:
         index = max(last + 1, math.floor(moment * frame_rate) - 1)
         while index * apart < moment:
             index += 1
         if index >= total:
             break
-        taken, last, moment = taken + 1, index, moment + step
+        count, last, moment = count + 1, index, moment + step
         if moment >= until:
             break
-    return taken, last
+    return count, last
 
 
 def _nearest(width: int, height: int, layers: int, least: int, most: int) -> int:
-    """Rounds the sides to the nearest cell. Out of bounds, scales both by one factor and rounds down or up."""
+    """The cells of a picture whose sides are rounded to the nearest cell.
+
+    If `layers` such pictures have over `most` cells, or under `least`, both sides are scaled by one factor, and rounded
+    down or up.
+    """
     enlarge = max(1.0, CELL / min(width, height))
     width, height = int(width * enlarge), int(height * enlarge)
     cells = round(width / CELL) * round(height / CELL)
@@ -127,7 +131,10 @@ def _nearest(width: int, height: int, layers: int, least: int, most: int) -> int
 
 
 def _up(width: int, height: int, layers: int, least: int, most: int) -> int:
-    """Rounds the sides up to whole cells. Over `most` tokens, takes the largest picture of the same shape that fits."""
+    """The cells of a picture whose sides are rounded up to whole cells.
+
+    If `layers` such pictures have over `most` cells, it is the largest picture of the same shape that fits.
+    """
     cells = _covering(width, height)
     if layers * cells < least:
         factor = math.sqrt(least * CELL**2 / (layers * width * height))

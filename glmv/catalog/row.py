@@ -102,10 +102,10 @@ class Model:
         video_bytes, video_seconds, video_formats: the limits of one video.
         video_first: whether a video has to come before the text.
         mixed_media: whether one request may have pictures, videos and files.
-        file_bytes: of one file; `file_forms`: "url", "data", "id".
+        file_bytes: the most bytes of one file; `file_forms`: how it may be sent, of "url", "data" and "id".
         thinking: "no", "switch" (on by default) or "always".
         thinking_values: values of `thinking.type` in the request body.
-        reasoning_effort: values of that option.
+        reasoning_effort: values of the option `reasoning_effort`.
         tools: the most tools; `tool_types`: values of a tool's `type`.
         response_format: whether JSON mode is documented.
         stop: how many stop words are sent; the client cuts the answer at the others.

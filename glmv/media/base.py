@@ -30,8 +30,8 @@ class Readable(Protocol):
 class Medium:
     """A URL that the platform fetches, or bytes.
 
-    A subclass defines `_noun` (its name in messages), `_constructors` (a list for messages), `_max_bytes`, and `_read`,
-    which reads facts from the bytes.
+    A subclass defines `_noun` (its name in error messages), `_constructors` (a list of its constructors for error
+    messages), `_max_bytes`, and `_read`, which reads facts from the bytes.
     """
 
     __slots__ = ("_blob", "_name", "_url")
@@ -79,7 +79,7 @@ class Medium:
 
     @classmethod
     def from_file(cls, file: Readable, *, name: str | None = None) -> Self:
-        """Read an open file from its start, and set it back there, so that it can be read again.
+        """Read an open file from its start, then seek back to the start, so that it can be read again.
 
         Args:
             file: opened in binary mode; an upload of Streamlit or FastAPI is accepted, too.
@@ -105,7 +105,7 @@ class Medium:
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview, *, name: str | None = None) -> Self:
-        """Make a content part from the bytes of a file; `name` is for messages only."""
+        """Make a content part from the bytes of a file; `name` is for error messages and notes."""
         return cls._make(Blob.from_bytes(data, cap=cls._max_bytes(), what=_named(name, cls._noun)), name=name)
 
     @classmethod
@@ -247,8 +247,8 @@ class VisualMedium(Medium):
         """Make a content part from any source: a URL, a path, bytes, base64, an open file, or an object of this class.
 
         A str with a scheme is a URL; one that decodes to a known format is base64; any other is a path, which is
-        opened. So do not pass strings from a message. Bytes may be base64, too. An open file is read from its start and
-        set back there.
+        opened. So do not pass strings from a message. Bytes may be base64, too. An open file is read from its start;
+        afterwards its position is the start again.
         """
         if isinstance(source, cls):
             return source

@@ -21,7 +21,7 @@ from glmv.media.text import human_size, kind_of, shown
 from glmv.media.urls import looks_like_host, scheme_of, with_scheme
 
 Read = Callable[[int, int], bytes]
-"""Reads up to a number of bytes (second) at an offset (first)."""
+"""An offset and a number of bytes -> at most that many bytes, read from the offset."""
 
 DIGEST_LENGTH = 12
 """Hex digits of a short SHA-256: 48 bits are enough to distinguish the media of one program."""
@@ -110,7 +110,7 @@ class Blob:
 
         Raises:
             InvalidRequestError: the file does not exist, is not a regular file or cannot be read.
-            LimitExceeded: above `cap` bytes, before reading.
+            LimitExceeded: the file has more than `cap` bytes. This is checked before reading.
         """
         try:
             path = home(path)
@@ -136,7 +136,7 @@ class Blob:
 
     @staticmethod
     def read_file(file: Any, *, cap: int, what: str) -> bytes:
-        """Read an open file from its start, and set it back there; read the rest of a file that is not seekable.
+        """Read an open file from its start, then seek back to the start; if it is not seekable, read the rest of it.
 
         Raises:
             InvalidRequestError: the file is closed, was opened as text, or cannot be read.
@@ -198,7 +198,7 @@ class Blob:
         return self._encoded
 
     def begins(self, text: bytes) -> int | None:
-        """Where this blob's base64 begins in the text it was made from; None if the text does not end with it."""
+        """The index in `text` at which this blob's base64 begins; None if `text` does not end with this base64."""
         start = len(text) - len(self._encoded or b"")
         return start if self._encoded and start >= 0 and text.endswith(self._encoded) else None
 

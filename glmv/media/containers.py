@@ -1,6 +1,6 @@
 """Recognizes the container of a video by its first bytes, and reads the duration of MP4 and QuickTime.
 
-The frames (`mdat`) are skipped, not read. PyAV reads all other facts (`frames`).
+The frames (`mdat`) are skipped, not read. All other facts are read with PyAV, in `glmv.media.frames`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from glmv.media.blob import Read
 
 HEAD = 600
-"""How many first bytes show the container: a transport stream has no magic number, but repeats a byte."""
+"""The container is recognized by this many first bytes: a transport stream has no magic number, but repeats a byte."""
 
 
 class Container(NamedTuple):
@@ -122,7 +122,7 @@ def measure(read: Read, size: int) -> Container | None:
                 duration = _duration(read, start, end)
             except struct.error:  # it is cut short
                 break
-            if _silent(read, start, end):
+            if _has_only_sound(read, start, end):
                 return Container(kind, duration, "it has sound but no picture.")
             return Container(kind, duration)
     reason = f"this video of {size:,} bytes has no table of contents (moov)"
@@ -144,7 +144,7 @@ def _duration(read: Read, start: int, end: int) -> float | None:
     return None
 
 
-def _silent(read: Read, start: int, end: int) -> bool:
+def _has_only_sound(read: Read, start: int, end: int) -> bool:
     """Whether a `moov` has only sound, by the `hdlr` in the `mdia` of its tracks (14496-12, 8.4.3)."""
     kinds = {
         read(low + 8, 4)

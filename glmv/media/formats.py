@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 HEAD = 64
-"""How many first bytes show the format of a file."""
+"""The format of a file is recognized by this many of its first bytes."""
 
 
 class Format(NamedTuple):
@@ -50,12 +50,12 @@ def _still(name: str) -> Callable[[bytes], bool]:
 
 
 def _bmp(head: bytes) -> bool:
-    """BMP by the length of its second header: real files have any values in the reserved bytes of the first header."""
+    """BMP, by the length of its second header: the reserved bytes of the first one have any values in real files."""
     return head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in {12, 16, 40, 52, 56, 64, 108, 124}
 
 
 def _ico(head: bytes) -> bool:
-    """ICO by a directory of at least one entry, with reserved byte 0 and an offset of the first picture after it."""
+    """ICO, by a directory with at least one entry, a reserved byte of 0, and a first picture behind the directory."""
     count, offset = int.from_bytes(head[4:6], "little"), int.from_bytes(head[18:22], "little")
     return head[:4] == b"\0\0\1\0" and len(head) >= 22 and head[9] == 0 < count and offset >= 6 + 16 * count
 

@@ -64,7 +64,7 @@ def measure(read: Read, size: int, kind: str) -> Measured:
 
 
 def _lenient(av: Any) -> dict[str, str]:
-    """Options with which a title that is not UTF-8 does not raise an error. PyAV 19 has no such option."""
+    """Options for PyAV, so that a title that is not UTF-8 raises no error. From PyAV 19 on, there is no such option."""
     return {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 
@@ -78,11 +78,11 @@ def _sides(av: Any, container: Any, stream: Any) -> tuple[int | None, int | None
         frame = next(container.decode(stream), None)
     except av.FFmpegError:  # the table of contents is valid, but the frame is not
         frame = None
-    width, height = _shown(stream, width, height)
+    width, height = _displayed_sides(stream, width, height)
     return (height, width) if frame is not None and round(frame.rotation or 0) % 180 else (width, height)
 
 
-def _shown(stream: Any, width: int, height: int) -> tuple[int, int]:
+def _displayed_sides(stream: Any, width: int, height: int) -> tuple[int, int]:
     """The sides as displayed: the pixels of anamorphic video are not square."""
     ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     if not ratio or ratio == 1 or not 1 / _ODDEST <= ratio <= _ODDEST:
@@ -137,7 +137,7 @@ def _pick(container: Any, n: int, duration: float | None) -> Iterator[tuple[floa
     for target in wanted:
         at, frame = _frame_at(container, stream, first, target)
         if frame is not None and at > last:
-            sides = _shown(stream, frame.width, frame.height)
+            sides = _displayed_sides(stream, frame.width, frame.height)
             yield at, pixels.encode_frame(frame.to_image(), frame.rotation or 0, sides)
             last = at
 
@@ -147,10 +147,11 @@ _BACK = 3.0
 
 
 def _frame_at(container: Any, stream: Any, first: float, target: float) -> tuple[float, Any]:
-    """The frame that is shown `target` seconds after `first`, and when it is shown; None after the last.
+    """The time and the frame that is shown `target` seconds after `first`; None as the frame after the last one.
 
-    Seeking jumps to the key frame before it, and decoding continues from there. In a stream without an index, such as
-    MPEG-TS, it may jump too far, even from the start: then the search begins again earlier, at last before the start.
+    Seeking jumps to the key frame before the wanted frame, and decoding continues from there. In a stream without an
+    index, such as MPEG-TS, it may jump to a later frame, even if it seeks the start of the stream. Then the search is
+    repeated from an earlier time, and at last from a time before the start.
     """
     half = 0.5 / float(stream.average_rate or 25)
     for start in (target, target - _BACK, -_BACK):
@@ -169,6 +170,6 @@ def _frame_at(container: Any, stream: Any, first: float, target: float) -> tuple
 
 
 def _length(container: Any, stream: Any, first: float) -> float:
-    """The duration in seconds of a recording without one in its header: the end of its last packet. No decoding."""
+    """Seconds of a recording whose header has no duration: the end of its last packet. Nothing is decoded."""
     ends = [packet.pts + (packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None]
     return float(max(ends, default=0) * stream.time_base) - first

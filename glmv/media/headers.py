@@ -39,7 +39,7 @@ def picture(read: Read, size: int | None = None) -> Picture | None:
 
     Returns:
         Its format, sides and orientation. The sides of a format other than JPEG and PNG are None if Pillow is missing
-        or cannot measure it. None instead of all if the first bytes are not those of a picture, or if the header of a
+        or cannot measure it. The result is None if the first bytes are not those of a picture, or if the header of a
         JPEG or PNG is damaged.
 
     Raises:
@@ -83,7 +83,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 
 
 def describe(head: bytes) -> str:
-    """Describes a file that is not a picture by its first 512 bytes, for an error message."""
+    """A description of a file that is not a picture, from its first 512 bytes, for an error message."""
     if not head:
         return "nothing (0 bytes)"
     for magic, name in _OTHERS:
@@ -116,7 +116,7 @@ _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start of frame: T.81, tab
 
 
 def _jpeg(read: Read) -> _Measured:
-    """Width, height and EXIF orientation: the marker segments up to the frame header (ITU-T T.81, B.2.2)."""
+    """Width, height and EXIF orientation, from the marker segments up to the frame header (ITU-T T.81, B.2.2)."""
     orientation = 1
     for marker, offset, length in segments(read):
         if marker in _FRAMES:
@@ -145,7 +145,10 @@ def decodes_in_strips(read: Read) -> bool:
 
 
 def _png(read: Read) -> _Measured:
-    """`IHDR` comes first; `eXIf` may come before or after the pixels (PNG, third edition, 11.3.3)."""
+    """Width, height and EXIF orientation, from the chunks `IHDR` and `eXIf`.
+
+    `IHDR` comes first; `eXIf` may come before or after the pixels (PNG, third edition, 11.3.3).
+    """
     name, width, height = struct.unpack(">4sII", read(12, 12))
     if name != b"IHDR":
         raise ValueError("The PNG has no IHDR.")

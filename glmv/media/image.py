@@ -1,7 +1,8 @@
 """Pictures in messages.
 
-The constructor decides about trust. `from_path` opens a file, because the programmer asks for it explicitly;
-`from_message` is for strings in messages and never opens a file. A URL is passed on to the platform, not fetched here.
+The constructor decides whether a string is trusted. `from_path` opens a file, because the programmer asks for it
+explicitly; `from_message` is for strings in messages and never opens a file. A URL is passed on to the platform, not
+fetched here.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Image(VisualMedium):
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview, *, name: str | None = None, fit: bool = True) -> Self:
-        """Make a picture from the bytes of a file; `name` is for messages only."""
+        """Make a picture from the bytes of a file; `name` is for error messages and notes."""
         self = super().from_bytes(data, name=name)
         self._fits = fit
         return self
@@ -121,14 +122,14 @@ class Image(VisualMedium):
         else:
             data, key = keyed
             checked = CHECKED.get(key)
-            self = super().from_base64(data, name=name) if checked is None else cls._again(data, checked, name)
+            self = super().from_base64(data, name=name) if checked is None else cls._from_checked(data, checked, name)
             if checked is None:
                 self._remember(data, key)
         self._fits = fit
         return self
 
     @classmethod
-    def _again(cls, data: bytes, checked: Checked, name: str | None) -> Self:
+    def _from_checked(cls, data: bytes, checked: Checked, name: str | None) -> Self:
         """The picture for base64 that was checked before."""
         self = cls.__new__(cls)
         self._blob, self._url, self._name = Blob(None, data[checked.start :], checked.size), None, name
@@ -163,8 +164,8 @@ class Image(VisualMedium):
         """Make a picture from any source: a URL, path, bytes, base64, open file, Pillow picture, or an `Image`.
 
         A str with a scheme is a URL; one that decodes to a picture is base64; any other is a path, which is opened. So
-        do not pass strings from a message. An open file, or an upload of a web framework, is read from its start and
-        set back there.
+        do not pass strings from a message. An open file, or an upload of a web framework, is read from its start;
+        afterwards its position is the start again.
         """
         if _is_pil(source):
             return cls.from_pil(source)
@@ -233,8 +234,8 @@ class Image(VisualMedium):
             keep: bytes of fitted pictures that the process caches, see `Settings.picture_cache_bytes`.
 
         Returns:
-            The picture and one line about the changes; or itself and None without changes. The result is cached, so
-            that the next turn does not fit it again. A picture with an EXIF rotation is rotated.
+            The picture and one line about the changes; or this object and None if nothing was changed. The result
+            is cached, so that the next turn does not fit it again. A picture with an EXIF rotation is rotated.
 
         Raises:
             UnsupportedContent: Pillow is needed and missing, or the picture cannot be decoded.
@@ -306,7 +307,7 @@ class Image(VisualMedium):
         Raises:
             LimitExceeded: the picture has more than 150 pages.
             InvalidRequestError: `n` is not a positive int.
-            UnsupportedContent: Pillow (extra `images`) is missing, it is a URL, or a page cannot be decoded.
+            UnsupportedContent: Pillow (extra `images`) is missing, the picture is a URL, or a page cannot be decoded.
         """
         if n is not None and (type(n) is not int or n < 1):
             raise InvalidRequestError(f"pages takes an int of 1 or more; got {shown(n)}.")
@@ -322,16 +323,16 @@ class Image(VisualMedium):
         """The picture (the first one of several) for Pillow, upright; a JPEG of over 89 megapixels is scaled down.
 
         Raises:
-            UnsupportedContent: Pillow (extra `images`) is missing, it is a URL, or it cannot be decoded.
+            UnsupportedContent: Pillow (extra `images`) is missing, or the picture is a URL or cannot be decoded.
         """
         data = self.data()
         assert self._picture is not None
         return pixels.decoded(data, self._label, self._picture)
 
     def fitted_for(self, model: Model, *, keep: int = PICTURE_CACHE_BYTES) -> tuple[Self, str | None]:
-        """The same picture within the limits of a model's row; returns what `fitted` returns. A call does this itself.
+        """The same picture within the limits of a model's row; returns what `fitted` returns.
 
-        To process many pictures, call this ahead of time from worker threads.
+        `chat` does this by itself. To process many pictures, call this ahead of time from worker threads.
         """
         return self.fitted(
             # A limit of "5 MB" may be 5,000,000 bytes or 5 MiB: fit to the smaller number, refuse above the larger one.
@@ -375,7 +376,7 @@ class Image(VisualMedium):
 
 
 def _is_pil(value: object) -> TypeGuard[PILImage]:
-    """Whether a value is a Pillow picture. It is not one while Pillow is missing, or another thread imports it."""
+    """Whether a value is a Pillow picture; False before Pillow is imported, and while another thread imports it."""
     kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
     return kind is not None and isinstance(value, kind)
 

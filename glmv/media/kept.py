@@ -45,7 +45,7 @@ class Checked:
         self.cut: tuple[str | None] | None = None
 
 
-class Kept(Generic[V]):
+class Cache(Generic[V]):
     """A cache that drops its oldest entries when it is full. Safe to share between threads.
 
     Attributes:
@@ -82,8 +82,8 @@ class Kept(Generic[V]):
             self.size = 0
 
 
-CHECKED: Kept[Checked] = Kept()
-FITTED: Kept[tuple[Blob, tuple[str, ...]]] = Kept()
+CHECKED: Cache[Checked] = Cache()
+FITTED: Cache[tuple[Blob, tuple[str, ...]]] = Cache()
 """Fitted picture files by content and limits, each with its remarks (see `glmv.media.pixels.Fitted`)."""
 
 

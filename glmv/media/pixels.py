@@ -124,7 +124,8 @@ def fit(
 ) -> Fitted:
     """Decode a picture (the first frame of an animation), rotate it upright, and encode it within limits.
 
-    Drawings and pictures with transparency become PNG, without loss, if that is small enough; others JPEG on white.
+    Drawings and pictures with transparency become PNG, without loss, if that is small enough. All others become JPEG,
+    with white in place of transparency.
 
     Args:
         data: the picture file. `facts` are those of its header; `label` names it in errors.
@@ -300,7 +301,8 @@ def _draft(picture: PILImage, max_side: int | None) -> None:
 def draft_scale(width: int, height: int, max_side: int | None) -> int:
     """The divisor of a JPEG's sides while it is decoded: 1, 2, 4 or 8.
 
-    It is the largest that leaves `max_side`, and large enough that at most `MAX_PIXELS` are decoded.
+    It is the largest that leaves at least `max_side` pixels on the longer side (1 without `max_side`), but a larger one
+    if more than `MAX_PIXELS` would be decoded.
     """
     longer = max(width, height)
     for scale in (1, 2, 4, 8):
@@ -414,14 +416,15 @@ def _eight_bit(picture: PILImage) -> tuple[PILImage, tuple[str, ...]]:
 
 
 KEPT_LEVELS = ((0, 1), (0, 255), (0, 65535))
-"""Levels of black and white that are not stretched, for pictures of more than 8 bits: fractions, bytes, 16 bits."""
+"""Levels of black and white that are usual in pictures of more than 8 bits: for these, levels are not stretched."""
 
 
 def levels(mode: str, low: float, high: float) -> tuple[float, float]:
     """The levels that become black and white, from the darkest and the lightest level of a picture.
 
-    They are the first range of `KEPT_LEVELS` that contains both and that they use well; else the darkest and the
-    lightest level, so that a scan of 12 bits is visible. A picture of one level outside all ranges becomes white.
+    They are the first range of `KEPT_LEVELS` that contains both levels: 0 to 1 only for fractions, 0 to 65535 only if
+    the lightest level is above `LEAST_SHARE` of 65535, or equals the darkest. Else they are the two levels
+    themselves, so that a scan of 12 bits is visible. A picture of one level outside all ranges becomes white.
     """
     fractions, octets, words = KEPT_LEVELS
     if mode.startswith("F") and low >= 0 and high <= 1:
@@ -449,8 +452,8 @@ def _png(picture: PILImage) -> bytes:
     return out.getvalue()
 
 
-def encode_frame(picture: PILImage, rotation: float, shown: tuple[int, int]) -> bytes:
-    """A video frame as JPEG, scaled to the sides in `shown` and rotated counterclockwise by `rotation` degrees."""
-    if picture.size != shown:
-        picture = picture.resize(shown)
+def encode_frame(picture: PILImage, rotation: float, sides: tuple[int, int]) -> bytes:
+    """A video frame as JPEG, scaled to `sides` and rotated counterclockwise by `rotation` degrees."""
+    if picture.size != sides:
+        picture = picture.resize(sides)
     return _jpeg(picture.rotate(rotation, expand=True) if rotation else picture, QUALITIES[0])

@@ -1,4 +1,4 @@
-"""Stops a worker thread whose caller was cancelled or is late: checked between two pictures and two encodings."""
+"""Stops a worker thread, between two pictures or encodings, if its caller was cancelled or is late."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 
 STOPS: ContextVar[Callable[[], bool] | None] = ContextVar("glmv_stops", default=None)
-"""Returns whether the caller of the work in this context no longer waits for it. None for a blocking call: it waits."""
+"""Returns whether the caller no longer waits for the work in this context. None for a blocking call, which waits."""
 
 
 class Stopped(BaseException):

@@ -258,7 +258,7 @@ def _medium(source: Any) -> Image | Video:
 
 
 def _holds(path: Path, digest: str) -> bool:
-    """Whether a file has this content. A damaged file is written again."""
+    """Whether a file has this content. If it is damaged, `add` writes it again."""
     try:
         return Blob.from_path(path, cap=MAX_VIDEO_BYTES, what="").sha256 == digest
     except InvalidRequestError:

@@ -86,7 +86,8 @@ _JUDGES = {"jpg": _jpeg, "png": _png, "webp": _webp, **dict.fromkeys(["heic", "a
 def boxes(read: Read, start: int, end: int, *, whole: bool = True) -> Iterator[tuple[bytes, int, int]]:
     """The boxes between two offsets: type, start and end of the payload (ISO/IEC 14496-12, 4.2).
 
-    With `whole`, the end of a box is at most `end`; without it, it is the end that the box header says.
+    With `whole`, the end of a payload is at most `end`. Without it, the end is the one in the header of the box, which
+    may be later.
     """
     for _ in range(MAX_SEGMENTS):
         header = read(start, 16) if start < end else b""

@@ -41,14 +41,14 @@ def checked_url(url: str, what: str) -> str:
     if not isinstance(url, str):
         raise InvalidRequestError(f"{what} from a URL needs a str; got {type(url).__name__}.")
     url = url.strip()
-    shown = shortened(url)
+    short = shortened(url)
     scheme = scheme_of(url)
     if scheme is None or looks_like_host(url):
         hint = f" Did you mean {with_scheme(url)}?" if looks_like_host(url) else ""
-        raise UnsupportedContent(f"{what}: {shown!r} has no scheme; a URL begins with https:// or http://.{hint}")
+        raise UnsupportedContent(f"{what}: {short!r} has no scheme; a URL begins with https:// or http://.{hint}")
     if scheme not in {"http", "https"}:
         raise UnsupportedContent(
-            f"{what}: the platform fetches http and https URLs only, not {scheme}: ({shown!r}). "
+            f"{what}: the platform fetches http and https URLs only, not {scheme}: ({short!r}). "
             "For a local file use from_path, for bytes from_bytes."
         )
     try:
@@ -56,7 +56,7 @@ def checked_url(url: str, what: str) -> str:
     except ValueError:
         host = None
     if not host or any(ord(letter) < 0x20 for letter in url):
-        raise UnsupportedContent(f"{what}: {shown!r} is not a valid http or https URL.")
+        raise UnsupportedContent(f"{what}: {short!r} is not a valid http or https URL.")
     return url
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from glmv.media.image import Image
 
-_KINDS = "MP4, MOV, MKV and WEBM, and for their frames AVI, FLV, WMV, MPG and TS"
+_KINDS = "MP4, MOV, MKV and WEBM (only to take frames: AVI, FLV, WMV, MPG and TS)"
 
 MAX_VIDEO_BYTES = 200 * MIB
 """The most bytes of a video file: the largest limit of any model (bigmodel.cn docs, video_url: 200M)."""
@@ -27,7 +27,7 @@ class Video(VisualMedium):
     """A video: bytes, measured from their container, or a URL that the platform fetches.
 
     Two are equal if their contents are. MP4, QuickTime (MOV), Matroska (MKV) and WebM are recognized by their first
-    bytes; so are AVI, FLV, WMV, MPEG and MPEG-TS, which no model accepts, for their `frames`.
+    bytes. So are AVI, FLV, WMV, MPEG and MPEG-TS: no model accepts these, but `frames` takes pictures from them.
     The constructors read at most `MAX_VIDEO_BYTES`.
     """
 
@@ -94,7 +94,7 @@ class Video(VisualMedium):
 
     @property
     def _by_pyav(self) -> Measured:
-        """The facts that PyAV reads, when they are first needed: most calls do not need them."""
+        """The facts that PyAV reads. It reads them when they are first needed, because most calls do not need them."""
         if self._measured is None:
             if self._blob is None or self._container is None:
                 return Measured()
@@ -102,12 +102,13 @@ class Video(VisualMedium):
         return self._measured
 
     def frames(self, n: int) -> list[Image]:
-        """`n` pictures evenly spaced over the video (the middle of each n-th), for models that do not accept videos.
+        """`n` pictures evenly spaced over the video, for models that do not accept videos.
 
-        They are fewer if the video has fewer frames, and they are upright JPEGs of the video's size.
+        They show the middles of `n` equal parts, and are upright JPEGs of the video's size. There are fewer if the
+        video has fewer frames.
 
         Raises:
-            UnsupportedContent: PyAV (extra `video`) is missing, it is a URL, or no frame can be decoded.
+            UnsupportedContent: PyAV (extra `video`) is missing, the video is a URL, or no frame can be decoded.
         """
         from glmv.media.image import Image
 

@@ -23,7 +23,7 @@ def request_of(messages: Messages, settings: BaseModel, model: str | None, optio
 
     Args:
         messages, settings: as for `chat_request`.
-        model: the model of the call, or None for that of the settings.
+        model: the model of the call; None means the model of the settings.
         options: keywords of the call.
 
     Raises:

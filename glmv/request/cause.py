@@ -1,4 +1,4 @@
-"""Notes on a request: how they are recorded, and those on why the server may refuse it."""
+"""Types for notes on a request: what records a note, and a note on why the server may refuse the request."""
 
 from collections.abc import Callable
 

@@ -46,8 +46,8 @@ def check(
 
     Returns:
         The request as the model accepts it: pictures are fitted, system text and videos are moved to the required
-        positions, and options are in their documented range. `cut` has the stop words that are not sent, and `notes`
-        lists the changes.
+        positions, and options are in their documented range. Its `cut` has the stop words that are not sent, and its
+        `notes` list the changes.
 
     Raises:
         LimitExceeded: a count, size, side or duration exceeds all documented limits.

@@ -32,7 +32,7 @@ _LEAST_REQUEST_ID = 6
 
 
 def note_doubts(request: ChatRequest, media: Sequence[Media], model: Model, add_note: AddNote) -> None:
-    """Record a note for each doubt of a row that concerns the request.
+    """Record a note for each doubt in the model's row that concerns the request.
 
     Args:
         request: the original request, before pictures are fitted.
@@ -49,7 +49,7 @@ def note_doubts(request: ChatRequest, media: Sequence[Media], model: Model, add_
         if (field in _OF_MEDIA and not media) or (option is not None and option not in request.options):
             continue
         for what in _relied_on(field, request, media, model):
-            add_note(Cause(f"{what}, which is in doubt: {doubt}."))
+            add_note(Cause(f"{what}, and the documents disagree about this: {doubt}."))
     request_id = request.options.get("request_id")
     if request_id is not None and len(request_id) < _LEAST_REQUEST_ID:
         note = f"request_id={request_id!r} was sent: docs.bigmodel.cn allows it, docs.z.ai requires 6 to 64 characters."
@@ -57,7 +57,7 @@ def note_doubts(request: ChatRequest, media: Sequence[Media], model: Model, add_
 
 
 def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: Model) -> list[str]:
-    """Sentences on how a request relies on the value of a field; none if it does not."""
+    """The beginnings of notes on how a request relies on the value of a field; [] if it does not."""
     name, options = model.name, request.options
     match field:
         case "status":
@@ -70,7 +70,7 @@ def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: 
             return [f"max_tokens={wanted} was sent to {name}"] if wanted > (model.output_sure or 0) else []
         case "roles":
             has_system = any(message.role == "system" and message.text for message in request.messages)
-            return [f"The system message was sent to {name} inside the user's"] if has_system else []
+            return [f"The system message was sent to {name} inside the user message"] if has_system else []
         case "images":
             pictures = sum(isinstance(part, Image) for part in media)
             return [f"{pictures} pictures were sent to {name}"] if pictures > (model.images_sure or 0) else []

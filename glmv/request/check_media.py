@@ -133,7 +133,7 @@ def _counts(parts: Sequence[tuple[Position, Media]], model: Model, limits: Limit
 _INSTEAD = {
     "picture": "Models that see are glm-4.6v, glm-4.5v, glm-4v-plus-0111 and others: glmv.models().",
     "video": "Use a model that does, such as glm-4.6v, or send some pictures of it: *video.frames(8).",
-    "file": "Use a model that does, such as glm-4.6v, or put its text into the prompt.",
+    "file": "Use a model that does, such as glm-4.6v, or put the text of the file into the prompt.",
 }
 _FRAMES = ", or turn the video into pictures with video.frames(8)"
 
@@ -255,7 +255,7 @@ def _video(video: Video, position: Position, model: Model, limits: Limits) -> Vi
 
 
 ROUNDING_SECONDS = 0.5
-"""A clip cut to "30 seconds" ends at the next whole frame or audio packet; half a second is rounding."""
+"""A video may be this much longer than the limit: a clip cut to "30 seconds" ends at the next frame or audio packet."""
 
 
 def _file(file: File, position: Position, model: Model, limits: Limits) -> File:

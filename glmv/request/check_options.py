@@ -38,13 +38,13 @@ def checked_options(
     """
     if not options:
         return options, ()
-    sent = dict(options)
-    _max_tokens(sent, model, limits)
-    _sampling(sent, model, limits, dialect)
-    _thinking(sent, model, limits)
-    if "tools" in sent:
-        sent["tools"] = _tools(sent["tools"], model, limits)
-    return sent, _stop(sent, model, limits)
+    result = dict(options)
+    _max_tokens(result, model, limits)
+    _sampling(result, model, limits, dialect)
+    _thinking(result, model, limits)
+    if "tools" in result:
+        result["tools"] = _tools(result["tools"], model, limits)
+    return result, _stop(result, model, limits)
 
 
 def _max_tokens(options: dict[str, Any], model: Model, limits: Limits) -> None:
@@ -109,7 +109,7 @@ def _thinking(options: dict[str, Any], model: Model, limits: Limits) -> None:
 
 
 def thinking_kind(thinking: Any) -> Any:
-    """The `type` that the request body gets for the option `thinking`: "enabled", "disabled" or the caller's own."""
+    """The `type` that the request body gets for the option `thinking`: "enabled", "disabled" or the caller's `type`."""
     return thinking.get("type") if isinstance(thinking, Mapping) else ("enabled" if thinking else "disabled")
 
 

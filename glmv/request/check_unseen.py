@@ -32,7 +32,7 @@ def note_unseen(
     Args:
         messages: the messages of the request.
         add_note: records a note.
-        is_far: returns whether the server is outside of the user's network, so that it cannot fetch from there.
+        is_far: returns whether the server is outside of the user's network, and so cannot fetch from that network.
         exists: returns whether a path is a file on this machine; nothing is opened.
     """
     for index, message in enumerate(messages):

@@ -1,10 +1,10 @@
 """A conversation history -> one that the platform accepts, by a table of rules.
 
 The platform requires a user message, as the first one after system messages (docs.bigmodel.cn, chat completion,
-messages: "不能仅包含系统消息或助手消息"), else it answers 1214. It refuses an empty user message, and it requires the
-call of each tool result. A history that breaks these rules is changed, with a note, if it has only one possible
-meaning; else it is refused before it is sent. Other orders, which the platform accepts, stay as they are: system
-messages between turns, several user messages in a row. Other servers get every history as it is.
+messages: "不能仅包含系统消息或助手消息"), else it answers with error 1214. It refuses an empty user message, and it
+requires the call of each tool result. A history that breaks these rules is changed, with a note, if it has only one
+possible meaning; else it is refused before it is sent. Other orders, which the platform accepts, stay as they are:
+system messages between turns, several user messages in a row. Other servers get every history as it is.
 """
 
 from __future__ import annotations
@@ -24,20 +24,27 @@ ADVICE = "If you shorten a history, let it begin with a user message."
 
 @dataclass(frozen=True, slots=True)
 class _History:
-    """The facts for rules: messages, and the indexes of the first user message and the last message with content."""
+    """The facts for rules.
+
+    Attributes:
+        messages: the history.
+        first_user: the index of the first user message with content; the number of messages if there is none.
+        last: the index of the last message with content; of the last message if none has content.
+        earlier_calls: for each message, the ids of the tool calls before it.
+    """
 
     messages: tuple[Message, ...]
     first_user: int
     last: int
-    made: tuple[frozenset[str], ...]
+    earlier_calls: tuple[frozenset[str], ...]
 
     def asked_before(self, index: int) -> bool:
         return self.first_user < index
 
     def is_orphan(self, index: int) -> bool:
         """Whether a message is a tool's result without a matching call before it. Without an id it matches any call."""
-        message, made = self.messages[index], self.made[index]
-        has_call = bool(made) if message.tool_call_id is None else message.tool_call_id in made
+        message, calls = self.messages[index], self.earlier_calls[index]
+        has_call = bool(calls) if message.tool_call_id is None else message.tool_call_id in calls
         return message.role == "tool" and not has_call
 
     def was_read(self, index: int) -> bool:
@@ -49,7 +56,7 @@ class Rule(NamedTuple):
     """One row of the table; the first one that applies decides.
 
     Attributes:
-        applies: returns whether it applies to the message at an index.
+        applies: returns whether the rule applies to the message at an index.
         outcome: what to do with the message.
         words: the text that follows `messages[i]` in the note or the error.
     """
@@ -120,11 +127,11 @@ def as_taken(messages: tuple[Message, ...], add_note: AddNote) -> tuple[Message,
     if first == "user" and not any(map(_is_odd, messages)):
         return messages
     history = _history(messages)
-    taken: list[Message] = []
+    result: list[Message] = []
     for index, message in enumerate(messages):
         rule = next((rule for rule in RULES if rule.applies(history, index)), None)
         if rule is None:
-            taken.append(message)
+            result.append(message)
             continue
         words = f"messages[{index}]{rule.words}"
         match rule.outcome:
@@ -132,30 +139,30 @@ def as_taken(messages: tuple[Message, ...], add_note: AddNote) -> tuple[Message,
                 raise InvalidRequestError(words)
             case "sent":
                 add_note(Cause(words))
-                taken.append(message)
+                result.append(message)
             case "left out":
                 add_note(words)
             case "system":
                 add_note(words)
-                _add_system(taken, message.text)
+                _add_system(result, message.text)
     if history.first_user == len(messages):
         roles = shortened(" and ".join(dict.fromkeys(message.role for message in messages)), 120)
         raise InvalidRequestError(
             "There is no user message: the platform requires one besides system and assistant; "
             f"the roles of messages[0] to messages[{len(messages) - 1}] are {roles}. {ADVICE}"
         )
-    return tuple(taken)
+    return tuple(result)
 
 
 def _history(messages: tuple[Message, ...]) -> _History:
     full = [index for index, message in enumerate(messages) if not _is_empty(message, "user", "system", "assistant")]
-    made: list[frozenset[str]] = []
+    earlier_calls: list[frozenset[str]] = []
     calls: frozenset[str] = frozenset()
     for message in messages:
-        made.append(calls)
+        earlier_calls.append(calls)
         calls |= {call.id for call in message.tool_calls}
     first = next((index for index in full if messages[index].role == "user"), len(messages))
-    return _History(messages, first, full[-1] if full else len(messages) - 1, tuple(made))
+    return _History(messages, first, full[-1] if full else len(messages) - 1, tuple(earlier_calls))
 
 
 def _is_odd(message: Message) -> bool:
@@ -171,12 +178,12 @@ def _shows(part: Part) -> bool:
     return not isinstance(part, Text) or bool(part.text and not part.text.isspace())
 
 
-def _add_system(taken: list[Message], text: str) -> None:
+def _add_system(messages: list[Message], text: str) -> None:
     """Append the text of an assistant message at the start of the history to the system message."""
     words = f"{_BEGAN}{text}"
-    if not (taken and taken[-1].role == "system"):
-        taken.append(Message("system", words))
+    if not (messages and messages[-1].role == "system"):
+        messages.append(Message("system", words))
         return
-    before = taken[-1]
+    before = messages[-1]
     added = text if _BEGAN in before.text else words
-    taken[-1] = replace(before, content=(*before.content, Text(f"\n\n{added}")))
+    messages[-1] = replace(before, content=(*before.content, Text(f"\n\n{added}")))

@@ -28,7 +28,7 @@ class Limits:
         """Report that a request exceeds a limit, or uses something that the model does not support.
 
         Raises:
-            GLMVError: an error of this class, if the server has the limits of the row. Else a note is recorded.
+            GLMVError: an error of the class `kind`, if the server has the limits of the row. Else a note is recorded.
         """
         if self.hold:
             raise kind(message)

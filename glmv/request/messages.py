@@ -90,11 +90,11 @@ _FOREIGN_KEYS = {"name", "cache_control", "refusal", "annotations", "audio", "fu
 
 
 def _from_dict(item: Mapping[str, Any], index: int, add_note: AddNote) -> Message:
-    given = item.get("role")
-    role = _ROLES.get(given) if isinstance(given, str) else None  # a member of an enum may be a string, too
+    name = item.get("role")
+    role = _ROLES.get(name) if isinstance(name, str) else None  # a member of an enum may be a string, too
     if role is None:
         raise UnsupportedContent(
-            f"messages[{index}] has role {shown(given)}; roles are system, user, assistant and tool."
+            f"messages[{index}] has role {shown(name)}; roles are system, user, assistant and tool."
         )
     extra = {str(key) for key, value in item.items() if not _empty(value)} - _MESSAGE_KEYS
     if unknown := extra - _FOREIGN_KEYS:

@@ -59,7 +59,7 @@ class Call(NamedTuple):
         body: takes the request id of an attempt and returns its body.
         headers: the headers of this call.
         secrets: credentials that are masked in everything that the server sends.
-        request_id: the user's, for all attempts; None makes a new one for each attempt, "" sends none.
+        request_id: the user's id for all attempts; None makes a new one for each attempt, "" sends none.
         reading: how its answer is read.
         sensitive: "raise" or "return", see `Settings.on_sensitive`.
         limit: the most bytes of the response.
@@ -96,7 +96,7 @@ def prepare(
         row: the catalogue row of the model, or None if it is unknown or does not apply to this server.
         dialect: the server's dialect.
         secrets: credentials that are sent to it.
-        on_sensitive: the value of the client; that of the request overrides it.
+        on_sensitive: the client's value; a value in the request overrides it.
         stream: whether the answer is streamed.
         base_url: the server's base URL, for notes on URLs that it cannot fetch.
         keep: see `Settings.picture_cache_bytes`.

@@ -10,8 +10,8 @@ from glmv.media import File, Image, Video
 from glmv.types import Message, Text
 
 LARGE = 128 * 1024
-"""From this number of characters or bytes a worker thread is worth its switch, which takes about 0.1 ms: checking so
-much base64, or writing it as JSON, takes 0.3 ms."""
+"""From this number of characters or bytes, messages are handled in a worker thread. The switch to it takes about
+0.1 ms; checking so much base64, or writing it as JSON, takes 0.3 ms."""
 
 
 def is_large(value: object) -> bool:

@@ -98,7 +98,7 @@ def _read(message: Message, where: str, add_note: AddNote) -> Message:
 
 
 class _ResultText:
-    """Reads the texts of one result."""
+    """Reads the texts of one tool result."""
 
     def __init__(self, where: str, add_note: AddNote) -> None:
         self._where = where
@@ -110,8 +110,8 @@ class _ResultText:
         if lost := _LOST.match(text):
             what = next(name for name in lost.groups() if name)
             raise UnsupportedContent(
-                f"{self._where} (tool): its text is the repr of {what}, so the picture is lost: let the tool "
-                "return what glmv.Image.of makes of it."
+                f"{self._where} (tool): its text is the repr of {what}, so the picture is lost: convert "
+                "the picture with glmv.Image.of before the tool returns it."
             )
         value = _value(text)
         match value:
@@ -244,7 +244,7 @@ class _ResultText:
         return Text(f"[{len(run):,} characters of base64 were left out]")
 
     def _bytes(self, data: Any) -> Part | None:
-        """The picture or video in bytes from a repr, or a text instead of other binary data; None if they are text."""
+        """Bytes in a repr -> the picture or video, or a text in place of other binary data; None if they are text."""
         if not isinstance(data, bytes):
             return None
         if (medium := _medium_of(data)) is not None:

@@ -57,7 +57,7 @@ class Plan:
         return answer
 
     def show(self, deltas: Sequence[Delta]) -> Iterable[Delta]:
-        """The deltas for the caller, from at least one delta of the stream."""
+        """The next deltas of the stream, at least one -> the deltas for the caller."""
         return deltas
 
     def end(self, answer: Completion) -> Iterable[Delta]:
@@ -69,7 +69,7 @@ class Plan:
 class RepairPlan(Plan):
     """A request whose answer is checked; the model is asked a second time if it does not fit.
 
-    If a stream has already shown a part of the answer, this needs the caller's permission (`may_replace`).
+    If a stream has already shown a part of the answer, the model is asked again only if `may_replace` allows it.
 
     Args:
         request: the request, with the instruction for the expected answer.
@@ -158,7 +158,7 @@ class RepairPlan(Plan):
 
     @staticmethod
     def _like(last: Delta, text: str, reasoning: str = "", *, replaces: bool = False) -> Delta:
-        """A delta before the last one, with the facts of every delta."""
+        """A new delta to show before the last one. It has the ids, the model and the time that all deltas have."""
         return Delta(text, reasoning, replaces=replaces, **{name: getattr(last, name) for name in _OF_EVERY})
 
     def _begin_stream(self, *, spoiled: bool = False) -> None:
@@ -251,7 +251,7 @@ class RepairPlan(Plan):
 
 
 def plan_for(request: ChatRequest, dialect: Dialect) -> Plan:
-    """The plan for a request: unchanged, or with an instruction for features that the server does not have.
+    """The plan for a request, which gets an instruction in place of features that the server does not have.
 
     Raises:
         InvalidRequestError: `tool_choice` does not name a tool, `response_format` is invalid, or there is a JSON Schema
@@ -269,7 +269,7 @@ def plan_for(request: ChatRequest, dialect: Dialect) -> Plan:
 
 
 def first_turn(request: ChatRequest, dialect: Dialect) -> ChatRequest:
-    """The request of the plan, for an answer that is not checked. Arguments and errors are those of `plan_for`."""
+    """The first request of a plan, for callers that do not check the answer; arguments and errors as for `plan_for`."""
     return _in_words(request, dialect)[0]
 
 
@@ -326,7 +326,10 @@ def _expected_call(
 def _expected_json(
     options: dict[str, Any], request: ChatRequest, dialect: Dialect, *, asks: bool
 ) -> JSONExpected | None:
-    """Sets `response_format` for the server; returns the JSON for which the prompt must ask, if `asks`, or None."""
+    """Sets `response_format` for the server; returns the JSON to ask for in the prompt, or None.
+
+    With `asks=False` it returns None.
+    """
     wanted = options.get("response_format")
     # Other types than JSON (vLLM's "structural_tag") are passed to servers that support `response_format`.
     if wanted is None or (dialect.takes_json and wanted.get("type") != "text"):
@@ -397,7 +400,7 @@ def _unfit(what: str, problem: str, answer: Completion, attempts: int) -> Malfor
 
 
 def _returned(what: str, problem: str, answer: Completion) -> str:
-    """The note of an answer that does not fit and is returned."""
+    """The note on an answer that is returned although it does not fit."""
     return f"The model was asked for {what}; this answer does not fit: {problem}.{_cut_off(answer)}"
 
 

@@ -8,8 +8,8 @@ as text inside a string. `read_json` finds the values and selects one:
   another is not a candidate, except in a list that is never closed (a bracket of the prose).
 - Each candidate is checked as it is, and then unwrapped from a list of one item, a string or an outer object.
 - The last one that fits is the answer, in any fence or box, but never the schema itself. A value without any requested
-  content (`{}`, or an object without any property of the schema) is the answer only if no other value has any. The
-  same is true of a list if an object was requested, and of a reference such as "picture [1]".
+  content (`{}`, or an object without any property of the schema) is the answer only if no other value has
+  requested content. The same is true of a list if an object was requested, and of a reference such as "picture [1]".
 - A string, a number or a word is the answer only if the schema is neither an object nor a list, and if the text has
   nothing else.
 - If no value fits, the result is what is wrong with the last one.
@@ -114,7 +114,7 @@ def _properties(schema: object, root: Mapping[str, Any], depth: int = 4) -> set[
 
 
 @dataclass(frozen=True, slots=True)
-class FoundJSON:
+class JSONInText:
     """The JSON in an answer's text.
 
     Attributes:
@@ -138,7 +138,7 @@ def json_in(text: str) -> str | None:
     return read_json(text, lambda _: None, _ANY).text
 
 
-def read_json(text: str, judge: Callable[[str], str | None], shape: Shape) -> FoundJSON:
+def read_json(text: str, judge: Callable[[str], str | None], shape: Shape) -> JSONInText:
     """The requested JSON in an answer's text.
 
     Args:
@@ -159,19 +159,19 @@ def read_json(text: str, judge: Callable[[str], str | None], shape: Shape) -> Fo
             has_some = _has_some(value, shape) and not _is_reference(text, candidate)
             wrong = judge(form)
             if wrong is None and has_some:
-                return FoundJSON(form, unfinished=unfinished)
+                return JSONInText(form, unfinished=unfinished)
             if wrong is None:
                 empty = form if empty is None else empty
             elif problem is None or (has_some and not serious):
                 problem, misfit, serious = wrong, form, has_some
     if empty is not None and not serious:
-        return FoundJSON(empty, unfinished=unfinished)
+        return JSONInText(empty, unfinished=unfinished)
     if shape.array is None and not candidates and (word := _word_in(text)) is not None:
         wrong = judge(word)
-        return FoundJSON(word) if wrong is None else FoundJSON(None, wrong, word)
+        return JSONInText(word) if wrong is None else JSONInText(None, wrong, word)
     if problem is None:
         problem = "it has no JSON" if text.strip() else "it is empty"
-    return FoundJSON(None, problem, misfit, unfinished)
+    return JSONInText(None, problem, misfit, unfinished)
 
 
 def _word_in(text: str) -> str | None:
@@ -186,7 +186,7 @@ def candidates_in(text: str) -> tuple[list[Candidate], bool]:
     scanner = Scanner()
     scanner.feed(text)
     unfinished = scanner.finish()
-    values = _with_quoted(text, list(scanner.found))
+    values = _with_quoted(text, list(scanner.values))
     return [*_outside(_thoughts(text, values), values)], unfinished
 
 
@@ -215,8 +215,8 @@ def _json_alone(text: str) -> str | None:
     scanner = Scanner()
     scanner.feed(text.strip())
     scanner.finish()
-    alone = scanner.found and scanner.found[0].start == 0 and scanner.found[0].end == len(text.strip())
-    return scanner.found[0].text if alone else None
+    alone = scanner.values and scanner.values[0].start == 0 and scanner.values[0].end == len(text.strip())
+    return scanner.values[0].text if alone else None
 
 
 def _is_inside(at: int, values: Iterable[Candidate]) -> bool:
@@ -258,7 +258,10 @@ def _plain_word(name: str) -> str:
 
 
 def _unwrapped(text: str, shape: Shape) -> Iterator[tuple[str, Any]]:
-    """A value, and the values inside a list of one item, a string or a wrapper, from the outside in; not the schema."""
+    """A value, and the values inside a list of one item, a string or a wrapper, from the outside in.
+
+    It stops at a value that is the schema itself.
+    """
     value = _value_of(text)
     if value is None or _is_schema(value, shape.schema):
         return

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MOST_CANDIDATES = 200
-"""The most values of a text that are checked; the last ones are."""
+"""The most values of a text that are checked. If there are more, only the last ones are checked."""
 
 # The largest depth of a value; pydantic cannot read deeper ones either.
 _DEEPEST = 200
@@ -59,7 +59,7 @@ class Scanner:
     strings and invalid backslashes are escaped. A number or a word is read when it is complete.
 
     Attributes:
-        found: the newest `MOST_CANDIDATES` complete values.
+        values: the newest `MOST_CANDIDATES` complete values.
         count: number of values that have begun.
         pieces: JSON of the newest value, as far as it was received.
         key: the first key of that value, once its colon was read; None before.
@@ -74,23 +74,23 @@ class Scanner:
         "_children",
         "_comma",
         "_held",
-        "_kept",
         "_left",
         "_objects",
         "_quote",
+        "_since_string",
         "_stack",
         "_string",
         "_string_piece",
         "count",
-        "found",
         "items",
         "key",
         "pieces",
+        "values",
     )
 
     def __init__(self, left: Callable[[bool], None] = lambda _: None) -> None:
         self._left = left
-        self.found: deque[Candidate] = deque(maxlen=MOST_CANDIDATES)
+        self.values: deque[Candidate] = deque(maxlen=MOST_CANDIDATES)
         self.count = 0
         self.pieces: list[str] = []
         self.key: str | None = None
@@ -106,7 +106,7 @@ class Scanner:
         self._quote = ""  # the mark that opened the string
         self._string = -1  # the position of the newest token, if it is a string
         self._string_piece = 0
-        self._kept: list[str] = []  # the text from there to `_base`
+        self._since_string: list[str] = []  # the text from there to `_base`
 
     def feed(self, text: str) -> None:
         """Takes the next piece of the text."""
@@ -150,7 +150,7 @@ class Scanner:
                     text, at = self._broken(text, at)
         self._held = text[at:]
         if self._string >= 0:
-            self._kept.append(text[max(0, self._string - self._base) : at])
+            self._since_string.append(text[max(0, self._string - self._base) : at])
         self._base += at
 
     def _takes(self, word: str, at: int) -> bool:
@@ -184,7 +184,7 @@ class Scanner:
                 top.due = _COLON if top.is_object and top.due in (_KEY, _NEXT) else _MORE
                 self._put('"')
                 self._quote = mark
-                self._string, self._kept = self._base + at + 1, []
+                self._string, self._since_string = self._base + at + 1, []
                 self._string_piece = len(self.pieces) - 1
                 self.items = self.items or not self._stack[0].is_object
                 return True
@@ -201,7 +201,7 @@ class Scanner:
                     self._put(mark)
                 else:
                     return False
-        self._string, self._kept = -1, []
+        self._string, self._since_string = -1, []
         self.items = self.items or (len(self._stack) > 0 and not self._stack[0].is_object and mark in (",", "{", "["))
         return True
 
@@ -221,7 +221,7 @@ class Scanner:
         self.key, self.items = None, False
         self._children = []
         self._comma = None
-        self._string, self._kept = -1, []
+        self._string, self._since_string = -1, []
         self._open(mark.translate(_NARROW), at)
 
     def _open(self, mark: str, at: int) -> None:
@@ -238,7 +238,7 @@ class Scanner:
         self._objects -= ended.is_object
         end = self._base + at + 1
         if not self._stack:
-            self.found.append(Candidate(ended.start, end, "".join(self.pieces)))
+            self.values.append(Candidate(ended.start, end, "".join(self.pieces)))
             self._left(True)
         elif not self._objects:
             depth = len(self._stack)
@@ -280,20 +280,20 @@ class Scanner:
         """
         self._left(False)
         for _, start, end, first, after in self._children:
-            self.found.append(Candidate(start, end, "".join(self.pieces[first:after])))
+            self.values.append(Candidate(start, end, "".join(self.pieces[first:after])))
         self._children = []
         self._stack = []
         self._objects = 0
         self._quote = ""
         self._comma = None
         string, self._string = self._string, -1
-        kept, self._kept = self._kept, []
+        pieces, self._since_string = self._since_string, []
         if string < 0:
             return text, at
         if string >= self._base:
             return text, string - self._base
         self._base = string
-        return "".join(kept) + text, 0
+        return "".join(pieces) + text, 0
 
 
 class JSONStream:

@@ -131,7 +131,7 @@ def test_an_invalid_link_of_a_tool_does_not_end_the_run(kind: str, url: str, emu
 
 @pytest.mark.parametrize("lost", [Pillow.new("RGB", (5, 6)), glmv.Image.from_bytes(PNG)])
 def test_a_lost_picture_is_refused_with_advice_to_use_image(lost: Any, emulator: Emulator) -> None:
-    with pytest.raises(glmv.UnsupportedContent, match=r"let the tool return what langchain_glmv\.image\(source\)"):
+    with pytest.raises(glmv.UnsupportedContent, match=r"with langchain_glmv\.image\(source\) before the tool returns"):
         run(emulator, lost)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import glmv
 from glmv.media import headers, pixels
-from glmv.media.kept import CHECKED, FITTED, Kept
+from glmv.media.kept import CHECKED, FITTED, Cache
 from tests.support.threads import photo
 
 ROW = glmv.find_model("glm-4.6v")
@@ -152,7 +152,7 @@ def test_threads_share_the_cache() -> None:
 
 
 def test_the_cache_counts_its_bytes() -> None:
-    table: Kept[str] = Kept()
+    table: Cache[str] = Cache()
     table.put("a", "x", 6, 10)
     table.put("a", "y", 4, 10)
     table.put("b", "z", 6, 10)

@@ -161,7 +161,11 @@ class TestCounts:
                 CLIP,
                 "videos. Use a model that does, such as glm-4.6v, or send some pictures of it: *video.frames(8).",
             ),
-            ("glm-4v-plus", PAPER, "files. Use a model that does, such as glm-4.6v, or put its text into the prompt."),
+            (
+                "glm-4v-plus",
+                PAPER,
+                "files. Use a model that does, such as glm-4.6v, or put the text of the file into the prompt.",
+            ),
         ],
     )
     def test_an_unsupported_kind_of_media_is_refused(self, model: str, part: Any, word: str) -> None:
@@ -292,7 +296,7 @@ class TestVideos:
         assert "MP4, MKV, MOV" in refused(UnsupportedContent, "glm-4.6v", ["hi", webm])
 
     def test_a_video_as_base64_is_sent_with_a_note(self) -> None:
-        assert "as base64, which is in doubt" in checked("glm-4.5v", ["hi", mp4(3)]).notes[0]
+        assert "as base64, and the documents disagree about this: " in checked("glm-4.5v", ["hi", mp4(3)]).notes[0]
         assert checked("glm-4v-plus", [mp4(3), "hi"]).notes == ()
 
     def test_a_model_that_takes_videos_by_url_only_refuses_others(self) -> None:
@@ -342,7 +346,7 @@ class TestFiles:
 
     def test_file_data_is_sent_with_a_note(self) -> None:
         paper = File.from_bytes(b"%PDF-1.7", name="a.pdf")
-        assert "which is in doubt" in checked("glm-4.6v", ["hi", paper]).notes[0]
+        assert "and the documents disagree about this: " in checked("glm-4.6v", ["hi", paper]).notes[0]
         assert checked("glm-5.3-flash", ["hi", paper]).notes == ()
 
 
