@@ -71,7 +71,7 @@ class Way(NamedTuple):
 
     @property
     def at_proxy(self) -> bool:
-        """Whether the request has only reached the proxy."""
+        """Whether the connection does not reach beyond the proxy yet."""
         if self.proxy is None:
             return False
         match self.stage:
@@ -95,7 +95,7 @@ class Way(NamedTuple):
 
 
 def heard_from(host: str, proxy: Proxy | None) -> None:
-    """Record that a host exists, and a proxy, because they have answered."""
+    """Record that the server's host and the proxy exist, because they have answered."""
     if len(_answered) < _MOST_ANSWERED:
         _answered.add(host)
         if proxy is not None:

@@ -663,7 +663,7 @@ async def test_a_call_that_waits_for_its_own_stream_is_logged(
         await (asyncio.sleep(0, server.sync().chat("nested")) if blocking else glm.chat("nested"))
     (line,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert line.name == "glmv"
-    assert "a slot of glm-4.6v that it holds itself: a stream in Task-" in line.getMessage()
+    assert "a slot of glm-4.6v, but the same task or thread holds one: a stream in Task-" in line.getMessage()
     await stream.aclose()
 
 
