@@ -219,12 +219,12 @@ def _forms(value: str) -> set[str]:
     }
 
 
-def without_values(make: Callable[[], T], *given: dict[str, Any]) -> T:
+def without_values(make: Callable[[], T], *arguments: dict[str, Any]) -> T:
     """Call a function, and raise its ValueError without the frames that hold its arguments.
 
     Args:
-        make: a function without parameters, which uses the arguments in `given`.
-        given: the dictionaries that hold the arguments. They are emptied in any case.
+        make: a function without parameters, which uses the values in `arguments`.
+        arguments: dictionaries with the arguments. They are emptied in any case.
 
     Raises:
         ValueError: the one that `make` raised, such as `glmv.InvalidRequestError`; its traceback begins here.
@@ -235,7 +235,7 @@ def without_values(make: Callable[[], T], *given: dict[str, Any]) -> T:
         problem = refusal
     finally:
         del make
-        for values in given:
+        for values in arguments:
             values.clear()
     problem.__context__ = None
     raise problem.with_traceback(None)

@@ -8,8 +8,8 @@ congested network (RFC 5681): it reduces its width (the number of slots) immedia
 after a round of answers. After a refusal it also pauses: it gives no slots for a time that grows with each refusal in
 a row. An answer ends the pause, because it frees a slot at the server. A refused call gets its old place in the queue.
 
-A gate never waits. A call that has to wait gets a `Ticket`, whose callback runs when a slot is free, or when this
-ticket has to call `Gate.look` at the end of a pause (see `Gate.looks_at`).
+A gate never waits. A call that has to wait gets a `Ticket`, whose callback runs when the call gets a slot. It also runs
+when the owner of this ticket has to call `Gate.look` at the end of a pause (see `Gate.looks_at`).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Busy(NamedTuple):
 
     Attributes:
         pauses: whether the gate starts no calls for some time. False: it only reduces its width.
-        asked: seconds to wait, as the server asked, or None.
+        asked: seconds that the server asked the client to wait, or None.
         status, code: the HTTP status and the code of the refusal, for messages.
     """
 
@@ -82,7 +82,7 @@ class Ticket:
         refused: how often the server refused the call.
         since: when it entered the queue or got its slot, in monotonic seconds.
         state: "waiting", "in" (it has a slot), or "left".
-        epoch: stands for the time between two reductions of the gate in which it got its slot; None before.
+        epoch: identifies the period between two reductions of the width in which it got its slot; None before.
     """
 
     __slots__ = ("_gate", "by", "epoch", "notify", "number", "refused", "since", "state", "what")
@@ -182,7 +182,7 @@ class Gate:
         return self._refusal is not None and self._refused_at >= max(started, self._standing_since) + STANDSTILL
 
     def looks_at(self, ticket: Ticket) -> float | None:
-        """When this ticket has to call `look`: at the end of the pause. None if it need not call it."""
+        """When the owner of this ticket has to call `look`: at the end of the pause. None if it need not."""
         return self._paused_until if ticket is self._looks and self._paused_until > self.clock() else None
 
     def look(self) -> None:
@@ -209,8 +209,8 @@ class Gate:
 
         Args:
             what: the kind of call, for the message of calls that get no slot.
-            notify: called from the thread of another call; must not block. It is also called, without a slot, when this
-                ticket becomes the one that has to call `look`: then `looks_at` returns the time.
+            notify: called from the thread of another call; must not block. It is also called, without a slot, when the
+                owner of this ticket has to call `look` later: then `looks_at` returns the time.
             after: the ticket of the same call when it was refused; the call gets its old place in the queue.
             by: the thread and task of the call.
         """
@@ -371,7 +371,7 @@ def _notify(tickets: list[Ticket]) -> None:
 
 # A gate lives as long as something refers to it, and the last `KEPT` ones live longer.
 _gates: weakref.WeakValueDictionary[tuple[str, str, str], Gate] = weakref.WeakValueDictionary()
-_kept: OrderedDict[tuple[str, str, str], Gate] = OrderedDict()
+_recent: OrderedDict[tuple[str, str, str], Gate] = OrderedDict()
 _gates_lock = threading.Lock()
 
 
@@ -390,10 +390,10 @@ def gate(account: str, host: str, model: str, width: int | None, documented: int
         if shared is None:
             shared = _gates[key] = Gate(model.lower(), width or documented or DEFAULT_WIDTH)
             width = None
-        _kept[key] = shared
-        _kept.move_to_end(key)
-        if len(_kept) > KEPT:
-            _kept.popitem(last=False)
+        _recent[key] = shared
+        _recent.move_to_end(key)
+        if len(_recent) > KEPT:
+            _recent.popitem(last=False)
     if width is not None:
         shared.widen_to(width)
     return shared
@@ -404,7 +404,7 @@ def _after_fork() -> None:
     global _gates_lock  # the parent's lock may be held by a thread that does not exist here
     _gates_lock = threading.Lock()
     _gates.clear()
-    _kept.clear()
+    _recent.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -301,7 +301,10 @@ class Tries:
         return self.policy.gate if kind is Retry.BUSY and isinstance(error, RateLimitError) else None
 
     def _count(self, gate: Gate, error: GLMVError) -> None:
-        """Count a refusal. It is free while other calls run, or were answered since the last refusal."""
+        """Record a refusal. It does not count as an attempt if other calls run, or were answered since the last one.
+
+        This holds for `BUSY_PATIENCE` seconds after the first refusal, unless retries are off.
+        """
         now = self.policy.clock()
         self._first_refused = min(self._first_refused, now)
         self._refused = error

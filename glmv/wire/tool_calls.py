@@ -63,7 +63,7 @@ class ToolCalls:
     whole.
 
     Args:
-        offered: the functions in the request; the name of one of them is complete.
+        offered: the functions in the request. Their names show whether the name in a piece is complete.
     """
 
     __slots__ = (
