@@ -32,7 +32,7 @@ class Commands(TyperGroup):
         """Run a command and exit.
 
         Args:
-            args: the arguments; None takes those of the process.
+            args: the arguments; None means `sys.argv[1:]`.
             prog_name: the name of the program; None is "glmv".
             complete_var: see Typer.
             standalone_mode: whether to exit; else the exit code is returned.

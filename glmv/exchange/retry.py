@@ -101,7 +101,7 @@ class RetryBudget:
         """Return tokens after a success: after a retry as many as the cheapest retry costs, else `EARN`."""
         self._tokens = min(self.capacity, self._tokens + (self.COST[Retry.BUSY] if after_retry else self.EARN))
 
-    def is_empty(self) -> str:
+    def empty_message(self) -> str:
         """The sentence for the error of a call that is not retried because the bucket is empty."""
         return (
             f"There was no retry: the retry budget of this client is used up (retry_budget={self.retries}), because "
@@ -338,7 +338,7 @@ class Tries:
             self._reset = True
             pause = 0.0
         elif not isinstance(error, RateLimitError) and not self.policy.budget.take(kind):
-            error.add_advice(self.policy.budget.is_empty())
+            error.add_advice(self.policy.budget.empty_message())
             return None
         elif asked:
             # "Retry-After indicates how long the user agent ought to wait" (RFC 9110, 10.2.3): never sooner;

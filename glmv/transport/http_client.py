@@ -66,8 +66,8 @@ class Transport(httpx.HTTPTransport):
         context: the TLS settings.
 
     Attributes:
-        keeps_deadlines: False if the pool is not where this version of httpx has it. Then httpx's own pool is used, and
-            deadlines are checked between reads only.
+        keeps_deadlines: False if this version of httpx stores its pool elsewhere than expected. Then httpx's own pool
+            is used, and deadlines are checked between reads only.
     """
 
     def __init__(self, proxy: Proxy | None, context: ssl.SSLContext) -> None:
