@@ -51,7 +51,7 @@ Effort = Annotated[
 Most = Annotated[
     int | None, typer.Option("--max-tokens", min=1, help="Maximum tokens of the answer, including its reasoning.")
 ]
-Thought = Annotated[bool, typer.Option("--show-thinking", help="Show the reasoning, on standard error.")]
+ShowThinking = Annotated[bool, typer.Option("--show-thinking", help="Show the reasoning, on standard error.")]
 
 
 def ask(
@@ -64,7 +64,7 @@ def ask(
     thinking: Thinking = None,
     reasoning_effort: Effort = None,
     max_tokens: Most = None,
-    thought: Thought = False,
+    show_thinking: ShowThinking = False,
     as_json: AsJson = False,
     schema: Schema = None,
     previews: Preview = True,
@@ -89,11 +89,11 @@ def ask(
         if as_json:
             say_json(_plain(glm.chat(messages, **options)))
             return
-        last = _stream(glm.stream(messages, **options), thought=thought)
+        last = _stream(glm.stream(messages, **options), show_thinking=show_thinking)
         _print_facts(last, time.monotonic() - begun, glm.address.base_url, base_model, emulator=emulator)
 
 
-def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
+def _stream(deltas: Iterator[glmv.Delta], *, show_thinking: bool) -> glmv.Delta:
     """Print the text as it arrives. Return the last delta: it has the usage, the finish reason and the notes."""
     answer, thoughts = Wrap(out.width), Wrap(err.width)
     on_terminal = sys.stdout.isatty()
@@ -101,9 +101,11 @@ def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
     # However this ends, later output begins in a new line.
     try:
         with err.status("waiting for the first word", spinner="dots" if err.encoding.startswith("utf") else "line"):
-            last = next((delta for delta in deltas if delta.text or delta.last or (thought and delta.reasoning)), last)
+            last = next(
+                (delta for delta in deltas if delta.text or delta.last or (show_thinking and delta.reasoning)), last
+            )
         while True:
-            if thought and last.reasoning:
+            if show_thinking and last.reasoning:
                 text = harmless(last.reasoning)
                 err.print(Text(thoughts.feed(text) if err.is_terminal else text, "dim"), end="", soft_wrap=True)
                 thinks = True
@@ -156,12 +158,12 @@ def client(
     model: str | None, base_url: str | None, emulator: bool, base_model: str | None = None
 ) -> Iterator[glmv.Client]:
     """A client for the server that the options name, or for an emulator that runs as long as the command."""
-    named: dict[str, Any] = {name: value for name, value in (("model", model), ("base_model", base_model)) if value}
+    names: dict[str, Any] = {name: value for name, value in (("model", model), ("base_model", base_model)) if value}
     if emulator:
-        with emulator_class()() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, **named) as glm:
+        with emulator_class()() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, **names) as glm:
             yield glm
     else:
-        with glmv.Client(base_url=base_url, **named) as glm:
+        with glmv.Client(base_url=base_url, **names) as glm:
             yield glm
 
 

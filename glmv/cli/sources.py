@@ -57,13 +57,13 @@ def check_order(command: str, sources: Sequence[str], question: str, *, more: st
         raise glmv.InvalidRequestError(
             f"The question comes last, and {question} is {kind}. Write: {command} {like} {_EXAMPLE}{more}"
         )
-    named = len(sources)
-    while named and not (sources[named - 1] == "-" or is_source(sources[named - 1])):
-        named -= 1
-    words = sources[named:]
+    count = len(sources)
+    while count and not (sources[count - 1] == "-" or is_source(sources[count - 1])):
+        count -= 1
+    words = sources[count:]
     # File names have endings. A word without one before the last word belongs to the question.
     if words and not any(_looks_like_a_file(word) for word in words):
-        like = f"{quoted(sources[:named])} " if named else ""
+        like = f"{quoted(sources[:count])} " if count else ""
         raise glmv.InvalidRequestError(
             f"No file is called {words[0]!r}. Put a question of several words in quotes: "
             f'{command} {like}"{" ".join((*words, question))}"{more}'

@@ -62,12 +62,12 @@ class Busy(NamedTuple):
 
     Attributes:
         pauses: whether the gate starts no calls for some time. False: it only reduces its width.
-        asked: seconds that the server asked the client to wait, or None.
+        retry_after: seconds that the server asked the client to wait, or None.
         status, code: the HTTP status and the code of the refusal, for messages.
     """
 
     pauses: bool = True
-    asked: float | None = None
+    retry_after: float | None = None
     status: int | None = None
     code: str | None = None
 
@@ -140,7 +140,7 @@ class Gate:
         self._epoch = object()
         self._good = self._answered = self._in_a_row = 0
         self._step = 1.0
-        self._moved = self._paused_until = self._asked_until = self._refused_at = self._standing_since = clock()
+        self._moved = self._paused_until = self._retry_after_until = self._refused_at = self._standing_since = clock()
         self._refusal: Busy | None = None
         self._looks: Ticket | None = None
 
@@ -258,10 +258,10 @@ class Gate:
         """A sentence about the calls that hold the slots, for error messages."""
         now = self.clock()
         with self._lock:
-            held = [f"{ticket.what}, for {now - ticket.since:.1f} s" for ticket in self._holders.values()]
+            calls = [f"{ticket.what}, for {now - ticket.since:.1f} s" for ticket in self._holders.values()]
         self._process_releases()
-        listed = "; ".join(held[:5]) + (f"; and {len(held) - 5} more" if len(held) > 5 else "")
-        text = f"{len(held)} of {self.width} slots of {self.name} are in use ({listed or 'by no call'})"
+        first = "; ".join(calls[:5]) + (f"; and {len(calls) - 5} more" if len(calls) > 5 else "")
+        text = f"{len(calls)} of {self.width} slots of {self.name} are in use ({first or 'by no call'})"
         refusal = self._refusal
         if refusal is None or not self._in_a_row:
             return text
@@ -271,9 +271,9 @@ class Gate:
         """The call of the same task (if `blocking`: thread) that holds a slot, for error messages; or None."""
         now = self.clock()
         with self._lock:
-            for held in self._holders.values():
-                if held.by is not None and (held.by.thread == by.thread if blocking else held.by.task == by.task):
-                    return f"{held.what}, for {now - held.since:.1f} s"
+            for ticket in self._holders.values():
+                if ticket.by is not None and (ticket.by.thread == by.thread if blocking else ticket.by.task == by.task):
+                    return f"{ticket.what}, for {now - ticket.since:.1f} s"
         self._process_releases()
         return None
 
@@ -318,7 +318,7 @@ class Gate:
             self._refusal = None
             self._in_a_row //= 2
             # The slot of this call is free at the server now, even if other programs use the account.
-            self._paused_until = max(min(self._paused_until, now), self._asked_until)
+            self._paused_until = max(min(self._paused_until, now), self._retry_after_until)
             if self._width < self._most:
                 self._good += 1
                 if self._good >= self.width * ROUNDS:
@@ -341,18 +341,18 @@ class Gate:
             self._width = max(1.0, min(self._width, under_way + 1.0) * NARROW)
             self._epoch = object()
             self._good, self._step = 0, 1.0
-        if busy.pauses and (is_first or busy.asked):
+        if busy.pauses and (is_first or busy.retry_after):
             self._in_a_row += is_first
             self._paused_until = max(self._paused_until, now + self._pause(busy))
-            if busy.asked:
-                self._asked_until = self._paused_until
+            if busy.retry_after:
+                self._retry_after_until = self._paused_until
 
     def _pause(self, busy: Busy) -> float:
         """The pause after a refusal, in seconds."""
-        if busy.asked:
+        if busy.retry_after:
             # "Retry-After indicates how long the user agent ought to wait" (RFC 9110, 10.2.3): never sooner; up to a
             # tenth later, so that not all processes return at once.
-            return busy.asked + self._chance() * min(0.1 * busy.asked, 3.0)
+            return busy.retry_after + self._chance() * min(0.1 * busy.retry_after, 3.0)
         longest = min(LONGEST, PAUSE * LONGER ** (self._in_a_row - 1))
         return longest * (0.5 + 0.5 * self._chance())
 

@@ -279,10 +279,10 @@ class Tries:
         """The refusal to report to the gate; None for an error that is not about too many concurrent calls."""
         if kind is not Retry.BUSY:
             return None
-        asked = error.retry_after
+        server_wait = error.retry_after
         # Without retries the caller also decides about pauses: its next call is sent immediately.
         pauses = isinstance(error, RateLimitError) and self.policy.max_retries > 0
-        wait = asked if pauses and asked is not None and asked <= MAX_RETRY_AFTER else None
+        wait = server_wait if pauses and server_wait is not None and server_wait <= MAX_RETRY_AFTER else None
         return Busy(pauses, wait, error.status_code, error.code)
 
     def waited_in_vain(self, error: GateTimeout) -> GLMVError:
@@ -324,8 +324,8 @@ class Tries:
             self._count(gate, error)
         if kind is Retry.NEVER or self.attempt - self._free > self.policy.max_retries:
             return None
-        asked = error.retry_after
-        if asked is not None and asked > MAX_RETRY_AFTER:
+        server_wait = error.retry_after
+        if server_wait is not None and server_wait > MAX_RETRY_AFTER:
             return None
         if gate is not None:
             if self.deadline is not None and gate.paused_until >= self.deadline and not gate.in_use:
@@ -340,10 +340,10 @@ class Tries:
         elif not isinstance(error, RateLimitError) and not self.policy.budget.take(kind):
             error.add_advice(self.policy.budget.empty_message())
             return None
-        elif asked:
+        elif server_wait:
             # "Retry-After indicates how long the user agent ought to wait" (RFC 9110, 10.2.3): never sooner;
             # up to a tenth later, so that not all calls return at once.
-            pause = asked + self.policy.chance() * min(0.1 * asked, 3.0)
+            pause = server_wait + self.policy.chance() * min(0.1 * server_wait, 3.0)
         else:
             base, cap = PAUSES[kind]
             pause = self.policy.chance() * min(cap, base * 2 ** (self.attempt - 1))

@@ -170,9 +170,9 @@ class Shaper:
         last = decoder.finish()
         if self._cutter is not None:
             if tail := self._cutter.finish():
-                held = Delta(tail, raw=last.raw)
-                self.total.add(held)
-                deltas.append(held)
+                tail_delta = Delta(tail, raw=last.raw)
+                self.total.add(tail_delta)
+                deltas.append(tail_delta)
             if self._cutter.hit and ending_of(last.finish_reason) is None:
                 last.finish_reason = "stop"
         if decoder.left_in_text:
