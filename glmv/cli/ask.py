@@ -32,7 +32,7 @@ Words = Annotated[
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Name of the model.")]
 BaseModelName = Annotated[
-    str | None, typer.Option("--base-model", help="The model's name in `glmv models`, if the server uses another one.")
+    str | None, typer.Option("--base-model", help="Name of the model in `glmv models`, if the server uses another one.")
 ]
 Base = Annotated[str | None, typer.Option("--base-url", help="The base URL of the API, for a proxy or another server.")]
 Emulated = Annotated[bool, typer.Option("--emulator", help="Ask the built-in emulator; no key is needed.")]
@@ -42,7 +42,7 @@ Preview = Annotated[bool, typer.Option("--preview/--no-preview", help="Show the 
 System = Annotated[str | None, typer.Option("--system", help="Instructions for the model: the system message.")]
 Thinking = Annotated[
     bool | None,
-    typer.Option("--thinking/--no-thinking", help="Whether the model thinks first; by default the model decides."),
+    typer.Option("--thinking/--no-thinking", help="Whether the model thinks first; the model decides by default."),
 ]
 Effort = Annotated[
     str | None,

@@ -29,7 +29,7 @@ PACKAGES = {
     "av": 'frames of videos: pip install "glmv[video]"',
     "starlette": 'the emulator: pip install "glmv[emulator]"',
     "socksio": 'SOCKS proxies: pip install "glmv[socks]"',
-    "rapidocr": 'an emulator that reads text in pictures: pip install "glmv[eyes]"',
+    "rapidocr": 'an emulator that reads text: pip install "glmv[eyes]"',
     "pyarrow": 'Parquet tables: pip install "glmv[batch]"',
 }
 KEYS = ("ZHIPUAI_API_KEY", "ZAI_API_KEY")
