@@ -13,8 +13,8 @@ C = TypeVar("C", bound=type)
 def public_class(kind: C) -> C:
     """Sets `glmv` as the module of a class, so that pickles and reprs survive a move inside the package.
 
-    Tools evaluate annotations that are strings in the module of the class, and `glmv` lacks most of their names.
-    Therefore annotations are evaluated here, in the class and in the fields of a dataclass.
+    Some tools evaluate annotations that are strings, and look for the names in the module of the class. `glmv` does not
+    have most of these names. So the annotations of the class and of a dataclass' fields are evaluated here.
 
     Raises:
         NameError: when an annotation uses a name that its module does not define above the class.

@@ -58,7 +58,7 @@ class Base:
 
     @property
     def address(self) -> Address:
-        """Where requests go. It is decided when first needed, so that no key is read before that."""
+        """The server's address, with the key. It is determined when first needed, so that no key is read before."""
         if self._address is None:
             self._address = address_of(self.settings, os.environ)
         return self._address
@@ -261,7 +261,7 @@ class Client(Endpoints, Base):
         return driver.result  # type: ignore[no-any-return]  # what the flow returned
 
     def _driver(self, flow: _Flow, what: str = "a call", where: Address | None = None) -> SyncDriver:
-        """A driver for a flow; with `where`, without the headers of the settings, which may hold a key."""
+        """A driver for a flow. With `where`, the headers of the settings are not sent, because they may hold a key."""
         settings, address = self.settings, where or self.address
         headers = settings.default_headers if where is None else None
         pool = self._pools.get(address.base_url) if settings.http_client is None else Pool(settings.http_client)
@@ -383,7 +383,7 @@ class AsyncClient(AsyncEndpoints, Base):
         return driver.result  # type: ignore[no-any-return]  # what the flow returned
 
     async def _driver(self, flow: _Flow, what: str = "a call", where: Address | None = None) -> AsyncDriver:
-        """A driver for a flow; with `where`, without the headers of the settings, which may hold a key."""
+        """A driver for a flow. With `where`, the headers of the settings are not sent, because they may hold a key."""
         settings, address = self.settings, where or self.address
         headers = settings.default_headers if where is None else None
         http = settings.http_async_client

@@ -35,8 +35,8 @@ def _kinds() -> tuple[type[Client], type[AsyncClient]]:
 class Clients:
     """Both clients of one connection, created when first used. Before that, no key is read and nothing is sent.
 
-    A component keeps one and calls its `of(self)` before each request, because a copy of the component may have
-    another key or base URL. Copies and pickles begin without connections.
+    A component has one `Clients` object and calls the `of` of that object before each request, because a copy of the
+    component may have another key or base URL. Copies and pickles begin without connections.
     """
 
     def __init__(self, settings: Connection | None = None) -> None:

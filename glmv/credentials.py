@@ -57,7 +57,7 @@ class SecretBytes(bytes):
 class SecretHeaders:
     """Headers of one request. They may hold credentials, so only their names are printed.
 
-    `extra_headers` of a call may be one of these instead of a dict.
+    `extra_headers` of a call may be `SecretHeaders` instead of a dict.
 
     It is not a mapping, because tools that print variables print the values of mappings.
     """
@@ -91,7 +91,7 @@ class NewKeys:
     """The last keys that a function returned, which are masked from then on.
 
     Attributes:
-        masks: pairs of a form of a key and as many asterisks.
+        masks: pairs: a form of a key, and asterisks of the same length.
     """
 
     __slots__ = ("_values", "masks")
@@ -134,7 +134,7 @@ class Secrets:
         self._masks = _masks(values)
 
     def mask(self, data: bytes) -> bytes:
-        """Bytes with every credential replaced by as many asterisks."""
+        """Bytes with every credential replaced by asterisks of the same length."""
         masks = self._masks if self._keys is None else (*self._keys.masks, *self._masks)
         for secret, stars in masks:
             if secret in data:
@@ -144,7 +144,7 @@ class Secrets:
         return data
 
     def mask_text(self, text: str) -> str:
-        """Text with every credential replaced by as many asterisks."""
+        """Text with every credential replaced by asterisks of the same length."""
         return self.mask(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def mask_values(self, payload: Any) -> Any:
@@ -219,12 +219,12 @@ def _forms(value: str) -> set[str]:
     }
 
 
-def without_values(make: Callable[[], T], *given: dict[str, Any]) -> T:
+def without_values(make: Callable[[], T], *arguments: dict[str, Any]) -> T:
     """Call a function, and raise its ValueError without the frames that hold its arguments.
 
     Args:
-        make: a function without parameters, which uses the arguments in `given`.
-        given: the dictionaries that hold the arguments. They are emptied in any case.
+        make: a function without parameters, which uses the values in `arguments`.
+        arguments: dictionaries with the arguments. They are emptied in any case.
 
     Raises:
         ValueError: the one that `make` raised, such as `glmv.InvalidRequestError`; its traceback begins here.
@@ -235,7 +235,7 @@ def without_values(make: Callable[[], T], *given: dict[str, Any]) -> T:
         problem = refusal
     finally:
         del make
-        for values in given:
+        for values in arguments:
             values.clear()
     problem.__context__ = None
     raise problem.with_traceback(None)

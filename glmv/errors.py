@@ -131,8 +131,8 @@ def _rebuild(kind: type[GLMVError], message: str, facts: dict[str, Any]) -> GLMV
 class InvalidRequestError(GLMVError, ValueError):
     """The request is wrong and would fail again.
 
-    `kind` is "settings" when not the request is wrong but an environment variable, which names a proxy or certificate
-    file that cannot be used; else None.
+    `kind` is "settings" when the request is right, but an environment variable names a proxy or certificate file that
+    cannot be used; else None.
     """
 
     kind: str | None = None

@@ -113,14 +113,14 @@ def shows(kind: Any) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
-        *named, _ = signature.parameters.values()
-        own = {parameter.name for parameter in named}
+        *explicit, _ = signature.parameters.values()
+        own = {parameter.name for parameter in explicit}
         single = [
             inspect.Parameter(name, keyword_only, default=defaults.get(name, _UNSET), annotation=annotation)
             for name, annotation in kind.__annotations__.items()
             if name not in own
         ]
-        function.__signature__ = signature.replace(parameters=[*named, *single])  # type: ignore[attr-defined]  # a function may have one
+        function.__signature__ = signature.replace(parameters=[*explicit, *single])  # type: ignore[attr-defined]  # a function may have one
         return function
 
     return decorate

@@ -119,8 +119,8 @@ class Options(ShowsFields):
         tool_choice: "auto", "none", "required", a function's name, or the OpenAI dict. The platform supports
             "auto" only; for the others the client adds an instruction, checks the answer and may ask once more.
         parallel_tool_calls: False keeps the first tool call only.
-        response_format: {"type": "json_object"} or {"type": "json_schema", ...}; handled the same way for
-            models without such a field.
+        response_format: {"type": "json_object"} or {"type": "json_schema", ...}. It may also be used for
+            models that have no such field: the client describes the format in the prompt and checks the answer.
         tool_stream: stream the arguments of tool calls piece by piece, for models that support it.
         stream_options: sent with streams only. By default, servers that report usage in streams only on request are
             asked for it; False turns that off.
@@ -169,8 +169,8 @@ class Connection(ShowsFields):
         base_url: the base URL of the API. None: the environment and the key decide (see `glmv.Client`). A key argument
             that equals ZAI_API_KEY is treated as that variable. A key that is in no variable goes to ZHIPUAI_BASE_URL
             or ZAI_BASE_URL, unless the key variable of that base URL has another key; else it goes to open.bigmodel.cn.
-            A function's key is not known beforehand: it goes to a base URL whose key variable is not set, else where a
-            key in a variable would go.
+            The key of a function is not known beforehand: calls go to ZHIPUAI_BASE_URL or ZAI_BASE_URL if the key
+            variable of that base URL is not set, else to where the key in a key variable would go.
         auth: "key" sends the key itself; "token" sends a short-lived token signed with it.
         token_ttl: lifetime of a signed token in seconds; 0 or less sends the key itself.
         timeout: seconds for each connection, each read and each write, or an `httpx.Timeout`; None is connect 8, read
@@ -264,8 +264,8 @@ class Settings(Options, Connection):  # pydantic takes fields from the last base
     Attributes:
         model: the server's name of the model, in upper or lower case.
         base_model: the catalogue's name of the model, when `glmv.find_model` does not recognize `model`. It gives
-            the limits, the context window, the prices and the number of concurrent calls. (A name with a prefix or
-            suffix of another host gives all but that number.) It is not sent.
+            the limits, the context window, the prices and the number of concurrent calls. A `model` that only adds a
+            prefix or suffix of another host needs `base_model` only for that number. It is not sent.
         on_sensitive: what to do when the platform flags content (finish reason "sensitive" or code 1301; other servers:
             "content_filter"). "raise" raises `ContentFilterError`; "return" returns the answer so far, with that finish
             reason.
@@ -350,7 +350,7 @@ class ChatRequest:
         return find_model(self.call.get("base_model") or self.model)
 
 
-def validated(given: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+def validated(keywords: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords of one call -> the same, validated, by the names of `Options`; None removes a default.
 
     Args:
@@ -360,7 +360,7 @@ def validated(given: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
         InvalidRequestError: a keyword is wrong; the message names each, its value and the documented range.
     """
     try:
-        options = Options.model_validate(given, context=settings)
+        options = Options.model_validate(keywords, context=settings)
     except ValidationError as error:
         raise InvalidRequestError(explained(error, Options)) from None
     return {name: getattr(options, name) for name in options.model_fields_set}
@@ -398,12 +398,12 @@ class CallOptions(BaseModel):
     keep_pictures: Annotated[int, Field(ge=1)] | None = None
 
 
-def call_options(given: dict[str, Any]) -> dict[str, Any]:
-    check = given.pop("validate", None)
+def call_options(keywords: dict[str, Any]) -> dict[str, Any]:
+    check = keywords.pop("validate", None)
     if check is not None and not callable(check):
         raise InvalidRequestError(f"validate is a function that takes the answer's text; got {type(check).__name__}.")
     try:
-        call = CallOptions.model_validate(given).model_dump(exclude_unset=True)
+        call = CallOptions.model_validate(keywords).model_dump(exclude_unset=True)
     except ValidationError as error:
         raise InvalidRequestError(explained(error, CallOptions)) from None
     if isinstance(headers := call.get("extra_headers"), dict):

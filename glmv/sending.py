@@ -50,18 +50,18 @@ def _blocking(value: object) -> object:
     return _http_client("http_client", "Client", value)
 
 
-def _http_client(name: str, wanted: str, value: object) -> object:
+def _http_client(name: str, expected: str, value: object) -> object:
     """Raises for anything that is not an HTTP client of the right kind. Any object with its two methods passes."""
     if value is None:
         return None
     bases = {base.__name__ for base in type(value).__mro__ if base.__module__.partition(".")[0] in ("httpx", "httpx2")}
-    other = "Client" if wanted == "AsyncClient" else "AsyncClient"
+    other = "Client" if expected == "AsyncClient" else "AsyncClient"
     sends = all(hasattr(value, method) for method in ("build_request", "send")) and not isinstance(value, type)
     if sends and other not in bases:
         return value
     what = f"the class {value.__qualname__}" if isinstance(value, type) else _name(type(value))
     where = f"; it goes to {'http_client' if other == 'Client' else 'http_async_client'}" if other in bases else ""
-    raise InvalidRequestError(f"{name} is an httpx.{wanted} or an httpx2.{wanted}; got {what}{where}.")
+    raise InvalidRequestError(f"{name} is an httpx.{expected} or an httpx2.{expected}; got {what}{where}.")
 
 
 def _name(kind: type) -> str:

@@ -187,7 +187,7 @@ class _Watch:
         }
         self._started = self._since = time.monotonic()
         self._waited = 0.0
-        self._sent = 0.0
+        self._sent_at = 0.0
         self._retries = 0
         self._dropped = False
         self._trouble = "_OTHER"
@@ -222,7 +222,7 @@ class _Watch:
             if self._dropped:
                 self._retries += 1
                 self._span.add_event("glmv.retry", {"error.type": self._trouble})
-            self._sent, self._dropped, self._trouble = self._since, False, "_OTHER"
+            self._sent_at, self._dropped, self._trouble = self._since, False, "_OTHER"
             if self._context is None:
                 return  # without a span of this client, the caller's span stays the current one
             # So the span of an instrumented HTTP library becomes a child of this one.
@@ -257,7 +257,7 @@ class _Watch:
     def first(self) -> None:
         """The caller is about to get the first chunk."""
         self._handed = True
-        seconds = time.monotonic() - self._sent
+        seconds = time.monotonic() - self._sent_at
         self._tools.first_chunk.record(seconds, self._common)
         self._span.set_attribute("gen_ai.response.time_to_first_chunk", seconds)
 

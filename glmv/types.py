@@ -352,7 +352,7 @@ class Accumulator:
         return tuple(ToolCall(i, name, arguments[0] if arguments else "{}") for (i, name), arguments in self._calls)
 
     def completion(self) -> Completion:
-        """The answer so far. Its metadata are those of the last delta; a value that it lacks is that of the first."""
+        """The answer so far. Values such as the id come from the last delta, or from the first if the last has none."""
         first, last = self._first, self._last or self._first
         if first is None or last is None:
             return Completion()

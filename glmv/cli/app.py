@@ -32,7 +32,7 @@ class Commands(TyperGroup):
         """Run a command and exit.
 
         Args:
-            args: the arguments; None takes those of the process.
+            args: the arguments; None means `sys.argv[1:]`.
             prog_name: the name of the program; None is "glmv".
             complete_var: see Typer.
             standalone_mode: whether to exit; else the exit code is returned.
@@ -74,7 +74,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command. If there is a picture instead of a command, the error names `glmv ask`."""
+        """Find the command. If the first word is a file or URL instead, the error suggests `glmv ask`."""
         if args and args[0] not in self.commands and is_source(args[0]):
             print_error(f'{args[0]} is not a command. Write: glmv ask {args[0]} "What is in this picture?"')
             raise typer.Exit(WRONG_USE)
@@ -96,8 +96,8 @@ app.command(name="emulate", add_help_option=False, context_settings=emulate.PASS
 app.command(name="doctor")(doctor.doctor)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         from glmv import __version__
 
         typer.echo(f"glmv {__version__}")

@@ -27,52 +27,53 @@ Words = Annotated[
     list[str],
     typer.Argument(
         metavar="[FILE|URL|PATTERN|-]... QUESTION",
-        help="Pictures or videos ('-' is a picture on standard input), then the question ('-' reads it there).",
+        help="Pictures or videos, then the question. '-' reads a picture or the question from standard input.",
     ),
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Name of the model.")]
-Known = Annotated[
-    str | None, typer.Option("--base-model", help="The GLM model, if the server has another name for it.")
+BaseModelName = Annotated[
+    str | None, typer.Option("--base-model", help="Name of the model in `glmv models`, if the server uses another one.")
 ]
 Base = Annotated[str | None, typer.Option("--base-url", help="The base URL of the API, for a proxy or another server.")]
 Emulated = Annotated[bool, typer.Option("--emulator", help="Ask the built-in emulator; no key is needed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as one JSON object.")]
 Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSON Schema that the answer must fit.")]
-Shown = Annotated[bool, typer.Option("--preview/--no-preview", help="Show the pictures, if the terminal can.")]
+Preview = Annotated[bool, typer.Option("--preview/--no-preview", help="Show the pictures, if the terminal can.")]
 System = Annotated[str | None, typer.Option("--system", help="Instructions for the model: the system message.")]
 Thinking = Annotated[
     bool | None,
-    typer.Option("--thinking/--no-thinking", help="Whether the model thinks first; the default is the model's."),
+    typer.Option("--thinking/--no-thinking", help="Whether the model thinks first; the model decides by default."),
 ]
 Effort = Annotated[
-    str | None, typer.Option("--reasoning-effort", help="How much a model with this option thinks: low, high, ...")
+    str | None,
+    typer.Option("--reasoning-effort", help="How much the model thinks, if it has this setting: low, high, ..."),
 ]
 Most = Annotated[
     int | None, typer.Option("--max-tokens", min=1, help="Maximum tokens of the answer, including its reasoning.")
 ]
-Thought = Annotated[bool, typer.Option("--show-thinking", help="Show the reasoning, on standard error.")]
+ShowThinking = Annotated[bool, typer.Option("--show-thinking", help="Show the reasoning, on standard error.")]
 
 
 def ask(
     words: Words,
     model: Model = None,
-    base_model: Known = None,
+    base_model: BaseModelName = None,
     base_url: Base = None,
     emulator: Emulated = False,
     system: System = None,
     thinking: Thinking = None,
     reasoning_effort: Effort = None,
     max_tokens: Most = None,
-    thought: Thought = False,
+    show_thinking: ShowThinking = False,
     as_json: AsJson = False,
     schema: Schema = None,
-    shown: Shown = True,
+    previews: Preview = True,
 ) -> None:
     """Ask about pictures. The key is read from ZHIPUAI_API_KEY or ZAI_API_KEY."""
     *sources, question = words
     check_order("glmv ask", sources, question)
-    given = {"thinking": thinking, "reasoning_effort": reasoning_effort, "max_tokens": max_tokens}
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    settings = {"thinking": thinking, "reasoning_effort": reasoning_effort, "max_tokens": max_tokens}
+    options: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     if schema:
         options["response_format"] = format_of(schema)
     media = parts(sources)
@@ -82,17 +83,17 @@ def ask(
     if system:
         messages.insert(0, glmv.Message("system", system))
     with client(model, base_url, emulator, base_model) as glm:
-        if shown and not as_json:
+        if previews and not as_json:
             preview([part for part in media if isinstance(part, glmv.Image)])
         begun = time.monotonic()
         if as_json:
             say_json(_plain(glm.chat(messages, **options)))
             return
-        last = _stream(glm.stream(messages, **options), thought=thought)
+        last = _stream(glm.stream(messages, **options), show_thinking=show_thinking)
         _print_facts(last, time.monotonic() - begun, glm.address.base_url, base_model, emulator=emulator)
 
 
-def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
+def _stream(deltas: Iterator[glmv.Delta], *, show_thinking: bool) -> glmv.Delta:
     """Print the text as it arrives. Return the last delta: it has the usage, the finish reason and the notes."""
     answer, thoughts = Wrap(out.width), Wrap(err.width)
     on_terminal = sys.stdout.isatty()
@@ -100,9 +101,11 @@ def _stream(deltas: Iterator[glmv.Delta], *, thought: bool) -> glmv.Delta:
     # However this ends, later output begins in a new line.
     try:
         with err.status("waiting for the first word", spinner="dots" if err.encoding.startswith("utf") else "line"):
-            last = next((delta for delta in deltas if delta.text or delta.last or (thought and delta.reasoning)), last)
+            last = next(
+                (delta for delta in deltas if delta.text or delta.last or (show_thinking and delta.reasoning)), last
+            )
         while True:
-            if thought and last.reasoning:
+            if show_thinking and last.reasoning:
                 text = harmless(last.reasoning)
                 err.print(Text(thoughts.feed(text) if err.is_terminal else text, "dim"), end="", soft_wrap=True)
                 thinks = True
@@ -154,13 +157,13 @@ def _plain(answer: glmv.Completion) -> dict[str, Any]:
 def client(
     model: str | None, base_url: str | None, emulator: bool, base_model: str | None = None
 ) -> Iterator[glmv.Client]:
-    """A client for the server of the options, or for an emulator that runs as long as the command."""
-    named: dict[str, Any] = {name: value for name, value in (("model", model), ("base_model", base_model)) if value}
+    """A client for the server that the options name, or for an emulator that runs as long as the command."""
+    names: dict[str, Any] = {name: value for name, value in (("model", model), ("base_model", base_model)) if value}
     if emulator:
-        with emulator_class()() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, **named) as glm:
+        with emulator_class()() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, **names) as glm:
             yield glm
     else:
-        with glmv.Client(base_url=base_url, **named) as glm:
+        with glmv.Client(base_url=base_url, **names) as glm:
             yield glm
 
 

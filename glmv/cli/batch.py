@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.table import Column as TableColumn
 from rich.text import Text
 
-from glmv.cli.ask import Base, Emulated, Known, Model, format_of
+from glmv.cli.ask import Base, BaseModelName, Emulated, Model, format_of
 from glmv.cli.emulate import emulator_class
 from glmv.cli.sources import check_order, quoted
 from glmv.cli.terminal import EMULATOR, err, harmless, print_note, say
@@ -39,7 +39,7 @@ TELL = 1.0
 
 
 class Via(str, Enum):  # noqa: UP042 - Typer shows the values of a `str` enum
-    """How the pictures are asked about."""
+    """Whether each picture is a call of its own, or a part of the platform's batches."""
 
     calls = "calls"
     platform = "platform"
@@ -52,7 +52,7 @@ class Order(str, Enum):  # noqa: UP042 - as above
     input = "input"
 
 
-class Shown(str, Enum):  # noqa: UP042 - as above
+class ProgressForm(str, Enum):  # noqa: UP042 - as above
     """How the progress is shown."""
 
     bar = "bar"
@@ -73,12 +73,12 @@ Out = Annotated[
     typer.Option("--out", "-o", help="The .jsonl, .csv or .parquet file; its ledger is next to it.", dir_okay=False),
 ]
 Column = Annotated[str | None, typer.Option("--column", help="The table's column with the path or URL.")]
-Kept = Annotated[
+KeepColumns = Annotated[
     str | None,
     typer.Option("--keep-columns", help="Columns to copy to the output, such as 'id,title'; '*' copies all."),
 ]
 Schema = Annotated[Path | None, typer.Option("--schema", help="A file with a JSON Schema that each answer must fit.")]
-Failed = Annotated[bool, typer.Option("--retry-failed", help="Ask again for rows with a retryable error.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again for rows with a retryable error.")]
 Width = Annotated[
     int | None, typer.Option("--concurrency", min=1, help="Concurrent calls, by default the model's limit.")
 ]
@@ -90,12 +90,14 @@ How = Annotated[
     Via,
     typer.Option(
         "--via",
-        help="'platform': its batches cost half and take about a day; "
+        help="'platform' uses the platform's batches, which cost half and take about a day; "
         "for pictures they accept only glm-4v, glm-4v-plus and glm-4v-plus-0111.",
     ),
 ]
-Sorted = Annotated[Order, typer.Option("--order", help="The order of rows: as they arrive, or as in the input.")]
-Told = Annotated[Shown, typer.Option("--progress", help="A bar for people, or JSON lines for programs.")]
+RowOrder = Annotated[Order, typer.Option("--order", help="The order of rows: as they arrive, or as in the input.")]
+ProgressOption = Annotated[
+    ProgressForm, typer.Option("--progress", help="A bar for people, or JSON lines for programs.")
+]
 
 
 def batch(
@@ -103,37 +105,37 @@ def batch(
     prompt: Prompt,
     out: Out,
     model: Model = None,
-    base_model: Known = None,
+    base_model: BaseModelName = None,
     base_url: Base = None,
     emulator: Emulated = False,
     column: Column = None,
-    keep_columns: Kept = None,
+    keep_columns: KeepColumns = None,
     schema: Schema = None,
-    retry_failed: Failed = False,
+    retry_failed: RetryFailed = False,
     concurrency: Width = None,
     budget: Spend = None,
     via: How = Via.calls,
-    order: Sorted = Order.arrival,
-    progress: Told = Shown.bar,
+    order: RowOrder = Order.arrival,
+    progress: ProgressOption = ProgressForm.bar,
 ) -> None:
     """Ask the same question about many pictures. After Ctrl-C the same command continues where it stopped."""
     from glmv_batch import Job
 
     check_order("glmv batch", source, prompt, more=f" -o {quoted([str(out)])}", folders=True)
     with _place(emulator, base_url) as (key, base):
-        wanted = format_of(schema)["json_schema"]["schema"] if schema else None
-        asked: ClientKeywords = {"base_model": base_model, "base_url": base, "max_concurrency": concurrency}
+        answer_schema = format_of(schema)["json_schema"]["schema"] if schema else None
+        keywords: ClientKeywords = {"base_model": base_model, "base_url": base, "max_concurrency": concurrency}
         if model is not None:
-            asked["model"] = model
+            keywords["model"] = model
         job = Job(
             source[0] if len(source) == 1 else source,
             prompt,
-            schema=wanted,
+            schema=answer_schema,
             column=column,
             via=via.value,
             api_key=key,
             budget=budget,
-            **asked,
+            **keywords,
         )
         try:
             with _display(job, progress) as on_row:
@@ -141,7 +143,7 @@ def batch(
                     out, order=order.value, retry_failed=retry_failed, on_row=on_row, keep_columns=_names(keep_columns)
                 )
         finally:
-            if progress is Shown.bar and job.progress.done:
+            if progress is ProgressForm.bar and job.progress.done:
                 summary = harmless(f"{in_words_of_the_shell(str(job.progress))}; {out}")
                 print_note(Text.assemble((summary, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
     if job.progress.failed or job.progress.known_failed or job.progress.stopped:
@@ -156,10 +158,10 @@ def _names(value: str | None) -> list[str] | bool:
 
 
 @contextmanager
-def _display(job: Job, how: Shown) -> Iterator[Any]:
+def _display(job: Job, how: ProgressForm) -> Iterator[Any]:
     """A function to call with each row; it shows the progress of the job."""
     match how:
-        case Shown.json:
+        case ProgressForm.json:
             last = 0.0
             ended = threading.Event()
 
@@ -184,7 +186,7 @@ def _display(job: Job, how: Shown) -> Iterator[Any]:
                 ended.set()
                 watching.join()
             say(job.progress.as_json())
-        case Shown.bar:
+        case ProgressForm.bar:
             with _bar(job) as bar:
                 task = bar.add_task("asking", total=None)
 

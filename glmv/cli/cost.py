@@ -1,4 +1,4 @@
-"""What an answer cost, by the price list of a month, which is named with the amount."""
+"""What an answer cost by the price list, with the month of that list."""
 
 from __future__ import annotations
 

@@ -24,12 +24,12 @@ PACKAGES = {
     "langchain": "LangChain's agents: pip install langchain",
     "llama-index-core": 'LlamaIndex: pip install "glmv[llama-index]"',
     "jsonschema": 'answers that fit a JSON Schema: pip install "glmv[schema]"',
-    "pillow": 'pictures that have to be fitted: pip install "glmv[images]"',
+    "pillow": 'rotating, shrinking and converting pictures: pip install "glmv[images]"',
     "pillow-heif": 'HEIC pictures: pip install "glmv[heic]"',
     "av": 'frames of videos: pip install "glmv[video]"',
     "starlette": 'the emulator: pip install "glmv[emulator]"',
     "socksio": 'SOCKS proxies: pip install "glmv[socks]"',
-    "rapidocr": 'an emulator that reads: pip install "glmv[eyes]"',
+    "rapidocr": 'an emulator that reads text: pip install "glmv[eyes]"',
     "pyarrow": 'Parquet tables: pip install "glmv[batch]"',
 }
 KEYS = ("ZHIPUAI_API_KEY", "ZAI_API_KEY")
@@ -98,7 +98,7 @@ def _without_user(url: str) -> str:
 
 
 def _reachable(client: glmv.Client) -> tuple[bool, str]:
-    """Connect like a call: through the same proxy, and with the same certificates."""
+    """Whether a call could connect, and a line that says so. It uses the same proxy and certificates as a call."""
     url = urlsplit(client.address.base_url)
     place = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
     try:

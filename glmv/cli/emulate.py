@@ -32,7 +32,7 @@ def emulate(context: typer.Context) -> None:
         whole = not out.is_terminal
         out.print(f"{EMULATOR} {answered_by(emu.upstream)}.\n", soft_wrap=whole)
         out.print(assignments(variables), markup=False, soft_wrap=True)
-        out.print("\nPaste the two lines of your shell into another window.", style="dim", soft_wrap=whole)
+        out.print("\nPaste the two lines for your shell into another terminal.", style="dim", soft_wrap=whole)
         out.print(f"Each request is shown at {emu.origin}/  Ctrl-C ends the emulator.", style="dim", soft_wrap=whole)
         # Windows reports Ctrl-C only between two waits.
         while not ended.wait(1.0):

@@ -12,7 +12,7 @@ from rich.text import Text
 import glmv
 from glmv.cli.terminal import out, say_json
 
-LEGEND = "Empty: not documented, nothing is refused for it.  -: not taken.  window, answer: tokens at most."
+LEGEND = "Empty: not documented, so not checked.  -: not accepted.  window, answer: maximum tokens."
 Everything = Annotated[bool, typer.Option("--all", help="List text models, too, not only vision models.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything known about them as JSON.")]
 
@@ -44,16 +44,16 @@ LEFT_OUT = ("each", "pictures as", "answer", "status", "window", "videos", "thin
 
 def models(everything: Everything = False, as_json: AsJson = False) -> None:
     """List the models and their documented limits."""
-    found = [model for model in glmv.models() if everything or model.sees]
+    listed = [model for model in glmv.models() if everything or model.sees]
     if as_json:
-        say_json([dataclasses.asdict(model) for model in found])
+        say_json([dataclasses.asdict(model) for model in listed])
         return
-    rows = [_cells(model) for model in found]
+    rows = [_cells(model) for model in listed]
     # Not of a terminal, lines may be of any length: they are for grep, or for another window.
-    shown, hidden = fitting(rows, out.width if out.is_terminal else None)
-    _print([column.name for column in COLUMNS], shown, "bold")
-    for model, cells in zip(found, rows, strict=True):
-        _print(cells, shown, "dim" if model.status == "legacy" else "")
+    widths, hidden = fitting(rows, out.width if out.is_terminal else None)
+    _print([column.name for column in COLUMNS], widths, "bold")
+    for model, cells in zip(listed, rows, strict=True):
+        _print(cells, widths, "dim" if model.status == "legacy" else "")
     if out.is_terminal:
         more = f"  A wider terminal shows {', '.join(hidden)}, too; --json shows all." if hidden else ""
         out.print(Text(f"\n{LEGEND}{more}"))

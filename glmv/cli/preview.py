@@ -46,14 +46,14 @@ def small(picture: glmv.Image) -> glmv.Image:
         from PIL import Image
     except ModuleNotFoundError:
         return picture
-    made = io.BytesIO()
+    png = io.BytesIO()
     try:
         with Image.open(io.BytesIO(picture.data())) as opened:
             opened.thumbnail((LONGEST, LONGEST))
-            opened.convert("RGBA").save(made, "PNG")
+            opened.convert("RGBA").save(png, "PNG")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return picture  # the question is answered without a preview
-    return glmv.Image.from_bytes(made.getvalue())
+    return glmv.Image.from_bytes(png.getvalue())
 
 
 def drawn(picture: glmv.Image, kind: str) -> str:

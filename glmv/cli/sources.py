@@ -57,13 +57,13 @@ def check_order(command: str, sources: Sequence[str], question: str, *, more: st
         raise glmv.InvalidRequestError(
             f"The question comes last, and {question} is {kind}. Write: {command} {like} {_EXAMPLE}{more}"
         )
-    named = len(sources)
-    while named and not (sources[named - 1] == "-" or is_source(sources[named - 1])):
-        named -= 1
-    words = sources[named:]
+    count = len(sources)
+    while count and not (sources[count - 1] == "-" or is_source(sources[count - 1])):
+        count -= 1
+    words = sources[count:]
     # File names have endings. A word without one before the last word belongs to the question.
     if words and not any(_looks_like_a_file(word) for word in words):
-        like = f"{quoted(sources[:named])} " if named else ""
+        like = f"{quoted(sources[:count])} " if count else ""
         raise glmv.InvalidRequestError(
             f"No file is called {words[0]!r}. Put a question of several words in quotes: "
             f'{command} {like}"{" ".join((*words, question))}"{more}'
@@ -109,10 +109,10 @@ def _parts(source: str) -> Iterator[glmv.Image | glmv.Video]:
     elif source.startswith(_URLS):
         yield _kind(source.partition("?")[0]).from_url(source)
     elif glob.has_magic(source) and not os.path.exists(source):  # noqa: PTH110 - as above
-        found = _matches(source)
-        if not found:
+        paths = _matches(source)
+        if not paths:
             raise glmv.InvalidRequestError(f"No file matches {source!r}.")
-        yield from (_kind(path).from_path(path) for path in found)
+        yield from (_kind(path).from_path(path) for path in paths)
     elif _is_folder(source):
         raise glmv.InvalidRequestError(
             f'{source} is a folder. For one answer about its files write "{_all_of(source)}" instead; '
@@ -124,8 +124,8 @@ def _parts(source: str) -> Iterator[glmv.Image | glmv.Video]:
 
 def _matches(pattern: str) -> list[str]:
     """The files that a pattern matches, in order."""
-    found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - patterns may begin at the root
-    return sorted(path for path in found if os.path.isfile(path))  # noqa: PTH113 - as above
+    paths = glob.glob(pattern, recursive=True)  # noqa: PTH207 - patterns may begin at the root
+    return sorted(path for path in paths if os.path.isfile(path))  # noqa: PTH113 - as above
 
 
 def _is_folder(word: str) -> bool:

@@ -71,13 +71,13 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"^budget cannot be used with via='platform'", "--budget cannot be used with --via platform"),
     (r"\bkeep_columns: ", "--keep-columns: "),
 )
-_TABLE = tuple((re.compile(found), instead) for found, instead in _WORDS)
+_TABLE = tuple((re.compile(pattern), instead) for pattern, instead in _WORDS)
 
 
 def in_words_of_the_shell(message: str) -> str:
     """A message of an error or a note, in the command line's terms."""
-    for found, instead in _TABLE:
-        message = found.sub(instead, message)
+    for pattern, instead in _TABLE:
+        message = pattern.sub(instead, message)
     return message[:1].upper() + message[1:] if message[:1].isascii() and message.startswith(_BEGINS) else message
 
 

@@ -148,7 +148,7 @@ class Unpacker:
         self._size = 0
 
     def feed(self, data: bytes) -> Iterable[bytes]:
-        """Returns the pieces of the body in `data`, which is not empty.
+        """Received bytes, at least one -> the pieces of the decompressed body that they contain.
 
         Raises:
             MalformedResponse: the body is larger than the limit, or the compressed data is damaged.

@@ -167,10 +167,10 @@ def _refusal(opened: Opened, call: Call, tries: Tries) -> Generator[Step, Any, F
         yield from _collect(body, unpacker(opened.headers, min(call.limit, MAX_ERROR_BYTES)), tries, until)
     except (Failure, GLMVError) as unread:
         problem = unread
-    masked = call.secrets.mask(bytes(body))
-    if opened.intermediate is not None and problem is None and not is_json(masked):
+    masked_body = call.secrets.mask(bytes(body))
+    if opened.intermediate is not None and problem is None and not is_json(masked_body):
         return opened.intermediate
-    return refused(opened, masked, call.secrets, tries, problem)
+    return refused(opened, masked_body, call.secrets, tries, problem)
 
 
 def _body(call: Call, tries: Tries, unpack: Unpacker, begun: Sequence[bytes] = ()) -> Generator[Step, Any, bytes]:
@@ -370,8 +370,8 @@ def _events(
         has_events = False
         try:
             pieces = unpack.feed(data) if is_new else (data,)
-            for parsed in map(events.feed, pieces) if data else [events.flush()]:
-                deltas, broken = shaper.events(parsed)
+            for new_events in map(events.feed, pieces) if data else [events.flush()]:
+                deltas, broken = shaper.events(new_events)
                 if deltas and hand:
                     tries.handed = True
                     yield deltas
@@ -379,7 +379,7 @@ def _events(
                     if not data and broken.retryable and isinstance(broken, MalformedResponse):
                         raise StreamTruncated(f"The stream ended inside an event: {broken}")
                     raise broken
-                has_events = has_events or bool(parsed)
+                has_events = has_events or bool(new_events)
                 if decoder.ended:
                     break
         except MalformedResponse:

@@ -8,8 +8,8 @@ congested network (RFC 5681): it reduces its width (the number of slots) immedia
 after a round of answers. After a refusal it also pauses: it gives no slots for a time that grows with each refusal in
 a row. An answer ends the pause, because it frees a slot at the server. A refused call gets its old place in the queue.
 
-A gate never waits. A call that has to wait gets a `Ticket`, whose callback runs when a slot is free, or when this
-ticket has to call `Gate.look` at the end of a pause (see `Gate.looks_at`).
+A gate never waits. A call that has to wait gets a `Ticket`, whose callback runs when the call gets a slot. It also runs
+when the owner of this ticket has to call `Gate.look` at the end of a pause (see `Gate.looks_at`).
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ class Busy(NamedTuple):
 
     Attributes:
         pauses: whether the gate starts no calls for some time. False: it only reduces its width.
-        asked: seconds to wait, as the server asked, or None.
+        retry_after: seconds that the server asked the client to wait, or None.
         status, code: the HTTP status and the code of the refusal, for messages.
     """
 
     pauses: bool = True
-    asked: float | None = None
+    retry_after: float | None = None
     status: int | None = None
     code: str | None = None
 
@@ -82,7 +82,7 @@ class Ticket:
         refused: how often the server refused the call.
         since: when it entered the queue or got its slot, in monotonic seconds.
         state: "waiting", "in" (it has a slot), or "left".
-        epoch: stands for the time between two reductions of the gate in which it got its slot; None before.
+        epoch: identifies the period between two reductions of the width in which it got its slot; None before.
     """
 
     __slots__ = ("_gate", "by", "epoch", "notify", "number", "refused", "since", "state", "what")
@@ -140,7 +140,7 @@ class Gate:
         self._epoch = object()
         self._good = self._answered = self._in_a_row = 0
         self._step = 1.0
-        self._moved = self._paused_until = self._asked_until = self._refused_at = self._standing_since = clock()
+        self._moved = self._paused_until = self._retry_after_until = self._refused_at = self._standing_since = clock()
         self._refusal: Busy | None = None
         self._looks: Ticket | None = None
 
@@ -182,7 +182,7 @@ class Gate:
         return self._refusal is not None and self._refused_at >= max(started, self._standing_since) + STANDSTILL
 
     def looks_at(self, ticket: Ticket) -> float | None:
-        """When this ticket has to call `look`: at the end of the pause. None if it need not call it."""
+        """When the owner of this ticket has to call `look`: at the end of the pause. None if it need not."""
         return self._paused_until if ticket is self._looks and self._paused_until > self.clock() else None
 
     def look(self) -> None:
@@ -209,8 +209,8 @@ class Gate:
 
         Args:
             what: the kind of call, for the message of calls that get no slot.
-            notify: called from the thread of another call; must not block. It is also called, without a slot, when this
-                ticket becomes the one that has to call `look`: then `looks_at` returns the time.
+            notify: called from the thread of another call; must not block. It is also called, without a slot, when the
+                owner of this ticket has to call `look` later: then `looks_at` returns the time.
             after: the ticket of the same call when it was refused; the call gets its old place in the queue.
             by: the thread and task of the call.
         """
@@ -258,10 +258,10 @@ class Gate:
         """A sentence about the calls that hold the slots, for error messages."""
         now = self.clock()
         with self._lock:
-            held = [f"{ticket.what}, for {now - ticket.since:.1f} s" for ticket in self._holders.values()]
+            calls = [f"{ticket.what}, for {now - ticket.since:.1f} s" for ticket in self._holders.values()]
         self._process_releases()
-        listed = "; ".join(held[:5]) + (f"; and {len(held) - 5} more" if len(held) > 5 else "")
-        text = f"{len(held)} of {self.width} slots of {self.name} are in use ({listed or 'by no call'})"
+        first = "; ".join(calls[:5]) + (f"; and {len(calls) - 5} more" if len(calls) > 5 else "")
+        text = f"{len(calls)} of {self.width} slots of {self.name} are in use ({first or 'by no call'})"
         refusal = self._refusal
         if refusal is None or not self._in_a_row:
             return text
@@ -271,9 +271,9 @@ class Gate:
         """The call of the same task (if `blocking`: thread) that holds a slot, for error messages; or None."""
         now = self.clock()
         with self._lock:
-            for held in self._holders.values():
-                if held.by is not None and (held.by.thread == by.thread if blocking else held.by.task == by.task):
-                    return f"{held.what}, for {now - held.since:.1f} s"
+            for ticket in self._holders.values():
+                if ticket.by is not None and (ticket.by.thread == by.thread if blocking else ticket.by.task == by.task):
+                    return f"{ticket.what}, for {now - ticket.since:.1f} s"
         self._process_releases()
         return None
 
@@ -318,7 +318,7 @@ class Gate:
             self._refusal = None
             self._in_a_row //= 2
             # The slot of this call is free at the server now, even if other programs use the account.
-            self._paused_until = max(min(self._paused_until, now), self._asked_until)
+            self._paused_until = max(min(self._paused_until, now), self._retry_after_until)
             if self._width < self._most:
                 self._good += 1
                 if self._good >= self.width * ROUNDS:
@@ -341,18 +341,18 @@ class Gate:
             self._width = max(1.0, min(self._width, under_way + 1.0) * NARROW)
             self._epoch = object()
             self._good, self._step = 0, 1.0
-        if busy.pauses and (is_first or busy.asked):
+        if busy.pauses and (is_first or busy.retry_after):
             self._in_a_row += is_first
             self._paused_until = max(self._paused_until, now + self._pause(busy))
-            if busy.asked:
-                self._asked_until = self._paused_until
+            if busy.retry_after:
+                self._retry_after_until = self._paused_until
 
     def _pause(self, busy: Busy) -> float:
         """The pause after a refusal, in seconds."""
-        if busy.asked:
+        if busy.retry_after:
             # "Retry-After indicates how long the user agent ought to wait" (RFC 9110, 10.2.3): never sooner; up to a
             # tenth later, so that not all processes return at once.
-            return busy.asked + self._chance() * min(0.1 * busy.asked, 3.0)
+            return busy.retry_after + self._chance() * min(0.1 * busy.retry_after, 3.0)
         longest = min(LONGEST, PAUSE * LONGER ** (self._in_a_row - 1))
         return longest * (0.5 + 0.5 * self._chance())
 
@@ -371,7 +371,7 @@ def _notify(tickets: list[Ticket]) -> None:
 
 # A gate lives as long as something refers to it, and the last `KEPT` ones live longer.
 _gates: weakref.WeakValueDictionary[tuple[str, str, str], Gate] = weakref.WeakValueDictionary()
-_kept: OrderedDict[tuple[str, str, str], Gate] = OrderedDict()
+_recent: OrderedDict[tuple[str, str, str], Gate] = OrderedDict()
 _gates_lock = threading.Lock()
 
 
@@ -390,10 +390,10 @@ def gate(account: str, host: str, model: str, width: int | None, documented: int
         if shared is None:
             shared = _gates[key] = Gate(model.lower(), width or documented or DEFAULT_WIDTH)
             width = None
-        _kept[key] = shared
-        _kept.move_to_end(key)
-        if len(_kept) > KEPT:
-            _kept.popitem(last=False)
+        _recent[key] = shared
+        _recent.move_to_end(key)
+        if len(_recent) > KEPT:
+            _recent.popitem(last=False)
     if width is not None:
         shared.widen_to(width)
     return shared
@@ -404,7 +404,7 @@ def _after_fork() -> None:
     global _gates_lock  # the parent's lock may be held by a thread that does not exist here
     _gates_lock = threading.Lock()
     _gates.clear()
-    _kept.clear()
+    _recent.clear()
 
 
 if hasattr(os, "register_at_fork"):

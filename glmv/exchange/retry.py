@@ -101,7 +101,7 @@ class RetryBudget:
         """Return tokens after a success: after a retry as many as the cheapest retry costs, else `EARN`."""
         self._tokens = min(self.capacity, self._tokens + (self.COST[Retry.BUSY] if after_retry else self.EARN))
 
-    def is_empty(self) -> str:
+    def empty_message(self) -> str:
         """The sentence for the error of a call that is not retried because the bucket is empty."""
         return (
             f"There was no retry: the retry budget of this client is used up (retry_budget={self.retries}), because "
@@ -279,10 +279,10 @@ class Tries:
         """The refusal to report to the gate; None for an error that is not about too many concurrent calls."""
         if kind is not Retry.BUSY:
             return None
-        asked = error.retry_after
+        server_wait = error.retry_after
         # Without retries the caller also decides about pauses: its next call is sent immediately.
         pauses = isinstance(error, RateLimitError) and self.policy.max_retries > 0
-        wait = asked if pauses and asked is not None and asked <= MAX_RETRY_AFTER else None
+        wait = server_wait if pauses and server_wait is not None and server_wait <= MAX_RETRY_AFTER else None
         return Busy(pauses, wait, error.status_code, error.code)
 
     def waited_in_vain(self, error: GateTimeout) -> GLMVError:
@@ -301,7 +301,10 @@ class Tries:
         return self.policy.gate if kind is Retry.BUSY and isinstance(error, RateLimitError) else None
 
     def _count(self, gate: Gate, error: GLMVError) -> None:
-        """Count a refusal. It is free while other calls run, or were answered since the last refusal."""
+        """Record a refusal. It does not count as an attempt if other calls run, or were answered since the last one.
+
+        This holds for `BUSY_PATIENCE` seconds after the first refusal, unless retries are off.
+        """
         now = self.policy.clock()
         self._first_refused = min(self._first_refused, now)
         self._refused = error
@@ -321,8 +324,8 @@ class Tries:
             self._count(gate, error)
         if kind is Retry.NEVER or self.attempt - self._free > self.policy.max_retries:
             return None
-        asked = error.retry_after
-        if asked is not None and asked > MAX_RETRY_AFTER:
+        server_wait = error.retry_after
+        if server_wait is not None and server_wait > MAX_RETRY_AFTER:
             return None
         if gate is not None:
             if self.deadline is not None and gate.paused_until >= self.deadline and not gate.in_use:
@@ -335,12 +338,12 @@ class Tries:
             self._reset = True
             pause = 0.0
         elif not isinstance(error, RateLimitError) and not self.policy.budget.take(kind):
-            error.add_advice(self.policy.budget.is_empty())
+            error.add_advice(self.policy.budget.empty_message())
             return None
-        elif asked:
+        elif server_wait:
             # "Retry-After indicates how long the user agent ought to wait" (RFC 9110, 10.2.3): never sooner;
             # up to a tenth later, so that not all calls return at once.
-            pause = asked + self.policy.chance() * min(0.1 * asked, 3.0)
+            pause = server_wait + self.policy.chance() * min(0.1 * server_wait, 3.0)
         else:
             base, cap = PAUSES[kind]
             pause = self.policy.chance() * min(cap, base * 2 ** (self.attempt - 1))

@@ -42,13 +42,13 @@ class Shaper:
         total: the answer that this attempt received.
     """
 
-    __slots__ = ("_call", "_cutter", "_notes", "_said", "_tries", "decoder", "total")
+    __slots__ = ("_call", "_cutter", "_lone_message", "_notes", "_tries", "decoder", "total")
 
     def __init__(self, call: Call, tries: Tries) -> None:
         self._call = call
         self._tries = tries
         self._cutter = StopCutter(call.reading.cut) if call.reading.cut else None
-        self._said: Envelope | None = None  # an event with only a message: the error if no answer follows
+        self._lone_message: Envelope | None = None  # an event with only a message: the error if no answer follows
         self._notes: tuple[str, ...] = ()  # about the server's parsers
         self.decoder = DeltaDecoder(call.reading.thought, call.reading.tools, markup=call.reading.markup)
         self.total = Accumulator()
@@ -94,7 +94,7 @@ class Shaper:
                 raise error_from(None, error)
             if kind == "error":
                 raise ServerError(f"The stream reports an error: {excerpt(data)}")
-            self._said = lone_message(payload) or self._said
+            self._lone_message = lone_message(payload) or self._lone_message
         return self._shape(self.decoder.feed(payload))
 
     @property
@@ -118,9 +118,10 @@ class Shaper:
         return delta
 
     def _thought_ended(self, delta: Delta) -> Delta | None:
-        """This delta shows that the text so far was reasoning: the sum is corrected, and the stream if it may replace.
+        """Moves the text so far into the reasoning, because this delta shows that it was reasoning.
 
-        If the caller does not accept deltas that replace others, the text stays, and `</think>` marks its end.
+        If the caller does not accept deltas that replace others, the text stays in the stream, and `</think>` marks its
+        end.
         """
         delta.replaces = False
         if self._cutter is not None:
@@ -157,8 +158,8 @@ class Shaper:
         call, decoder = self._call, self.decoder
         deltas = [shaped for delta in decoder.other() if (shaped := self._shape(delta)) is not None]
         if not decoder.answered:
-            if self._said is not None:
-                raise error_from(None, self._said)
+            if self._lone_message is not None:
+                raise error_from(None, self._lone_message)
             raise MalformedResponse("The stream ended without an answer.")
         if (rest := self._shape(decoder.rest())) is not None:
             deltas.append(rest)
@@ -169,9 +170,9 @@ class Shaper:
         last = decoder.finish()
         if self._cutter is not None:
             if tail := self._cutter.finish():
-                held = Delta(tail, raw=last.raw)
-                self.total.add(held)
-                deltas.append(held)
+                tail_delta = Delta(tail, raw=last.raw)
+                self.total.add(tail_delta)
+                deltas.append(tail_delta)
             if self._cutter.hit and ending_of(last.finish_reason) is None:
                 last.finish_reason = "stop"
         if decoder.left_in_text:

@@ -116,7 +116,11 @@ def _headers(settings: Connection) -> Iterator[tuple[str, str]]:
 
 
 def _belonging(key: SecretStr | None, environ: Mapping[str, SecretStr]) -> tuple[str, str, str]:
-    """The row of `_KEYS` for a key: the one whose variable holds it; else the one that has a base URL but no key."""
+    """The row of `_KEYS` for a key, or for no key: then the first row whose key variable is set.
+
+    For a key: the row whose key variable holds it; else the first row whose base URL variable is set and whose key
+    variable is not. If no row qualifies, the result is the first row.
+    """
     if key is None:
         return next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
     same = (row for row in _KEYS if environ.get(row[0]) == key)
@@ -126,7 +130,11 @@ def _belonging(key: SecretStr | None, environ: Mapping[str, SecretStr]) -> tuple
 
 
 def _likely(environ: Mapping[str, SecretStr]) -> tuple[str, str, str]:
-    """The row of `_KEYS` for an unknown key: the one that has a base URL but no key; else the one that has a key."""
+    """The row of `_KEYS` for a key that is not known yet, because a function will return it.
+
+    It is the first row whose base URL variable is set and whose key variable is not; else the first row whose key
+    variable is set; else the first row.
+    """
     alone = (row for row in _KEYS if environ.get(row[1]) and not environ.get(row[0]))
     return next(alone, None) or next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
 

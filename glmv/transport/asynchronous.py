@@ -59,7 +59,7 @@ class AsyncDriver(Driver):
                 failed = error
 
     async def end(self) -> None:
-        """Stop the flow, however far it is, and release the response, the slot and the pool."""
+        """Stop the flow, finished or not, and release the response, the slot and the pool."""
         self._flow.close()
         try:
             await self.drop()

@@ -65,13 +65,13 @@ def _segment(data: bytes) -> bytes:
 class Signer:
     """A key and the token signed with it. Its repr shows neither."""
 
-    __slots__ = ("_key", "_made", "_token", "_ttl", "account")
+    __slots__ = ("_key", "_signed_at", "_token", "_ttl", "account")
 
     def __init__(self, key: SecretStr, *, signed: bool, ttl: float) -> None:
         self._ttl = ttl if signed and ttl > 0 else 0.0
         self._key = checked_key(key)
         self._token = ""
-        self._made = 0.0
+        self._signed_at = 0.0
         # A name for the account, which does not reveal the key: calls with one key share a gate.
         self.account = hashlib.sha256(self._key.get_secret_value().encode()).hexdigest()[:16]
 
@@ -84,9 +84,9 @@ class Signer:
         """The value of `Authorization` at a time in seconds since the epoch."""
         if not self._ttl:
             return f"Bearer {self._key.get_secret_value()}"
-        age = now - self._made
+        age = now - self._signed_at
         if not self._token or not 0 <= age < self._ttl * (1 - _EARLY):
-            self._token, self._made = sign(self._key, now, self._ttl), now
+            self._token, self._signed_at = sign(self._key, now, self._ttl), now
         return f"Bearer {self._token}"
 
     def forget(self) -> None:
@@ -94,7 +94,7 @@ class Signer:
         self._token = ""
 
     def is_of(self, key: SecretStr) -> bool:
-        """Whether this is the signer of a key."""
+        """Whether this signer uses a key."""
         return self._key.get_secret_value() == key.get_secret_value().strip()
 
     def register(self, keys: NewKeys) -> None:

@@ -157,7 +157,7 @@ class Driver:
         )  # fmt: skip
 
     def _enters(self, gate: Gate, notify: Callable[[], None]) -> Ticket:
-        """Ask for a slot; after a refusal, at the same place in the queue."""
+        """Ask for a slot. A call that the server refused gets its old place in the queue."""
         after, self._refused = self._refused, None
         by = caller()
         self._ticket = ticket = gate.enter(f"{self._what} in {by.name}", notify, after=after, by=by)
@@ -209,8 +209,9 @@ class Driver:
         by = caller()
         if (holder := gate.own(by, blocking=blocking)) is not None:
             log.warning(
-                "%s in %s has waited %.0f s for a slot of %s that it holds itself: %s. Read that stream to its end or "
-                "close it before the next call, or raise max_concurrency if the account allows more.",
+                "%s in %s has waited %.0f s for a slot of %s, but the same task or thread holds one: %s. Read that "
+                "stream to its end or close it before the next call, or raise max_concurrency if the account allows "
+                "more.",
                 self._what.capitalize(), by.name, seconds, gate.name, holder,
             )  # fmt: skip
 

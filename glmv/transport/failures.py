@@ -71,7 +71,7 @@ class Way(NamedTuple):
 
     @property
     def at_proxy(self) -> bool:
-        """Whether the request has only reached the proxy."""
+        """Whether the connection does not reach beyond the proxy yet."""
         if self.proxy is None:
             return False
         match self.stage:
@@ -95,7 +95,7 @@ class Way(NamedTuple):
 
 
 def heard_from(host: str, proxy: Proxy | None) -> None:
-    """Record that a host exists, and a proxy, because they have answered."""
+    """Record that the server's host and the proxy exist, because they have answered."""
     if len(_answered) < _MOST_ANSWERED:
         _answered.add(host)
         if proxy is not None:
@@ -141,7 +141,7 @@ def _not_let_through(status: int, way: Way, *, sure: bool = True) -> Failure:
     assert proxy is not None
     detail = f"HTTP {status}"
     if not sure:
-        detail += ", with a page that is not from the server; a gateway in front of it may have sent it, too"
+        detail += ", with a page that is not the server's; a gateway in front of the server may also have sent it"
     if status < 500 and status not in (408, 429):
         return Failure("proxy_refused", f"{_name(proxy)} does not allow {way.host} ({detail}).{_around(proxy, way)}")
     failure = _not_passed_on(proxy, way.host, detail)
@@ -155,7 +155,9 @@ def translated(
     timeouts: Mapping[str, float | None],
     secrets: Secrets,
 ) -> Failure | GLMVError:
-    """An error of the library -> a failure, or the error to raise. Its cause is a copy of the original without data.
+    """An error of the library -> a failure, or the error to raise.
+
+    The cause of a failure is a copy of the library's error that has only the masked message.
 
     Args:
         error: the error of the library.

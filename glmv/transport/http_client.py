@@ -66,8 +66,8 @@ class Transport(httpx.HTTPTransport):
         context: the TLS settings.
 
     Attributes:
-        keeps_deadlines: False if the pool is not where this version of httpx has it. Then httpx's own pool is used, and
-            deadlines are checked between reads only.
+        keeps_deadlines: False if this version of httpx stores its pool elsewhere than expected. Then httpx's own pool
+            is used, and deadlines are checked between reads only.
     """
 
     def __init__(self, proxy: Proxy | None, context: ssl.SSLContext) -> None:
@@ -135,7 +135,7 @@ def http_client(settings: NetworkSettings) -> tuple[httpx.Client, Transport]:
     Raises:
         InvalidRequestError: the proxy or the list of trusted certificates cannot be used.
     """
-    transport = _made(Transport, settings)
+    transport = _transport(Transport, settings)
     return httpx.Client(transport=transport, headers=HEADERS, cookies=_NoCookies(), trust_env=False), transport
 
 
@@ -145,18 +145,18 @@ def async_http_client(settings: NetworkSettings) -> tuple[httpx.AsyncClient, Asy
     Raises:
         InvalidRequestError: see `http_client`.
     """
-    transport = _made(AsyncTransport, settings)
+    transport = _transport(AsyncTransport, settings)
     return httpx.AsyncClient(transport=transport, headers=HEADERS, cookies=_NoCookies(), trust_env=False), transport
 
 
 class _NoCookies(CookieJar):
-    """A cookie jar that stays empty, because a session of one call is not for the calls of other threads."""
+    """A cookie jar that stays empty: a server's cookie for one call must not be sent with calls of other threads."""
 
     def extract_cookies(self, response: Any, request: Any) -> None:
         """Ignore the cookies of a response."""
 
 
-def _made(kind: Callable[[Proxy | None, ssl.SSLContext], T], settings: NetworkSettings) -> T:
+def _transport(kind: Callable[[Proxy | None, ssl.SSLContext], T], settings: NetworkSettings) -> T:
     proxy, context = settings.proxy, _context(settings)
     try:
         return kind(proxy, context)

@@ -27,14 +27,14 @@ class KeyFunction:
         keys: each key is added to it, so that it is masked in responses.
     """
 
-    __slots__ = ("_function", "_keys", "_made", "_signed", "_ttl", "account")
+    __slots__ = ("_function", "_keys", "_signed", "_signer_in_use", "_ttl", "account")
 
     def __init__(self, function: Callable[[], Any], *, signed: bool, ttl: float, keys: NewKeys) -> None:
         self._function = function
         self._signed = signed
         self._ttl = ttl
         self._keys = keys
-        self._made: Signer | None = None
+        self._signer_in_use: Signer | None = None
         self.account = name_of(function)
 
     @property
@@ -50,7 +50,7 @@ class KeyFunction:
 
     def forget(self) -> None:
         """Drop the token: the next request has a new one."""
-        self._made = None
+        self._signer_in_use = None
 
     def ask(self) -> Signer:
         """Call the function in a blocking call.
@@ -97,9 +97,9 @@ class KeyFunction:
         return self._signer(key)
 
     def _signer(self, key: SecretStr) -> Signer:
-        signer = self._made
+        signer = self._signer_in_use
         if signer is None or not signer.is_of(key):
-            signer = self._made = Signer(key, signed=self._signed, ttl=self._ttl)
+            signer = self._signer_in_use = Signer(key, signed=self._signed, ttl=self._ttl)
             signer.register(self._keys)
         return signer
 

@@ -64,7 +64,7 @@ class NetworkCall:
         self._connected_at = time.monotonic()
 
     def seconds(self, timeout: float | None) -> float | None:
-        """A timeout in seconds, shortened to the deadline of the call, and to that of a proxy's tunnel."""
+        """A timeout in seconds, shortened to the call's deadline and to the time limit for a proxy's tunnel."""
         ends = [] if self.until is None else [self.until]
         if self.tunnels and self.stage == "connected" and self.handshake_timeout is not None:
             ends.append(self._connected_at + self.handshake_timeout)

@@ -94,7 +94,7 @@ class AsyncPool(Pool):
         self.calls += 1
 
     async def leave(self, call: NetworkCall, *, cancelled: bool) -> None:
-        """Count a call that has ended. The socket of a cancelled one is closed."""
+        """Count a call that has ended. The socket of a cancelled call is closed."""
         self.calls -= 1
         try:
             if cancelled:
@@ -156,7 +156,7 @@ class Pools:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._made: tuple[int, Pool] | None = None
+        self._current: tuple[int, Pool] | None = None
         self._replaced: list[tuple[int, Pool]] = []
         self._closed = False
 
@@ -168,27 +168,27 @@ class Pools:
         """
         if self._closed:
             raise _closed()
-        made = self._made
-        if not _usable(made, base_url):
+        current = self._current
+        if not _usable(current, base_url):
             with self._lock:
-                made = self._made
-                if not _usable(made, base_url):
-                    if made is not None and made[0] == os.getpid():
-                        self._replaced.append(made)  # other threads may have running calls
+                current = self._current
+                if not _usable(current, base_url):
+                    if current is not None and current[0] == os.getpid():
+                        self._replaced.append(current)  # other threads may have running calls
                     settings = network_settings(base_url)
                     http, transport = http_client(settings)
                     # Frameworks do not close models.
                     weakref.finalize(self, _close_here, os.getpid(), http).atexit = False
-                    made = os.getpid(), Pool(http, settings=settings, keeps_deadlines=transport.keeps_deadlines)
-                    self._made = made
-        return made[1]
+                    current = os.getpid(), Pool(http, settings=settings, keeps_deadlines=transport.keeps_deadlines)
+                    self._current = current
+        return current[1]
 
     def close(self) -> None:
         """Close all connections."""
         self._closed = True
-        made, self._made = self._made, None
+        current, self._current = self._current, None
         replaced, self._replaced = self._replaced, []
-        for process, pool in (*replaced, *([made] if made is not None else [])):
+        for process, pool in (*replaced, *([current] if current is not None else [])):
             _close_here(process, pool.http)
 
 
@@ -196,7 +196,7 @@ class AsyncPools:
     """The pools of an asynchronous client, one for each running event loop (ADR-0006)."""
 
     def __init__(self) -> None:
-        self._made: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPool] = weakref.WeakKeyDictionary()
+        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPool] = weakref.WeakKeyDictionary()
         self._retired: list[AsyncPool] = []
         self._closed = False
 
@@ -209,13 +209,13 @@ class AsyncPools:
         if self._closed:
             raise _closed()
         loop = asyncio.get_running_loop()
-        pool = self._made.get(loop)
+        pool = self._by_loop.get(loop)
         if pool is not None and pool.cancelled < MOST_CANCELLED and not pool.is_outdated(base_url):
             return pool
         # A pool refers to its loop, so the weak dictionary alone would keep both alive.
-        for ended in [ended for ended in self._made if ended.is_closed()]:
-            del self._made[ended]
-        self._made[loop] = new = AsyncPool(base_url)
+        for ended in [ended for ended in self._by_loop if ended.is_closed()]:
+            del self._by_loop[ended]
+        self._by_loop[loop] = new = AsyncPool(base_url)
         await new.open()
         if pool is not None:
             self._retired = [old for old in self._retired if old.calls and not old.loop.is_closed()] + [pool]
@@ -228,19 +228,19 @@ class AsyncPools:
         if not _runs():
             return
         loop = asyncio.get_running_loop()
-        current = self._made.pop(loop, None)
+        current = self._by_loop.pop(loop, None)
         retired, self._retired = self._retired, []
         for pool in (*retired, current):
             if pool is not None and pool.loop is loop:
                 await pool.aclose()
 
 
-def _usable(made: tuple[int, Pool] | None, base_url: str) -> TypeGuard[tuple[int, Pool]]:
+def _usable(entry: tuple[int, Pool] | None, base_url: str) -> TypeGuard[tuple[int, Pool]]:
     """Whether a pool belongs to this process and has the present settings of the environment.
 
     A forked child must neither use nor close the sockets of its parent.
     """
-    return made is not None and made[0] == os.getpid() and not made[1].is_outdated(base_url)
+    return entry is not None and entry[0] == os.getpid() and not entry[1].is_outdated(base_url)
 
 
 def _close_here(process: int, http: httpx.Client) -> None:

@@ -245,12 +245,12 @@ def proxy_variables() -> list[str]:
     """One sentence for each proxy variable of the environment: its value without password, or why it is not used."""
     sentences = []
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
-        used = _variable_of(name.lower())
-        if used is not None:
-            sentences.append(f"{used} is set: {os.environ[used].rpartition('@')[2]}")
+        variable = _variable_of(name.lower())
+        if variable is not None:
+            sentences.append(f"{variable} is set: {os.environ[variable].rpartition('@')[2]}")
         # Programs prefer the name in lower case, so the value of the other one may be ignored unexpectedly.
-        if used != name and os.environ.get(name):
-            sentences.append(f"{name} is set, but not used: {name.lower()} is {'set, too' if used else 'empty'}")
+        if variable != name and os.environ.get(name):
+            sentences.append(f"{name} is set, but not used: {name.lower()} is {'set, too' if variable else 'empty'}")
     no_proxy = _variable_of("no_proxy")
     ignored = [value for value in _no_proxy() if _bypass(value) is None]
     return sentences + [f"{no_proxy} contains {value[:100]!r}, which is not a host and is ignored" for value in ignored]

@@ -55,7 +55,7 @@ class SyncDriver(Driver):
                 failed = error
 
     def end(self) -> None:
-        """Stop the flow, however far it is, and release the response and the slot."""
+        """Stop the flow, finished or not, and release the response and the slot."""
         self._flow.close()
         self.drop()
 

@@ -34,7 +34,9 @@ def _state(name: str) -> tuple[str, int, int]:
 
 
 def tls_context() -> ssl.SSLContext:
-    """The TLS context of all clients, cached because making one takes longer than a call. It follows the environment.
+    """The TLS context of all clients. It is cached until the environment's TLS settings change.
+
+    Making one takes longer than a call.
 
     Raises:
         InvalidRequestError: a variable names a file or folder that cannot be used.

@@ -72,12 +72,13 @@ async def worked(function: Callable[[], T], until: float | None = None) -> T:
 async def in_worker(function: Callable[[], T], *, deadline: float | None = None) -> T:
     """Calls a function in a worker thread and returns its result: for work on pictures in a program with an event loop.
 
-    A few functions run at a time in a process, including those of the clients. A cancelled caller leaves the queue.
+    Only a few functions run at a time in a process, and the clients use the same threads; other callers wait in a
+    queue. A cancelled caller leaves it.
 
     Args:
         function: takes no arguments.
-        deadline: seconds, including the wait for a thread. None means no limit; so does a value that is not above 0,
-            for which the call itself raises an error.
+        deadline: seconds, including the wait for a thread. None means no limit. A value that is not above 0 does not
+            limit this function either: the call that gets the same deadline raises an error for it.
 
     Raises:
         DeadlineExceeded: the function has not returned before the deadline.

@@ -61,7 +61,7 @@ def _resolve(ref: str, root: Mapping[str, Any]) -> object:
 
 
 def object_of(text: str) -> dict[str, Any] | None:
-    """The JSON object that the text is, or None if it is anything else."""
+    """The JSON object in a text, or None if the text is anything else."""
     try:
         value = from_json(text)
     except ValueError:

@@ -185,7 +185,7 @@ STATUS_NAMES: dict[str, Code] = {
 _ABOVE_400 = ("invalid_api_key", "model_not_found")
 
 # Codes for flagged content, which `on_sensitive="return"` returns as an answer. 1300, a refusal by policy, is not one.
-WITHDRAWN = frozenset({"1301", *(name for name, known in NAMES.items() if known is _FILTERED)})
+WITHDRAWN = frozenset({"1301", *(name for name, entry in NAMES.items() if entry is _FILTERED)})
 
 
 def row(status: int | None, code: str | None) -> Code:
@@ -207,5 +207,5 @@ def row(status: int | None, code: str | None) -> Code:
 
 
 def reason_of(code: str | None) -> str:
-    """The finish reason for an answer that an error with this code withdrew, as the same server would write it."""
+    """The code of an error that withdraws an answer -> the finish reason that the same server uses for this."""
     return "sensitive" if code == "1301" else "content_filter"

@@ -98,13 +98,13 @@ class DeltaDecoder:
         "_deltas",
         "_every",
         "_filter",
-        "_known",
+        "_has_content",
+        "_has_known_field",
         "_markup",
         "_noted",
         "_odd",
         "_others",
         "_rising",
-        "_shown",
         "_unread",
         "_usage",
         "answered",
@@ -123,7 +123,7 @@ class DeltaDecoder:
         self._usage: Mapping[str, Any] | None = None
         self._others: dict[int, list[dict[str, Any]]] = {}  # chunks of other choices, until choice 0 has content
         self._rising: list[dict[str, Any]] | None = []  # chunks of other choices, while their indexes count up
-        self._shown = False  # choice 0 has content
+        self._has_content = False  # choice 0 has content
         self._odd: set[str] = set()  # kinds of content that are not read
         self._deltas = False  # text came in deltas
         self.ended = False  # `[DONE]` was seen
@@ -134,7 +134,7 @@ class DeltaDecoder:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.left_in_text = 0  # tool calls that the server left in the text
-        self._known = False  # a known field of an answer was seen, even if empty
+        self._has_known_field = False  # a known field of an answer was seen, even if empty
         self._unread: set[str] = set()  # unknown fields
 
     @property
@@ -177,7 +177,7 @@ class DeltaDecoder:
         if reason := choice.get("finish_reason"):
             if self.finish_reason is None or is_withdrawn(str(reason)):  # content may be withdrawn after "stop"
                 self.finish_reason = str(reason)
-            self._shown = True
+            self._has_content = True
             self._chunk = chunk
             if "usage" in choice:
                 self._count(choice["usage"])
@@ -186,7 +186,7 @@ class DeltaDecoder:
         replaces = False
         calls = piece.get("tool_calls")
         if content:
-            self._shown = True
+            self._has_content = True
             thought = ""
             if not isinstance(content, str):
                 calls = calls_of(piece)
@@ -200,14 +200,14 @@ class DeltaDecoder:
         thought = piece.get("reasoning_content") or piece.get("reasoning")
         if thought:
             reasoning = (thought if isinstance(thought, str) else "".join(text_of(thought))) + reasoning
-            self._shown = True
+            self._has_content = True
             self._filter.settle(thought=True)
         pieces: Sequence[ToolCallDelta] = ()
         if calls or not (content or thought):
             calls = calls or self._rarely(choice, piece)
             if calls:
                 self._filter.settle(thought=False)
-                self._shown = True
+                self._has_content = True
                 pieces = self._calls.feed(calls)
             elif refusal := piece.get("refusal"):
                 text = str(refusal)
@@ -223,19 +223,19 @@ class DeltaDecoder:
         return delta
 
     def _rarely(self, choice: Mapping[str, Any], piece: Mapping[str, Any]) -> object:
-        """The tool calls of a chunk without known content, in an older form. Notes content that is not read."""
+        """The tool calls in older forms in a chunk without text and reasoning. Records content that is not read."""
         if not KNOWN.isdisjoint(piece):
-            self._known = True
-        elif not (self._known or self._unread):
+            self._has_known_field = True
+        elif not (self._has_known_field or self._unread):
             self._unread = unread(choice, piece)
-        if not (self._shown and self._deltas):
+        if not (self._has_content and self._deltas):
             self._odd |= unread_in(choice, piece)
         return calls_of(piece)
 
     @property
     def unread(self) -> set[str]:
         """Fields that may have an answer, if the known fields have none."""
-        return self._odd if self._known else self._odd | self._unread
+        return self._odd if self._has_known_field else self._odd | self._unread
 
     def _without_choices(self, chunk: Mapping[str, Any]) -> Delta | None:
         if not self._deltas and not _SEEN_KEYS.issuperset(chunk):
@@ -255,10 +255,10 @@ class DeltaDecoder:
             first = choices[indexes.index(0)]
             return first if isinstance(first, dict) else None
         lowest = min((index for index in indexes if index > 0), default=None)
-        if lowest is None or (self._shown and self._rising is None):
+        if lowest is None or (self._has_content and self._rising is None):
             return None
         single = {**chunk, "choices": [{**choices[indexes.index(lowest)], "index": 0}]}
-        if not self._shown:
+        if not self._has_content:
             self._others.setdefault(lowest, []).append(single)
         if self._rising is not None:
             if len(choices) > 1 or lowest != len(self._rising) + 1:
@@ -286,14 +286,15 @@ class DeltaDecoder:
     def other(self) -> list[Delta]:
         """The deltas of an answer that is not in choice 0.
 
-        It is the choice with the lowest index; or all chunks, if their indexes count up and only the last one ends.
+        The answer is the choice with the lowest index. But if the index grows by 1 with each chunk, and only the last
+        chunk has a finish reason, all chunks together are the answer.
         """
         others, rising = self._others, self._rising or []
         self._others, self._rising = {}, None
         ends = [bool(chunk["choices"][0].get("finish_reason")) for chunk in rising]
         if self.finish_reason is None and len(rising) > 1 and not any(ends[:-1]):
             chunks = rising
-        elif self._shown or not others:
+        elif self._has_content or not others:
             return []
         else:
             chunks = others[min(others)]
@@ -305,13 +306,13 @@ class DeltaDecoder:
         markup_calls: list[tuple[str, str]] = []
         if self._markup is not None:
             text, reasoning = self._without_calls(text, reasoning, replaces)
-            held, markup_calls = self._markup.finish(cut=self.finish_reason in (None, "length"))
+            markup_text, markup_calls = self._markup.finish(cut=self.finish_reason in (None, "length"))
             if markup_calls and len(self._calls):
                 # The server reads calls itself: those in the text are repeated ones, or the server took them for text.
                 if not self._calls.hold(markup_calls):
-                    held = self._markup.held
+                    markup_text = self._markup.held
                 markup_calls = []
-            text += held
+            text += markup_text
         pieces = self._calls.rest()
         for name, arguments in markup_calls:
             new = self._calls.add(name, arguments)

@@ -37,7 +37,8 @@ class Dialect:
         stream_usage: whether a stream reports usage only on request (`stream_options`).
         files: whether a message may have documents.
         functions_only: whether functions are the only tools.
-        chooses_tools: which values of `tool_choice` other than "auto" work: "no" (none), "required", or also a "name".
+        chooses_tools: which values of `tool_choice` work besides "auto". "no": none; "required": only "required";
+            "name": "required" and the name of a function.
         takes_json: whether `response_format` works, with and without a JSON Schema.
         least_side: the fewest pixels of a picture's side; a note is recorded for fewer. 0 for any.
         most_aspect: the largest ratio of a picture's longer side to its shorter one; None for any.

@@ -160,11 +160,11 @@ def _thinking(value: bool | str | Mapping[str, Any], dialect: Dialect) -> dict[s
             return {"thinking": own, **({"allowed_openai_params": allowed} if allowed else {})}
 
 
-def _stream_options(wanted: Mapping[str, Any] | bool | None, dialect: Dialect) -> dict[str, Any]:
+def _stream_options(options: Mapping[str, Any] | bool | None, dialect: Dialect) -> dict[str, Any]:
     """The body key that asks for the usage of a stream. vLLM refuses it in other requests."""
-    if wanted is None and dialect.stream_usage:
+    if options is None and dialect.stream_usage:
         return {"stream_options": {"include_usage": True}}
-    return {"stream_options": wanted} if wanted else {}
+    return {"stream_options": options} if options else {}
 
 
 # Keys that the dialect may set: values of the user for the same keys are merged, not replaced.

@@ -93,7 +93,7 @@ def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
 
 
 def _code(error: Mapping[str, Any]) -> object:
-    """The code of an error; its type if the client knows only that."""
+    """The code of an error; its type if the tables have only that."""
     code, kind, metadata = error.get("code", error.get("error_code")), error.get("type"), error.get("metadata")
     if _is_specific(str(code)):
         return code
@@ -118,12 +118,12 @@ def _cause(error: Mapping[str, Any]) -> Envelope | None:
         if not raw.strip() or len(raw) > _RAW_LENGTH or _HIDDEN.search(raw):
             return None
         try:
-            parsed = from_json(raw)
+            value = from_json(raw)
         except ValueError:
             return Envelope(None, raw, None, None)
-        if not isinstance(parsed, Mapping | list):
+        if not isinstance(value, Mapping | list):
             return Envelope(None, raw, None, None)
-        raw = parsed
+        raw = value
     if isinstance(raw, Mapping) and isinstance(inner := raw.get("error"), Mapping) and "metadata" in inner:
         raw = {"error": {name: value for name, value in inner.items() if name != "metadata"}}  # one level is enough
     upstream = envelope(raw, refused=True)
@@ -146,7 +146,7 @@ def _lone_reason(payload: Mapping[str, Any], *, refused: bool) -> str:
 
 
 def lone_message(payload: Mapping[str, Any]) -> Envelope | None:
-    """The message of a body with nothing else: an error if no answer follows. None for other bodies."""
+    """The message of an event that has nothing else, or None. It is an error if no answer follows in the stream."""
     message = _reason(payload) if payload and _BESIDE_REASONS.issuperset(payload) else ""
     return Envelope(None, message, None, None) if message else None
 

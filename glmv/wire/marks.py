@@ -239,8 +239,8 @@ def read_boxes(
     A box is four numbers in one pair of brackets, or two corners in brackets each, upper left and lower right. Decimals
     are rounded, and coordinates slightly outside of the grid are clipped, with a note. Four numbers are a box if they
     are alone in their line, also with labels for several objects, or after a word for a place ("at", "bbox_2d"). After
-    other words and keys they may be counts: then they are a box only if it has at least 1 % of the picture's width and
-    height, and the numbers are not in equal steps such as "1, 2, 3, 4".
+    other words and keys the numbers may be counts. There they are a box only if they span at least 1 % of the picture's
+    width and height, and do not grow in equal steps such as "1, 2, 3, 4".
 
     Args:
         text: the answer, with any kind of brackets.

@@ -1,9 +1,9 @@
 """Reads tool calls in GLM's own markup, which some servers leave in the text of an answer. No I/O.
 
 Sources: the chat templates of GLM-4.5, 4.6 and 5 write a call as `<tool_call>name`, pairs of `<arg_key>` and
-`<arg_value>`, `</tool_call>`, with strings as they are and other values as JSON; that of GLM-4 writes the name, a
-line break and a JSON object. Servers turn this into `tool_calls` when they run with a tool parser; without one, or
-when the parser gives up, the text of the answer holds it (github.com/sgl-project/sglang/issues/30925,
+`<arg_value>`, `</tool_call>`, with strings unchanged and other values as JSON. The chat template of GLM-4 writes the
+name, a line break and a JSON object. Servers turn this into `tool_calls` when they run with a tool parser. Without a
+parser, or when it gives up, the text of the answer holds the markup (github.com/sgl-project/sglang/issues/30925,
 github.com/zai-org/GLM-5/issues/84).
 """
 

@@ -1,6 +1,7 @@
-"""Finds codes and known sentences in error messages without a known code, and removes quotes of the request.
+"""Finds codes and known sentences in the message of an error whose own code is missing or unknown.
 
-Quoted text is the user's, so it must not be read as an error. The patterns are compiled with the first error.
+Quotes of the request are removed from the message before: they are the user's text and must not be read as an error.
+The patterns are compiled when the first error is read.
 """
 
 from __future__ import annotations

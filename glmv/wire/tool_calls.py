@@ -21,7 +21,8 @@ class _Call:
     """One call, as far as it was received."""
 
     __slots__ = (
-        "again", "arguments", "chunk", "grows", "id", "index", "name", "parses", "place", "sent", "size", "wire_id",
+        "again", "arguments", "chunk", "grows", "id", "index", "name", "parses", "place", "returned_pieces",
+        "size", "wire_id",
     )  # fmt: skip
 
     def __init__(self, place: int, index: int | None, wire_id: str, chunk: int) -> None:
@@ -35,11 +36,11 @@ class _Call:
         self.size = 0  # characters of the arguments
         self.grows = False  # whether each piece repeats the arguments from their beginning
         self.parses = _PARSES
-        self.sent = -1  # number of pieces of the arguments that were returned; -1 before the name was
+        self.returned_pieces = -1  # number of pieces of the arguments that were returned; -1 before the name was
         self.again = False  # whether the name came again after complete arguments
 
     def text(self) -> str:
-        if len(self.arguments) > 1 and self.sent < 0:
+        if len(self.arguments) > 1 and self.returned_pieces < 0:
             self.arguments = ["".join(self.arguments)]
         return self.arguments[0] if len(self.arguments) == 1 else "".join(self.arguments)
 
@@ -63,7 +64,7 @@ class ToolCalls:
     whole.
 
     Args:
-        offered: the functions in the request; the name of one of them is complete.
+        offered: the functions in the request. Their names show whether the name in a piece is complete.
     """
 
     __slots__ = (
@@ -186,7 +187,7 @@ class ToolCalls:
         """Adds the name in a piece to a call. Returns the call, or None if the piece begins another call."""
         if name == call.name or not call.name:
             call.name = name
-        elif call.sent < 0 and not call.arguments:
+        elif call.returned_pieces < 0 and not call.arguments:
             if name.startswith(call.name):
                 call.name = name
             elif call.name in self._offered and name in self._offered:
@@ -196,7 +197,7 @@ class ToolCalls:
         elif call.holds_object():
             return None
         if not arguments:
-            call.again = call.sent > 0 and call.holds_object()
+            call.again = call.returned_pieces > 0 and call.holds_object()
         elif _opens(arguments) and call.arguments and call.holds_object() and object_of(arguments) is not None:
             return None
         return call
@@ -205,7 +206,7 @@ class ToolCalls:
         """The new part of a piece of arguments that begins with "{" again: it may repeat the arguments so far."""
         if len(arguments) <= call.size:
             return "" if call.grows and call.text().startswith(arguments) else arguments
-        if call.is_empty() and (not name or (call_id and call_id == call.wire_id)) and call.sent <= 0:
+        if call.is_empty() and (not name or (call_id and call_id == call.wire_id)) and call.returned_pieces <= 0:
             call.arguments.clear()
             call.size = 0
         elif (
@@ -241,7 +242,7 @@ class ToolCalls:
         if call.name and call.is_empty():
             self._pending[call.place] = call  # the arguments may follow
             return []
-        if call.sent >= 0:
+        if call.returned_pieces >= 0:
             return self._out(call)
         if not call.name or _ODD.search(call.name):
             return []
@@ -255,14 +256,14 @@ class ToolCalls:
     def _out(self, call: _Call) -> list[ToolCallDelta]:
         """The deltas for everything received of a call; later pieces are returned immediately."""
         self._pending.pop(call.place, None)
-        if call.sent >= 0:
-            pieces = call.arguments[call.sent :]
-            call.sent = len(call.arguments)
+        if call.returned_pieces >= 0:
+            pieces = call.arguments[call.returned_pieces :]
+            call.returned_pieces = len(call.arguments)
             return [ToolCallDelta(call.place, arguments=piece) for piece in pieces]
         arguments = call.text()
         if _ODD.search(call.name):
             call.name, arguments = cleaned(call.name, arguments, self._offered)
-        call.sent = len(call.arguments)
+        call.returned_pieces = len(call.arguments)
         return [ToolCallDelta(call.place, call.id, call.name, arguments)]
 
 

@@ -193,7 +193,7 @@ def test_an_answer_ends_the_pause_and_a_waiting_call_gets_its_slot() -> None:
 def test_a_gate_waits_for_the_servers_retry_after_even_if_other_calls_are_answered() -> None:
     crowd = Crowd(4)
     results = [crowd.enter("a") for _ in range(4)]
-    results[0].leave(busy=Busy(asked=20.0))
+    results[0].leave(busy=Busy(retry_after=20.0))
     waiting = crowd.enter("b")
     for ticket in results[1:]:
         ticket.leave(good=True)
@@ -268,11 +268,11 @@ def test_a_call_stops_waiting_after_a_minute_in_which_all_calls_are_refused() ->
 def test_a_call_stops_waiting_at_the_refusal_after_a_pause_of_more_than_a_minute() -> None:
     crowd = Crowd(1)
     started = crowd.now
-    crowd.enter("a").leave(busy=Busy(asked=90.0))
+    crowd.enter("a").leave(busy=Busy(retry_after=90.0))
     assert crowd.gate.paused_until - crowd.now == 93.0  # never sooner, and at most three seconds later
     crowd.now = crowd.gate.paused_until
     assert not crowd.gate.stands_still(started)
-    crowd.enter("a").leave(busy=Busy(asked=90.0))
+    crowd.enter("a").leave(busy=Busy(retry_after=90.0))
     assert crowd.gate.stands_still(started)
 
 
@@ -280,7 +280,7 @@ def test_the_longer_pause_that_a_later_refusal_asks_for_is_kept() -> None:
     crowd = Crowd(4)
     a, b, c = (crowd.enter(name) for name in "abc")
     a.leave(busy=Busy())
-    b.leave(busy=Busy(asked=20.0))
+    b.leave(busy=Busy(retry_after=20.0))
     assert crowd.gate.paused_until - crowd.now == 22.0
     c.leave(good=True)
     assert crowd.gate.paused_until - crowd.now == 22.0
@@ -663,7 +663,7 @@ async def test_a_call_that_waits_for_its_own_stream_is_logged(
         await (asyncio.sleep(0, server.sync().chat("nested")) if blocking else glm.chat("nested"))
     (line,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert line.name == "glmv"
-    assert "a slot of glm-4.6v that it holds itself: a stream in Task-" in line.getMessage()
+    assert "a slot of glm-4.6v, but the same task or thread holds one: a stream in Task-" in line.getMessage()
     await stream.aclose()
 
 

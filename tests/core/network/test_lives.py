@@ -77,7 +77,7 @@ def test_one_async_client_outlives_its_event_loops(server: Any) -> None:
         return "".join([delta.text async for delta in glm.stream("hi")])
 
     assert [asyncio.run(asks()) for _ in range(3)] == ["hello"] * 3
-    assert len(glm._pools._made) == 1
+    assert len(glm._pools._by_loop) == 1
 
 
 def test_one_async_client_serves_event_loops_in_several_threads(server: Any) -> None:
