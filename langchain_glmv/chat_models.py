@@ -210,12 +210,13 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
                 tools validate them, and report errors to the model.
             strict: accepted and not sent.
             parallel_tool_calls: False keeps the first call only.
-            kwargs: bound as further options of each call, such as `response_format`. If the JSON does not fit it, the
-                request is repeated once. If the second answer does not fit either, it is returned with a note in
-                `response_metadata["notes"]`; `on_misfit="raise"` raises MalformedResponse instead.
+            kwargs: bound as further options of each call, such as `response_format`. If an answer does not fit the
+                `response_format`, the request is repeated once. If the second answer does not fit either, it is
+                returned with a note in `response_metadata["notes"]`; `on_misfit="raise"` raises MalformedResponse
+                instead.
 
         Raises:
-            InvalidRequestError: a tool that only another provider runs.
+            InvalidRequestError: `tools` contains a tool that only another provider runs.
         """
         with joined_errors():
             if tool_choice or "response_format" in kwargs:
@@ -245,9 +246,9 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
                 `on_misfit="raise"` raises for a second answer that does not fit a TypedDict or JSON Schema, too.
 
         Returns:
-            A runnable. For a pydantic class it answers with a valid instance. Otherwise it answers with a dict, which
-            LangChain's callers validate: if the second answer is JSON but does not fit, it is returned all the same,
-            and its message has a note.
+            A runnable. For a pydantic class it answers with a valid instance. Otherwise it answers with a dict. If the
+            second answer is JSON but does not fit the schema, the dict is returned all the same, and the message has a
+            note: in LangChain, callers validate dicts themselves.
 
         Raises:
             OutputParserException: the runnable raises it when two answers in a row have no JSON or tool call, or when

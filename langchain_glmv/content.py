@@ -161,7 +161,11 @@ def _named(block: Block) -> tuple[str, str]:
 
 
 def held_by(block: object, *, by: tuple[str, ...]) -> str | None:
-    """What a block contains: "picture", "video" or "file"; None if it gives its content in no way that `by` lists."""
+    """What a block contains: "picture", "video" or "file"; None for any other block.
+
+    Args:
+        by: how the block may name its content: "url", "base64" or "id"; None is returned if it does so in another way.
+    """
     if not isinstance(block, Mapping) or _named(block)[0] not in by:
         return None
     convert = _CONVERTERS.get(str(block.get("type")))

@@ -94,10 +94,11 @@ def _possible(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def call_options(kwargs: Mapping[str, Any], stream_usage: bool) -> tuple[dict[str, Any], bool]:
-    """Keywords of one call -> glmv's options, and whether the answer should have usage.
+    """Keywords of one call -> glmv's options, and whether the answer gets `usage_metadata`.
 
     Raises:
-        InvalidRequestError: a secret, or an option that GLM does not support; glmv refuses unknown names later.
+        InvalidRequestError: a secret was passed, or an option that GLM does not support. Options with unknown names are
+            refused later, by glmv.
     """
     options = {name: value for name, value in kwargs.items() if name not in _FRAMEWORK}
     if not options:
@@ -148,9 +149,9 @@ def validation(schema: Any) -> dict[str, Callable[[str], object]]:
 
 
 def traced_options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords of one call -> the same, as traces and cache keys may contain them.
+    """Keywords of one call -> those that traces and cache keys may contain; the values of headers are hidden.
 
-    langchain-core writes them into both before it calls the model, so a secret among them is refused here.
+    langchain-core writes both before it calls the model, so a secret among the keywords is refused here.
 
     Raises:
         InvalidRequestError: a secret was passed for one call.
@@ -175,7 +176,7 @@ def wire_tools(tools: Sequence[Tool]) -> list[dict[str, Any]]:
     """Tools -> dicts as the request body takes them.
 
     Raises:
-        InvalidRequestError: only another provider runs a tool of this type.
+        InvalidRequestError: a tool is of a type that only another provider runs.
     """
     return [_wire_tool(tool) for tool in tools]
 

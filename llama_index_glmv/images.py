@@ -61,9 +61,9 @@ def load_images(
     documents: list[ImageDocument] = []
     for item in sources:
         with _skipping(item, on_error, errors):
-            for origin, read in _readers(item, recursive):
+            for origin, reader in _readers(item, recursive):
                 with _skipping(origin, on_error, errors):
-                    documents.append(read())
+                    documents.append(reader())
     if errors and not documents:
         raise errors[0]
     return documents

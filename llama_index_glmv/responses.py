@@ -191,7 +191,7 @@ def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]
         )
     complete = "finish_reason" in response.additional_kwargs
     return [
-        ToolSelection(tool_id=call_id, tool_name=name, tool_kwargs=_selected(arguments, partial=not complete))
+        ToolSelection(tool_id=call_id, tool_name=name, tool_kwargs=_tool_kwargs(arguments, partial=not complete))
         for call_id, name, arguments in calls
     ]
 
@@ -212,7 +212,7 @@ def first_only(response: ChatResponse) -> ChatResponse:
     return response.model_copy(update={"message": first})
 
 
-def _selected(arguments: object, *, partial: bool) -> dict[str, Any]:
+def _tool_kwargs(arguments: object, *, partial: bool) -> dict[str, Any]:
     """Arguments -> a dict. For a finished answer, incomplete arguments give {}: half of a path must not be used."""
     match arguments:
         case dict():
