@@ -6,8 +6,8 @@ Source: docs.bigmodel.cn, "批量处理" (at most 50,000 lines and 100 MB in a f
 output in another order than the input).
 
 The job is cut into chunks; each becomes one batch. The ledger records a chunk before it is submitted, and the batch has
-the chunk's name in its metadata. So after a run is killed between the two, the next run finds the batch and pays for
-nothing twice.
+the chunk's name in its metadata. So if a run is killed after the batch was created and before its id is recorded, the
+next run finds the batch by this name, and pays for nothing twice.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class PlatformBatches:
         """Create it; nothing is sent.
 
         Args:
-            waits: called with a description while the platform cannot be reached, and with None when it can be again.
+            waits: called with the reason while the platform cannot be reached, and with None when it answers again.
         """
         refuse_model(client.settings, model or client.settings.model)
         self._client = client
@@ -126,9 +126,11 @@ class PlatformBatches:
         lost = [chunk for chunk in self._chunks.chunks() if chunk.batch is None]
         if not lost:
             return
-        named = {str((batch.raw.get("metadata") or {}).get(_METADATA)): batch for batch in self._client.batches.list()}
+        by_name = {
+            str((batch.raw.get("metadata") or {}).get(_METADATA)): batch for batch in self._client.batches.list()
+        }
         for chunk in lost:
-            if (batch := named.get(chunk.name)) is not None:
+            if (batch := by_name.get(chunk.name)) is not None:
                 self._chunks.chunk_sent(chunk.name, batch.id)
             else:
                 self._chunks.chunk_ended(chunk.name)
