@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import glmv
-from glmv_batch._outage import nobody_reached
+from glmv_batch._outage import server_not_reached
 
 MAX_LINES = 50_000
 MAX_BYTES = 100 * 1024 * 1024
@@ -181,7 +181,7 @@ class PlatformBatches:
                 yield body.last.key, wrong
                 requests = [request for request in requests if request is not body.last]
             except glmv.ConnectionFailed as away:
-                if not nobody_reached(away) or time.monotonic() - since > PATIENCE:
+                if not server_not_reached(away) or time.monotonic() - since > PATIENCE:
                     raise  # the batch may have been created: the next run looks for it
                 self._chunks.chunk_ended(name)
                 self._waits(f"{away.message} Trying again in {pause:.0f} s.")

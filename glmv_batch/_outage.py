@@ -50,7 +50,7 @@ def kind_of(error: Exception) -> str | None:
     return error.kind if isinstance(error, glmv.ConnectionFailed | glmv.InvalidRequestError) else None
 
 
-def nobody_reached(error: Exception) -> bool:
+def server_not_reached(error: Exception) -> bool:
     """Whether an error proves that a call did not arrive, so that it may succeed when the network is back."""
     return kind_of(error) in _UNREACHABLE
 

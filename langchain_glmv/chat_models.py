@@ -318,7 +318,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
-        """Values that `dumps` writes instead of a field's own: for `picture_store` the path of its folder."""
+        """Values that `dumps` writes in place of those of the fields: for `picture_store` the path of its folder."""
         return {} if self.picture_store is None else {"picture_store": os.fspath(self.picture_store)}
 
     def _resolve_model_profile(self) -> ModelProfile | None:
@@ -342,9 +342,9 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         """Tokens of messages and tools, estimated without the network; pictures by their size in pixels."""
         with joined_errors():
             mapped, _ = to_glmv(messages, self.model, self.picture_store, may_be_empty=True)
-            sent = glmv.chat_request(mapped, self, {}).messages if mapped else ()
+            request_messages = glmv.chat_request(mapped, self, {}).messages if mapped else ()
             tool_dicts = wire_tools(tools) if tools else []
-        return tokens_of_messages(sent, tool_dicts, self.get_num_tokens, self.catalog_row())
+        return tokens_of_messages(request_messages, tool_dicts, self.get_num_tokens, self.catalog_row())
 
     def __repr_args__(self) -> Any:
         arguments = [

@@ -71,7 +71,7 @@ _OF_MODELS = (
 def constructor_options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Constructor keywords -> names and values of the fields; the model refuses unknown names.
 
-    In other classes `model_kwargs` contains options and further keys of the request body.
+    `model_kwargs`, a field of other model classes, may contain options and further keys of the request body.
 
     Raises:
         InvalidRequestError: GLM does not support an option.
