@@ -49,7 +49,8 @@ class Job:
         prompt: the question about each item.
         messages: instead of the prompt: messages to which the picture is added, or a function from `Item` to messages.
         schema: a pydantic class or JSON Schema that each answer must fit; see `Row.parsed`.
-        column: the table's column with the picture.
+        column: the table's column with the picture; None means the first in each row that is not empty: `image`,
+            `picture`, `photo`, `path`, `file`, `url`, `image_url` or `video`.
         via: "calls", or "platform" for the platform's own batches: half the price, answers within about a day. They
             accept pictures only for glm-4v, glm-4v-plus and glm-4v-plus-0111.
         api_key: the platform's key, or a function that returns it, called before each attempt; None reads the
@@ -202,7 +203,8 @@ class Job:
     ) -> Generator[Row, None, None]:
         """Run, and yield row after row. Without a ledger, no answers are stored.
 
-        After Ctrl-C, or when the loop is left, no more calls start; the running ones finish and are stored.
+        After Ctrl-C, or when the loop is left, no more calls start; the running calls finish, and their answers
+        are stored.
 
         Raises:
             GLMVError: as `write`.

@@ -148,7 +148,7 @@ class Budget:
         self.under_way += 1
 
     def end(self, model: str | None, usage: glmv.Usage | None) -> None:
-        """Count a call that has ended, with its usage; None if that is not known, as after most errors."""
+        """Count a call that has ended; `usage` is None if it is not known, as after most errors."""
         self.under_way -= 1
         if usage is None:
             return

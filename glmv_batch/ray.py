@@ -89,7 +89,7 @@ def over(
         options: fields of `glmv.Settings`, such as model, temperature, base_url.
 
     Returns:
-        The data set with the further columns `text`, those of the schema, `model`, `prompt_tokens`,
+        The data set with the further columns `text`, the schema's columns, `model`, `prompt_tokens`,
         `completion_tokens`, `cached_tokens`, `reasoning_tokens`, `attempts`, `seconds`, `error`, `error_class`,
         `code`, `retryable` and `notes`; if the data set already has such a name, the column is `answer_<name>`. A row
         that fails has its error in these columns, and the job continues.
@@ -275,7 +275,7 @@ class _Coordinator:
         self._count = 0
 
     async def take(self, worker: str, handle: Any) -> int | None:
-        """A share for a worker; None while living workers have all of them. A restarted worker gets its old share."""
+        """A share for a worker; None while living workers have all shares. A restarted worker gets its old share."""
         if worker not in self._shares:
             if not self._free:
                 await self._reclaim()

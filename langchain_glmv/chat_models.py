@@ -318,7 +318,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
-        """Values that `dumps` writes in place of those of the fields: for `picture_store` the path of its folder."""
+        """What `dumps` writes in place of a field's value: for `picture_store`, the path of its folder."""
         return {} if self.picture_store is None else {"picture_store": os.fspath(self.picture_store)}
 
     def _resolve_model_profile(self) -> ModelProfile | None:

@@ -171,7 +171,7 @@ class _PendingCall:
 
 
 class ReplaceableChunk(AIMessageChunk):
-    """A chunk of a stream that may begin again: a sum starts at the last chunk with `replaces` and drops those before.
+    """A chunk of a stream that may begin again: a sum drops all chunks before the last chunk with `replaces`.
 
     The sum of a whole stream is an ordinary chunk, so it is stored and traced as one.
     """

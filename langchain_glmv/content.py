@@ -164,7 +164,7 @@ def medium_in(block: object, *, by: tuple[str, ...]) -> str | None:
     """What a block contains: "picture", "video" or "file"; None for any other block.
 
     Args:
-        by: how the block may name its content: "url", "base64" or "id"; None is returned if it does so in another way.
+        by: in which ways the block may give its content: "url", "base64" or "id"; others count as no content.
     """
     if not isinstance(block, Mapping) or _way_and_value(block)[0] not in by:
         return None

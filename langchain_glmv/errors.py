@@ -231,7 +231,7 @@ def _is_withdrawn(error: glmv.ContentFilterError) -> bool:
 
 
 class joined_errors:  # noqa: N801  # a context manager, read like a function
-    """`with joined_errors():` turns errors of glmv into those that are also LangChain's, with the same traceback."""
+    """`with joined_errors():` raises errors of glmv in the classes of this module, with the same traceback."""
 
     def __enter__(self) -> None:
         return None

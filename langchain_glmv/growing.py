@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class GrowingJson(JsonOutputParser):
     """JSON as dicts. While it streams, a key that was set stays set, and strings and lists only get longer.
 
-    The last object is always yielded: if the answer began again, it replaces those before.
+    The last object is always yielded: if the answer began again, it replaces the objects before it.
     """
 
     name: str | None = "JsonOutputParser"

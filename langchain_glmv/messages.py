@@ -156,7 +156,7 @@ def to_glmv(
         model: the model's name, for error messages.
         store: resolves references; without one they are refused.
         may_be_empty: whether the newest message may be an empty user message; True when tokens are counted. An empty
-            user message before others is kept: whether it is sent depends on the server.
+            user message before other messages is kept: whether it is sent depends on the server.
 
     Raises:
         UnsupportedContent: a block or message cannot be sent; the error names its type, its position and what works.

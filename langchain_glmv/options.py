@@ -202,7 +202,7 @@ def _wire_tool(tool: Tool) -> dict[str, Any]:
 def tool_options(
     tools: Sequence[Tool], choice: str | Mapping[str, Any] | bool | None, parallel: bool | None
 ) -> dict[str, Any]:
-    """The options that `bind_tools` binds, without unset ones; glmv accepts `tool_choice` in all its forms."""
+    """The options that `bind_tools` binds, without those that are not set; glmv accepts all forms of `tool_choice`."""
     options: dict[str, Any] = {"tools": wire_tools(tools)}
     if choice:
         options["tool_choice"] = dict(choice) if isinstance(choice, Mapping) else choice

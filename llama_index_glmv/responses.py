@@ -128,7 +128,7 @@ def _block(call: glmv.ToolCall) -> ToolCallBlock:
 
 
 def _arguments(call: glmv.ToolCall) -> dict[str, Any] | str:
-    """Arguments as a dict; incomplete or invalid ones as the text received."""
+    """Arguments as a dict; incomplete or invalid arguments as the text that was received."""
     parsed = _parsed(call.arguments)
     return call.arguments if parsed is None else parsed
 
@@ -169,7 +169,7 @@ def _raw(answer: glmv.Delta | glmv.Completion) -> dict[str, Any]:
 
 
 def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]:
-    """The tool calls of an answer; those of a chunk have the arguments received so far.
+    """The tool calls of an answer or a chunk; in a chunk, calls have the arguments received so far.
 
     Args:
         response: an answer or a chunk, from this or another integration.
