@@ -6,8 +6,8 @@ Source: docs.bigmodel.cn, "批量处理" (at most 50,000 lines and 100 MB in a f
 output in another order than the input).
 
 The job is cut into chunks; each becomes one batch. The ledger records a chunk before it is submitted, and the batch has
-the chunk's name in its metadata. So after a run is killed between the two, the next run finds the batch and pays for
-nothing twice.
+the chunk's name in its metadata. So if a run is killed after the batch was created and before its id is recorded, the
+next run finds the batch by this name, and pays for nothing twice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import glmv
-from glmv_batch._outage import nobody_reached
+from glmv_batch._outage import server_not_reached
 
 MAX_LINES = 50_000
 MAX_BYTES = 100 * 1024 * 1024
@@ -99,7 +99,7 @@ class PlatformBatches:
         """Create it; nothing is sent.
 
         Args:
-            waits: called with a description while the platform cannot be reached, and with None when it can be again.
+            waits: called with the reason while the platform cannot be reached, and with None when it answers again.
         """
         refuse_model(client.settings, model or client.settings.model)
         self._client = client
@@ -126,9 +126,11 @@ class PlatformBatches:
         lost = [chunk for chunk in self._chunks.chunks() if chunk.batch is None]
         if not lost:
             return
-        named = {str((batch.raw.get("metadata") or {}).get(_METADATA)): batch for batch in self._client.batches.list()}
+        by_name = {
+            str((batch.raw.get("metadata") or {}).get(_METADATA)): batch for batch in self._client.batches.list()
+        }
         for chunk in lost:
-            if (batch := named.get(chunk.name)) is not None:
+            if (batch := by_name.get(chunk.name)) is not None:
                 self._chunks.chunk_sent(chunk.name, batch.id)
             else:
                 self._chunks.chunk_ended(chunk.name)
@@ -179,7 +181,7 @@ class PlatformBatches:
                 yield body.last.key, wrong
                 requests = [request for request in requests if request is not body.last]
             except glmv.ConnectionFailed as away:
-                if not nobody_reached(away) or time.monotonic() - since > PATIENCE:
+                if not server_not_reached(away) or time.monotonic() - since > PATIENCE:
                     raise  # the batch may have been created: the next run looks for it
                 self._chunks.chunk_ended(name)
                 self._waits(f"{away.message} Trying again in {pause:.0f} s.")

@@ -80,15 +80,15 @@ class Lookup:
     Attributes:
         key: the item's key; None if the item could not be read.
         messages: the messages to send; None if `row` or `same` is set.
-        row: the item's row, if it is already known.
-        known: whether `row` comes from the ledger.
+        row: the item's row, if it is in the ledger or the item failed before it was sent.
+        from_ledger: whether `row` comes from the ledger.
         same: set if an equal request is already running: the future of its row.
     """
 
     key: str | None = None
     messages: Any = None
     row: Row | None = None
-    known: bool = False
+    from_ledger: bool = False
     same: asyncio.Future[Row | Later | None] | None = None
 
 
@@ -142,11 +142,11 @@ class Calls:
         self._width = self._gate.width + AHEAD
         self._window = asyncio.Semaphore(self._width * (PATIENCE if ordered else 2))
         self._reading = asyncio.Lock()
-        self._held = 0
+        self._in_memory = 0
         self._unkept = 0
         self._moved = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._asked: dict[str, asyncio.Future[Row | Later | None]] = {}
+        self._running: dict[str, asyncio.Future[Row | Later | None]] = {}
         self._aside: deque[Item] = deque()
         self._aside_bytes = 0
         self._pass = 0
@@ -266,18 +266,18 @@ class Calls:
     async def _row_now(self, item: Item, readers: Executor, time_of: int) -> Row | Later | None:
         begun = time.monotonic()
         # A narrower gate needs fewer pictures in memory, so further ones are not read yet.
-        await self._until(lambda: self._held < self._gate.width + AHEAD or self._ended_early)
-        self._held += 1
+        await self._until(lambda: self._in_memory < self._gate.width + AHEAD or self._ended_early)
+        self._in_memory += 1
         try:
             return await self._answered(item, readers, begun, time_of)
         finally:
-            self._held -= 1
+            self._in_memory -= 1
             self._move()
 
     async def _answered(self, item: Item, readers: Executor, begun: float, time_of: int) -> Row | Later | None:
         loop = asyncio.get_running_loop()
-        mine: asyncio.Future[Row | Later | None] = loop.create_future()
-        lookup = await loop.run_in_executor(readers, self._find, item, mine, begun)
+        future: asyncio.Future[Row | Later | None] = loop.create_future()
+        lookup = await loop.run_in_executor(readers, self._find, item, future, begun)
         if lookup.same is not None:
             row_of_same = await lookup.same
             if isinstance(row_of_same, Later):
@@ -292,31 +292,31 @@ class Calls:
             if row is None:
                 row = await self._ask(item, lookup, begun, time_of)
             elif isinstance(row, Row):
-                self._progress.count(row, known=lookup.known)
+                self._progress.count(row, known=lookup.from_ledger)
         finally:
             if lookup.key is not None:
-                del self._asked[lookup.key]
-            mine.set_result(row)
+                del self._running[lookup.key]
+            future.set_result(row)
         return row
 
-    def _find(self, item: Item, mine: asyncio.Future[Row | Later | None], begun: float) -> Lookup:
+    def _find(self, item: Item, future: asyncio.Future[Row | Later | None], begun: float) -> Lookup:
         """Look up an item, or prepare its messages. Runs in a worker thread, as it reads and encodes pictures.
 
-        `mine` is published under the item's key before the ledger is read. So a later item with the same key finds
-        either the future or the answer in the ledger.
+        `future`, the future of the item's row, is published under the item's key before the ledger is read. So a later
+        item with the same key finds either this future or the answer in the ledger.
         """
         lookup = Lookup()
         try:
-            keyed = self._keys.of(item)
-            if (first := self._asked.setdefault(keyed.key, mine)) is not mine:
+            item_key = self._keys.of(item)
+            if (first := self._running.setdefault(item_key.key, future)) is not future:
                 return Lookup(same=first)
-            lookup.key = keyed.key
-            facts = self._memory.answer(keyed.key, retry_failed=self._retry_failed)
+            lookup.key = item_key.key
+            facts = self._memory.answer(item_key.key, retry_failed=self._retry_failed)
             if facts is not None:
-                lookup.row = self._question.known(item, facts)
-                lookup.known = True
+                lookup.row = self._question.row_of_facts(item, facts)
+                lookup.from_ledger = True
             else:
-                lookup.messages = keyed.messages()
+                lookup.messages = item_key.messages()
                 for part in _parts(lookup.messages):
                     self._encode(part)
         except LedgerUnreadable as error:
@@ -344,17 +344,17 @@ class Calls:
                 continue  # the network has failed meanwhile
             self._unkept += 1
             try:
-                row = await self._asked_and_kept(item, lookup, begun, time_of, trying=trying)
+                row = await self._ask_and_store(item, lookup, begun, time_of, trying=trying)
             finally:
                 self._unkept -= 1
                 self._move()
         lookup.messages = None
         return row
 
-    async def _asked_and_kept(
+    async def _ask_and_store(
         self, item: Item, lookup: Lookup, begun: float, time_of: int, *, trying: bool
     ) -> Row | Later | None:
-        result = await self._tried(item, lookup, begun, trying=trying)
+        result = await self._attempt(item, lookup, begun, trying=trying)
         if result is None:
             return None
         lookup.messages = None  # free the picture as soon as it is sent
@@ -378,8 +378,8 @@ class Calls:
         self._aside_bytes += size
         return True
 
-    async def _tried(self, item: Item, lookup: Lookup, begun: float, *, trying: bool) -> _CallResult | None:
-        """Make one call. None if the item is to be sent again, or if the run ends."""
+    async def _attempt(self, item: Item, lookup: Lookup, begun: float, *, trying: bool) -> _CallResult | None:
+        """Make one call; return None if the item must be sent again, or if the run ends."""
         await self._until(lambda: self._ended_early or self._budget.allows or not self._budget.under_way)
         if not self._ended_early:
             self._look()
@@ -400,7 +400,7 @@ class Calls:
             return None
         except Exception as error:  # noqa: BLE001 - any failure of one item becomes its row
             try:
-                last = self._ended and all(self._outage.has_broken(key) for key in {*self._asked, lookup.key})
+                last = self._ended and all(self._outage.has_broken(key) for key in {*self._running, lookup.key})
                 if self._outage.failed(error, lookup.key, trying=trying, last=last):
                     return None
             except glmv.GLMVError as same_for_all:
@@ -425,7 +425,7 @@ class Calls:
         self._moved.clear()
 
     def _look(self) -> None:
-        """Stop the run if the budget does not allow the next call or the ledger could not store its answer."""
+        """Stop the run if the budget does not allow the next call, or if the ledger cannot store another answer."""
         if not self._budget.allows:
             self.stop("the budget is spent")
         try:

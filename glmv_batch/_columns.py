@@ -35,7 +35,7 @@ def columns_of(schema: Mapping[str, Any]) -> dict[str, Column]:
     properties = reader.properties()
     if properties is None:
         return {"value": reader.column(schema)}
-    return {name: reader.column(wanted) for name, wanted in properties.items()}
+    return {name: reader.column(inner) for name, inner in properties.items()}
 
 
 def properties_of(schema: Mapping[str, Any]) -> list[str]:
@@ -70,7 +70,10 @@ class _Reader:
             self._within = outer
 
     def resolved(self, schema: Any) -> tuple[Mapping[str, Any], frozenset[str]]:
-        """A schema -> (the schema without "or null", as every column may be null; the references followed)."""
+        """A schema -> the schema that it refers to, without "or null", and the references that were followed.
+
+        "or null" needs no type of its own, since every column may be null.
+        """
         followed: set[str] = set()
         while isinstance(schema, Mapping):
             kinds = schema.get("type")
@@ -108,7 +111,7 @@ class _Reader:
             case "array" if isinstance(schema.get("items"), Mapping):
                 return self._list(self.column(schema["items"]))
             case "object" if isinstance(schema.get("properties"), Mapping) and schema["properties"]:
-                return self._struct({name: self.column(wanted) for name, wanted in schema["properties"].items()})
+                return self._struct({name: self.column(inner) for name, inner in schema["properties"].items()})
             case _:
                 return self._text()
 
@@ -139,8 +142,8 @@ def fitted(column: Column, value: Any) -> Any:
 
 def _choices(schema: Mapping[str, Any]) -> list[Any]:
     """The alternatives of a schema, without null."""
-    listed = next((schema[word] for word in ("anyOf", "oneOf", "allOf") if schema.get(word)), ())
-    return [one for one in listed if one != {"type": "null"}]
+    choices = next((schema[word] for word in ("anyOf", "oneOf", "allOf") if schema.get(word)), ())
+    return [one for one in choices if one != {"type": "null"}]
 
 
 def text(value: str) -> str:

@@ -30,21 +30,21 @@ FACTS = {
 PARSED, SOURCE = "parsed_", "source_"
 
 
-class KeptColumns:
+class SourceColumns:
     """The columns of the source that are copied into the output.
 
     Args:
         columns: the names of columns to copy; True copies all, False none.
-        taken: names of the output's other columns; a source column with one of these names gets the prefix `source_`.
+        others: names of the output's other columns; a source column with one of these names gets the prefix `source_`.
     """
 
-    def __init__(self, columns: bool | Sequence[str], taken: Iterable[str]) -> None:
+    def __init__(self, columns: bool | Sequence[str], others: Iterable[str]) -> None:
         if isinstance(columns, str) or not isinstance(columns, bool | Sequence):
             raise glmv.InvalidRequestError(
                 f"keep_columns must be a list of names, or True for all; got {type(columns).__name__}."
             )
         self._all = columns is True
-        self._taken = {*taken, "key"}
+        self._others = {*others, "key"}
         self.names: tuple[str, ...] = () if isinstance(columns, bool) else tuple(columns)
         self._called: dict[str, str] = {}
         for name in self.names:
@@ -52,7 +52,7 @@ class KeptColumns:
 
     @property
     def columns(self) -> list[str]:
-        """The names of the copied columns in the output; if all are copied, those in the rows so far."""
+        """The names of the copied columns in the output; if all are copied, of those in the rows so far."""
         return list(self._called.values())
 
     def of(self, row: Row) -> dict[str, Any]:
@@ -66,12 +66,12 @@ class KeptColumns:
     def _call(self, name: str) -> None:
         # The output already has a column `key`, that of the row.
         if name not in self._called and name != "key":
-            self._called[name] = free(str(name), SOURCE, [*self._taken, *self._called.values()])
+            self._called[name] = free(str(name), SOURCE, [*self._others, *self._called.values()])
 
 
-def free(name: str, mark: str, taken: Iterable[str]) -> str:
-    """The name, with the prefix `mark` repeated until it is not in `taken`; case is ignored, as in SQL."""
-    others = {other.casefold() for other in taken}
-    while name.casefold() in others:
-        name = mark + name
+def free(name: str, prefix: str, others: Iterable[str]) -> str:
+    """The name, after as many prefixes as it needs to differ from all `others`; case is ignored, as in SQL."""
+    folded = {other.casefold() for other in others}
+    while name.casefold() in folded:
+        name = prefix + name
     return name

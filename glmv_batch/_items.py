@@ -146,8 +146,8 @@ def count_of(source: Any, *, but: str | os.PathLike[str] | None = None) -> int |
     match source:
         case str() | os.PathLike() if Path(source).is_file():
             return _count_in(source)
-        case str() | os.PathLike() if (listed := _listed(os.fspath(source), but)) is not None:
-            return sum(_count_in(file) for _, file in listed)
+        case str() | os.PathLike() if (files := _names_and_files(os.fspath(source), but)) is not None:
+            return sum(_count_in(file) for _, file in files)
         case str() | bytes() | bytearray():
             return 1
         case _:
@@ -164,7 +164,7 @@ def _place(source: str, column: str | None, but: str | os.PathLike[str] | None) 
         return iter([Item(source, source)])
     if path.exists() and not path.is_dir():
         return _of_files([(path.name, path)], column, f"{path.name} has no rows.")
-    files = _listed(source, but)
+    files = _names_and_files(source, but)
     if files is None:
         raise glmv.InvalidRequestError(f"There is no file or folder {source!r}.")
     first = next(files, None)
@@ -177,7 +177,9 @@ def _place(source: str, column: str | None, but: str | os.PathLike[str] | None) 
     return _of_files(chain([first], files), column, f"The files of {source!r} have no rows.")
 
 
-def _listed(source: str, but: str | os.PathLike[str] | None) -> Iterator[tuple[str, str | os.PathLike[str]]] | None:
+def _names_and_files(
+    source: str, but: str | os.PathLike[str] | None
+) -> Iterator[tuple[str, str | os.PathLike[str]]] | None:
     """The files of a folder or pattern, with the names of their items; None if the source is neither."""
     path = Path(source)
     if path.is_dir():
@@ -210,8 +212,8 @@ def _of_files(
     empty = True
     for name, file in files:
         path = Path(file)
-        read = TABLES.get(path.suffix.lower())
-        for item in [Item(name, file)] if read is None else _table(read(path), path, name, column):
+        reader = TABLES.get(path.suffix.lower())
+        for item in [Item(name, file)] if reader is None else _table(reader(path), path, name, column):
             empty = False
             yield item
     if empty:

@@ -49,7 +49,8 @@ class Job:
         prompt: the question about each item.
         messages: instead of the prompt: messages to which the picture is added, or a function from `Item` to messages.
         schema: a pydantic class or JSON Schema that each answer must fit; see `Row.parsed`.
-        column: the table's column with the picture.
+        column: the table's column with the picture; None means the first in each row that is not empty: `image`,
+            `picture`, `photo`, `path`, `file`, `url`, `image_url` or `video`.
         via: "calls", or "platform" for the platform's own batches: half the price, answers within about a day. They
             accept pictures only for glm-4v, glm-4v-plus and glm-4v-plus-0111.
         api_key: the platform's key, or a function that returns it, called before each attempt; None reads the
@@ -102,7 +103,7 @@ class Job:
         call_options = {name: connection.pop(name) for name in glmv.Options.model_fields if name in connection}
         model = connection.get("model")
         self._question = Question(prompt, messages=messages, schema=schema, model=model, options=call_options)
-        self._settings = glmv.without_values(lambda: self._connected(connection, key), connection)
+        self._settings = glmv.without_values(lambda: self._connection_settings(connection, key), connection)
         self._model = model or self._settings.model
         self._base_model = self._settings.base_model if self._model == self._settings.model else None
         match via:
@@ -124,7 +125,7 @@ class Job:
         self._is_read = False
         self._stop: Callable[[str], None] = lambda why: None
 
-    def _connected(self, settings: dict[str, Any], key: glmv.AsyncApiKey | None) -> glmv.Settings:
+    def _connection_settings(self, settings: dict[str, Any], key: glmv.AsyncApiKey | None) -> glmv.Settings:
         """The settings of the user's client, or the settings passed to the job.
 
         Raises:
@@ -155,8 +156,8 @@ class Job:
             path: the output. It exists after the run; during the run its rows are in `<path>.part`, which is locked so
                 that no other job writes it. If the output is in the source's folder, it is not read as an item.
             ledger: the file that stores the answers; None means `<path>.ledger`.
-            order: order of the rows: "arrival" of the answers, or "input" as in the source.
-            retry_failed: send items again whose stored failure may succeed now.
+            order: "arrival" writes each row when its answer arrives; "input" keeps the order of the source.
+            retry_failed: send again the items that failed in an earlier run and may succeed now.
             on_row: called with each row, for instance to show the `progress`.
             keep_columns: names of the table's columns to copy into the output, or True for all. A column with the name
                 of a fact (`text`, `model`, ...) becomes `source_<name>`; pictures are not copied.
@@ -202,7 +203,8 @@ class Job:
     ) -> Generator[Row, None, None]:
         """Run, and yield row after row. Without a ledger, no answers are stored.
 
-        After Ctrl-C, or when the loop is left, no more calls start; the running ones finish and are stored.
+        After Ctrl-C, or when the loop is left, no more calls start; the running calls finish, and their answers
+        are stored.
 
         Raises:
             GLMVError: as `write`.
@@ -301,7 +303,7 @@ class Job:
         self.progress = Progress(
             share=self._share, base_url=self._base_url(), base_model=self._base_model, currency=budget.currency
         )
-        source = items(self._source, self._column, keep=() if file is None else file.kept.names, but=out)
+        source = items(self._source, self._column, keep=() if file is None else file.source_columns.names, but=out)
         threading.Thread(target=self._count, args=(self.progress, out), name="glmv count", daemon=True).start()
         return self._kind(
             RunSettings(

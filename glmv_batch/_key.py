@@ -18,14 +18,14 @@ _MANNER = frozenset({"validate", "request_id", "user_id"})
 
 
 class Digests(Protocol):
-    """A store of the SHA-256 of files that have not changed."""
+    """Stores the SHA-256 of files; returns it only for the size and modification time that it was stored with."""
 
     def digest(self, path: str, size: int, mtime: int) -> str | None: ...
     def keep_digest(self, path: str, size: int, mtime: int, digest: str) -> None: ...
 
 
-class Keyed(NamedTuple):
-    """An item's key, the item (with its picture if the key needed it), and a function that returns its messages."""
+class ItemKey(NamedTuple):
+    """An item's key, the item (with its picture, if that was read for the key), and a function for its messages."""
 
     key: str
     item: Item
@@ -54,7 +54,7 @@ class Keys:
         content = None if callable(question.messages) else _identity_of(question.about())
         self.question_hash = _hash([model.lower(), options, content])
 
-    def of(self, item: Item) -> Keyed:
+    def of(self, item: Item) -> ItemKey:
         """The key of an item. Call this in a worker thread, since it may read the picture.
 
         Raises:
@@ -63,18 +63,18 @@ class Keys:
         if callable(self._question.messages):
             messages = self._question.messages(item)
             messages = list(messages) if isinstance(messages, Iterator) else messages
-            return Keyed(_hash([self.question_hash, _identity_of(messages)]), item, lambda: messages)
+            return ItemKey(_hash([self.question_hash, _identity_of(messages)]), item, lambda: messages)
         if item.path is not None and (digest_so_far := self._stored_digest(item.path)) is not None:
-            return self._keyed(digest_so_far, item)
+            return self._item_key(digest_so_far, item)
         stamp = None if item.path is None else _stamp(item.path)
         part = self._question.part_of(item)
         digest = _digest(part)
         if stamp is not None and digest is not None:
             self._digests.keep_digest(*stamp, digest)
-        return self._keyed(digest, replace(item, source=part))
+        return self._item_key(digest, replace(item, source=part))
 
-    def _keyed(self, digest: str | None, item: Item) -> Keyed:
-        return Keyed(_hash([self.question_hash, digest]), item, lambda: self._question.messages_of(item))
+    def _item_key(self, digest: str | None, item: Item) -> ItemKey:
+        return ItemKey(_hash([self.question_hash, digest]), item, lambda: self._question.messages_of(item))
 
     def _stored_digest(self, path: Path) -> str | None:
         stamp = _stamp(path)

@@ -201,7 +201,7 @@ class Ledger:
         return None if retry_failed and not ok and retryable else facts
 
     def keep(self, key: str, facts: Mapping[str, Any]) -> Future[None]:
-        """Store an answer or a failure. When the future is done, it is on disk."""
+        """Store an answer or a failure. It is on disk when the returned future is done."""
         ok = "error" not in facts
         row = json.dumps({name: value for name, value in facts.items() if name != "key"}, ensure_ascii=True)
         return self._put(
@@ -258,7 +258,7 @@ class Ledger:
         return any(before)
 
     def waited(self, key: str) -> list[Waiting]:
-        """The items that wait for the answer to a key, in order; their records are removed."""
+        """The items with this key that wait for an answer, in order; removes their records."""
         rows = self._rows("select name, columns from waiting where key = ? order by rowid", key)
         self._rows("delete from waiting where key = ?", key)
         return [Waiting(key, json.loads(name), json.loads(columns)) for name, columns in rows]

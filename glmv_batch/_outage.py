@@ -50,7 +50,7 @@ def kind_of(error: Exception) -> str | None:
     return error.kind if isinstance(error, glmv.ConnectionFailed | glmv.InvalidRequestError) else None
 
 
-def nobody_reached(error: Exception) -> bool:
+def server_not_reached(error: Exception) -> bool:
     """Whether an error proves that a call did not arrive, so that it may succeed when the network is back."""
     return kind_of(error) in _UNREACHABLE
 
@@ -171,7 +171,7 @@ class Outage:
             self._unreached = self._unreached and not trying
             self._broken.add(row)
             self._breaks[row] = self._breaks.get(row, 0) + 1
-            at_last = last and self._gone() > PATIENCE_AT_LAST
+            at_last = last and self._elapsed() > PATIENCE_AT_LAST
             if self._breaks[row] >= MOST_BREAKS and (at_last or not self._is_outage):
                 del self._breaks[row]
                 return False
@@ -210,7 +210,7 @@ class Outage:
     def _is_outage(self) -> bool:
         return self._unreached or len(self._broken) >= SEVERAL
 
-    def _gone(self) -> float:
+    def _elapsed(self) -> float:
         """Seconds since the first failure after the last answer."""
         return 0.0 if self._since is None else clock() - self._since
 
@@ -219,11 +219,13 @@ class Outage:
             self._since, self._pause = clock(), FIRST_PAUSE
         self._next = clock() + self._pause
         if self._is_outage:
-            gone = self._gone()
-            if gone > (PATIENCE if self._answered or self._known else PATIENCE_AT_FIRST):
+            elapsed = self._elapsed()
+            if elapsed > (PATIENCE if self._answered or self._known else PATIENCE_AT_FIRST):
                 raise error
             message = error.message if isinstance(error, glmv.GLMVError) else str(error)
-            self._progress.waiting = f"{message} Trying again in {self._pause:.0f} s (waiting for {gone:.0f} s so far)."
+            self._progress.waiting = (
+                f"{message} Trying again in {self._pause:.0f} s (waiting for {elapsed:.0f} s so far)."
+            )
         self._pause = min(self._pause * GROWTH, LONGEST_PAUSE)
 
 

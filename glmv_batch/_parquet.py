@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import glmv
 from glmv_batch._columns import Column, columns_of, fitted, text
-from glmv_batch._fields import FACTS, PARSED, KeptColumns, free
+from glmv_batch._fields import FACTS, PARSED, SourceColumns, free
 from glmv_batch._part import Part
 from glmv_batch._row import Row, jsonable, plain
 
@@ -29,7 +29,7 @@ class Parquet(Part):
     def __init__(self, path: Any, schema: Mapping[str, Any] | None, keep: Any = False) -> None:
         super().__init__(path)
         self._types, self._parsed = table_columns(schema)
-        self.kept = KeptColumns(keep, self._types.names)
+        self.source_columns = SourceColumns(keep, self._types.names)
         self._rows: list[Row] = []
         self._file: IO[bytes]
         self._writer: Any = None
@@ -66,9 +66,9 @@ class Parquet(Part):
     def _table(self, rows: list[Row]) -> Any:
         import pyarrow as pa
 
-        of_source = [self.kept.of(row) for row in rows]
+        of_source = [self.source_columns.of(row) for row in rows]
         arrays = {"key": _array([row.key for row in rows]) if rows else pa.array([], pa.string())}
-        arrays |= {name: _array([values.get(name) for values in of_source]) for name in self.kept.columns}
+        arrays |= {name: _array([values.get(name) for values in of_source]) for name in self.source_columns.columns}
         facts = [flat(row, self._parsed) for row in rows]
         for field in self._types:
             if field.name != "key":

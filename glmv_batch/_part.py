@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Self
 
 import glmv
-from glmv_batch._fields import KeptColumns
+from glmv_batch._fields import SourceColumns
 from glmv_batch._row import Row
 
 
@@ -22,15 +22,15 @@ class Part(ABC):
     `claim` locks the file. The lock is the operating system's, so it ends with the process, even if that is killed.
 
     Attributes:
-        kept: the columns of the source that are written.
+        source_columns: the columns of the source that are written.
     """
 
-    kept: KeptColumns
+    source_columns: SourceColumns
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._part = path.with_name(f"{path.name}.part")
-        self._held: IO[bytes] | None = None
+        self._locked_file: IO[bytes] | None = None
         self._begun = False
 
     def __enter__(self) -> Self:
@@ -56,7 +56,7 @@ class Part(ABC):
         """
         with self._disk():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            while self._held is None:
+            while self._locked_file is None:
                 flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
                 file = os.fdopen(os.open(self._part, flags, 0o666), "r+b")
                 is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)  # a link may point to a pipe or a device
@@ -67,7 +67,7 @@ class Part(ABC):
                         "stop it, or name another output."
                     )
                 if self._is_there(file):
-                    self._held = file
+                    self._locked_file = file
                 else:  # another job ended after the file was opened and before it was locked, and has renamed it
                     file.close()
 
@@ -91,27 +91,30 @@ class Part(ABC):
             ) from error
 
     def _begin(self) -> None:
-        """Empty the file before the first row. A run without rows leaves it unchanged, as when the ledger is locked."""
+        """Empty the file before the first row is written.
+
+        A run that fails before that, for example because the ledger is locked, leaves the file unchanged.
+        """
         if not self._begun:
-            if self._held is None:
+            if self._locked_file is None:
                 self.claim()
-            assert self._held is not None
-            if os.fstat(self._held.fileno()).st_size:
-                self._held.truncate(0)
-            self._open(self._held)
+            assert self._locked_file is not None
+            if os.fstat(self._locked_file.fileno()).st_size:
+                self._locked_file.truncate(0)
+            self._open(self._locked_file)
             self._begun = True
 
     def _finish(self, *, whole: bool) -> None:
         """Rename the file. If the system can rename an open file, its lock is held until afterwards."""
-        assert self._held is not None
-        self._held.flush()
+        assert self._locked_file is not None
+        self._locked_file.flush()
         if sys.platform == "win32":
-            self._held.close()
+            self._locked_file.close()
         if whole or not self._path.exists():
             self._part.replace(self._path)
 
     def _let_go(self) -> None:
-        file, self._held = self._held, None
+        file, self._locked_file = self._locked_file, None
         if file is None:
             return
         try:

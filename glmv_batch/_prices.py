@@ -60,7 +60,8 @@ def cost(
     """The cost of an answer; None if the model's price at that server, or its tokens, are not known.
 
     Args:
-        currency: the budget's currency; its listed price is used for servers other than the platform.
+        currency: the budget's currency. For servers other than the platform, the model's listed price in this currency
+            is used.
         share: the fraction of the listed price to pay: `BATCH_SHARE` in the platform's batches.
     """
     row = glmv.find_model(model or "")
@@ -92,7 +93,7 @@ class Budget:
     base_model: str | None = None  # the model whose price is used, whatever name the server answers with
 
     @classmethod
-    def of(cls, written: str | None, model: str, *, base_model: str | None = None, share: float = 1.0) -> Budget:
+    def of(cls, text: str | None, model: str, *, base_model: str | None = None, share: float = 1.0) -> Budget:
         """ "10 CNY", "RMB 10", "$3", "3 dollars", "2,000,000 tokens" or None -> a budget.
 
         The cost in money is computed from the listed price in the same currency, for every server. This includes the
@@ -107,12 +108,12 @@ class Budget:
             InvalidRequestError: the text is neither money nor tokens, or the model's price in that currency is not
                 known.
         """
-        if written is None:
+        if text is None:
             return cls()
-        match = _BUDGET.fullmatch(str(written).strip())
+        match = _BUDGET.fullmatch(str(text).strip())
         units = {_CURRENCIES[unit.lower()] for unit in match.group("before", "after") if unit} if match else set()
         if match is None or len(units) != 1:
-            raise glmv.InvalidRequestError(f"budget must be written like {_FORMS}; got {written!r}.")
+            raise glmv.InvalidRequestError(f"budget must be written like {_FORMS}; got {text!r}.")
         limit = float(match["amount"].replace(",", "").replace("_", ""))
         (currency,) = units
         if currency is None:
@@ -125,11 +126,11 @@ class Budget:
                 f"The price of {model} is not known: give a budget such as '2000000 tokens'."
             )
         if row.price_in(currency) is None:
-            known = [price.currency for price in row.prices]
-            works = ", ".join(f"'10 {each}'" for each in known)
+            currencies = [price.currency for price in row.prices]
+            works = ", ".join(f"'10 {each}'" for each in currencies)
             raise glmv.InvalidRequestError(
-                f"The price of {model} is known in {' or '.join(known)} and not in {currency}: give a budget such as "
-                f"{works} or '2000000 tokens'."
+                f"The price of {model} is known in {' or '.join(currencies)} and not in {currency}: give a budget such "
+                f"as {works} or '2000000 tokens'."
             )
         return cls(limit, currency, share, base_model=base_model)
 
@@ -147,7 +148,7 @@ class Budget:
         self.under_way += 1
 
     def end(self, model: str | None, usage: glmv.Usage | None) -> None:
-        """Count a call that has ended, with its usage; None if that is not known, as after most errors."""
+        """Count a call that has ended; `usage` is None if it is not known, as after most errors."""
         self.under_way -= 1
         if usage is None:
             return

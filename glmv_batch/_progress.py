@@ -19,14 +19,14 @@ class Progress:
     """Counts of one run.
 
     Attributes:
-        total: number of items; None before they are counted, or if they cannot be.
+        total: number of items; None before they are counted, or if they cannot be counted.
         answered, failed: rows of this run.
         known, known_failed: rows that were in the ledger before, and how many of them are errors.
         input_tokens, output_tokens: tokens of this run, as far as the server reported them.
         errors: number of failed rows by the name of the error class.
         retryable: how many of `failed` and `known_failed` may succeed when they are sent again (`retry_failed=True`).
-        spent: cost of this run, in the server's currency; None if no price is known, 0 without a currency at the
-            emulator.
+        spent: cost of this run, in the server's currency; None if no price is known. At the emulator it is 0,
+            without a currency.
         unpriced: number of answers without a known price.
         width: number of concurrent calls that the gate allows now; it shrinks when the platform is busy.
         waiting: what the run is waiting for, such as the network; else None.
@@ -103,7 +103,7 @@ class Progress:
 
     @property
     def rate(self) -> float | None:
-        """Recent rows per second, without those from the ledger; None before there are two."""
+        """Recent rows per second, without those from the ledger; None before the second such row."""
         if len(self._recent) < 2:
             return None
         return (len(self._recent) - 1) / max(self._recent[-1] - self._recent[0], 1e-9)
@@ -159,7 +159,7 @@ class Progress:
         text += f"; {self.input_tokens + self.output_tokens:,} tokens, {self.money}; {self.seconds:.1f} s"
         if self.errors:
             text += f"; {', '.join(f'{count} {name}' for name, count in self.errors.most_common())}"
-        text += f"; retry_failed asks {self.retryable:,} of the failed again" if self.retryable else ""
+        text += f"; retry_failed would send {self.retryable:,} of the failed rows again" if self.retryable else ""
         text += f"; waiting: {self.waiting}" if self.waiting else ""
         return f"{text}; stopped: {self.stopped}" if self.stopped else text
 

@@ -111,9 +111,10 @@ class Question:
                 json_text = json.dumps(plain(answer), ensure_ascii=False)
                 return Row(item.name, json_text, answer, seconds=seconds, columns=item.columns)
 
-    def known(self, item: Item, facts: Mapping[str, Any]) -> Row:
-        """The facts in the ledger -> the item's row. The text is parsed again, because a pydantic class need not accept
-        what it writes.
+    def row_of_facts(self, item: Item, facts: Mapping[str, Any]) -> Row:
+        """The facts in the ledger -> the item's row.
+
+        The answer's text is parsed again, because a pydantic class need not accept the JSON that it writes itself.
         """
         row = restored(facts, item.name, item.columns)
         return row if self.json_schema is None or not row.ok else self._fitting(row, row.text or "")

@@ -21,7 +21,7 @@ class Row:
         usage: tokens, if the server reported them.
         model: the model that answered.
         attempts: the number of requests that were sent.
-        seconds: time from reading the picture to the last byte of the answer, with the wait for a slot.
+        seconds: time from reading the picture to the last byte of the answer, including the wait for a slot.
         error, error_class, code, retryable: the error's message, the name of its class in `glmv`, the platform's
             code, and whether the same request may succeed later.
         notes: what was changed or left out in the request.
@@ -80,7 +80,7 @@ Row.__module__ = "glmv_batch"
 
 
 def plain(parsed: Any) -> Any:
-    """An object of a pydantic class -> its JSON data, with the schema's names; any other value unchanged."""
+    """An object of a pydantic class -> its JSON data, with the schema's property names; any other value unchanged."""
     dump = getattr(parsed, "model_dump", None)
     return parsed if dump is None else dump(mode="json", by_alias=True)
 

@@ -124,7 +124,7 @@ class ByBatches:
         self._settings = settings
         self._stop = threading.Event()
         self._room = threading.Semaphore(_ROOM)
-        self._kept: deque[tuple[Future[None] | None, Row, bool]] = deque()
+        self._queue: deque[tuple[Future[None] | None, Row, bool]] = deque()
 
     async def __call__(self, hand: Hand) -> None:
         """Run; see `JobRun`."""
@@ -152,7 +152,7 @@ class ByBatches:
                 client,
                 ledger,
                 model=settings.model,
-                options=_of_a_batch(settings.question.options),
+                options=_batch_options(settings.question.options),
                 stop=self._stop,
                 question_hash=keys.question_hash,
                 waits=lambda reason: setattr(settings.progress, "waiting", reason),
@@ -164,11 +164,11 @@ class ByBatches:
             requests = self._requests(keys, ledger, lambda row, known: self._give(hand, row, known=known))
             for key, error in batches.submit(requests):
                 self._answered(hand, ledger, key, error)
-                self._give_kept(hand, all_of_them=True)  # an equal item may follow, and must find it in the ledger
+                self._pass_on_rows(hand, all_of_them=True)  # an equal item may follow, and must find it in the ledger
             for key, answer in batches.answers():
                 self._answered(hand, ledger, key, answer)
-                self._give_kept(hand)
-            self._give_kept(hand, all_of_them=True)
+                self._pass_on_rows(hand)
+            self._pass_on_rows(hand, all_of_them=True)
 
     def _requests(self, keys: Keys, ledger: Ledger, give: Callable[[Row, bool], None]) -> Iterator[Request]:
         """The requests for items without an answer. Items with an answer in the ledger go to `give` immediately."""
@@ -185,7 +185,7 @@ class ByBatches:
                 continue
             facts = ledger.answer(key, retry_failed=settings.retry_failed)
             if facts is not None:
-                give(settings.question.known(item, facts), True)
+                give(settings.question.row_of_facts(item, facts), True)
             elif not ledger.wait_for(Waiting(key, item.name, item.columns)):
                 ledger.check_space()
                 yield _Request(key, settings.question, item, _size(holding))
@@ -195,18 +195,21 @@ class ByBatches:
     ) -> None:
         row = replace(self._settings.question.row_of(Item(""), answer, 0.0), seconds=None)
         emulated = is_emulated(answer)
-        stored: Future[None] | None = ledger.keep(key, row.as_dict())
+        future: Future[None] | None = ledger.keep(key, row.as_dict())
         for waiting in ledger.waited(key):
-            self._kept.append((stored, replace(row, key=waiting.name, columns=waiting.columns), emulated))
-            stored = None  # further items with this key are counted as known, since the answer is paid for once
+            self._queue.append((future, replace(row, key=waiting.name, columns=waiting.columns), emulated))
+            future = None  # further items with this key are counted as known, since the answer is paid for once
 
-    def _give_kept(self, hand: Callable[[Row], Any], *, all_of_them: bool = False) -> None:
-        """Give out the rows that are on disk. Many rows share one wait for the disk."""
-        while self._kept and (all_of_them or len(self._kept) > _GROUP or _done(self._kept[0][0])):
-            stored, row, emulated = self._kept.popleft()
-            if stored is not None:
-                stored.result()
-            self._give(hand, row, known=stored is None, emulated=emulated)
+    def _pass_on_rows(self, hand: Callable[[Row], Any], *, all_of_them: bool = False) -> None:
+        """Pass on the rows that have been written to disk; with `all_of_them`, wait until all are written.
+
+        Up to `_GROUP` rows stay in the queue, so that many rows share one wait for the disk.
+        """
+        while self._queue and (all_of_them or len(self._queue) > _GROUP or _done(self._queue[0][0])):
+            future, row, emulated = self._queue.popleft()
+            if future is not None:
+                future.result()
+            self._give(hand, row, known=future is None, emulated=emulated)
 
     def _give(self, hand: Callable[[Row], Any], row: Row, *, known: bool, emulated: bool = False) -> None:
         while not self._room.acquire(timeout=_LOOK):
@@ -230,7 +233,7 @@ class _Request:
         return self.question.messages_of(self.item)
 
 
-def _of_a_batch(options: dict[str, Any]) -> dict[str, Any]:
+def _batch_options(options: dict[str, Any]) -> dict[str, Any]:
     """Options without `validate`, because a batch cannot repeat a request whose answer does not fit."""
     return {name: value for name, value in options.items() if name != "validate"}
 
@@ -243,8 +246,8 @@ def _size(item: Item) -> int:
     return (part.size or 0) * 4 // 3 if isinstance(part, glmv.Image | glmv.Video | glmv.File) else 0
 
 
-def _done(stored: Future[None] | None) -> bool:
-    return stored is None or stored.done()
+def _done(future: Future[None] | None) -> bool:
+    return future is None or future.done()
 
 
 class Thread:

@@ -17,18 +17,18 @@ from typing import IO, Any, Protocol, Self
 
 import glmv
 from glmv_batch._columns import properties_of
-from glmv_batch._fields import FACTS, PARSED, KeptColumns, free
+from glmv_batch._fields import FACTS, PARSED, SourceColumns, free
 from glmv_batch._part import Part
 from glmv_batch._row import Row, jsonable, plain
 
-# Characters of a field, which may be whatever was kept of the source: all that the module can count.
+# Characters of a field, which may be whatever was copied from the source: all that the module can count.
 LONGEST_FIELD = 2**31 - 1
 
 
 class Sink(Protocol):
     """A writer of rows."""
 
-    kept: KeptColumns
+    source_columns: SourceColumns
 
     def claim(self) -> None:
         """Lock the file for this job."""
@@ -70,14 +70,14 @@ class JSONLines(Part):
 
     def __init__(self, path: Path, keep: bool | Sequence[str] = False) -> None:
         super().__init__(path)
-        self.kept = KeptColumns(keep, [*FACTS, "parsed"])
+        self.source_columns = SourceColumns(keep, [*FACTS, "parsed"])
 
     def _open(self, file: IO[bytes]) -> None:
         self._file = _text(file)
 
     def _put(self, row: Row) -> None:
         facts = row.as_dict()
-        line = {"key": facts.pop("key"), **jsonable(self.kept.of(row)), **facts}
+        line = {"key": facts.pop("key"), **jsonable(self.source_columns.of(row)), **facts}
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def _close(self) -> None:
@@ -94,7 +94,7 @@ class CSV(Part):
         super().__init__(path)
         properties = [] if schema is None else properties_of(schema)
         self._parsed = {name: free(name, PARSED, [*FACTS, *(set(properties) - {name})]) for name in properties}
-        self.kept = KeptColumns(keep, [*FACTS, *self._parsed.values()])
+        self.source_columns = SourceColumns(keep, [*FACTS, *self._parsed.values()])
         self._separator = "\t" if path.suffix.lower() == ".tsv" else ","
         self._columns: list[str] = []
 
@@ -109,7 +109,7 @@ class CSV(Part):
         answer = facts.pop("parsed", None)
         values = answer if isinstance(answer, Mapping) else {"value": plain(answer)}
         facts |= {column: values.get(name) for name, column in self._parsed.items()}
-        facts |= self.kept.of(row)
+        facts |= self.source_columns.of(row)
         if len(header := self._header()) > len(self._columns):
             self._widen(header)
         self._line([_cell(facts.get(name)) for name in self._columns])
@@ -118,7 +118,7 @@ class CSV(Part):
         self._file.flush()
 
     def _header(self) -> list[str]:
-        return ["key", *self.kept.columns, *self._parsed.values(), *(name for name in FACTS if name != "key")]
+        return ["key", *self.source_columns.columns, *self._parsed.values(), *(name for name in FACTS if name != "key")]
 
     def _line(self, cells: Sequence[str]) -> None:
         # The module quotes the characters of its line end: with both of them a lone "\r" is quoted, too.

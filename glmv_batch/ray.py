@@ -89,7 +89,7 @@ def over(
         options: fields of `glmv.Settings`, such as model, temperature, base_url.
 
     Returns:
-        The data set with the further columns `text`, those of the schema, `model`, `prompt_tokens`,
+        The data set with the further columns `text`, the schema's columns, `model`, `prompt_tokens`,
         `completion_tokens`, `cached_tokens`, `reasoning_tokens`, `attempts`, `seconds`, `error`, `error_class`,
         `code`, `retryable` and `notes`; if the data set already has such a name, the column is `answer_<name>`. A row
         that fails has its error in these columns, and the job continues.
@@ -186,13 +186,13 @@ class Vision:
         """A table -> the same rows in order, with the columns of the answers."""
         rows = await asyncio.to_thread(table.to_pylist)
         task = await asyncio.to_thread(_digest, table) if self._coordinator is not None else ""
-        stored = await self._stored(task)
+        stored = await self._stored_answers(task)
         results = await asyncio.gather(
             *(self._answer(task, place, row, stored.get(place)) for place, row in enumerate(rows))
         )
-        yield await asyncio.to_thread(self._joined, table, results)
+        yield await asyncio.to_thread(self._with_answers, table, results)
 
-    async def _stored(self, task: str) -> Mapping[int, Row]:
+    async def _stored_answers(self, task: str) -> Mapping[int, Row]:
         """The answers that a dead worker already had for this task."""
         if self._coordinator is None:
             return {}
@@ -234,7 +234,7 @@ class Vision:
         return replace(row, parsed=plain(row.parsed), columns={})
 
     def _is_asked_again(self, error: Exception, row: int, *, trying: bool) -> bool:
-        """Whether a row is sent again because of an outage. An error that all rows would get is stored for them."""
+        """Whether a row is sent again because of an outage; never after an error that all rows would get."""
         if isinstance(error, _FATAL):
             self._fatal = error
             return False
@@ -254,7 +254,7 @@ class Vision:
         messages = await asyncio.to_thread(self._question.messages_of, item)
         return await self._client.chat(messages, **{**self._question.options, **options})
 
-    def _joined(self, table: pa.Table, rows: list[Row]) -> pa.Table:
+    def _with_answers(self, table: pa.Table, rows: list[Row]) -> pa.Table:
         import pyarrow as pa
 
         facts = [flat(row, self._parsed) for row in rows]
@@ -270,25 +270,25 @@ class _Coordinator:
 
     def __init__(self, divided: list[int]) -> None:
         self._free = divided
-        self._held: dict[str, tuple[int, Any]] = {}
+        self._shares: dict[str, tuple[int, Any]] = {}
         self._answers: OrderedDict[str, dict[int, Row]] = OrderedDict()
         self._count = 0
 
     async def take(self, worker: str, handle: Any) -> int | None:
-        """A share for a worker; None while living workers have all of them. A restarted worker gets its old share."""
-        if worker not in self._held:
+        """A share for a worker; None while living workers have all shares. A restarted worker gets its old share."""
+        if worker not in self._shares:
             if not self._free:
                 await self._reclaim()
             if not self._free:
                 return None
-            self._held[worker] = self._free.pop(0), handle
-        return self._held[worker][0]
+            self._shares[worker] = self._free.pop(0), handle
+        return self._shares[worker][0]
 
     async def _reclaim(self) -> None:
-        shares = list(self._held.items())
+        shares = list(self._shares.items())
         states = await asyncio.gather(*(_is_dead(handle) for _, (_, handle) in shares))
         for (worker, (share, _)), dead in zip(shares, states, strict=True):
-            if dead and self._held.pop(worker, None) is not None:
+            if dead and self._shares.pop(worker, None) is not None:
                 self._free.append(share)
 
     async def answers(self, task: str) -> dict[int, Row]:

@@ -27,11 +27,11 @@ def to_glmv(messages: Iterable[object]) -> list[Any]:
 def _message(message: object) -> Any:
     match message:
         case Mapping():
-            kept = {name: value for name, value in message.items() if name in _KEYS}
-            content = kept.get("content")
+            fields = {name: value for name, value in message.items() if name in _KEYS}
+            content = fields.get("content")
             if isinstance(content, list):
-                kept["content"] = [_part(part) for part in content]
-            return kept
+                fields["content"] = [_part(part) for part in content]
+            return fields
         case _ if callable(dump := getattr(message, "model_dump", None)):
             return _message(dump())
         case _:
@@ -39,7 +39,7 @@ def _message(message: object) -> Any:
 
 
 def _part(part: Any) -> Any:
-    """A content part; LiteLLM's form of a file is converted to a file, picture or video of OpenAI's form.
+    """A content part; LiteLLM's form of a file is converted to a file, picture or video in OpenAI's form.
 
     LiteLLM accepts a URL or a data URI under two names, and a picture or a video as a file with a media type.
     """
@@ -67,8 +67,8 @@ def _file(part: Mapping[Any, Any], source: str, name: str, rest: Mapping[Any, An
     return {**part, "file": {name: source, **others}}
 
 
-def _media_type(source: str, given: object) -> str:
+def _media_type(source: str, media_type: object) -> str:
     """The media type of a file from its data URI, or else from `format`; "" if neither has one."""
     if source[:5].lower() == "data:":
         return source[5:].partition(",")[0].partition(";")[0].lower()
-    return str(given or "").lower()
+    return str(media_type or "").lower()

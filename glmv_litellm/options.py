@@ -1,4 +1,4 @@
-"""Converts what LiteLLM passes to a provider: to connection settings and options of the call."""
+"""Converts the arguments that LiteLLM passes to a provider into connection settings and options of the call."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CallSettings:
 
 
 def call_settings(
-    given: Mapping[str, Any],
+    optional_params: Mapping[str, Any],
     *,
     api_base: str | None = None,
     headers: Mapping[str, str] | None = None,
@@ -54,8 +54,8 @@ def call_settings(
     """Convert the arguments of a provider's method.
 
     Args:
-        given: LiteLLM's `optional_params`: options under OpenAI's names, and options that LiteLLM does not know. A key
-            of `extra_body` that is an option of `glmv`, such as `thinking`, is treated as that option.
+        optional_params: as LiteLLM passes them: options under OpenAI's names, and options that LiteLLM does not know. A
+            key of `extra_body` that is an option of `glmv`, such as `thinking`, is treated as that option.
         api_base: the base URL, or None.
         headers: headers of this call.
         timeout: seconds or an `httpx.Timeout`. LiteLLM's own defaults of 600 and 6000 seconds are ignored, so that
@@ -66,7 +66,7 @@ def call_settings(
     Raises:
         NotOfGLM: an option that GLM has no field for.
     """
-    options = {_RENAMED.get(name, name): value for name, value in given.items() if value is not None}
+    options = {_RENAMED.get(name, name): value for name, value in optional_params.items() if value is not None}
     body = options.pop("extra_body", None)
     if body is not None:
         options |= {name: value for name, value in body.items() if name in glmv.Options.model_fields}

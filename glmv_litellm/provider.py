@@ -11,7 +11,7 @@ from litellm.llms.custom_llm import CustomLLM
 from litellm.types.utils import ModelResponse, ModelResponseStream
 
 import glmv
-from glmv_litellm.clients import KeptClients
+from glmv_litellm.clients import ClientCache
 from glmv_litellm.errors import litellm_errors
 from glmv_litellm.messages import to_glmv
 from glmv_litellm.options import CallSettings, call_settings
@@ -26,7 +26,8 @@ class GLMVProvider(CustomLLM):
     `max_concurrency` and `allow_http` of `glmv.Settings`. LiteLLM refuses `thinking` and `reasoning_effort` unless they
     are in `extra_body` or listed in `allowed_openai_params`.
 
-    Clients are kept for each key and base URL. The key is that of the call, or else ZHIPUAI_API_KEY or ZAI_API_KEY.
+    Calls with the same key and connection settings share clients. A call without a key reads ZHIPUAI_API_KEY or
+    ZAI_API_KEY.
     `glmv` retries calls (`max_retries`, by default 3), unless `num_retries` is set or LiteLLM's router makes the call:
     then LiteLLM retries. An HTTP client passed to the call is ignored.
 
@@ -35,57 +36,57 @@ class GLMVProvider(CustomLLM):
 
     def __init__(self) -> None:
         super().__init__()
-        self._clients = KeptClients()
+        self._clients = ClientCache()
 
     def completion(
-        self, *, model: str, messages: Sequence[Any], model_response: ModelResponse, **given: Any
+        self, *, model: str, messages: Sequence[Any], model_response: ModelResponse, **arguments: Any
     ) -> ModelResponse:
         """Send a request, and return the whole answer."""
         with litellm_errors(model):
-            clients, options = self._call(given)
+            clients, options = self._call(arguments)
             answer = clients.sync.chat(to_glmv(messages), model=model, **options)
             return response_of(answer, model_response, model)
 
-    def streaming(self, *, model: str, messages: Sequence[Any], **given: Any) -> Iterator[ModelResponseStream]:
+    def streaming(self, *, model: str, messages: Sequence[Any], **arguments: Any) -> Iterator[ModelResponseStream]:
         """Stream an answer in chunks. The call waits for the first chunk, and raises an error that comes before it."""
         with litellm_errors(model):
-            clients, options = self._call(given)
+            clients, options = self._call(arguments)
             deltas = clients.sync.stream(to_glmv(messages), model=model, **options)
             first = next(deltas, None)
         return _chunks(first, deltas, model)
 
     async def acompletion(
-        self, *, model: str, messages: Sequence[Any], model_response: ModelResponse, **given: Any
+        self, *, model: str, messages: Sequence[Any], model_response: ModelResponse, **arguments: Any
     ) -> ModelResponse:
         """The asynchronous form of `completion`."""
         with litellm_errors(model):
-            clients, options = self._call(given)
+            clients, options = self._call(arguments)
             answer = await clients.asynchronous.chat(to_glmv(messages), model=model, **options)
             return response_of(answer, model_response, model)
 
     async def astreaming(
-        self, *, model: str, messages: Sequence[Any], **given: Any
+        self, *, model: str, messages: Sequence[Any], **arguments: Any
     ) -> AsyncIterator[ModelResponseStream]:
-        """The asynchronous form of `streaming`; an error before the first chunk is raised when it is requested."""
+        """The asynchronous form of `streaming`. Requesting the first chunk raises an error that comes before it."""
         with litellm_errors(model):
-            clients, options = self._call(given)
+            clients, options = self._call(arguments)
             mapper = StreamMapper(model)
             async with aclosing(clients.asynchronous.stream(to_glmv(messages), model=model, **options)) as deltas:
                 async for delta in deltas:
                     for chunk in mapper.feed(delta):
                         yield chunk
 
-    def _call(self, given: Mapping[str, Any]) -> tuple[glmv.Clients, dict[str, Any]]:
-        of_litellm = given.get("litellm_params") or {}
+    def _call(self, arguments: Mapping[str, Any]) -> tuple[glmv.Clients, dict[str, Any]]:
+        of_litellm = arguments.get("litellm_params") or {}
         settings: CallSettings = call_settings(
-            given.get("optional_params") or {},
-            api_base=given.get("api_base"),
-            headers=given.get("headers"),
-            timeout=given.get("timeout"),
+            arguments.get("optional_params") or {},
+            api_base=arguments.get("api_base"),
+            headers=arguments.get("headers"),
+            timeout=arguments.get("timeout"),
             base_model=of_litellm.get("base_model"),
             drop=bool(litellm.drop_params or of_litellm.get("drop_params")),
         )
-        return self._clients.of(given.get("api_key"), settings.connection), settings.options
+        return self._clients.of(arguments.get("api_key"), settings.connection), settings.options
 
     def close(self) -> None:
         """Close the connections of blocking calls. The next call opens new ones."""

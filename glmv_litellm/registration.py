@@ -1,4 +1,4 @@
-"""`register`: the provider and its models in LiteLLM's tables."""
+"""`register`: adds the provider and its models to LiteLLM's tables."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def register() -> None:
     named `glmv` and facts about a model that were registered earlier are not replaced. Calling `register` again changes
     nothing.
     """
-    known = litellm.custom_provider_map
-    if all(item["provider"] != PROVIDER for item in known):
+    providers = litellm.custom_provider_map
+    if all(item["provider"] != PROVIDER for item in providers):
         # A new list, because other modules may hold the old one as a default.
-        litellm.custom_provider_map = [*known, {"provider": PROVIDER, "custom_handler": provider}]
+        litellm.custom_provider_map = [*providers, {"provider": PROVIDER, "custom_handler": provider}]
     custom_llm_setup()  # type: ignore[no-untyped-call]  # without it LiteLLM does not find the provider
     models = {f"{PROVIDER}/{row.name}": row for row in glmv.models() if row.chats}
     facts = {name: model_facts(row) for name, row in models.items() if name not in litellm.model_cost}

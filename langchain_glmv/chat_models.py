@@ -210,12 +210,13 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
                 tools validate them, and report errors to the model.
             strict: accepted and not sent.
             parallel_tool_calls: False keeps the first call only.
-            kwargs: bound as further options of each call, such as `response_format`. If the JSON does not fit it, the
-                request is repeated once. If the second answer does not fit either, it is returned with a note in
-                `response_metadata["notes"]`; `on_misfit="raise"` raises MalformedResponse instead.
+            kwargs: bound as further options of each call, such as `response_format`. If an answer does not fit the
+                `response_format`, the request is repeated once. If the second answer does not fit either, it is
+                returned with a note in `response_metadata["notes"]`; `on_misfit="raise"` raises MalformedResponse
+                instead.
 
         Raises:
-            InvalidRequestError: a tool that only another provider runs.
+            InvalidRequestError: `tools` contains a tool that only another provider runs.
         """
         with joined_errors():
             if tool_choice or "response_format" in kwargs:
@@ -245,9 +246,9 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
                 `on_misfit="raise"` raises for a second answer that does not fit a TypedDict or JSON Schema, too.
 
         Returns:
-            A runnable. For a pydantic class it answers with a valid instance. Otherwise it answers with a dict, which
-            LangChain's callers validate: if the second answer is JSON but does not fit, it is returned all the same,
-            and its message has a note.
+            A runnable. For a pydantic class it answers with a valid instance. Otherwise it answers with a dict. If the
+            second answer is JSON but does not fit the schema, the dict is returned all the same, and the message has a
+            note: in LangChain, callers validate dicts themselves.
 
         Raises:
             OutputParserException: the runnable raises it when two answers in a row have no JSON or tool call, or when
@@ -317,7 +318,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
-        """Values that `dumps` writes instead of a field's own: for `picture_store` the path of its folder."""
+        """What `dumps` writes in place of a field's value: for `picture_store`, the path of its folder."""
         return {} if self.picture_store is None else {"picture_store": os.fspath(self.picture_store)}
 
     def _resolve_model_profile(self) -> ModelProfile | None:
@@ -341,9 +342,9 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         """Tokens of messages and tools, estimated without the network; pictures by their size in pixels."""
         with joined_errors():
             mapped, _ = to_glmv(messages, self.model, self.picture_store, may_be_empty=True)
-            sent = glmv.chat_request(mapped, self, {}).messages if mapped else ()
+            request_messages = glmv.chat_request(mapped, self, {}).messages if mapped else ()
             tool_dicts = wire_tools(tools) if tools else []
-        return tokens_of_messages(sent, tool_dicts, self.get_num_tokens, self.catalog_row())
+        return tokens_of_messages(request_messages, tool_dicts, self.get_num_tokens, self.catalog_row())
 
     def __repr_args__(self) -> Any:
         arguments = [

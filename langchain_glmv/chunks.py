@@ -2,7 +2,7 @@
 
 A whole answer is mapped as a stream of one delta, so all answers take this path. The fields of each chunk follow from
 how LangChain merges chunks (langchain_core.messages.ai, `add_ai_message_chunks`): it sums usage and joins strings, so
-facts come once, on the last chunk; it compares `model_provider`, which may repeat.
+only the last chunk has usage and facts; it compares the `model_provider` of two chunks, so every chunk may have it.
 
 langchain-core numbers the content blocks of a streamed message in order of arrival and merges blocks of the same number
 even if their types differ; a tool call after reasoning or text would vanish from the content. So `chunk_blocks` gives
@@ -90,7 +90,7 @@ class ChunkMapper:
         return AIMessage(**fields)
 
     def _fields(self, delta: glmv.Delta) -> dict[str, Any]:
-        """The fields of a delta's chunk. Absent ones are left out: each costs time, and there may be thousands."""
+        """The fields of a delta's chunk. Empty fields are left out to save time: there may be thousands of chunks."""
         fields: dict[str, Any] = {"content": delta.text, "response_metadata": {"model_provider": PROVIDER}}
         calls = [call for piece in delta.tool_calls for call in self._take(piece)] if delta.tool_calls else []
         if delta.reasoning:
@@ -171,7 +171,7 @@ class _PendingCall:
 
 
 class ReplaceableChunk(AIMessageChunk):
-    """A chunk of a stream that may begin again: a sum starts at the last chunk with `replaces` and drops those before.
+    """A chunk of a stream that may begin again: a sum drops all chunks before the last chunk with `replaces`.
 
     The sum of a whole stream is an ordinary chunk, so it is stored and traced as one.
     """

@@ -45,7 +45,7 @@ class MessageContext:
         """Add a note that something was left out because GLM's requests have no field for it."""
         self.notes.append(f"{what} was left out: GLM has no field for it.")
 
-    def stored(self, reference: str, kind: type[glmv.Image | glmv.Video] | None = None) -> glmv.Image | glmv.Video:
+    def medium_of(self, reference: str, kind: type[glmv.Image | glmv.Video] | None = None) -> glmv.Image | glmv.Video:
         """The picture or video that a reference names.
 
         Raises:
@@ -72,7 +72,7 @@ def reference_in(block: object) -> str | None:
     """The reference to a picture or video in a block; None for any other block."""
     if not isinstance(block, Mapping):
         return None
-    way, value = _named(block.get("file") if isinstance(block.get("file"), Mapping) else block)  # type: ignore[arg-type]
+    way, value = _way_and_value(block.get("file") if isinstance(block.get("file"), Mapping) else block)  # type: ignore[arg-type]
     return value if way == "id" and is_reference(value) else None
 
 
@@ -136,11 +136,11 @@ def _unsent(block: object, context: MessageContext) -> None:
         context.leave_out("cache_control")
 
 
-def _named(block: Block) -> tuple[str, str]:
+def _way_and_value(block: Block) -> tuple[str, str]:
     """How a block names its content: ("url" | "base64" | "id" | "text", value), or ("", "")."""
     match block:
         case {"source": dict(source)}:
-            return _named(source)
+            return _way_and_value(source)
         case {"file_id": str(value)} | {"source_type": "id", "id": str(value)}:
             return "id", value
         case {"base64": str(value)} | {"file_data": str(value)}:
@@ -160,9 +160,13 @@ def _named(block: Block) -> tuple[str, str]:
     return "", ""
 
 
-def held_by(block: object, *, by: tuple[str, ...]) -> str | None:
-    """What a block contains: "picture", "video" or "file"; None if it gives its content in no way that `by` lists."""
-    if not isinstance(block, Mapping) or _named(block)[0] not in by:
+def medium_in(block: object, *, by: tuple[str, ...]) -> str | None:
+    """What a block contains: "picture", "video" or "file"; None for any other block.
+
+    Args:
+        by: in which ways the block may give its content: "url", "base64" or "id"; others count as no content.
+    """
+    if not isinstance(block, Mapping) or _way_and_value(block)[0] not in by:
         return None
     convert = _CONVERTERS.get(str(block.get("type")))
     if convert not in (_image, _video, _file):
@@ -182,14 +186,14 @@ def lacks_mime_type(block: object) -> bool:
 
 
 def with_mime_type(block: Any) -> Any:
-    """A block -> the same block; a standard base64 picture gets the MIME type of its first bytes.
+    """A block -> the same block; a standard base64 picture gets the MIME type that its first bytes show.
 
     Raises:
         UnsupportedContent: the content is not a picture.
     """
     if not lacks_mime_type(block):
         return block
-    _, value = _named(block)
+    _, value = _way_and_value(block)
     return {**block, "mime_type": _begins_as(value)}
 
 
@@ -219,13 +223,13 @@ def _video(block: Block, context: MessageContext) -> list[Part]:
 
 
 def _medium(block: Block, context: MessageContext, make: type[glmv.Image | glmv.Video], what: str) -> list[Part]:
-    match _named(block):
+    match _way_and_value(block):
         case "url", value:
             return [make.from_message(value)]
         case "base64", value:
             return [make.from_base64(value)]
         case "id", value if context.store is not None or is_reference(value):
-            return [context.stored(value, make)]
+            return [context.medium_of(value, make)]
         case _:
             raise context.refusal(block.get("type"), _missing(block, what))
 
@@ -242,7 +246,7 @@ def _missing(block: Block, what: str) -> str:
             case value:
                 type_name = type(value).__name__
                 return f"Its {key!r} is {type_name}: langchain_glmv.{kind}(source) makes a block from bytes or a file."
-    if _named(block)[0] == "id":
+    if _way_and_value(block)[0] == "id":
         return f"Give {what} by url or base64; the platform has no file ids for it."
     return f"Give {what} by url or base64; langchain_glmv.{kind}(source) makes the block."
 
@@ -251,7 +255,7 @@ def _file(block: Block, context: MessageContext) -> list[Part]:
     inner = block.get("file")
     if isinstance(inner, Mapping):  # the shape of OpenAI's API
         block = {"type": "file", **inner}
-    way, value = _named(block)
+    way, value = _way_and_value(block)
     mime = _mime(block, value)
     match mime.partition("/")[0]:
         case "image":
@@ -265,7 +269,7 @@ def _file(block: Block, context: MessageContext) -> list[Part]:
         case "url" if not value.startswith("data:"):
             return [glmv.File.from_url(value, name=name)]
         case "id" if is_reference(value):
-            return [context.stored(value)]
+            return [context.medium_of(value)]
         case "id":
             return [glmv.File.from_id(value)]
         case "url" | "base64" if mime.startswith("text/"):

@@ -1,9 +1,9 @@
 """Error classes that are both glmv's and LangChain's, and the table that maps one to the other.
 
 LangChain's retry middleware reads `ModelError.is_retryable`. LangGraph's `RetryPolicy` decides by built-in classes: it
-does not retry ValueError and OSError, and retries the rest. So errors that a retry cannot solve are also of one of
-these classes. Sources: reference.langchain.com, `langchain_core.exceptions`; docs.langchain.com, "Model retry" and
-LangGraph "Retry policies".
+does not retry ValueError and OSError, and retries the rest. So errors that a retry cannot solve are also ValueErrors or
+OSErrors. Sources: reference.langchain.com, `langchain_core.exceptions`; docs.langchain.com, "Model retry" and LangGraph
+"Retry policies".
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ try:
 except ImportError:  # langchain-core 1.4 and 1.5 have no such classes: the substitutes below keep one class tree
 
     class ModelError(LangChainException):  # type: ignore[no-redef]  # the older core has none
-        """Base class of the substitutes."""
+        """A substitute for the class that this langchain-core lacks; base class of the other substitutes."""
 
         is_retryable = False
 
@@ -231,7 +231,7 @@ def _is_withdrawn(error: glmv.ContentFilterError) -> bool:
 
 
 class joined_errors:  # noqa: N801  # a context manager, read like a function
-    """`with joined_errors():` turns errors of glmv into those that are also LangChain's, with the same traceback."""
+    """`with joined_errors():` raises errors of glmv in the classes of this module, with the same traceback."""
 
     def __enter__(self) -> None:
         return None

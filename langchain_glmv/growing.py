@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class GrowingJson(JsonOutputParser):
     """JSON as dicts. While it streams, a key that was set stays set, and strings and lists only get longer.
 
-    The last object is always yielded: if the answer began again, it replaces those before.
+    The last object is always yielded: if the answer began again, it replaces the objects before it.
     """
 
     name: str | None = "JsonOutputParser"
@@ -50,8 +50,9 @@ class GrowingObject(GrowingJson):
     """JSON as objects of a pydantic class. Only the class validates it, by its own rules for JSON, strict or not.
 
     While the answer streams, an object is yielded whenever the class accepts the JSON so far. An unfinished string is
-    included only if the class accepts it with one more character, and the result extends the one without: half of a
-    number in quotes is another number, and half of a path or a URL is another path or URL.
+    included only if the class also accepts it with one more character, and the object with that character extends the
+    object without it. Otherwise half of a value could pass for a value: half of a number in quotes is another number,
+    and half of a path or a URL is another path or URL.
     """
 
     name: str | None = "PydanticOutputParser"

@@ -17,7 +17,7 @@ from langchain_core.prompt_values import ChatPromptValue, PromptValue, StringPro
 
 import glmv
 from langchain_glmv.chunks import BROKEN
-from langchain_glmv.content import MessageContext, held_by, lacks_mime_type, parts_of, with_mime_type
+from langchain_glmv.content import MessageContext, lacks_mime_type, medium_in, parts_of, with_mime_type
 from langchain_glmv.errors import joined_errors
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def to_glmv(
         model: the model's name, for error messages.
         store: resolves references; without one they are refused.
         may_be_empty: whether the newest message may be an empty user message; True when tokens are counted. An empty
-            user message before others is kept: whether it is sent depends on the server.
+            user message before other messages is kept: whether it is sent depends on the server.
 
     Raises:
         UnsupportedContent: a block or message cannot be sent; the error names its type, its position and what works.
@@ -266,7 +266,7 @@ def _parts_of_result(block: object, context: MessageContext) -> list[glmv.Part]:
     try:
         return parts_of(block, context)
     except glmv.InvalidRequestError as error:
-        what = held_by(block, by=("url", "base64") if context.store is None else ("url", "base64", "id"))
+        what = medium_in(block, by=("url", "base64") if context.store is None else ("url", "base64", "id"))
         if what is None:
             raise
         where, reason = f"messages[{context.index}]", error.message.partition(": ")[2] or error.message
@@ -274,7 +274,7 @@ def _parts_of_result(block: object, context: MessageContext) -> list[glmv.Part]:
             f"{where}: a {what} in a tool's result cannot be sent; the model got a sentence instead: {reason}"
         )
         # The error of a store names its folder, which the model must not see.
-        why = reason.split(". ")[0] if held_by(block, by=("url", "base64")) else "its reference is not in the store"
+        why = reason.split(". ")[0] if medium_in(block, by=("url", "base64")) else "its reference is not in the store"
         return [glmv.Text(f"[A {what} of this result cannot be shown to you: {why}]")]
 
 

@@ -71,7 +71,7 @@ _OF_MODELS = (
 def constructor_options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Constructor keywords -> names and values of the fields; the model refuses unknown names.
 
-    In other classes `model_kwargs` contains options and further keys of the request body.
+    `model_kwargs`, a field of other model classes, may contain options and further keys of the request body.
 
     Raises:
         InvalidRequestError: GLM does not support an option.
@@ -94,10 +94,11 @@ def _possible(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def call_options(kwargs: Mapping[str, Any], stream_usage: bool) -> tuple[dict[str, Any], bool]:
-    """Keywords of one call -> glmv's options, and whether the answer should have usage.
+    """Keywords of one call -> glmv's options, and whether the answer gets `usage_metadata`.
 
     Raises:
-        InvalidRequestError: a secret, or an option that GLM does not support; glmv refuses unknown names later.
+        InvalidRequestError: a secret was passed, or an option that GLM does not support. Options with unknown names are
+            refused later, by glmv.
     """
     options = {name: value for name, value in kwargs.items() if name not in _FRAMEWORK}
     if not options:
@@ -148,9 +149,9 @@ def validation(schema: Any) -> dict[str, Callable[[str], object]]:
 
 
 def traced_options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords of one call -> the same, as traces and cache keys may contain them.
+    """Keywords of one call -> those that traces and cache keys may contain; the values of headers are hidden.
 
-    langchain-core writes them into both before it calls the model, so a secret among them is refused here.
+    langchain-core writes both before it calls the model, so a secret among the keywords is refused here.
 
     Raises:
         InvalidRequestError: a secret was passed for one call.
@@ -175,7 +176,7 @@ def wire_tools(tools: Sequence[Tool]) -> list[dict[str, Any]]:
     """Tools -> dicts as the request body takes them.
 
     Raises:
-        InvalidRequestError: only another provider runs a tool of this type.
+        InvalidRequestError: a tool is of a type that only another provider runs.
     """
     return [_wire_tool(tool) for tool in tools]
 
@@ -201,7 +202,7 @@ def _wire_tool(tool: Tool) -> dict[str, Any]:
 def tool_options(
     tools: Sequence[Tool], choice: str | Mapping[str, Any] | bool | None, parallel: bool | None
 ) -> dict[str, Any]:
-    """The options that `bind_tools` binds, without unset ones; glmv accepts `tool_choice` in all its forms."""
+    """The options that `bind_tools` binds, without those that are not set; glmv accepts all forms of `tool_choice`."""
     options: dict[str, Any] = {"tools": wire_tools(tools)}
     if choice:
         options["tool_choice"] = dict(choice) if isinstance(choice, Mapping) else choice

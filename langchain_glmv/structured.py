@@ -44,7 +44,7 @@ def structured_model(
     strict: bool | None,
     extra: dict[str, Any],
 ) -> Runnable[LanguageModelInput, Any]:
-    """A model, a schema and how to ask -> a runnable that answers with data; see `ChatGLMV.with_structured_output`."""
+    """A model, a schema and a method -> a runnable that answers with data; see `ChatGLMV.with_structured_output`."""
     if method not in METHODS:
         raise ValueError(f"method is one of {', '.join(METHODS)}; got {glmv.shown(method)}.")
     if schema is None and method != "json_mode":

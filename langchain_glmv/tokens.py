@@ -1,8 +1,8 @@
 """Tokens of a prompt, estimated without the network.
 
 Text: the platform's rule of thumb. Pictures and videos: the published preprocessing of the open weights, as the
-`processor` of the model's catalogue row computes it; a model without one counts as the default model. Documents, and
-pictures and videos given by URL, count as ones of typical size.
+`processor` of the model's catalogue row computes it; a model without a `processor` counts as glm-4.6v. For documents,
+and for pictures and videos given by URL, a typical size is assumed.
 """
 
 from __future__ import annotations

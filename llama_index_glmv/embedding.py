@@ -36,7 +36,7 @@ class GLMVEmbedding(SharesClient, BaseEmbedding):
     embed_batch_size: int = Field(default=MAX_TEXTS, gt=0, le=MAX_TEXTS)
 
     @model_validator(mode="after")
-    def _named(self) -> Self:
+    def _set_model_name(self) -> Self:
         self.model_name = self.model
         return self
 

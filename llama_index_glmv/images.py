@@ -47,9 +47,9 @@ def load_images(
         on_error: "raise" ends at the first file that cannot be read; "skip" leaves it out and logs the error.
 
     Returns:
-        One document for each picture, those of a folder sorted by name. The id is the absolute path or the URL, so that
-        loading again updates an index even from another working directory. `metadata` has file_path, file_name,
-        file_type, file_size, width and height; models and indexes see the file name only.
+        One document for each picture; the pictures of a folder are sorted by name. The id is the absolute path or the
+        URL, so that loading again updates an index even from another working directory. `metadata` has file_path,
+        file_name, file_type, file_size, width and height; models and indexes see the file name only.
 
     Raises:
         InvalidRequestError: a file does not exist, or a folder has no picture.
@@ -61,9 +61,9 @@ def load_images(
     documents: list[ImageDocument] = []
     for item in sources:
         with _skipping(item, on_error, errors):
-            for origin, read in _readers(item, recursive):
+            for origin, reader in _readers(item, recursive):
                 with _skipping(origin, on_error, errors):
-                    documents.append(read())
+                    documents.append(reader())
     if errors and not documents:
         raise errors[0]
     return documents

@@ -51,7 +51,8 @@ class Intake:
     Args:
         model: the model's name, for messages.
         row: the model's catalogue row, or None.
-        local_files: True allows every file that a typed field names, False none, a list of folders the files in them.
+        local_files: True allows every file that a typed field names; False allows no file; a list of folders allows
+            the files in these folders.
         on_unsupported: "raise", or "warn" to leave out unsupported content with a note and a warning.
 
     Attributes:
@@ -103,7 +104,7 @@ class Intake:
             data: base64, as LlamaIndex's fields contain it, or an open file; the file is rewound after reading.
             path: the path of a file; used if there is no data.
             url: a URL that the platform fetches; used if there is neither data nor path.
-            named: `name`, for a file.
+            named: only `name`, the name of a file; for `kind` glmv.File.
 
         Raises:
             InvalidRequestError: the content is missing or invalid.

@@ -84,8 +84,8 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         extra_body: further keys of the request body; `additional_kwargs` is its older name.
         client: a `glmv.Client` or `glmv.AsyncClient` to share.
         local_files: which files typed fields (`ImageBlock.path`, `image_path`, paths in `image_documents`) may name:
-            True allows any, False none, a list of folders the files inside them after resolving links. Paths in
-            metadata are never opened.
+            True allows any file; False allows no file; a list of folders allows the files that are inside these
+            folders after links are resolved. Paths in metadata are never opened.
         on_unsupported: "raise", or "warn" to leave out blocks that cannot be sent, with a warning and a note.
 
     Every method raises `glmv.GLMVError` and nothing else when a call fails.
@@ -257,7 +257,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
 
         Args:
             args: `tools`, `user_msg` and `chat_history`, as in LlamaIndex's method.
-            kwargs: its other arguments, and options of the call.
+            kwargs: the other arguments of LlamaIndex's method, and options of the call.
 
         Raises:
             MalformedResponse: a call is forced, and two answers in a row have no call with valid arguments.
@@ -292,10 +292,10 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
 
     async def _arequest(self, messages: Sequence[ChatMessage], kwargs: Any) -> glmv.ChatRequest:
         if reads_files(messages) or glmv.is_large([message.blocks for message in messages]):
-            return await self._made(partial(self._request, messages, kwargs), kwargs)
+            return await self._in_worker(partial(self._request, messages, kwargs), kwargs)
         return self._request(messages, kwargs)
 
-    async def _made(self, make: Callable[[], glmv.ChatRequest], kwargs: dict[str, Any]) -> glmv.ChatRequest:
+    async def _in_worker(self, make: Callable[[], glmv.ChatRequest], kwargs: dict[str, Any]) -> glmv.ChatRequest:
         """Make a request in a worker thread; the time it takes counts against the call's deadline."""
         started = time.monotonic()
         request = await glmv.in_worker(make, deadline=kwargs.get("deadline", self.deadline))
@@ -318,7 +318,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
     ) -> glmv.ChatRequest:
         if isinstance(formatted, bool) and image_documents is None:
             return self._prompt(prompt, formatted, None, kwargs)
-        return await self._made(partial(self._prompt, prompt, formatted, image_documents, kwargs), kwargs)
+        return await self._in_worker(partial(self._prompt, prompt, formatted, image_documents, kwargs), kwargs)
 
     def _chat_request(
         self, messages: Sequence[glmv.Message], intake: Intake, kwargs: dict[str, Any]

@@ -319,7 +319,7 @@ def _parts_of_node(node: BaseNode, intake: Intake) -> Iterator[glmv.Image | glmv
 
 
 def with_linked(messages: Sequence[glmv.Message], kwargs: dict[str, Any], intake: Intake) -> list[glmv.Message]:
-    """Add the media of `image_url=` and `video_url=` to the newest user message; both are from ZhipuAIMultiModal.
+    """Add the media of `image_url=` and `video_url=`, two keywords of ZhipuAIMultiModal, to the newest user message.
 
     Args:
         messages: the conversation.

@@ -128,7 +128,7 @@ def _block(call: glmv.ToolCall) -> ToolCallBlock:
 
 
 def _arguments(call: glmv.ToolCall) -> dict[str, Any] | str:
-    """Arguments as a dict; incomplete or invalid ones as the text received."""
+    """Arguments as a dict; incomplete or invalid arguments as the text that was received."""
     parsed = _parsed(call.arguments)
     return call.arguments if parsed is None else parsed
 
@@ -169,7 +169,7 @@ def _raw(answer: glmv.Delta | glmv.Completion) -> dict[str, Any]:
 
 
 def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]:
-    """The tool calls of an answer; those of a chunk have the arguments received so far.
+    """The tool calls of an answer or a chunk; in a chunk, calls have the arguments received so far.
 
     Args:
         response: an answer or a chunk, from this or another integration.
@@ -191,7 +191,7 @@ def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]
         )
     complete = "finish_reason" in response.additional_kwargs
     return [
-        ToolSelection(tool_id=call_id, tool_name=name, tool_kwargs=_selected(arguments, partial=not complete))
+        ToolSelection(tool_id=call_id, tool_name=name, tool_kwargs=_tool_kwargs(arguments, partial=not complete))
         for call_id, name, arguments in calls
     ]
 
@@ -212,7 +212,7 @@ def first_only(response: ChatResponse) -> ChatResponse:
     return response.model_copy(update={"message": first})
 
 
-def _selected(arguments: object, *, partial: bool) -> dict[str, Any]:
+def _tool_kwargs(arguments: object, *, partial: bool) -> dict[str, Any]:
     """Arguments -> a dict. For a finished answer, incomplete arguments give {}: half of a path must not be used."""
     match arguments:
         case dict():

@@ -41,7 +41,7 @@ class Schema(dict[str, Any]):
 
 
 class StructuredOutput(FunctionCallingLLM):
-    """`structured_predict` and its three variants by JSON Schema.
+    """`structured_predict` and its three variants: the request asks for JSON by the JSON Schema of the class.
 
     If `pydantic_program_mode` is not DEFAULT, LlamaIndex's own programs run: with tools, or with text and a parser.
     """
@@ -181,8 +181,8 @@ def _next_object(
 def _so_far(text: str, output_cls: type[Model]) -> tuple[Model | FlexibleModel, dict[str, Any]]:
     """Unfinished JSON -> an object of the class if it accepts the JSON, else of a flexible class; and the JSON.
 
-    An unfinished string is included only if the class accepts it with one more character, and the result extends the
-    one without.
+    An unfinished string is included only if the class also accepts it with one more character, and the object with that
+    character extends the object without it.
     """
     flexible: type[FlexibleModel] = create_flexible_model(output_cls)
     try:

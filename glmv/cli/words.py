@@ -66,7 +66,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"\bgive a budget such as\b", "give a --budget such as"),
     (r"Name the column \(`column=`, `--column`\)", "Name the column (--column)"),
     (r"\bretry_failed=True sends\b", "--retry-failed sends"),
-    (r"; retry_failed asks\b", "; --retry-failed asks"),
+    (r"; retry_failed would send\b", "; --retry-failed would send"),
     (r"^order='input' cannot be used with via='platform'", "--order input cannot be used with --via platform"),
     (r"^budget cannot be used with via='platform'", "--budget cannot be used with --via platform"),
     (r"\bkeep_columns: ", "--keep-columns: "),

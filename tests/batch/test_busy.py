@@ -87,7 +87,7 @@ def test_a_busy_row_is_retried_a_few_times_and_then_fails_as_retryable(
     assert all(
         (row["error_class"], row["retryable"]) == ("RateLimitError", True) for row in lines(tmp_path / "o.jsonl")
     )
-    assert f"{COUNT} RateLimitError; retry_failed asks {COUNT} of the failed again" in str(progress)
+    assert f"{COUNT} RateLimitError; retry_failed would send {COUNT} of the failed rows again" in str(progress)
     assert json.loads(progress.as_json())["retryable"] == COUNT
     emulator.reset()
     again = job(emulator, photos).write(tmp_path / "o.jsonl")

@@ -11,7 +11,7 @@ import glmv
 
 pytest.importorskip("litellm", reason="the oldest frameworks are tested without it")
 
-from glmv_litellm.clients import KeptClients
+from glmv_litellm.clients import ClientCache
 from glmv_litellm.messages import to_glmv
 from glmv_litellm.options import NotOfGLM, call_settings
 
@@ -127,7 +127,7 @@ def test_unsupported_options_are_refused_or_dropped(given: dict[str, Any]) -> No
 
 
 def test_clients_are_reused_for_the_same_key_and_connection_settings() -> None:
-    clients = KeptClients()
+    clients = ClientCache()
     connection = {"base_url": "http://127.0.0.1:1/v1"}
     first = clients.of("id.secret", connection)
     assert clients.of("id.secret", dict(connection)) is first
@@ -139,7 +139,7 @@ def test_clients_are_reused_for_the_same_key_and_connection_settings() -> None:
 
 
 def test_the_least_recently_used_clients_are_removed() -> None:
-    clients = KeptClients(most=2)
+    clients = ClientCache(most=2)
     first, second = clients.of("id.1", {}), clients.of("id.2", {})
     clients.of("id.1", {})
     clients.of("id.3", {})
@@ -149,7 +149,7 @@ def test_the_least_recently_used_clients_are_removed() -> None:
 
 
 def test_clients_for_settings_that_are_refused_are_not_kept() -> None:
-    clients = KeptClients()
+    clients = ClientCache()
     for dialect in ("klingon", {"name": "vllm"}):
         with pytest.raises(glmv.InvalidRequestError):
             clients.of("id.secret", {"dialect": dialect})
