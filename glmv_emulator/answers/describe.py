@@ -1,4 +1,4 @@
-"""Descriptions of media, in English and in Chinese: one form for all that was measured and read.
+"""Descriptions of media, in English and in Chinese. They state all that was measured and read.
 
 A picture: format, size in pixels, shape, bytes, main colours, brightness and the beginning of its SHA-256; then the
 words and codes that were read, the pairs and rows among them, and the bars of a chart. A video: container, length,
@@ -86,7 +86,7 @@ def _file(item: Numbered, data: bytes, language: Language) -> str:
 
 
 def not_measured(item: Numbered, language: Language) -> str:
-    """The answer's sentence about a medium that was not measured: its bytes, or a URL that was not opened."""
+    """The description of a medium that was not measured: a file's kind and size, or that its URL was not opened."""
     if item.medium.data is not None:
         return _file(item, item.medium.data, language)
     url = item.medium.url or ""

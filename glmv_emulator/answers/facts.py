@@ -16,9 +16,9 @@ from glmv_emulator.eyes.words import key_words
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A value with its own name, and the sets of words that also name it.
+    """A value with its name ``key``, and with sets of words: a property whose name has all words of a set gets it.
 
-    ``value`` may be a function that returns the value; ``in_words`` marks a text about other facts.
+    ``value`` may be a function that returns the value; ``in_words`` marks a text that describes other facts.
     """
 
     key: str
@@ -28,7 +28,7 @@ class Fact:
 
     @classmethod
     def of(cls, *names: str, value: Any, in_words: bool = False) -> Self:
-        """A fact with these names; the first is its own."""
+        """A fact with these names; the first one becomes its ``key``."""
         return cls(names[0].replace(" ", "_"), tuple(frozenset(key_words(name)) for name in names), value, in_words)
 
     def get(self) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol
 
-from glmv_emulator.answers.upstream import Malformed, Piece, Question, Reader, Reported, Unsendable, translated
+from glmv_emulator.answers.upstream import ErrorAnswer, Malformed, Piece, Question, Reader, Unsendable, translated
 from glmv_emulator.platform.errors import CODES, Refusal
 
 LONGEST_NOTE = 300  # characters of the server's message
@@ -132,7 +132,7 @@ async def pieces(upstream: Upstream, question: Question, reader: Reader) -> Asyn
                     yield piece
     except Malformed as problem:
         raise unreadable(upstream.name, str(problem)) from None
-    except Reported as problem:
+    except ErrorAnswer as problem:
         raise refused(upstream.name, _status(problem.error), problem.error, question.model) from None
     if not reader.complete:
         raise unreachable(upstream.name, "the answer broke off" if reader.begun else "the answer has no choices")

@@ -19,8 +19,8 @@ class Malformed(Exception):
     """A value that is not a chat response."""
 
 
-class Reported(Exception):
-    """An error in place of an answer; `error` is the server's error object."""
+class ErrorAnswer(Exception):
+    """The server sent an error in place of an answer; `error` is the server's error object."""
 
     def __init__(self, error: Any) -> None:
         super().__init__("an error in place of an answer")
@@ -82,7 +82,7 @@ class Reader:
 
         Raises:
             Malformed: the value is neither an answer nor a chunk.
-            Reported: the value is an error.
+            ErrorAnswer: the value is an error.
         """
         if value == DONE:
             self.complete = self.begun
@@ -90,9 +90,9 @@ class Reader:
         if not isinstance(value, dict):
             raise Malformed("the answer is not a JSON object")
         if value.get("error"):
-            raise Reported(value["error"])
+            raise ErrorAnswer(value["error"])
         if value.get("object") == "error":
-            raise Reported(value)
+            raise ErrorAnswer(value)
         if isinstance(value.get("usage"), dict):
             self.usage = value["usage"]
         choices = value.get("choices")
@@ -106,7 +106,7 @@ class Reader:
 
     def end(self) -> Iterator[Piece]:
         """Yield the pieces that were held back; to be called after the last value."""
-        yield from self._kept(*self._tags.end())
+        yield from self._append(*self._tags.end())
         if self._called and self.finish_reason in (None, "stop"):
             self.finish_reason = "tool_calls"
 
@@ -117,8 +117,8 @@ class Reader:
         if isinstance(message, dict):
             reasoning = message.get("reasoning_content") or message.get("reasoning")
             if isinstance(reasoning, str):
-                yield from self._kept(reasoning, "")
-            yield from self._kept(*self._tags.feed(joined_text(message.get("content"))))
+                yield from self._append(reasoning, "")
+            yield from self._append(*self._tags.feed(joined_text(message.get("content"))))
             if pieces := tuple(self._pieces(message.get("tool_calls"))):
                 yield Piece(calls=pieces)
         reason = choice.get("finish_reason")
@@ -126,7 +126,7 @@ class Reader:
             self.finish_reason = REASONS.get(reason, "stop")
         self.complete = self.complete or whole or self.finish_reason is not None
 
-    def _kept(self, reasoning: str, text: str) -> Iterator[Piece]:
+    def _append(self, reasoning: str, text: str) -> Iterator[Piece]:
         if reasoning and self.thinking:
             self.reasoning += reasoning
             yield Piece(reasoning=reasoning)
@@ -175,14 +175,14 @@ class Reader:
 
 
 class _Tags:
-    """Separates a leading `<think>...</think>` from the text after it, however the chunks are cut."""
+    """Separates a leading `<think>...</think>` from the text after it, wherever the text is cut into chunks."""
 
     def __init__(self) -> None:
         self._held = ""
         self._place = "start"  # then "opened", "reasoning", "behind" and "text"
 
     def feed(self, text: str) -> tuple[str, str]:
-        """Add characters; return the reasoning and the text that are certain now."""
+        """Add characters; return the reasoning and the text that no later character can change."""
         self._held += text
         reasoning = ""
         if self._place == "start":
