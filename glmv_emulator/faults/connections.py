@@ -160,6 +160,7 @@ beyond(
     "call `asyncio.run` three times with one client",
 )  # fmt: skip
 beyond(
-    44, "too-many", "more concurrent calls than the account allows", "queue calls: run only as many at once as the account allows",
+    44, "too-many", "more concurrent calls than the account allows",
+    "queue calls: run only as many at once as the account allows",
     'start `Emulator(concurrency={"glm-4v-flash": 10})`: one more is refused with 1302',
 )  # fmt: skip
