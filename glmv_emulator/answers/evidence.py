@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
-from glmv_emulator.answers.conversation import Conversation, Numbered
+from glmv_emulator.answers.conversation import Conversation, NumberedMedium
 from glmv_emulator.answers.facts import Fact, facts_of, find_facts
 from glmv_emulator.answers.texts import (
     FORMATS,
@@ -166,7 +166,7 @@ def evidence_of(conversation: Conversation, words: str = "") -> Evidence:
     )
 
 
-def _read(items: Sequence[Numbered]) -> Sheets | None:
+def _read(items: Sequence[NumberedMedium]) -> Sheets | None:
     sheets: list[Sheet] = []
     for item in items:
         sheet = sheet_of(item.medium.data) if item.medium.kind == "image" else None

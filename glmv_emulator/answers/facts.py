@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
-from glmv_emulator.answers.conversation import Numbered
+from glmv_emulator.answers.conversation import NumberedMedium
 from glmv_emulator.answers.describe import Seen, describe, light_of, orientation
 from glmv_emulator.answers.texts import Language
 from glmv_emulator.eyes import SeenImage, SeenVideo
@@ -39,7 +39,7 @@ class Fact:
 _IN_WORDS = ("description", "caption", "summary", "alt text", "描述", "说明", "概述")
 
 
-def facts_of(item: Numbered, language: Language) -> list[Fact]:
+def facts_of(item: NumberedMedium, language: Language) -> list[Fact]:
     """All facts about a medium; [] if it was not measured."""
     seen = item.medium.seen
     if seen is None:

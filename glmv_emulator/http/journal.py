@@ -90,8 +90,8 @@ class Exchange:
         self.release()
 
     def release(self) -> None:
-        """Stop counting the request as running. Called before the last byte is sent, since the client
-        may answer that byte with its next request."""
+        """Stop counting the request as running. Called before the last byte is sent, because the client may send its
+        next request as soon as it has that byte."""
         while self.cleanup:
             self.cleanup.pop()()
 

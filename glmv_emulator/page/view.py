@@ -135,8 +135,8 @@ def entry_data(entry: Entry) -> Data:
         "time": f"{datetime.fromtimestamp(record.at).astimezone():%H:%M:%S}",
         "duration": seconds(entry.duration) if one.ended is not None else "running",
         "tokens": f"{total} tokens" if isinstance(total, int) else "",
-        "sent": _sent(record),
-        "answered": _answered(entry),
+        "sent": _request_data(record),
+        "answered": _answer_data(entry),
     }
 
 
@@ -157,7 +157,7 @@ def _tags(record: Record) -> list[str]:
     return [tag for tag, holds in tags.items() if holds]
 
 
-def _sent(record: Record) -> Data:
+def _request_data(record: Record) -> Data:
     one = record.exchange
     media = {(medium.message, medium.part): medium for medium in record.media}
     messages = _list(one.body, "messages")
@@ -182,7 +182,7 @@ def _message(message: Any, number: int, media: Mapping[tuple[int, int], Recorded
     return {
         "role": message.get("role", "no role"),
         "parts": [_part(part, media.get((number, place))) for place, part in enumerate(parts)],
-        "calls": [_called(call) for call in _list(message, "tool_calls")],
+        "calls": [_name_and_arguments(call) for call in _list(message, "tool_calls")],
         "call_id": message.get("tool_call_id"),
     }
 
@@ -235,7 +235,7 @@ def _thumbnail(medium: RecordedMedium, side: int) -> Data:
     }
 
 
-def _answered(entry: Entry) -> Data:
+def _answer_data(entry: Entry) -> Data:
     answer, record, one = entry.answer, entry.record, entry.record.exchange
     return {
         "fault": FAULTS.get(one.fault or ""),
@@ -315,7 +315,7 @@ def _tool_name(tool: Any) -> str:
     return str(name or tool.get("type") or "tool")
 
 
-def _called(call: Any) -> tuple[str, str]:
+def _name_and_arguments(call: Any) -> tuple[str, str]:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         return "?", _json(call)

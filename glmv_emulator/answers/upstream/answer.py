@@ -46,7 +46,7 @@ class Piece:
 
 
 @dataclass(slots=True)
-class _Called:
+class _Call:
     name: str
     identity: Any
     arguments: str = ""
@@ -68,14 +68,14 @@ class Reader:
     usage: Mapping[str, Any] = field(default_factory=dict)
     begun: bool = False
     complete: bool = False
-    _called: list[_Called] = field(default_factory=list)
+    _calls: list[_Call] = field(default_factory=list)
     _position: dict[int, int] = field(default_factory=dict)
     _tags: _Tags = field(default_factory=lambda: _Tags())
 
     @property
     def calls(self) -> list[tuple[str, str]]:
         """Name and arguments of each tool call; the arguments are the server's text, which may be invalid JSON."""
-        return [(call.name, call.arguments or "{}") for call in self._called]
+        return [(call.name, call.arguments or "{}") for call in self._calls]
 
     def add(self, value: Any) -> Iterator[Piece]:
         """Add one JSON value, or the text `[DONE]`; yield its pieces.
@@ -107,7 +107,7 @@ class Reader:
     def end(self) -> Iterator[Piece]:
         """Yield the pieces that were held back; to be called after the last value."""
         yield from self._append(*self._tags.end())
-        if self._called and self.finish_reason in (None, "stop"):
+        if self._calls and self.finish_reason in (None, "stop"):
             self.finish_reason = "tool_calls"
 
     def _choice(self, choice: dict[str, Any]) -> Iterator[Piece]:
@@ -143,9 +143,9 @@ class Reader:
             number = self._number(call, name or "")
             if number is None:
                 continue
-            begins = number == len(self._called)
+            begins = number == len(self._calls)
             if begins:
-                self._called.append(_Called(name or "", call.get("id")))
+                self._calls.append(_Call(name or "", call.get("id")))
             arguments = function.get("arguments")
             piece = (
                 arguments
@@ -154,7 +154,7 @@ class Reader:
                 if arguments is None
                 else json.dumps(arguments, ensure_ascii=False)
             )
-            self._called[number].arguments += piece
+            self._calls[number].arguments += piece
             yield CallPiece(number, (name or "") if begins else "", piece)
 
     def _number(self, call: dict[str, Any], name: str) -> int | None:
@@ -165,10 +165,10 @@ class Reader:
         index, identity = call.get("index"), call.get("id")
         number = self._position.get(index) if isinstance(index, int) else None
         if number is None and not name:
-            return len(self._called) - 1 if self._called else None
-        another = name and identity is not None and number is not None and self._called[number].identity != identity
+            return len(self._calls) - 1 if self._calls else None
+        another = name and identity is not None and number is not None and self._calls[number].identity != identity
         if number is None or another:
-            number = len(self._called)
+            number = len(self._calls)
         if isinstance(index, int):
             self._position[index] = number
         return number

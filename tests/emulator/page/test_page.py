@@ -323,7 +323,7 @@ def test_the_oldest_answers_are_dropped_first(glm: Any, monkeypatch: pytest.Monk
 def test_the_page_says_where_answers_come_from_and_who_gave_each(emulate: Any) -> None:
     glm = emulate()
     assert (
-        "It answers what it measures in pictures, or as scripted; it is not GLM-4V."
+        "It describes what it measures in pictures, or gives scripted answers; it is not GLM-4V."
         in glm.http.get(glm.emu.origin).text
     )
     glm.emu.say("A red cat.")
