@@ -207,7 +207,8 @@ def of_format(text: str, form: str) -> list[str]:
 
 
 def iso_date(text: str) -> str | None:
-    """A date as YYYY-MM-DD; the day is read first if the date has dots or if the first number is above 12."""
+    """A date as YYYY-MM-DD. If the year is last, "3/4/2026" begins with the month, "3.4.2026" and "14/3/2026" with the
+    day."""
     parts = re.findall(r"\d+", text)
     if len(parts) != 3:
         return None

@@ -55,7 +55,7 @@ class Profile:
 
 PROFILES: Mapping[str, Profile] = {
     "busy evening": Profile(
-        "the platform is overloaded: slow answers, 1302 and 1305, two calls of a model at once",
+        "the platform is overloaded: slow answers, 1302 and 1305, at most two concurrent calls of a model",
         0.25,
         ("busy", "busy; retry_after=1", "overloaded", "busy-event", "status-503"),
         always=("slow; first=0.2; between=0.01",),

@@ -292,8 +292,8 @@ def _same_id(calls: Sequence[Call]) -> Iterator[Verdict]:
 
 
 def _unseen(calls: Sequence[Call], errors: int) -> Iterator[Verdict]:
-    """A verdict for each call that cannot have succeeded, but for the number of failed calls that the application
-    noticed (``errors``)."""
+    """A verdict for each call that cannot have succeeded, except for the first ``errors`` of these calls: the
+    application noticed that they failed."""
     lost = [call for call in calls if call.lost]
     # Every client notices an error status, so `errors` are first assigned to these calls.
     lost.sort(key=lambda call: (call.last.fault in UNFINISHED, call.last.status == 200))

@@ -34,7 +34,8 @@ SIDE = 160
 
 @dataclass(slots=True)
 class Thumbnail:
-    """The thumbnail of a picture, with an unguessable id. Until it is made, ``data`` is the file of the picture."""
+    """The thumbnail of a picture, with an unguessable id. ``data`` is the file of the picture until the thumbnail is
+    made, ``small`` is then the thumbnail with its media type."""
 
     id: str
     data: bytes | None
