@@ -22,15 +22,15 @@ PAGES = {
 def faults(said: Callable[[str], str]) -> list[str]:
     lines = [f"| # | {said('name | what happens | what a client should do | to set')} |", "|--:|---|---|---|---|"]
     return lines + [
-        f"| {row.number or ''} | `{row.name}` | {said(row.what)} | {said(row.advice)} | {_knobs(row, said)} |"
+        f"| {row.number or ''} | `{row.name}` | {said(row.what)} | {said(row.advice)} | {_options(row, said)} |"
         for row in table()
     ]
 
 
-def _knobs(row: Fault, said: Callable[[str], str]) -> str:
+def _options(row: Fault, said: Callable[[str], str]) -> str:
     if row.apply is None:
         return said(row.instead)
-    return ", ".join(f"`{knob}={value!r}`" for knob, value in row.knobs.items())
+    return ", ".join(f"`{option}={value!r}`" for option, value in row.options.items())
 
 
 def profiles(said: Callable[[str], str]) -> list[str]:

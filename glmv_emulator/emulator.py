@@ -53,7 +53,7 @@ class Emulator:
         clock_offset: seconds by which the emulator's clock is ahead.
         tls: paths of a certificate and its key; `base_url` is then https.
         faults: faults to cause, written "name; option=value": once each in this order, or randomly with `chance`.
-        chance: probability of a fault in a request, 0 to 1; drawn from the seed.
+        chance: probability of a fault in a request, 0 to 1; equal seeds give the same faults.
         profile: the name of a set of faults, chance and concurrency, such as "busy evening"; see `Emulator.PROFILES`.
         upstream: the base URL of an OpenAI-compatible server (Ollama, vLLM, llama.cpp), such as
             http://127.0.0.1:11434/v1. Its model answers instead of the default rules, in chats, tasks and batches; its
@@ -197,12 +197,12 @@ class Emulator:
 
     @property
     def base_url(self) -> str:
-        """The base URL of the platform's own API, as for official clients."""
+        """The base URL of the platform's own API, which official clients use."""
         return f"{self.origin}/api/paas/v4"
 
     @property
     def proxy_url(self) -> str:
-        """The base URL of the same models as an OpenAI-compatible server, which takes data URIs and any key.
+        """The base URL of `/v1`: the same models on an OpenAI-compatible API, which takes data URIs and any key.
 
         The key must be `api_key` if `host` is not a loopback address or `upstream_key` is given.
         """
@@ -219,7 +219,7 @@ class Emulator:
         return self._journal.exchanges()
 
     def host(self, source: str | Path | bytes) -> str:
-        """Serve a picture, video or file; returns its URL. The emulator measures only media at such URLs."""
+        """Serve a picture, video or file; returns its URL. Media at other URLs are not fetched, and so not measured."""
         origin = self.origin
         assert self._state is not None
         return self._state.hosting.add(origin, source)
@@ -265,7 +265,7 @@ class Emulator:
 
         Args:
             function: a function from an `Ask` to a `Reply` or a str. It can return `default_answer(ask)` for requests
-                for the default rules to answer.
+                that the default rules should answer.
 
         Raises:
             TypeError: the function cannot be called with an `Ask`.
@@ -285,20 +285,21 @@ class Emulator:
         """
         return self._script.errors()
 
-    def inject(self, name: str, times: int | None = 1, path: str | None = None, **knobs: Any) -> None:
+    def inject(self, name: str, times: int | None = 1, path: str | None = None, **options: Any) -> None:
         """Cause a fault in the next requests to which it applies.
 
         Args:
-            name: a name of `Emulator.FAULTS` (docs/testing.md), or `code-1302`, `status-503`.
+            name: a name of `Emulator.FAULTS` (docs/testing.md), or an error code or HTTP status to refuse with, such as
+                `code-1302` or `status-503`.
             times: the number of requests; None means all until `reset`.
             path: a part of the path of these requests; None means any POST.
-            knobs: options of the fault.
+            options: options of the fault.
 
         Raises:
             ValueError: the fault or an option does not exist, or no response can cause the fault; then the error says
                 how to cause it.
         """
-        self._schedule.add(name, times, path, knobs)
+        self._schedule.add(name, times, path, options)
 
     def fail(
         self,
@@ -311,12 +312,12 @@ class Emulator:
 
         `retry_after` is in seconds. `status` may differ from the documented status of `code`.
         """
-        knobs: dict[str, Any] = {} if retry_after is None else {"retry_after": f"{retry_after:g}"}
-        knobs |= {} if status is None else {"status": status}
+        options: dict[str, Any] = {} if retry_after is None else {"retry_after": f"{retry_after:g}"}
+        options |= {} if status is None else {"status": status}
         if code is None and status is not None:
-            self.inject("bare-status", times, **knobs)
+            self.inject("bare-status", times, **options)
         else:
-            self.inject("refusal", times, code=code or 1302, **knobs)
+            self.inject("refusal", times, code=code or 1302, **options)
 
     def stall(self, after: int | None = None, times: int | None = 1) -> None:
         """Pause the next response until `release`, or until the client leaves.

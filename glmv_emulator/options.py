@@ -60,7 +60,12 @@ def parser(prog: str) -> Parser:
 
     group = result.add_argument_group("where it listens")
     row("--port", "0 uses a free one (default)", short=("-p",), type=_count, default=0, metavar="N")
-    row("--host", f"{LOOPBACK} by default; another one opens it to the network", default=LOOPBACK, metavar="ADDRESS")
+    row(
+        "--host",
+        f"{LOOPBACK} by default; other addresses open the emulator to the network",
+        default=LOOPBACK,
+        metavar="ADDRESS",
+    )
     row("--api-key", "the key to accept; by default a new one for each run", metavar="KEY")
     row("--tls", "files of a certificate and its key, for https", nargs=2, type=_file, metavar=("CERT", "KEY"))
 

@@ -1,4 +1,4 @@
-"""Pictures to try things with, and how a notebook shows them: `picture("coffee.jpg")`, `row(...)`, `print_lines(...)`.
+"""Sample pictures, and functions that show results in a notebook: `picture("coffee.jpg")`, `row()`, `print_lines()`.
 
 Needs Pillow, as the emulator does. The licences of the pictures are next to them, in LICENSES.md.
 """
@@ -48,10 +48,10 @@ def picture(name: str) -> Path:
     Raises:
         ValueError: there is no picture of this name.
     """
-    found = [folder / name for folder in _FOLDERS if name in NAMES and (folder / name).is_file()]
-    if not found:
-        raise ValueError(f"There is no sample picture {name!r}. There are {', '.join(NAMES)}.")
-    return found[0]
+    paths = [folder / name for folder in _FOLDERS if name in NAMES and (folder / name).is_file()]
+    if not paths:
+        raise ValueError(f"There is no sample picture {name!r}. The names are {', '.join(NAMES)}.")
+    return paths[0]
 
 
 class Row:
@@ -74,7 +74,7 @@ def row(*pictures: Picture, captions: Sequence[str] = (), height: int = 210, wra
         pictures: paths, bytes or Pillow pictures; photographs are turned upright.
         captions: texts beneath, one for each picture.
         height: the height of each picture, in pixels.
-        wrap: how many characters a line of a caption has at least.
+        wrap: minimum width of a caption, in characters; a narrower picture gets more space.
     """
     small = [_fitted(one, height) for one in pictures]
     font = ImageFont.load_default(FONT_SIZE)
@@ -90,9 +90,9 @@ def row(*pictures: Picture, captions: Sequence[str] = (), height: int = 210, wra
         for number, line in enumerate(texts[place] if place < len(texts) else ()):
             draw.text((left, height + 8 + number * LINE_HEIGHT), line, INK, font)
         left += column + GAP
-    held = io.BytesIO()
-    sheet.save(held, "JPEG", quality=QUALITY)
-    return Row(held.getvalue())
+    file = io.BytesIO()
+    sheet.save(file, "JPEG", quality=QUALITY)
+    return Row(file.getvalue())
 
 
 def print_lines(text: object) -> None:

@@ -10,7 +10,7 @@ def assignments(variables: Mapping[str, str]) -> str:
     """Lines that set variables, to be copied: for sh, PowerShell and cmd, each under the name of the shell.
 
     Args:
-        variables: names with their values, which are printed on one line.
+        variables: names with their values; a value has no line breaks.
     """
     return "\n\n".join("\n".join([name, *(one(*each) for each in variables.items())]) for name, one in _SHELLS)
 

@@ -20,7 +20,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered:
+class NumberedMedium:
     """A medium and its number in answers. Pictures, videos and files are counted separately, from 1."""
 
     number: int
@@ -59,7 +59,7 @@ class Conversation:
         return language_of(self.texts[0] if self.texts else "")
 
     @cached_property
-    def media(self) -> list[Numbered]:
+    def media(self) -> list[NumberedMedium]:
         """The media of the turn, numbered in order; if the turn has none, all media of the conversation."""
         everything = self.ask.media
         newest = [medium for medium in everything if medium.message >= self.start] or everything
@@ -67,7 +67,7 @@ class Conversation:
         numbered = []
         for medium in sorted(newest, key=lambda medium: (medium.message, medium.part)):
             counts[medium.kind] = counts.get(medium.kind, 0) + 1
-            numbered.append(Numbered(counts[medium.kind], medium))
+            numbered.append(NumberedMedium(counts[medium.kind], medium))
         return numbered
 
     @property

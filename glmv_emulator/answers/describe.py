@@ -1,4 +1,4 @@
-"""Descriptions of media, in English and in Chinese: one form for all that was measured and read.
+"""Descriptions of media, in English and in Chinese. They state all that was measured and read.
 
 A picture: format, size in pixels, shape, bytes, main colours, brightness and the beginning of its SHA-256; then the
 words and codes that were read, the pairs and rows among them, and the bars of a chart. A video: container, length,
@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-from glmv_emulator.answers.conversation import Numbered
+from glmv_emulator.answers.conversation import NumberedMedium
 from glmv_emulator.answers.texts import Language
 from glmv_emulator.eyes import Colour, SeenImage, SeenVideo, can_read
 from glmv_emulator.eyes.sheet import sheet_of
@@ -23,7 +23,7 @@ _KINDS = {"image": ("Picture", "图"), "video": ("Video", "视频"), "file": ("F
 LONGEST_URL = 80
 
 
-def label(item: Numbered, language: Language) -> str:
+def label(item: NumberedMedium, language: Language) -> str:
     """The name of a medium in answers: "Picture 2", "图2"."""
     english, chinese = _KINDS[item.medium.kind]
     return f"{english} {item.number}" if language == "en" else f"{chinese}{item.number}"
@@ -63,7 +63,7 @@ _MAGIC = ((b"%PDF", "PDF"), (b"PK\x03\x04", "ZIP"), (b"\xd0\xcf\x11\xe0", "OLE")
 LONGEST_EXCERPT = 300
 
 
-def _file(item: Numbered, data: bytes, language: Language) -> str:
+def _file(item: NumberedMedium, data: bytes, language: Language) -> str:
     kind = next((name for magic, name in _MAGIC if data.startswith(magic)), "")
     excerpt = ""
     if not kind:
@@ -85,8 +85,8 @@ def _file(item: Numbered, data: bytes, language: Language) -> str:
     return sentence + (f" It begins: {excerpt}" if excerpt else "")
 
 
-def not_measured(item: Numbered, language: Language) -> str:
-    """The answer's sentence about a medium that was not measured: its bytes, or a URL that was not opened."""
+def not_measured(item: NumberedMedium, language: Language) -> str:
+    """The description of a medium that was not measured: a file's kind and size, or that its URL was not opened."""
     if item.medium.data is not None:
         return _file(item, item.medium.data, language)
     url = item.medium.url or ""
@@ -97,7 +97,7 @@ def not_measured(item: Numbered, language: Language) -> str:
     return f"{label(item, language)}{where}没有被查看：模拟器不访问外部地址。"
 
 
-def describe(item: Numbered, language: Language) -> str:
+def describe(item: NumberedMedium, language: Language) -> str:
     """The description of a medium: all that was measured and read."""
     seen, name = item.medium.seen, label(item, language)
     match seen:
@@ -129,7 +129,7 @@ def _describe_image(seen: SeenImage, name: str, language: Language) -> str:
     )
 
 
-def _read(item: Numbered, language: Language) -> list[str]:
+def _read(item: NumberedMedium, language: Language) -> list[str]:
     """The text read in a picture, as lines; [] if there is none or the extra `eyes` is not installed."""
     sheet = sheet_of(item.medium.data) if can_read() else None
     if sheet is None or not (sheet.lines or sheet.codes):

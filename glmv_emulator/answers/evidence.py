@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
-from glmv_emulator.answers.conversation import Conversation, Numbered
+from glmv_emulator.answers.conversation import Conversation, NumberedMedium
 from glmv_emulator.answers.facts import Fact, facts_of, find_facts
 from glmv_emulator.answers.texts import (
     FORMATS,
@@ -73,7 +73,7 @@ class Evidence:
         self._used.add(str(value))
 
     def named(self, name: str, hint: str = "") -> Iterator[Any]:
-        """Values with a property's name, as they were measured or written."""
+        """The values that were measured, read or written under a property's name."""
         yield from find_facts(self.facts, name)
         if self.page is not None:
             yield from self.page.values_of(name, hint)
@@ -83,7 +83,7 @@ class Evidence:
             yield from labelled(text, name)
 
     def strings(self, name: str, hint: str, form: str) -> Iterator[Offer]:
-        """Texts for a property; for a known format, only texts that have it."""
+        """Texts for a property, each with its rank. If the format is known, only the parts of texts that have it."""
         named = (str(value) for value in self.named(name, hint) if not isinstance(value, (bool, list)))
         if form not in FORMATS:
             yield from ((value, NAMED) for value in named)
@@ -133,7 +133,7 @@ class Evidence:
                 yield unused, KIND
 
     def choice(self, options: Sequence[Any], name: str) -> Any | None:
-        """The option that was measured or read, or is written after the name or in quotes; else None."""
+        """The option that was measured, read or written under the property's name, or that is in quotes; else None."""
         for value in chain(self.named(name), self._quoted):
             for option in options:
                 if isinstance(option, str) and option.lower() == str(value).lower():
@@ -141,7 +141,7 @@ class Evidence:
         return None
 
     def everything(self) -> dict[str, Any]:
-        """All measured facts by their first names, for a schema without properties."""
+        """All measured values by the names of their facts (`Fact.key`), for a schema without properties."""
         if len(self.each) > 1:
             return {"media": [one.everything() for one in self.each]}
         return {fact.key: fact.get() for fact in self.facts if not fact.in_words}
@@ -166,7 +166,7 @@ def evidence_of(conversation: Conversation, words: str = "") -> Evidence:
     )
 
 
-def _read(items: Sequence[Numbered]) -> Sheets | None:
+def _read(items: Sequence[NumberedMedium]) -> Sheets | None:
     sheets: list[Sheet] = []
     for item in items:
         sheet = sheet_of(item.medium.data) if item.medium.kind == "image" else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
-from glmv_emulator.answers.conversation import Numbered
+from glmv_emulator.answers.conversation import NumberedMedium
 from glmv_emulator.answers.describe import Seen, describe, light_of, orientation
 from glmv_emulator.answers.texts import Language
 from glmv_emulator.eyes import SeenImage, SeenVideo
@@ -16,9 +16,9 @@ from glmv_emulator.eyes.words import key_words
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A value with its own name, and the sets of words that also name it.
+    """A value with its name ``key``, and with sets of words: a property whose name has all words of a set gets it.
 
-    ``value`` may be a function that returns the value; ``in_words`` marks a text about other facts.
+    ``value`` may be a function that returns the value; ``in_words`` marks a text that describes other facts.
     """
 
     key: str
@@ -28,7 +28,7 @@ class Fact:
 
     @classmethod
     def of(cls, *names: str, value: Any, in_words: bool = False) -> Self:
-        """A fact with these names; the first is its own."""
+        """A fact with these names; the first one becomes its ``key``."""
         return cls(names[0].replace(" ", "_"), tuple(frozenset(key_words(name)) for name in names), value, in_words)
 
     def get(self) -> Any:
@@ -39,7 +39,7 @@ class Fact:
 _IN_WORDS = ("description", "caption", "summary", "alt text", "描述", "说明", "概述")
 
 
-def facts_of(item: Numbered, language: Language) -> list[Fact]:
+def facts_of(item: NumberedMedium, language: Language) -> list[Fact]:
     """All facts about a medium; [] if it was not measured."""
     seen = item.medium.seen
     if seen is None:

@@ -1,10 +1,10 @@
 """Makes a value that is valid for a JSON Schema, and fills its properties by their names.
 
-A property gets the first of these: a measurement with its name; the text read next to such a label, in such a column or
-on such bars; the text after `name:` or `name=` in the newest user text (then in tool results, then in earlier texts);
-the next quoted string or number of these texts; the smallest valid value. Optional properties are filled by name only.
-For a `pattern` the candidates are a value with the name, quoted strings, words read in a picture, and some simple
-texts; if none matches, the value does not match the pattern.
+A property gets the first of these: a measurement with its name; the text that was read in a picture next to a label, in
+a column or at the bars of this name; the text after `name:` or `name=` in the newest user text (then in tool results,
+then in earlier texts); the next quoted string or number of these texts; the smallest valid value. Optional properties
+are filled by name only. For a `pattern` the candidates are a value with the name, quoted strings, words read in a
+picture, and some simple texts; if none matches, the value does not match the pattern.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _Impossible(Exception):
 
 
 def fill(schema: Any, evidence: Evidence) -> Any:
-    """A value that is valid for ``schema``, if bounded work finds one; else {}."""
+    """A value that is valid for ``schema``, if one is found within the limit of steps; else {}."""
     schema = {} if schema is None else schema
     if isinstance(schema, dict) and schema.get("type") == "object" and not set(schema) - {"type", *_NO_PROPERTIES}:
         return evidence.everything()
@@ -122,15 +122,16 @@ class _Filler:
     def _branches(
         self, rest: dict[str, Any], branches: list[Any], name: str, depth: int, *, alone: bool
     ) -> Iterator[_Filled]:
-        """The most certain branch first. Without evidence: null if it is allowed, else the order of the schema."""
+        """The values of the branches, the most certain first. Of values without evidence, null comes first, then the
+        others in the order of the schema."""
         candidates: list[tuple[int, int, Any]] = []
         for place, branch in enumerate(branches):
             schema = join(self.document.flat(branch), rest)
             if alone and (others := branches[:place] + branches[place + 1 :]):
                 schema = join(schema, {"not": {"anyOf": others}})
             for value, strength in self._whole(schema, name, depth):
-                null_last = 1 if value is None and strength == NOTHING else 0
-                candidates.append((-(strength if strength >= KIND else 0), place - 1000 * null_last, value))
+                is_bare_null = 1 if value is None and strength == NOTHING else 0
+                candidates.append((-(strength if strength >= KIND else 0), place - 1000 * is_bare_null, value))
         for minus, _, value in sorted(candidates, key=lambda row: row[:2]):
             yield value, -minus
 
@@ -241,13 +242,13 @@ class _Filler:
         page = self.evidence.page
         cells = page.rows(list(fields)) if page is not None else []
         if cells:
-            return [made for row in cells if (made := self._row(item, row, depth)) is not None]
-        made = []
+            return [filled for row in cells if (filled := self._row(item, row, depth)) is not None]
+        rows = []
         for one in self.evidence.each:
             filled, strength = _Filler(self.document, one).fill(item, "", depth + 1)
             if strength == NAMED:
-                made.append(filled)
-        return made if len(made) == len(self.evidence.each) else []
+                rows.append(filled)
+        return rows if len(rows) == len(self.evidence.each) else []
 
     def _row(self, item: Any, cells: dict[str, str], depth: int) -> Any | None:
         facts = []
@@ -292,8 +293,8 @@ class _Filler:
         if len(result) < few:
             yield self._widened(flat, result, few, depth), best
 
-    def _widened(self, flat: dict[str, Any], made: dict[str, Any], few: int, depth: int) -> dict[str, Any]:
-        wide = dict(made)
+    def _widened(self, flat: dict[str, Any], value: dict[str, Any], few: int, depth: int) -> dict[str, Any]:
+        wide = dict(value)
         names = [*properties(flat), *(f"key{number}" for number in range(few))]
         for name in names:
             if len(wide) >= few:
@@ -346,15 +347,15 @@ def _tidy(value: float, *, whole: bool) -> int | float:
     return int(value) if whole and float(value).is_integer() else value
 
 
-def _distinct(made: list[Any], document: Document, schema: Any) -> list[Any]:
-    """As many items as `made` has, all different; fewer if the schema has no more values."""
-    options: list[Any] = [*made, *range(len(made) + 1), *("abcdefghijklmnopqrstuvwxyz"), True, False, None]
+def _distinct(items: list[Any], document: Document, schema: Any) -> list[Any]:
+    """Replaces repeated items, so that all items differ; returns fewer if the schema allows no more values."""
+    options: list[Any] = [*items, *range(len(items) + 1), *("abcdefghijklmnopqrstuvwxyz"), True, False, None]
     flat = document.flat(schema)
     options += flat["enum"] if isinstance(flat.get("enum"), list) else []
     result: list[Any] = []
     for value in options:
         if (
-            len(result) < len(made)
+            len(result) < len(items)
             and document.valid(value, schema)
             and not any(value == one and type(value) is type(one) for one in result)
         ):

@@ -74,7 +74,8 @@ def _schema_in_texts(conversation: Conversation) -> dict[str, Any] | None:
 
 
 def in_json(conversation: Conversation, schema: dict[str, Any], words: str) -> str:
-    """JSON for a schema. If only the text asks for it, `stubborn` and `seed` vary the form, as models do."""
+    """JSON for a schema. If no `response_format` requests it, the form varies, as with models: `stubborn` returns
+    ``words`` first, and `seed` selects the wrapping."""
     ask = conversation.ask
     enforced = (ask.response_format or {}).get("type") in ("json_object", "json_schema")
     if ask.stubborn and not enforced and not conversation.answered_in_words:

@@ -155,7 +155,7 @@ def join(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     return joined
 
 
-_SPOKEN_OF = (
+_KEYWORDS_OF_TYPES = (
     ("object", ("properties", "required", "additionalProperties", "minProperties", "patternProperties")),
     ("array", ("items", "prefixItems", "minItems", "contains")),
     ("string", ("minLength", "maxLength", "pattern", "format")),
@@ -167,7 +167,7 @@ def types(schema: Mapping[str, Any]) -> list[str]:
     """The types that a schema names, or the one that its keywords imply; empty if there are none."""
     if "type" in schema:
         return _names(schema["type"])
-    return [kind for kind, keywords in _SPOKEN_OF if any(key in schema for key in keywords)][:1]
+    return [kind for kind, keywords in _KEYWORDS_OF_TYPES if any(key in schema for key in keywords)][:1]
 
 
 def required(schema: Mapping[str, Any]) -> list[str]:

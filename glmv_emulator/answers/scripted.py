@@ -17,7 +17,7 @@ Answer = Callable[[Ask], Reply | str]
 
 
 class FunctionFailed(Exception):
-    """The function given to `answer` raised `error`: any exception, even `SystemExit` or that of `pytest.fail()`."""
+    """The function given to `answer` raised `error`: any exception, even `SystemExit` or the one of `pytest.fail()`."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
@@ -42,7 +42,7 @@ class Scripted:
         return f"<scripted answer: {shortened(self.reply)}>"
 
     def also(self, name: str, /, **arguments: Any) -> Self:
-        """Add a call of another tool, or of the same, to this answer.
+        """Add one more tool call to this answer. It may call the same tool again.
 
         Raises:
             RuntimeError: the answer was already used or removed.
@@ -83,7 +83,7 @@ class Script:
             return self._waiting.pop(0) if self._waiting else None
 
     def put_back(self, scripted: Scripted) -> None:
-        """Return an answer that did not reach its client to its place in the queue."""
+        """Put an answer back into its place in the queue, because it did not reach its client."""
         with self._lock:
             if scripted.number > self._first:
                 insort(self._waiting, scripted)

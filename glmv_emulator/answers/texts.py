@@ -46,7 +46,7 @@ def language_of(text: str) -> Language:
 def named_in(text: str, names: Sequence[str]) -> str | None:
     """The name that comes first in a text, as a whole word and outside of JSON.
 
-    Letters of the Latin alphabet, digits, `_` and `-` next to it make it another word; a dot does not.
+    A Latin letter, a digit, `_` or `-` next to a name makes it another word; a dot does not.
     """
     plain = without_json(text)
     matches = [
@@ -95,7 +95,7 @@ ANY_OBJECT = {"type": "object"}
 
 
 def schema_in(texts: Iterable[str]) -> dict[str, Any] | None:
-    """The last JSON Schema in the first text that has one; `ANY_OBJECT` only if no text has another schema."""
+    """The last JSON Schema in the first text that has one. `ANY_OBJECT` counts only if no text has another schema."""
     candidates = [as_schema(json.loads(value)) for text in texts for _, _, value in reversed(_json_in(text))]
     schemas = [schema for schema in candidates if schema is not None]
     return next((schema for schema in schemas if schema != ANY_OBJECT), schemas[0] if schemas else None)
@@ -112,7 +112,7 @@ _SHAPES = {
 
 
 def as_schema(value: Any) -> dict[str, Any] | None:
-    """The JSON Schema in a value: the value itself, or a part of it as in a `response_format` or a tool; else None.
+    """The JSON Schema in a value: the value itself, or the schema inside a `response_format` or a tool; else None.
 
     Ordinary data is not a schema: its `type` is not a JSON type, its `properties` are values, or it has other fields.
     """
@@ -207,7 +207,8 @@ def of_format(text: str, form: str) -> list[str]:
 
 
 def iso_date(text: str) -> str | None:
-    """A date as YYYY-MM-DD; the day is read first if the date has dots or if the first number is above 12."""
+    """A date as YYYY-MM-DD. If the year is last, "3/4/2026" begins with the month, "3.4.2026" and "14/3/2026" with the
+    day."""
     parts = re.findall(r"\d+", text)
     if len(parts) != 3:
         return None

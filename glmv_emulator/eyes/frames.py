@@ -11,7 +11,7 @@ LONGEST_SIDE = 768  # pixels; a local model processes a picture of this size in 
 
 
 def sampled_frames(data: bytes, seconds: float) -> list[tuple[float, bytes]]:
-    """Up to eight frames at even distances: (time in seconds, frame as JPEG). ``seconds`` is the video's duration.
+    """Up to eight frames at equal intervals: (time in seconds, frame as JPEG). ``seconds`` is the video's duration.
 
     Raises:
         ImportError: PyAV is not installed.

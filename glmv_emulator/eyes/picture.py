@@ -26,7 +26,7 @@ _NOT_PICTURES: dict[bytes, str] = {
     b"<?xm": "it is an XML document, which has no pixels",
     b"<!DO": "it is an HTML page",
     b"<htm": "it is an HTML page",
-    b"data": "it is still a data URI, encoded once too often",
+    b"data": "it is a data URI, encoded once too often",
     b"iVBO": "it is base64 of base64, encoded once too often",
     b"/9j/": "it is base64 of base64, encoded once too often",
 }
@@ -178,7 +178,7 @@ def _on_white(picture: Image.Image) -> tuple[Image.Image, float]:
 def _check_end(name: str, data: bytes) -> None:
     """Raise `Unreadable` if the end of the file is missing. Decoders accept such a file.
 
-    Each format shows its end in its own way. TIFF does not show it, so a TIFF file is not checked.
+    Each format marks its end in its own way. TIFF has no such mark, so a TIFF file is not checked.
     """
     whole = True
     match name:

@@ -36,13 +36,13 @@ _CODES = re.compile(r"\b(?:EUR|USD|CNY|RMB|GBP|JPY|CHF|CAD|AUD|INR|KRW|HKD|SEK|N
 
 
 def label_words(text: str) -> set[str]:
-    """The words of a label, replaced by their common synonym."""
+    """The stems of a label's words; words that mean the same become one word."""
     stems = {stem(word) for word in words(text) if len(word) > 1 or not word.isascii()}
     return {SYNONYMS.get(word, word) for word in stems} - {"the", "of", "on"}
 
 
 class Sheet:
-    """The page in a picture."""
+    """The lines and codes that were read in a picture, and the rows and columns in which they stand."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
@@ -67,7 +67,7 @@ class Sheet:
         return "\n".join([*rows, *(code.text for code in self.codes)])
 
     def heading(self) -> str:
-        """The first line in the upper half of the page whose print is about the largest."""
+        """The first line in the upper half of the page among the lines that are printed largest; "" if there is none."""
         upper = [
             line
             for line in self.lines
@@ -78,7 +78,7 @@ class Sheet:
         return min(large, key=lambda line: (line.box[1], line.box[0])).text if large else ""
 
     def values_of(self, name: str, hint: str) -> list[str]:
-        """The values for a property's name; if there are none, those for `hint`, its title and description."""
+        """The values for a property's name; if there are none, the values for its title and description (``hint``)."""
         names = {SYNONYMS.get(word, word) for word in key_words(name)}
         if names & _HEADING:
             return [heading] if (heading := self.heading()) else []
@@ -108,7 +108,7 @@ class Sheet:
             yield label, value
 
     def _valued(self) -> Iterator[tuple[str, str]]:
-        """Labels, each with every value that may belong to it; the heading is not a label."""
+        """Pairs of a label and a value that may belong to it. The heading is not a label."""
         heading = self.heading()
         for label, line, rest in self._labels():
             if not rest and line.text == heading and len(self._row_of(line)) == 1:
@@ -141,9 +141,9 @@ class Sheet:
         return next(row for row in self.grid if line in row)
 
     def _beside(self, line: Line) -> list[str]:
-        """The values of a label: the one to its right, or else those below and above it.
+        """The values of a label: the text to its right, or else the texts below and above it.
 
-        In a row of labels only those below and above count.
+        In a row of labels only the texts below and above count.
         """
         row = self._row_of(line)
         right = [other for other in row if other.box[0] >= line.box[2] - 2]
@@ -258,7 +258,7 @@ class Sheet:
 
 
 class Sheets:
-    """Several pages: the values of all of them."""
+    """Several pages that are searched as one."""
 
     def __init__(self, sheets: Sequence[Sheet]) -> None:
         self.sheets = sheets
@@ -279,7 +279,7 @@ def _sheet(reading: Reading) -> Sheet:
 
 
 def sheet_of(data: bytes | None) -> Sheet | None:
-    """The page in a picture that `look_image` accepts; None without the extra `eyes` or without bytes."""
+    """The `Sheet` of a picture that `look_image` accepts; None without the extra `eyes` or without bytes."""
     reading = read_image(data) if data is not None else None
     return None if reading is None else _sheet(reading)
 

@@ -31,8 +31,8 @@ class Frame:
 class SeenVideo:
     """The measurements of a video. ``frames`` is empty if PyAV is not installed.
 
-    ``width`` and ``height`` are those that players show: phones store an upright video lying, with a rotation.
-    ``duration`` is 0 if the container does not have it and PyAV is not installed to find the end.
+    ``width`` and ``height`` are those that players show: phones store an upright video in landscape, with a rotation.
+    ``duration`` is in seconds; it is 0 if the header does not state it and PyAV is not installed to measure it.
     """
 
     container: str

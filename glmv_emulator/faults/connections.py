@@ -65,18 +65,18 @@ def stall_in_body(answer: Response, context: Context, fraction: float = 0.5) -> 
     return answer.with_steps([*first, context.hold(), *rest])
 
 
-@fault(11, "stall", "the stream stops after so many chunks", "give up at the idle timeout", needs="stream")
+@fault(11, "stall", "the stream stops after a number of chunks", "give up at the idle timeout", needs="stream")
 def stall(answer: Response, context: Context, after: int = 3) -> Response:
     return answer.with_steps(_held(answer.steps, after, context.hold()))
 
 
 def _held(steps: Iterable[Step], after: int, hold: Step) -> Iterator[Step]:
-    """A stream that pauses before chunk number `after`, or before its [DONE] if it is shorter."""
-    held = False
+    """A stream that pauses after `after` chunks, or before its [DONE] if it has fewer chunks."""
+    is_held = False
     chunks = 0
     for step in steps:
-        if not held and isinstance(step, bytes) and (chunks == after or step == DONE):
-            held = True
+        if not is_held and isinstance(step, bytes) and (chunks == after or step == DONE):
+            is_held = True
             yield hold
         chunks += isinstance(step, bytes)
         yield step
@@ -144,7 +144,7 @@ beyond(
 )
 beyond(5, "tls-reset", "the connection is reset in the TLS handshake", "retry", _LISTENER.format("tls-reset"))
 beyond(
-    40, "early-break", "the application stops reading a stream", "free connection and slot",
+    40, "early-break", "the application stops reading a stream", "release the connection and its slot",
     "leave the loop of a stream early; `emu.requests[-1].ended_by` is then \"client\"",
 )  # fmt: skip
 beyond(
@@ -160,6 +160,7 @@ beyond(
     "call `asyncio.run` three times with one client",
 )  # fmt: skip
 beyond(
-    44, "too-many", "more calls at once than the account may have", "queue: never more at once than allowed",
+    44, "too-many", "more concurrent calls than the account allows",
+    "queue calls: run only as many at once as the account allows",
     'start `Emulator(concurrency={"glm-4v-flash": 10})`: one more is refused with 1302',
 )  # fmt: skip

@@ -36,7 +36,7 @@ def bare_status(answer: Response, context: Context, status: int = 503, retry_aft
     return Response(status, HTML | hint | {"content-length": str(len(page))}, [page])
 
 
-@fault(14, "retry-after", "429 with Retry-After", "wait as long, then retry")
+@fault(14, "retry-after", "429 with Retry-After", "wait for the time that it states, then retry")
 def retry_after(answer: Response, context: Context, seconds: str = "3", code: str = "1302") -> Response:
     return _refusal(context, code, retry_after=seconds)
 
@@ -148,7 +148,12 @@ def redirect(answer: Response, context: Context, status: int = 307, to: str = ""
     return Response(status, {"location": location, "content-length": "0"}, [])
 
 
-@fault(39, "clock-skew", "401 with code 1003, the clock is an hour ahead", "sign again once, and name the skew")
+@fault(
+    39,
+    "clock-skew",
+    "401 with code 1003, the server's clock is an hour ahead",
+    "sign a new token once; say by how much the clocks differ",
+)
 def clock_skew(answer: Response, context: Context, seconds: float = 3600.0) -> Response:
     return _refusal(context, "1003", date=formatdate(time.time() + seconds, usegmt=True))
 

@@ -32,7 +32,7 @@ class Planned:
     """A fault to cause. `left` is the remaining number of requests, None for all; `path` is a part of their path."""
 
     fault: Fault
-    knobs: dict[str, Any]
+    options: dict[str, Any]
     left: int | None = 1
     path: str | None = None
 
@@ -55,7 +55,7 @@ class Profile:
 
 PROFILES: Mapping[str, Profile] = {
     "busy evening": Profile(
-        "the platform is overloaded: slow answers, 1302 and 1305, two calls of a model at once",
+        "the platform is overloaded: slow answers, 1302 and 1305, at most two concurrent calls of a model",
         0.25,
         ("busy", "busy; retry_after=1", "overloaded", "busy-event", "status-503"),
         always=("slow; first=0.2; between=0.01",),
@@ -117,12 +117,12 @@ class Schedule:
         """Return to the initial state: the same requests get the same faults again."""
         with self._lock:
             self._random = random.Random(self._seed)  # noqa: S311 - not used for secrets
-            self._planned = [Planned(fault, knobs) for fault, knobs in self._first]
-            self._planned += [Planned(fault, knobs, None) for fault, knobs in self._always]
+            self._planned = [Planned(fault, options) for fault, options in self._first]
+            self._planned += [Planned(fault, options, None) for fault, options in self._always]
 
-    def add(self, name: str, times: int | None, path: str | None, knobs: Mapping[str, Any]) -> None:
-        """Plan a fault for the next `times` requests (None: all) that it suits; `path` is a part of their path."""
-        fault, checked = chosen(name, knobs)
+    def add(self, name: str, times: int | None, path: str | None, options: Mapping[str, Any]) -> None:
+        """Plan a fault for the next `times` requests that it applies to (None: all); `path` is a part of their path."""
+        fault, checked = chosen(name, options)
         with self._lock:
             self._planned.append(Planned(fault, checked, times, path))
 
@@ -152,7 +152,7 @@ class Schedule:
             raise Refusal("1210", f"{HEADER}: {problem}") from None
 
     def awaits(self, headers: Mapping[str, str], exchange: Exchange) -> bool:
-        """Whether a fault may occur in a request. Then the whole answer is needed before it can be changed."""
+        """Whether a fault may occur in a request. If so, the fault needs the whole answer to change it."""
         with self._lock:
             return HEADER in headers or self._chance > 0 or any(one.suits(exchange) for one in self._planned)
 
@@ -171,7 +171,7 @@ class Schedule:
             for planned in self._taken(own, exchange):
                 exchange.fault = exchange.fault or planned.fault.name
                 assert planned.fault.apply is not None
-                answer = planned.fault.apply(answer, context, **planned.knobs)
+                answer = planned.fault.apply(answer, context, **planned.options)
                 if answer.status != 200 or exchange.code is not None or planned.fault.name in BREAKING:
                     exchange.fail()
             return answer
@@ -192,7 +192,7 @@ class Schedule:
     def _by_chance(self, exchange: Exchange) -> list[Planned]:
         if exchange.method != "POST" or not self._chance or self._random.random() >= self._chance:
             return []
-        choices = [(fault, knobs) for fault, knobs in self._likely if fault.suits(exchange)]
+        choices = [(fault, options) for fault, options in self._likely if fault.suits(exchange)]
         return [Planned(*self._random.choice(choices))] if choices else []
 
 

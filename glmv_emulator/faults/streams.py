@@ -38,7 +38,7 @@ def no_done(answer: Response, context: Context) -> Response:
 
 @fault(30, "filtered-midway", "code 1301 inside the stream", "an error; clear what was shown", needs="stream")
 def filtered_midway(answer: Response, context: Context, after: int = 3, code: str = "1301") -> Response:
-    body = context.said(Refusal(code, role="assistant" if code == "1301" else None))
+    body = context.body_of(Refusal(code, role="assistant" if code == "1301" else None))
     return answer.with_steps([*_first(_unfinished(answer.steps), after), _event(body), End("clean")])
 
 
@@ -69,10 +69,14 @@ def _ended(answer: Response, context: Context, after: int, reason: str) -> Respo
 
 
 @fault(
-    31, "busy-event", "code 1302 as the first event of a stream", "like 1302, since nothing was shown", needs="stream"
+    31,
+    "busy-event",
+    "code 1302 as the first event of a stream",
+    "the same as for 1302, since no text was shown yet",
+    needs="stream",
 )
 def busy_event(answer: Response, context: Context, code: str = "1302") -> Response:
-    return answer.with_steps([_event(context.said(Refusal(code))), End("clean")])
+    return answer.with_steps([_event(context.body_of(Refusal(code))), End("clean")])
 
 
 @fault(32, "invalid-utf8", "bytes that are not UTF-8", "show U+FFFD and go on", needs="stream")
@@ -87,7 +91,7 @@ def invalid_json(answer: Response, context: Context, after: int = 3) -> Response
     return answer.with_steps(_spoilt(answer.steps, after, lambda frame: frame[: len(frame) // 2] + b"\n\n"))
 
 
-@fault(34, "double-done", "[DONE] twice and a chunk after it", "ignore what follows the first", needs="stream")
+@fault(34, "double-done", "[DONE] twice and a chunk after it", "ignore what follows the first [DONE]", needs="stream")
 def double_done(answer: Response, context: Context) -> Response:
     return answer.with_steps(_doubled(answer.steps))
 
@@ -101,12 +105,20 @@ def _doubled(steps: Iterable[Step]) -> Iterator[Step]:
     yield from (extra, DONE)
 
 
-@fault(35, "open-after-done", "the connection stays open after [DONE]", "end at once, and close it", needs="stream")
+@fault(
+    35,
+    "open-after-done",
+    "the connection stays open after [DONE]",
+    "end the answer at once, and close the connection",
+    needs="stream",
+)
 def open_after_done(answer: Response, context: Context) -> Response:
     return answer.with_steps([*answer.steps, context.hold()])
 
 
-@fault(36, "odd-framing", "BOM, comments, CR and CRLF, JSON over lines, U+2028", "the same answer", needs="stream")
+@fault(
+    36, "odd-framing", "BOM, comments, CR and CRLF, JSON over several lines, U+2028", "the same answer", needs="stream"
+)
 def odd_framing(answer: Response, context: Context, what: str = "bom ends comments lines unicode") -> Response:
     return answer.with_steps(_odd(answer.steps, frozenset(what.split())))
 
@@ -167,7 +179,7 @@ def _reason(frame: bytes) -> bool:
 
 
 def _spoilt(steps: Iterable[Step], after: int, spoil: Callable[[bytes], bytes]) -> list[Step]:
-    """A stream in which `spoil` changes frame number `after`, or the last frame with text before it."""
+    """A stream in which `spoil` changes the last frame with text up to number `after`, else the first one after it."""
     result = list(steps)
     places = [n for n, step in enumerate(result) if isinstance(step, bytes) and _CONTENT.search(step)]
     place = max((n for n in places if n <= after), default=places[0] if places else 0)

@@ -17,7 +17,7 @@ from glmv_emulator.platform.errors import Refusal
 
 Needs = Literal["any", "stream", "whole", "reused"]
 Apply = Callable[..., Response]
-Knobs = Mapping[str, Any]
+Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Context:
     hold: Callable[[], Hold]
     other_origin: str
 
-    def said(self, refusal: Refusal) -> bytes:
+    def body_of(self, refusal: Refusal) -> bytes:
         """The JSON of a refusal."""
         return b"".join(step for step in self.refuse(refusal).steps if isinstance(step, bytes))
 
@@ -52,7 +52,7 @@ class Fault:
         advice: what a client should do.
         needs: the kind of requests to which it applies.
         apply: makes the response; None if no response can cause the fault.
-        instead: how to cause it then.
+        instead: how to cause the fault if no response can.
     """
 
     name: str
@@ -64,11 +64,11 @@ class Fault:
     instead: str = ""
 
     @property
-    def knobs(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
         """The options of the fault, with their defaults."""
         if self.apply is None:
             return {}
-        return {knob.name: knob.default for knob in list(inspect.signature(self.apply).parameters.values())[2:]}
+        return {option.name: option.default for option in list(inspect.signature(self.apply).parameters.values())[2:]}
 
     def suits(self, exchange: Exchange) -> bool:
         """Whether the fault applies to a request."""
@@ -101,45 +101,45 @@ def beyond(number: int, name: str, what: str, advice: str, instead: str) -> None
     FAULTS[name] = Fault(name, number, what, advice, instead=instead)
 
 
-def chosen(name: str, knobs: Knobs) -> tuple[Fault, dict[str, Any]]:
+def chosen(name: str, options: Options) -> tuple[Fault, dict[str, Any]]:
     """The fault with this name, or with a short form such as `code-1302` or `status-503`, and its converted options.
 
     Raises:
         ValueError: the name or an option does not exist, or no response can cause the fault.
     """
-    options = dict(knobs)
-    for short, row, knob in (("code-", "refusal", "code"), ("status-", "bare-status", "status")):
+    values = dict(options)
+    for short, row, option in (("code-", "refusal", "code"), ("status-", "bare-status", "status")):
         if name.startswith(short):
-            options[knob] = name.removeprefix(short)
+            values[option] = name.removeprefix(short)
             name = row
     if name not in FAULTS:
         raise ValueError(f"there is no fault {name!r}; the faults are {', '.join(sorted(FAULTS))}")
     entry = FAULTS[name]
     if entry.apply is None:
         raise ValueError(f"no response can cause {name!r}; instead, {entry.instead}")
-    defaults = entry.knobs
-    if unknown := sorted(options.keys() - defaults.keys()):
+    defaults = entry.options
+    if unknown := sorted(values.keys() - defaults.keys()):
         raise ValueError(
             f"{name!r} has no option {', '.join(unknown)}; its options are {', '.join(defaults) or 'none'}"
         )
-    return entry, {knob: _fitting(name, knob, value, defaults[knob]) for knob, value in options.items()}
+    return entry, {option: _converted(name, option, value, defaults[option]) for option, value in values.items()}
 
 
-def _fitting(name: str, knob: str, value: Any, default: Any) -> Any:
-    """A value -> the type of the option: headers contain strings, and a code may be passed as a number."""
+def _converted(name: str, option: str, value: Any, default: Any) -> Any:
+    """A value -> the value in the type of the option. Headers contain strings, and a code may be passed as a number."""
     try:
         return type(default)(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{knob} of {name!r} must be a value like {default!r}; got {value!r}") from None
+        raise ValueError(f"{option} of {name!r} must be a value like {default!r}; got {value!r}") from None
 
 
 def written(text: str) -> tuple[str, dict[str, str]]:
     """`name; option=value; option=value` -> the name and the options."""
     name, *rest = (piece.strip() for piece in text.split(";"))
-    knobs = {}
+    options = {}
     for piece in filter(None, rest):
-        knob, equals, value = piece.partition("=")
+        option, equals, value = piece.partition("=")
         if not equals:
             raise ValueError(f"{piece!r} is not written as option=value")
-        knobs[knob.strip()] = value.strip()
-    return name, knobs
+        options[option.strip()] = value.strip()
+    return name, options

@@ -35,7 +35,7 @@ class Trap:
             opened.close()
 
     def serve(self, meet: Callable[[socket.socket], None]) -> None:
-        """Call `meet` with each connection, in a new thread."""
+        """Start a thread that calls `meet` with each connection."""
         threading.Thread(target=self._serve, args=(meet,), name="glmv-emulator-trap", daemon=True).start()
 
     def _serve(self, meet: Callable[[socket.socket], None]) -> None:

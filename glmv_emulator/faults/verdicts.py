@@ -138,7 +138,7 @@ def calls_of(exchanges: Sequence[Exchange]) -> list[Call]:
 
 
 def _due(exchange: Exchange, moment: float) -> bool:
-    """Whether a repetition at this moment has waited as long as the response requested."""
+    """Whether a request that is repeated at this moment has waited as long as the response asked for."""
     return moment - (exchange.ended or moment) >= (exchange.retry_after or 0.0) - CLOCK_IS_OFF
 
 
@@ -225,10 +225,10 @@ def _useless(call: Call) -> Iterator[Verdict]:
 
 
 def _gave_up(call: Call) -> Iterator[Verdict]:
-    shown = call.last.status == 200 and call.last.chunks > 1
+    has_text = call.last.status == 200 and call.last.chunks > 1
     if call.last.code in WORTH_A_NEW_TOKEN:
         return  # a plain key cannot be signed again
-    if len(call.attempts) == 1 and call.lost and _may_be_retried(call.last) and not shown:
+    if len(call.attempts) == 1 and call.lost and _may_be_retried(call.last) and not has_text:
         asked_long = call.last.retry_after is not None and call.last.retry_after > 60
         if call.last.fault not in NO_ANSWER - {"reset-in-body", "half-body", "busy-event"} and not asked_long:
             yield Verdict("gave-up", str(call), "Retry: this error is temporary.")
@@ -292,7 +292,8 @@ def _same_id(calls: Sequence[Call]) -> Iterator[Verdict]:
 
 
 def _unseen(calls: Sequence[Call], errors: int) -> Iterator[Verdict]:
-    """Calls that cannot have succeeded, beyond the number of failed calls that the application noticed."""
+    """A verdict for each call that cannot have succeeded, except for the first ``errors`` of these calls: the
+    application noticed that they failed."""
     lost = [call for call in calls if call.lost]
     # Every client notices an error status, so `errors` are first assigned to these calls.
     lost.sort(key=lambda call: (call.last.fault in UNFINISHED, call.last.status == 200))

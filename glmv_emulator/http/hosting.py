@@ -13,10 +13,10 @@ FOLDER = "/hosted/"
 
 
 class Hosting:
-    """The served bytes, by URL."""
+    """The files that the emulator serves, by the path of their URL."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[bytes, str]] = {}
+        self._files: dict[str, tuple[bytes, str]] = {}
         self.hosts = Hosts()
 
     def add(self, origin: str, source: str | Path | bytes) -> str:
@@ -24,12 +24,12 @@ class Hosting:
         data, name = (source, "bytes") if isinstance(source, bytes) else (Path(source).read_bytes(), Path(source).name)
         path = f"{FOLDER}{hashlib.sha256(data).hexdigest()[:16]}{Path(name).suffix.lower()}"
         kind = mimetypes.guess_type(name)[0] or _sniffed(data)
-        self._kept[path] = (data, kind)
+        self._files[path] = (data, kind)
         return origin + path
 
     def serve(self, path: str) -> tuple[bytes, str] | None:
         """The bytes and media type at a path, or None."""
-        return self._kept.get(path)
+        return self._files.get(path)
 
     def own(self, url: str) -> bytes | None:
         """The bytes at a URL of this emulator; None for any other URL, which is not fetched."""
@@ -39,7 +39,7 @@ class Hosting:
             return None
         if parts.netloc not in self.hosts:
             return None
-        entry = self._kept.get(parts.path)
+        entry = self._files.get(parts.path)
         return None if entry is None else entry[0]
 
 

@@ -90,7 +90,8 @@ class Exchange:
         self.release()
 
     def release(self) -> None:
-        """Stop counting the request as running. Called before the last byte: the client may then send the next."""
+        """Stop counting the request as running. Called before the last byte is sent, because the client may send its
+        next request as soon as it has that byte."""
         while self.cleanup:
             self.cleanup.pop()()
 
@@ -103,7 +104,7 @@ class Journal:
         self._half = key.partition(".")[2] or key
         self._whole, self._named = _credentials(key)
         self._salt = secrets.token_bytes(16)
-        self._kept: deque[Exchange] = deque(maxlen=MOST_EXCHANGES)
+        self._exchanges: deque[Exchange] = deque(maxlen=MOST_EXCHANGES)
 
     def open(self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> Exchange:
         fields = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
@@ -114,14 +115,14 @@ class Journal:
             time.monotonic(),
             client=self._client(fields),
         )
-        self._kept.append(exchange)
+        self._exchanges.append(exchange)
         return exchange
 
     def exchanges(self) -> list[Exchange]:
-        return list(self._kept)
+        return list(self._exchanges)
 
     def clear(self) -> None:
-        self._kept.clear()
+        self._exchanges.clear()
 
     def body(self, value: Any) -> Any:
         """A request's body for the journal: blobs become size and hash, long texts are shortened, keys are removed."""

@@ -67,11 +67,11 @@ class Response:
     live: AsyncGenerator[Step, None] | None = None
 
     def with_steps(self, steps: Iterable[Step]) -> Response:
-        """The response with another body."""
+        """The response with these steps as its body."""
         return replace(self, steps=steps)
 
     def after(self, steps: Iterable[Step]) -> Response:
-        """The response after these steps."""
+        """The response with these steps before its headers."""
         return replace(self, before=(*steps, *self.before))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -33,8 +33,9 @@ SIDE = 160
 
 
 @dataclass(slots=True)
-class Kept:
-    """A picture with an unguessable id: its file until the thumbnail is made, then the thumbnail."""
+class Thumbnail:
+    """The thumbnail of a picture, with an unguessable id. ``data`` is the file of the picture until the thumbnail is
+    made, ``small`` is then the thumbnail with its media type."""
 
     id: str
     data: bytes | None
@@ -42,19 +43,19 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class RecordedMedium:
     """A medium of a request: its position, its measurements, and its thumbnail if there is one."""
 
     kind: Literal["image", "video", "file"]
     message: int
     part: int
     seen: SeenImage | SeenVideo | None
-    kept: Kept | None
+    picture: Thumbnail | None
 
     @property
     def thumbnail(self) -> str | None:
         """The id of its thumbnail; None if there is no thumbnail and none can be made, because there are no bytes."""
-        picture = self.kept
+        picture = self.picture
         return None if picture is None or (picture.data is None and picture.small is None) else picture.id
 
 
@@ -70,7 +71,7 @@ class Record:
     answer: bytearray = field(default_factory=bytearray)
     whole: bool = True
     moments: list[tuple[float, int]] = field(default_factory=list)
-    media: tuple[Shown, ...] = ()
+    media: tuple[RecordedMedium, ...] = ()
     attempt: tuple[int, int] = (1, 1)
     revision: int = 0
     state: tuple[object, ...] = ()
@@ -98,7 +99,7 @@ class Records:
         self.run = secrets.token_hex(4)
         self._lock = threading.Lock()
         self._records: OrderedDict[Exchange, Record] = OrderedDict()
-        self._pictures: OrderedDict[str, Kept] = OrderedDict()
+        self._pictures: OrderedDict[str, Thumbnail] = OrderedDict()
         self._opened = self._revision = self._answers = 0
 
     def open(self, exchange: Exchange) -> Record:
@@ -133,7 +134,9 @@ class Records:
         with self._lock:
             record = self._records.get(exchange)
             if record is not None:
-                record.media = tuple(Shown(one.kind, one.message, one.part, one.seen, self._kept(one)) for one in media)
+                record.media = tuple(
+                    RecordedMedium(one.kind, one.message, one.part, one.seen, self._picture(one)) for one in media
+                )
 
     def thumbnail(self, identity: str) -> tuple[bytes, str] | None:
         """The thumbnail with an id, and its media type. It may be slow, so call it in a worker thread."""
@@ -175,11 +178,11 @@ class Records:
             self._answers -= len(record.answer)
             record.answer, record.whole = bytearray(), False
 
-    def _kept(self, medium: Medium) -> Kept | None:
+    def _picture(self, medium: Medium) -> Thumbnail | None:
         if not isinstance(medium.seen, SeenImage) or medium.data is None:
             return None
         name = medium.seen.sha256
-        picture = self._pictures.setdefault(name, Kept(secrets.token_urlsafe(16), medium.data))
+        picture = self._pictures.setdefault(name, Thumbnail(secrets.token_urlsafe(16), medium.data))
         self._pictures.move_to_end(name)
         while len(self._pictures) > MOST_THUMBNAILS:
             gone = self._pictures.popitem(last=False)[1]

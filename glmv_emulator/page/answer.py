@@ -61,7 +61,7 @@ def _parsed(data: bytes) -> Any:
 
 
 def _fold(answer: Answer, value: Any) -> bool:
-    """Add an answer or a chunk; return whether the value was one of these."""
+    """Add an answer or a chunk; returns False if the value is neither."""
     if not isinstance(value, dict):
         return False
     if isinstance(value.get("error"), dict):

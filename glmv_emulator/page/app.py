@@ -124,7 +124,7 @@ class Page:
         return f"{self._state.records.run}-{revision}"
 
     def _entries(self) -> tuple[int, list[Entry], list[Verdict]]:
-        """The revision of the journal, its entries, newest first, and the verdicts on them."""
+        """The revision of the journal; its entries, newest first; and the verdicts on them."""
         with self._lock:
             revision, records = self._state.records.all()
             verdicts, attempts = self._verdicts(revision, records)
@@ -133,7 +133,7 @@ class Page:
                 if attempt != record.attempt:
                     record.attempt, record.revision = attempt, revision
             entries = [self._entry(record) for record in records]
-            self._read = {record: kept for record in records if (kept := self._read.get(record)) is not None}
+            self._read = {record: cached for record in records if (cached := self._read.get(record)) is not None}
         return revision, entries, verdicts
 
     def _verdicts(self, revision: int, records: Sequence[Record]) -> tuple[list[Verdict], dict[Any, tuple[int, int]]]:

@@ -57,9 +57,9 @@ async function look() {
   let wait = EVERY;
   if (!document.hidden) {
     try {
-      const asked = new URLSearchParams(location.search);
-      asked.set("since", token);
-      const answer = await fetch(`/page/news?${asked}`);
+      const query = new URLSearchParams(location.search);
+      query.set("since", token);
+      const answer = await fetch(`/page/news?${query}`);
       if (answer.status === 200) show(await answer.json());
       say("on", "Live");
     } catch {

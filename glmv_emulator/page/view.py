@@ -13,7 +13,7 @@ from glmv_emulator.eyes import SeenImage, SeenVideo
 from glmv_emulator.faults.table import FAULTS
 from glmv_emulator.faults.verdicts import Verdict
 from glmv_emulator.http.journal import Exchange
-from glmv_emulator.http.records import Record, Shown
+from glmv_emulator.http.records import Record, RecordedMedium
 from glmv_emulator.page.answer import Answer
 from glmv_emulator.platform.errors import CODES
 
@@ -74,10 +74,10 @@ class Entry:
 
     @property
     def model(self) -> str | None:
-        """The model of the request, or the name of an unknown model in it."""
+        """The model of the request; if the platform does not have it, the name in the request."""
         one = self.record.exchange
-        asked = one.body.get("model") if isinstance(one.body, dict) else None
-        return one.model or (asked if isinstance(asked, str) else None)
+        name = one.body.get("model") if isinstance(one.body, dict) else None
+        return one.model or (name if isinstance(name, str) else None)
 
 
 def chosen(entries: Sequence[Entry], choice: Choice) -> tuple[list[Entry], int]:
@@ -119,7 +119,7 @@ def entry_data(entry: Entry) -> Data:
     """The data of `entry.html` for one request."""
     record, one, answer = entry.record, entry.record.exchange, entry.answer
     total = answer.usage.get("total_tokens")
-    small = [_thumbnail(shown, SMALL) for shown in record.media if shown.thumbnail]
+    small = [_thumbnail(medium, SMALL) for medium in record.media if medium.thumbnail]
     return {
         "number": record.number,
         "revision": record.revision,
@@ -128,15 +128,15 @@ def entry_data(entry: Entry) -> Data:
         "name": entry.model or f"{one.method} {one.path}",
         "tags": _tags(record),
         "fault_name": one.fault,
-        "asked": _excerpt(_asked(one.body)),
-        "said": _excerpt(_said(answer)),
+        "question": _excerpt(_last_text(one.body)),
+        "answer": _excerpt(_answer_text(answer)),
         "thumbnails": small[:SHOWN_IN_SUMMARY],
         "more": len(small) - SHOWN_IN_SUMMARY,
         "time": f"{datetime.fromtimestamp(record.at).astimezone():%H:%M:%S}",
         "duration": seconds(entry.duration) if one.ended is not None else "running",
         "tokens": f"{total} tokens" if isinstance(total, int) else "",
-        "sent": _sent(record),
-        "answered": _answered(entry),
+        "sent": _request_data(record),
+        "answered": _answer_data(entry),
     }
 
 
@@ -157,9 +157,9 @@ def _tags(record: Record) -> list[str]:
     return [tag for tag, holds in tags.items() if holds]
 
 
-def _sent(record: Record) -> Data:
+def _request_data(record: Record) -> Data:
     one = record.exchange
-    media = {(shown.message, shown.part): shown for shown in record.media}
+    media = {(medium.message, medium.part): medium for medium in record.media}
     messages = _list(one.body, "messages")
     body = one.body if isinstance(one.body, dict) else {}
     facts = [f"{one.method} {one.path}", f"{one.size:,} bytes", f"connection {one.connection}, request {one.nth} on it"]
@@ -174,7 +174,7 @@ def _sent(record: Record) -> Data:
     }
 
 
-def _message(message: Any, number: int, media: Mapping[tuple[int, int], Shown]) -> Data:
+def _message(message: Any, number: int, media: Mapping[tuple[int, int], RecordedMedium]) -> Data:
     if not isinstance(message, dict):
         return {"json": _json(message)}
     content = message.get("content")
@@ -182,28 +182,28 @@ def _message(message: Any, number: int, media: Mapping[tuple[int, int], Shown]) 
     return {
         "role": message.get("role", "no role"),
         "parts": [_part(part, media.get((number, place))) for place, part in enumerate(parts)],
-        "calls": [_called(call) for call in _list(message, "tool_calls")],
+        "calls": [_name_and_arguments(call) for call in _list(message, "tool_calls")],
         "call_id": message.get("tool_call_id"),
     }
 
 
-def _part(part: Any, shown: Shown | None) -> Data:
+def _part(part: Any, medium: RecordedMedium | None) -> Data:
     match part:
         case str() | {"type": "text", "text": str()}:
             return {"text": part if isinstance(part, str) else part["text"]}
         case {"type": str(kind)}:
             inner = part.get(kind)
             url = inner.get("url") if isinstance(inner, dict) else None
-            return {"medium": _medium(kind, shown, url if isinstance(url, str) else _json(part))}
+            return {"medium": _medium(kind, medium, url if isinstance(url, str) else _json(part))}
         case _:
             return {"json": _json(part)}
 
 
-def _medium(kind: str, shown: Shown | None, source: str) -> Data:
-    seen = shown.seen if shown is not None else None
+def _medium(kind: str, medium: RecordedMedium | None, source: str) -> Data:
+    seen = medium.seen if medium is not None else None
     return {
         "kind": kind,
-        "thumbnail": _thumbnail(shown, LARGE) if shown is not None and shown.thumbnail else None,
+        "thumbnail": _thumbnail(medium, LARGE) if medium is not None and medium.thumbnail else None,
         "measured": _measured(seen) if seen is not None else "not measured",
         "colours": [(colour.hex, f"{colour.name} {colour.share:.0%}") for colour in seen.colours[:COLOURS]]
         if seen is not None
@@ -222,20 +222,20 @@ def _measured(seen: SeenImage | SeenVideo) -> str:
             return f"{seen.container} {seen.codec} · {size} · {seen.duration:.1f} s"
 
 
-def _thumbnail(shown: Shown, side: int) -> Data:
+def _thumbnail(medium: RecordedMedium, side: int) -> Data:
     """A picture with its size on the page, so that the layout does not move when it is loaded."""
-    seen = shown.seen
+    seen = medium.seen
     assert seen is not None
     scale = min(1.0, side / max(seen.width, seen.height))
     return {
-        "id": shown.thumbnail,
-        "alt": f"picture in message {shown.message + 1}, part {shown.part + 1}",
+        "id": medium.thumbnail,
+        "alt": f"picture in message {medium.message + 1}, part {medium.part + 1}",
         "width": max(1, round(seen.width * scale)),
         "height": max(1, round(seen.height * scale)),
     }
 
 
-def _answered(entry: Entry) -> Data:
+def _answer_data(entry: Entry) -> Data:
     answer, record, one = entry.answer, entry.record, entry.record.exchange
     return {
         "fault": FAULTS.get(one.fault or ""),
@@ -261,7 +261,7 @@ def _error(one: Exchange, answer: Answer) -> Data | None:
     meaning = CODES[code][2].format("…") if code in CODES else None
     return {
         "name": f"HTTP {one.status}" + (f", business code {code}" if code else ""),
-        "said": message,
+        "message": message,
         "meaning": None if str(message).isascii() else meaning,
         "retry_after": None if one.retry_after is None else f"{one.retry_after:g} s",
     }
@@ -315,7 +315,7 @@ def _tool_name(tool: Any) -> str:
     return str(name or tool.get("type") or "tool")
 
 
-def _called(call: Any) -> tuple[str, str]:
+def _name_and_arguments(call: Any) -> tuple[str, str]:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         return "?", _json(call)
@@ -328,7 +328,7 @@ def _list(body: Any, name: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _asked(body: Any) -> str:
+def _last_text(body: Any) -> str:
     """The last text in a request."""
     for message in reversed(_list(body, "messages")):
         content = message.get("content") if isinstance(message, dict) else None
@@ -339,7 +339,7 @@ def _asked(body: Any) -> str:
     return ""
 
 
-def _said(answer: Answer) -> str:
+def _answer_text(answer: Answer) -> str:
     if answer.error is not None:
         return str(answer.error.get("message", ""))
     calls = ", ".join(f"{name}({arguments})" for name, arguments in answer.calls)

@@ -100,7 +100,7 @@ class Batches:
     """All batches of an emulator."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, Batch] = {}
+        self._batches: dict[str, Batch] = {}
 
     def create(self, state: State, body: Any) -> dict[str, Any]:
         """Create and start a batch for an uploaded file."""
@@ -117,7 +117,7 @@ class Batches:
         if stored.purpose != "batch":
             raise Refusal("1214", "input_file_id")
         batch = Batch(body)
-        self._kept[batch.body["id"]] = batch
+        self._batches[batch.body["id"]] = batch
         response = dict(batch.body)
         work = batch.work(state, batch_lines(stored.data), delete_input=body.get("auto_delete_input_file") is True)
         batch.task = asyncio.ensure_future(work)
@@ -129,18 +129,22 @@ class Batches:
     def cancel(self, identity: str) -> dict[str, Any]:
         batch = self._find(identity)
         if batch.body["status"] in ENDED:
-            raise Refusal("1214", f"batch 状态为 {batch.body['status']}，", f"the batch is {batch.body['status']}, its")
+            raise Refusal(
+                "1214",
+                f"batch 状态为 {batch.body['status']}，",
+                f"batch_id (of a batch that is {batch.body['status']})",
+            )
         batch.become("cancelling")
         return batch.body
 
     def list(self, query: Mapping[str, str]) -> dict[str, Any]:
-        return page([batch.body for batch in self._kept.values()], query)
+        return page([batch.body for batch in self._batches.values()], query)
 
     def _find(self, identity: str) -> Batch:
-        batch = self._kept.get(identity)
+        batch = self._batches.get(identity)
         if batch is None:
             raise Refusal(
-                "1214", f"batch {identity[:64]} 不存在，batch_id", f"no batch {identity[:64]}: id", status=404
+                "1214", f"batch {identity[:64]} 不存在，batch_id", f"batch_id (no batch {identity[:64]})", status=404
             )
         return batch
 

@@ -19,7 +19,7 @@ from glmv_emulator.platform.proxy import check_fields
 from glmv_emulator.platform.rules import Parameters, check
 from glmv_emulator.platform.search import search_results
 from glmv_emulator.platform.settings import Settings
-from glmv_emulator.platform.shapes import TOKENS_A_DELTA, Counted, Outcome, new_id
+from glmv_emulator.platform.shapes import TOKENS_A_DELTA, Outcome, TokenCounts, new_id
 from glmv_emulator.platform.state import State
 from glmv_emulator.platform.upstream import Upstream, gathered
 from glmv_emulator.platform.usage import count, prompt, texts, tokens
@@ -160,7 +160,7 @@ async def answer(state: State, prepared: Prepared, scripted: Scripted | None = N
         reasoning,
         calls,
         finish_reason,
-        Counted(**{name.removesuffix("_tokens"): tokens for name, tokens in figures.items()}),
+        TokenCounts(**{name.removesuffix("_tokens"): tokens for name, tokens in figures.items()}),
         TOKENS_A_DELTA if reply.chunking is None else reply.chunking,
     )
 
@@ -172,7 +172,7 @@ def outcome_of(
     reasoning: str = "",
     calls: Sequence[ToolCall] = (),
     finish_reason: str = "stop",
-    usage: Counted | None = None,
+    usage: TokenCounts | None = None,
     chunking: int | Sequence[str] = TOKENS_A_DELTA,
 ) -> Outcome:
     """An answer with a new id."""
@@ -188,7 +188,7 @@ def outcome_of(
         reasoning=reasoning,
         calls=list(calls),
         finish_reason=finish_reason,
-        usage=usage or Counted(prepared.prompt_tokens, 0),
+        usage=usage or TokenCounts(prepared.prompt_tokens, 0),
         chunking=chunking,
         proxied=proxied,
         include_usage=parameters.include_usage,
@@ -226,7 +226,8 @@ def _within(
 
 
 def _calls_within(calls: Sequence[ToolCall], left: int) -> tuple[list[ToolCall], int]:
-    """Tool calls cut to `left` tokens, and the tokens that all would have. As with a model, arguments may be cut."""
+    """The tool calls that fit into `left` tokens, and the number of tokens of all calls. As with a model, the arguments
+    of the last call may be cut off."""
     result, total = [], 0
     for call in calls:
         written = tokens(f"{call.name}{call.written}")
@@ -243,7 +244,8 @@ def _calls_within(calls: Sequence[ToolCall], left: int) -> tuple[list[ToolCall],
 
 
 def source_of(state: State, prepared: Prepared, scripted: Scripted | None) -> Source:
-    """The source of the answer to a request. With a test word of the content filter, the rules answer."""
+    """The source of the answer to a request. The rules answer in place of the upstream server if the last message has
+    a test word of the content filter."""
     if scripted is not None:
         return "script"
     if state.script.function is not None:
@@ -291,7 +293,7 @@ def outcome_fields(reader: Reader, prepared: Prepared) -> dict[str, Any]:
         "reasoning": reader.reasoning,
         "calls": calls,
         "finish_reason": reader.finish_reason or "stop",
-        "usage": Counted(
+        "usage": TokenCounts(
             prompt=_figure(figures.get("prompt_tokens"), prepared.prompt_tokens),
             completion=_figure(figures.get("completion_tokens"), completion),
             reasoning=_figure(_inner(figures, "completion_tokens_details", "reasoning_tokens"), reasoning),

@@ -42,8 +42,10 @@ def routes(state: State, parsed: Parse, bases: tuple[str, ...]) -> list[Route]:
         ("GET", "/batches/{id}", endpoints.retrieve),
         ("POST", "/batches/{id}/cancel", endpoints.cancel),
     ]
-    made = [Route(base + path, endpoint, methods=[method]) for base in bases for method, path, endpoint in table]
-    return [*made, Route("/v1/embeddings", endpoints.embeddings, methods=["POST"])]
+    routes_by_base = [
+        Route(base + path, endpoint, methods=[method]) for base in bases for method, path, endpoint in table
+    ]
+    return [*routes_by_base, Route("/v1/embeddings", endpoints.embeddings, methods=["POST"])]
 
 
 class _Endpoints:
@@ -86,9 +88,9 @@ class _Endpoints:
                 name = (file.filename if isinstance(file, UploadFile) else None) or "file"
         except (HTTPException, MultiPartException) as problem:
             raise Refusal("1210", "multipart/form-data") from problem
-        shown = {"file": None if data is None else f"<{len(data)} bytes>", "name": name, "purpose": purpose}
-        request.scope["emu.exchange"].body = self._state.journal.body(shown)
-        return responses.whole(self._state.files.upload(name, purpose, data).shown(self._state.settings.era))
+        fields = {"file": None if data is None else f"<{len(data)} bytes>", "name": name, "purpose": purpose}
+        request.scope["emu.exchange"].body = self._state.journal.body(fields)
+        return responses.whole(self._state.files.upload(name, purpose, data).api_object(self._state.settings.era))
 
     async def files(self, request: Request) -> Response:
         return responses.whole(self._state.files.list(request.query_params, self._state.settings.era))

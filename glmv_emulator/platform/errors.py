@@ -101,7 +101,7 @@ class Refusal(Exception):
         return (en if english else zh).format(self.details[1 if english else 0])
 
     def envelope(self, *, english: bool, request_id: str | None = None) -> dict[str, Any]:
-        """The body. The code is a string; the content filter is next to the error, in camel case."""
+        """The body on the platform's own API. The code is a string; `contentFilter` is next to `error`."""
         body: dict[str, Any] = {"error": {"code": self.code, "message": self.message(english=english)}}
         if self.role is not None:
             body = {"contentFilter": [{"level": 1, "role": self.role}]} | body
@@ -111,11 +111,11 @@ class Refusal(Exception):
 
     @property
     def openai_status(self) -> int:
-        """The HTTP status of an OpenAI-compatible server; it is 404 for an unknown model."""
+        """The HTTP status on `/v1`, as OpenAI-compatible servers send it: 404 for an unknown model."""
         return 404 if self.code == "1211" else self.status
 
     def openai_envelope(self) -> dict[str, Any]:
-        """The body of an OpenAI-compatible server."""
+        """The body on `/v1`, as OpenAI-compatible servers send it."""
         kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
         status = self.openai_status
         kind = kinds.get(status, "server_error" if status >= 500 else "invalid_request_error")
@@ -124,7 +124,7 @@ class Refusal(Exception):
 
 
 class ThinkingCannotBeOff(Refusal):
-    """`thinking: disabled` for a model that always thinks, with the message that users recorded (1210)."""
+    """The refusal (1210) of `thinking: disabled` by a model that always thinks; its message was recorded by users."""
 
     def __init__(self) -> None:
         super().__init__("1210")

@@ -41,7 +41,7 @@ class Stored:
     created: int
     data: bytes
 
-    def shown(self, era: Era) -> dict[str, Any]:
+    def api_object(self, era: Era) -> dict[str, Any]:
         """The file as an object of the API."""
         # Recorded in 2024: the name is in fileName, although the SDK's type has filename.
         name = "fileName" if era == "2024" else "filename"
@@ -53,7 +53,7 @@ class Files:
     """The files of an emulator, newest last."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, Stored] = {}
+        self._files: dict[str, Stored] = {}
 
     def upload(self, name: str, purpose: Any, data: bytes | None) -> Stored:
         """Check and store an uploaded file."""
@@ -72,18 +72,20 @@ class Files:
     def keep(self, name: str, purpose: str, data: bytes) -> Stored:
         now = int(time.time())
         stored = Stored(f"emu-{now}_{secrets.token_hex(16)}", name, purpose, now, data)
-        self._kept[stored.id] = stored
+        self._files[stored.id] = stored
         return stored
 
     def find(self, identity: str) -> Stored:
-        stored = self._kept.get(identity)
+        stored = self._files.get(identity)
         if stored is None:
-            raise Refusal("1214", f"文件 {identity[:64]} 不存在，file_id", f"no file {identity[:64]}: id", status=404)
+            raise Refusal(
+                "1214", f"文件 {identity[:64]} 不存在，file_id", f"file_id (no file {identity[:64]})", status=404
+            )
         return stored
 
     def of_a_message(self, identity: str) -> bytes | None:
         """The bytes of a file that a message refers to; None if it does not exist or its purpose is not user_data."""
-        stored = self._kept.get(identity)
+        stored = self._files.get(identity)
         return stored.data if stored is not None and stored.purpose == "user_data" else None
 
     def content(self, identity: str) -> Stored:
@@ -95,13 +97,13 @@ class Files:
 
     def delete(self, identity: str) -> dict[str, Any]:
         self.find(identity)
-        del self._kept[identity]
+        del self._files[identity]
         return {"id": identity, "object": "file", "deleted": True}
 
     def list(self, query: Mapping[str, str], era: Era) -> dict[str, Any]:
         purpose = query.get("purpose")
-        matching = [one for one in self._kept.values() if purpose in (None, one.purpose)]
-        return page([one.shown(era) for one in matching], query)
+        matching = [one for one in self._files.values() if purpose in (None, one.purpose)]
+        return page([one.api_object(era) for one in matching], query)
 
 
 def page(items: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
@@ -128,7 +130,7 @@ def batch_lines(data: bytes) -> list[dict[str, Any]]:
     requests = [_line(number, line) for number, line in enumerate(lines, 1)]
     names = [request["custom_id"] for request in requests]
     if len(set(names)) != len(names):
-        raise Refusal("1214", "custom_id 重复，custom_id", "custom_id must be unique: custom_id")
+        raise Refusal("1214", "custom_id 重复，custom_id", "custom_id (it must be unique)")
     return requests
 
 

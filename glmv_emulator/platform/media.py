@@ -27,7 +27,8 @@ Dialect = Literal["platform", "proxy"]
 
 
 def look(place: Place, model: Model, settings: Settings, dialect: Dialect, hosted: Own, uploaded: Own) -> Medium:
-    """The medium at a position, measured if its bytes are known: base64, or hosted by or uploaded to the emulator."""
+    """The medium at a position. It is measured if its bytes are known: sent in base64, hosted by the emulator, or
+    uploaded to it."""
     if place.type == "file":
         return _file(place, model, hosted, uploaded)
     url = place.value.get("url")

@@ -86,8 +86,8 @@ def _check_role(role: Any, turns_only: bool, tools: bool) -> None:
     # Users report the message "Incorrect role information" for a role that the model does not accept.
     allowed = ("user", "assistant") if turns_only else ROLES if tools else ROLES[:3]
     if role not in allowed:
-        shown = str(role)[:32]
-        raise Refusal("1214", f"角色信息不正确：{shown}，", f"Incorrect role information {shown}:")
+        name = str(role)[:32]
+        raise Refusal("1214", f"角色信息不正确：{name}，", f"messages.role (Incorrect role information {name})")
 
 
 def _check_order(roles: list[str]) -> None:
@@ -97,7 +97,7 @@ def _check_order(roles: list[str]) -> None:
 
 
 def _check_results(messages: list[dict[str, Any]]) -> None:
-    """Check that the call id of each tool result is that of an earlier call; a result without an id is accepted."""
+    """Check that each tool result has the id of an earlier call; a result without an id is accepted."""
     call_ids: set[str] = set()
     for message in messages:
         if (

@@ -62,7 +62,7 @@ class Model:
 
 
 def _value(name: str, value: Any) -> Any:
-    """The value for a row of the table, from a field's value in the file."""
+    """The value of a field in the file -> the value for a row of the table."""
     match name, value:
         case _, {"doubt": doubt, "loose": loose, "strict": strict}:
             return Doubt(doubt, loose=_value(name, loose), strict=_value(name, strict))

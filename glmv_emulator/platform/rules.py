@@ -36,7 +36,7 @@ class Parameters:
 
 
 def check(body: dict[str, Any], model: Model, settings: Settings, *, proxied: bool = False) -> Parameters:
-    """The parameters of a body; raises 1210, 1213 or 1214 for values that are not as documented. Null means absent.
+    """The parameters of a body; raises 1210, 1213 or 1214 for values that are not as documented. Null counts as absent.
 
     `proxied` means that the body came to `/v1`, which accepts more, and obeys `tool_choice` and `response_format`.
     """

@@ -1,7 +1,7 @@
 """Results of the tool `web_search` of text models: invented pages, since nothing is fetched.
 
-Fields: docs.bigmodel.cn, chat completion, `web_search` of the response. Whether they are sent: the tool's own
-`search_result`, false if it is absent (docs.z.ai, chat completion, WebSearchObject).
+The fields of a page are documented at docs.bigmodel.cn, chat completion, `web_search` of the response. The pages are
+sent only if the tool sets `search_result`, which is false by default (docs.z.ai, chat completion, WebSearchObject).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The settings of an emulator, and the doubts that its setting `strict` resolves."""
+"""The settings of an emulator, and the doubts: limits on which sources disagree. The setting `strict` resolves them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Settings:
             check_count(f"concurrency of {model}", most, 0)
 
     def read(self, value: T | Doubt[T]) -> T:
-        """The reading of a limit for this emulator."""
+        """A limit -> its value for this emulator. The setting `strict` selects one of the two values of a `Doubt`."""
         if not isinstance(value, Doubt):
             return value
         return value.strict if value.name in self.strict else value.loose
@@ -107,5 +107,5 @@ def answered_by(upstream: str | None) -> str:
         upstream: the address of the upstream server; None if there is none.
     """
     if upstream is None:
-        return "it answers what it measures in pictures, or as scripted; it is not GLM-4V"
+        return "it describes what it measures in pictures, or gives scripted answers; it is not GLM-4V"
     return f"its answers come from {upstream}; it is not GLM-4V"

@@ -28,7 +28,7 @@ ARGUMENTS_A_DELTA = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class TokenCounts:
     """Token counts of an answer; the reasoning is part of the completion."""
 
     prompt: int
@@ -49,7 +49,7 @@ class Outcome:
     reasoning: str
     calls: Sequence[ToolCall]
     finish_reason: str
-    usage: Counted
+    usage: TokenCounts
     proxied: bool = False
     include_usage: bool = False
     tool_stream: bool = False

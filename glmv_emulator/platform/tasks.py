@@ -34,7 +34,7 @@ class Tickets:
     """All tasks of an emulator."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, Ticket] = {}
+        self._tickets: dict[str, Ticket] = {}
 
     def open(self, state: State, prepared: chat.Prepared, scripted: Scripted | None) -> dict[str, Any]:
         """Start a task; returns the immediate response."""
@@ -49,16 +49,16 @@ class Tickets:
         # Read the exception, so that asyncio does not log it if no request asks for the result.
         answering.add_done_callback(lambda done: done.cancelled() or done.exception())
         model = ANSWERS_INSTEAD.get(prepared.model.name, prepared.model.name)
-        if len(self._kept) >= MOST_TICKETS:
-            self._kept.pop(next(iter(self._kept)))
-        self._kept[identity] = Ticket(head, model, answering, state.settings.async_polls)
+        if len(self._tickets) >= MOST_TICKETS:
+            self._tickets.pop(next(iter(self._tickets)))
+        self._tickets[identity] = Ticket(head, model, answering, state.settings.async_polls)
         return head | {"task_status": "PROCESSING"}
 
     async def result(self, state: State, identity: str) -> dict[str, Any]:
         """The status of a task, with its answer if it is done."""
-        ticket = self._kept.get(identity)
+        ticket = self._tickets.get(identity)
         if ticket is None:
-            raise Refusal("1214", f"任务 {identity[:64]} 不存在，id", f"no task {identity[:64]}: id", status=404)
+            raise Refusal("1214", f"任务 {identity[:64]} 不存在，id", f"id (no task {identity[:64]})", status=404)
         if ticket.polls > 0:
             ticket.polls -= 1
             return ticket.head | {"task_status": "PROCESSING"}

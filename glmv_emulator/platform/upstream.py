@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol
 
-from glmv_emulator.answers.upstream import Malformed, Piece, Question, Reader, Reported, Unsendable, translated
+from glmv_emulator.answers.upstream import ErrorAnswer, Malformed, Piece, Question, Reader, Unsendable, translated
 from glmv_emulator.platform.errors import CODES, Refusal
 
 LONGEST_NOTE = 300  # characters of the server's message
@@ -31,7 +31,7 @@ class Upstream(Protocol):
     model: str | None
 
     def ask(self, body: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
-        """The JSON values of the answer as they arrive: one, or those of a stream and the text `[DONE]`.
+        """The JSON values of the answer as they arrive: one for a whole answer; for a stream, its events and `[DONE]`.
 
         Raises:
             Refusal: the server cannot be reached, refuses, breaks off or sends invalid JSON.
@@ -41,11 +41,12 @@ class Upstream(Protocol):
 class UpstreamRefusal(Refusal):
     """An error of the server as a platform error whose message names the server."""
 
-    def __init__(self, code: str, name: str, said: str, value: str | None = None, **more: Any) -> None:
-        """If the message of `code` has a placeholder, `value` fills it; if that is None, the server's message does."""
-        said = " ".join(said.split())
-        said = said if len(said) <= LONGEST_NOTE else f"{said[:LONGEST_NOTE]}…"
-        self._note = (f"上游模型 {name}：{said}", f"upstream model {name}: {said}")
+    def __init__(self, code: str, name: str, text: str, value: str | None = None, **more: Any) -> None:
+        """`text` is the server's message. `value` fills the placeholder in the message of `code`; without a `value`,
+        `text` fills it."""
+        text = " ".join(text.split())
+        text = text if len(text) <= LONGEST_NOTE else f"{text[:LONGEST_NOTE]}…"
+        self._note = (f"上游模型 {name}：{text}", f"upstream model {name}: {text}")
         self._appended = value is not None or "{}" not in CODES[code][1]
         zh, en = (value or "", value or "") if self._appended else self._note
         if code == "500":  # the message of code 500 has no separator before the detail
@@ -100,7 +101,7 @@ def refused(name: str, status: int, error: Any, model: str, headers: Mapping[str
 
 
 def _message_and_kind(error: Any) -> tuple[str, str]:
-    """An error's message, and its type and code joined to one text; each server has its own form of errors."""
+    """The message of an error, and its type and code as one text. Each server has its own form of errors."""
     match error:
         case {"error": dict() | str() as inner}:
             return _message_and_kind(inner)
@@ -132,7 +133,7 @@ async def pieces(upstream: Upstream, question: Question, reader: Reader) -> Asyn
                     yield piece
     except Malformed as problem:
         raise unreadable(upstream.name, str(problem)) from None
-    except Reported as problem:
+    except ErrorAnswer as problem:
         raise refused(upstream.name, _status(problem.error), problem.error, question.model) from None
     if not reader.complete:
         raise unreachable(upstream.name, "the answer broke off" if reader.begun else "the answer has no choices")

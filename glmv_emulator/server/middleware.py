@@ -28,7 +28,7 @@ SLOWEST_BODY = 30.0
 PLATFORM = ("/api/paas/v4/", "/api/coding/paas/v4/")
 PROXY = "/v1/"
 # The answer to CONNECT, which clients send if the emulator is set as HTTPS_PROXY. An ASGI server cannot be a proxy.
-NO_PROXY = "the emulator is not a forward proxy: requests go to its base URL"
+NO_PROXY = "the emulator is not a forward proxy: send requests to its base URL"
 
 
 class _TooLarge(Exception):
@@ -107,7 +107,7 @@ class Middleware:
             return f"the Host header must be {hosts}"
         origin = headers.get("origin")
         if origin is not None and not hosts.of_page(origin, host):
-            return "requests of web pages are not answered"
+            return "requests from web pages are refused"
         return None
 
     async def _body(self, headers: dict[str, str], receive: Receive, exchange: Exchange) -> bytes:

@@ -1,18 +1,18 @@
 """Translation between the platform's chat API and an OpenAI-compatible server that answers instead; without I/O."""
 
-from glmv_emulator.answers.upstream.answer import CallPiece, Malformed, Piece, Reader, Reported
+from glmv_emulator.answers.upstream.answer import CallPiece, ErrorAnswer, Malformed, Piece, Reader
 from glmv_emulator.answers.upstream.events import DONE, Events
 from glmv_emulator.answers.upstream.request import Question, Unsendable, translated
 
 __all__ = [
     "DONE",
     "CallPiece",
+    "ErrorAnswer",
     "Events",
     "Malformed",
     "Piece",
     "Question",
     "Reader",
-    "Reported",
     "Unsendable",
     "translated",
 ]

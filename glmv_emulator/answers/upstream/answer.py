@@ -19,8 +19,8 @@ class Malformed(Exception):
     """A value that is not a chat response."""
 
 
-class Reported(Exception):
-    """An error in place of an answer; `error` is the server's error object."""
+class ErrorAnswer(Exception):
+    """The server sent an error in place of an answer; `error` is the server's error object."""
 
     def __init__(self, error: Any) -> None:
         super().__init__("an error in place of an answer")
@@ -46,7 +46,7 @@ class Piece:
 
 
 @dataclass(slots=True)
-class _Called:
+class _Call:
     name: str
     identity: Any
     arguments: str = ""
@@ -68,21 +68,21 @@ class Reader:
     usage: Mapping[str, Any] = field(default_factory=dict)
     begun: bool = False
     complete: bool = False
-    _called: list[_Called] = field(default_factory=list)
+    _calls: list[_Call] = field(default_factory=list)
     _position: dict[int, int] = field(default_factory=dict)
     _tags: _Tags = field(default_factory=lambda: _Tags())
 
     @property
     def calls(self) -> list[tuple[str, str]]:
         """Name and arguments of each tool call; the arguments are the server's text, which may be invalid JSON."""
-        return [(call.name, call.arguments or "{}") for call in self._called]
+        return [(call.name, call.arguments or "{}") for call in self._calls]
 
     def add(self, value: Any) -> Iterator[Piece]:
         """Add one JSON value, or the text `[DONE]`; yield its pieces.
 
         Raises:
             Malformed: the value is neither an answer nor a chunk.
-            Reported: the value is an error.
+            ErrorAnswer: the value is an error.
         """
         if value == DONE:
             self.complete = self.begun
@@ -90,9 +90,9 @@ class Reader:
         if not isinstance(value, dict):
             raise Malformed("the answer is not a JSON object")
         if value.get("error"):
-            raise Reported(value["error"])
+            raise ErrorAnswer(value["error"])
         if value.get("object") == "error":
-            raise Reported(value)
+            raise ErrorAnswer(value)
         if isinstance(value.get("usage"), dict):
             self.usage = value["usage"]
         choices = value.get("choices")
@@ -106,8 +106,8 @@ class Reader:
 
     def end(self) -> Iterator[Piece]:
         """Yield the pieces that were held back; to be called after the last value."""
-        yield from self._kept(*self._tags.end())
-        if self._called and self.finish_reason in (None, "stop"):
+        yield from self._append(*self._tags.end())
+        if self._calls and self.finish_reason in (None, "stop"):
             self.finish_reason = "tool_calls"
 
     def _choice(self, choice: dict[str, Any]) -> Iterator[Piece]:
@@ -117,8 +117,8 @@ class Reader:
         if isinstance(message, dict):
             reasoning = message.get("reasoning_content") or message.get("reasoning")
             if isinstance(reasoning, str):
-                yield from self._kept(reasoning, "")
-            yield from self._kept(*self._tags.feed(joined_text(message.get("content"))))
+                yield from self._append(reasoning, "")
+            yield from self._append(*self._tags.feed(joined_text(message.get("content"))))
             if pieces := tuple(self._pieces(message.get("tool_calls"))):
                 yield Piece(calls=pieces)
         reason = choice.get("finish_reason")
@@ -126,7 +126,7 @@ class Reader:
             self.finish_reason = REASONS.get(reason, "stop")
         self.complete = self.complete or whole or self.finish_reason is not None
 
-    def _kept(self, reasoning: str, text: str) -> Iterator[Piece]:
+    def _append(self, reasoning: str, text: str) -> Iterator[Piece]:
         if reasoning and self.thinking:
             self.reasoning += reasoning
             yield Piece(reasoning=reasoning)
@@ -143,9 +143,9 @@ class Reader:
             number = self._number(call, name or "")
             if number is None:
                 continue
-            begins = number == len(self._called)
+            begins = number == len(self._calls)
             if begins:
-                self._called.append(_Called(name or "", call.get("id")))
+                self._calls.append(_Call(name or "", call.get("id")))
             arguments = function.get("arguments")
             piece = (
                 arguments
@@ -154,7 +154,7 @@ class Reader:
                 if arguments is None
                 else json.dumps(arguments, ensure_ascii=False)
             )
-            self._called[number].arguments += piece
+            self._calls[number].arguments += piece
             yield CallPiece(number, (name or "") if begins else "", piece)
 
     def _number(self, call: dict[str, Any], name: str) -> int | None:
@@ -165,24 +165,24 @@ class Reader:
         index, identity = call.get("index"), call.get("id")
         number = self._position.get(index) if isinstance(index, int) else None
         if number is None and not name:
-            return len(self._called) - 1 if self._called else None
-        another = name and identity is not None and number is not None and self._called[number].identity != identity
+            return len(self._calls) - 1 if self._calls else None
+        another = name and identity is not None and number is not None and self._calls[number].identity != identity
         if number is None or another:
-            number = len(self._called)
+            number = len(self._calls)
         if isinstance(index, int):
             self._position[index] = number
         return number
 
 
 class _Tags:
-    """Separates a leading `<think>...</think>` from the text after it, however the chunks are cut."""
+    """Separates a leading `<think>...</think>` from the text after it, wherever the text is cut into chunks."""
 
     def __init__(self) -> None:
         self._held = ""
         self._place = "start"  # then "opened", "reasoning", "behind" and "text"
 
     def feed(self, text: str) -> tuple[str, str]:
-        """Add characters; return the reasoning and the text that are certain now."""
+        """Add characters; return the reasoning and the text that no later character can change."""
         self._held += text
         reasoning = ""
         if self._place == "start":

@@ -38,7 +38,7 @@ class Unsendable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A valid request. `body` is the original body; `messages`, `response_format` and `stream` replace its own.
+    """A valid request. `body` is the original body; `messages`, `response_format` and `stream` replace its fields.
 
     `model` is the model's name on the server, `proxied` whether the request came to `/v1`.
     """
@@ -175,7 +175,7 @@ def _frames(medium: Medium, data: bytes) -> Iterator[dict[str, Any]]:
     except ImportError:
         raise Unsendable(
             '上游模型不接收视频，抽取画面需要 PyAV：pip install "glmv[video]"',
-            'the upstream model takes no videos, and PyAV is missing to send their frames: pip install "glmv[video]"',
+            'the upstream model takes no videos; PyAV can turn them into frames: pip install "glmv[video]"',
         ) from None
     except Unreadable as problem:
         raise Unsendable(
@@ -199,5 +199,5 @@ def _file(medium: Medium) -> dict[str, Any]:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise Unsendable("上游模型只接收文本文件和图片", "the upstream model can be sent only text files and pictures")
+        raise Unsendable("上游模型只接收文本文件和图片", "the upstream model takes only text files and pictures")
     return {"type": "text", "text": text}

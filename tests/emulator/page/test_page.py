@@ -325,7 +325,7 @@ def test_the_oldest_answers_are_dropped_first(glm: Any, monkeypatch: pytest.Monk
 def test_the_page_says_whether_script_rules_or_function_gave_an_answer(emulate: Any) -> None:
     glm = emulate()
     assert (
-        "It answers what it measures in pictures, or as scripted; it is not GLM-4V."
+        "It describes what it measures in pictures, or gives scripted answers; it is not GLM-4V."
         in glm.http.get(glm.emu.origin).text
     )
     glm.emu.say("A red cat.")
