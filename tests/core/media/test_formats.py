@@ -65,7 +65,7 @@ def test_a_bmp_with_any_reserved_bytes_is_recognized() -> None:
     assert Image.from_bytes(bytes(data)).fitted(**LIMITS)[0].format == "png"
 
 
-def test_file_names_have_the_extension_of_their_format() -> None:
+def test_suffixes_are_unique_and_lowercase_and_include_common_ones() -> None:
     endings = [*Image.suffixes, *Video.suffixes]
     assert len(set(endings)) == len(endings)
     assert all(ending.startswith(".") and ending == ending.lower() for ending in endings)
@@ -81,7 +81,7 @@ def test_a_file_name_is_not_taken_for_a_host(name: str) -> None:
 
 
 @given(st.binary(max_size=80))
-def test_no_bytes_break_the_format_detection(head: bytes) -> None:
+def test_any_bytes_have_a_known_format_or_none(head: bytes) -> None:
     assert formats.format_of(head) in {None, *formats.FORMATS}
 
 
@@ -102,15 +102,15 @@ def test_omitted_pages_are_noted_and_available(kind: str, word: str) -> None:
     assert "pages()" in note
     pages = image.pages()
     assert [page.name for page in pages] == [f"fax.x, {word} {number}" for number in (1, 2, 3, 4)]
-    got = [Pillow.open(io.BytesIO(page.data())).convert("RGB").getpixel((9, 9)) for page in pages]
-    for pixel, wanted in zip(got, [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)], strict=True):
+    colours = [Pillow.open(io.BytesIO(page.data())).convert("RGB").getpixel((9, 9)) for page in pages]
+    for pixel, wanted in zip(colours, [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)], strict=True):
         assert pixel == pytest.approx(wanted, abs=12)
     assert len(image.pages(2)) == 2
     with pytest.raises(InvalidRequestError, match="pages takes an int of 1"):
         image.pages(0)
 
 
-def test_a_picture_of_one_page_has_one_and_no_note_of_pages() -> None:
+def test_a_picture_of_one_page_gets_no_note_about_pages() -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (40, 30), "red"), "TIFF"))
     assert "1 of" not in str(image.fitted(**LIMITS)[1])
     assert len(image.pages()) == 1
@@ -154,7 +154,7 @@ def test_the_thumbnail_of_a_raw_file_is_noted() -> None:
         ("I", 30000, 117),
     ],
 )
-def test_levels_of_a_plain_picture_are_kept(mode: str, value: float, grey: int) -> None:
+def test_the_grey_level_of_a_picture_of_one_colour_is_not_stretched(mode: str, value: float, grey: int) -> None:
     fitted, note = Image.from_bytes(encoded(Pillow.new(mode, (30, 20), value), "TIFF")).fitted(**LIMITS)
     assert first_pixel(fitted) == pytest.approx(grey, abs=1)
     assert "levels" not in str(note)
@@ -163,17 +163,17 @@ def test_levels_of_a_plain_picture_are_kept(mode: str, value: float, grey: int) 
 @pytest.mark.parametrize("most", [65535, 4095])
 def test_16_bit_grey_is_converted_the_same_from_png_and_tiff(most: int) -> None:
     grey = Pillow.fromarray(np.linspace(0, most, 40 * 30).astype("uint16").reshape(30, 40))
-    shown, notes = [], []
+    pictures, notes = [], []
     for kind in ("PNG", "TIFF"):
         fitted, note = Image.from_bytes(encoded(grey, kind)).fitted(**LIMITS)
-        shown.append(fitted)
+        pictures.append(fitted)
         notes.append("levels 0 to 4095 were stretched" in str(note))
         assert fitted.to_pil().mode == "L"
-    assert shown[0] == shown[1]
+    assert pictures[0] == pictures[1]
     assert notes == [most == 4095] * 2
 
 
-def test_levels_that_are_stretched_are_noted() -> None:
+def test_stretched_grey_levels_are_noted() -> None:
     array = np.full((20, 30), 4000, "uint16")
     array[:, :10] = 200
     picture = Pillow.fromarray(array)
@@ -188,7 +188,7 @@ def test_levels_that_are_stretched_are_noted() -> None:
     st.floats(allow_nan=True, allow_infinity=True),
     st.floats(allow_nan=True, allow_infinity=True),
 )
-def test_the_levels_for_black_and_white_are_never_equal(mode: str, low: float, high: float) -> None:
+def test_the_grey_levels_that_become_black_and_white_are_never_equal(mode: str, low: float, high: float) -> None:
     black, white = pixels.levels(mode, *sorted((low, high)))
     assert black != white or not (abs(low) < 2**53)
 
@@ -274,7 +274,7 @@ def noise(kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 @pytest.mark.parametrize("share", [0.4, 0.9])
-def test_the_error_of_a_truncated_file_names_its_bytes(kind: str, share: float) -> None:
+def test_the_error_of_a_truncated_picture_says_how_many_bytes_it_has(kind: str, share: float) -> None:
     data = noise(kind)
     assert Image.from_bytes(data).cut_short is None
     half = data[: int(len(data) * share)]
@@ -296,8 +296,9 @@ def test_a_jpeg_without_end_marker_is_complete_but_half_a_download_is_not(kind: 
     assert data.endswith(b"\xff\xd9")
     for tail in (b"", bytes(5000)):
         assert Image.from_bytes(data[:-2] + tail).cut_short is None
-    set_aside = data[: len(data) * 2 // 3] + bytes(len(data))
-    assert "in the middle of its pixels" in str(Image.from_bytes(set_aside).cut_short)
+    # The file of a download that was stopped: it has its full length, and zeros where nothing has arrived.
+    unfinished = data[: len(data) * 2 // 3] + bytes(len(data))
+    assert "in the middle of its pixels" in str(Image.from_bytes(unfinished).cut_short)
 
 
 @cache
