@@ -40,7 +40,9 @@ PICTURE = Image.from_url("https://example.org/a.png")
         ([{"role": "user", "content": "hi", "refusal": None, "annotations": None}], (Message("user", "hi"),)),
     ],
 )
-def test_every_form_of_messages_gives_the_same_messages(messages: object, expected: tuple[Message, ...]) -> None:
+def test_every_form_of_messages_is_converted_to_message_objects(
+    messages: object, expected: tuple[Message, ...]
+) -> None:
     assert messages_of(messages) == expected
 
 

@@ -80,7 +80,7 @@ def test_a_trailing_dot_does_not_make_a_host_public() -> None:
     assert not is_private("example.com.")
 
 
-def test_the_note_names_the_platform_through_a_client() -> None:
+def test_a_call_of_a_client_returns_the_note_about_a_private_url() -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"choices": [{"finish_reason": "stop", "message": {"content": "ok"}}]})
 
@@ -88,8 +88,8 @@ def test_the_note_names_the_platform_through_a_client() -> None:
         httpx.Client(transport=httpx.MockTransport(answer)) as http,
         glmv.Client("test-id.test-secret", base_url=PLATFORM, http_client=http) as glm,
     ):
-        answered = glm.chat([glmv.Image.from_url("http://gitea:3000/a.png"), "?"])
-        assert "from_bytes" in " ".join(answered.notes)
+        completion = glm.chat([glmv.Image.from_url("http://gitea:3000/a.png"), "?"])
+        assert "from_bytes" in " ".join(completion.notes)
 
 
 def test_a_text_that_contains_a_picture_path_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_an_extreme_aspect_ratio_is_noted() -> None:
 
 @pytest.mark.parametrize("dialect", ["platform", "vllm", "openai"])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_half_a_picture_is_refused_at_every_server(dialect: str, kind: str) -> None:
+def test_a_truncated_picture_is_refused_for_every_server(dialect: str, kind: str) -> None:
     out = io.BytesIO()
     Pillow.effect_noise((200, 200), 90).save(out, kind)
     half = out.getvalue()[: len(out.getvalue()) // 2]
