@@ -24,7 +24,7 @@ def row(name: str) -> Model:
     return model_row
 
 
-def test_every_documented_vision_model_has_a_row_with_pictures() -> None:
+def test_the_models_that_take_pictures_are_exactly_the_documented_ones() -> None:
     assert {model.name for model in models() if model.sees} == VISION
 
 

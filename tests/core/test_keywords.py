@@ -20,7 +20,7 @@ WIDER = {"stop": str | list[str] | None}
 
 
 def types(kind: type) -> dict[str, Any]:
-    """Fields or keywords -> their types without validators."""
+    """The public fields or keywords of a class, with their types but without validators."""
     return {name: hint for name, hint in get_type_hints(kind).items() if not name.startswith("_")}
 
 

@@ -51,7 +51,7 @@ def test_token_estimates_of_videos_are_at_most_5_percent_off(family: str) -> Non
 
 
 @pytest.mark.parametrize("family", COUNTED)
-def test_the_processor_refuses_exactly_the_pictures_beyond_its_aspect_ratio(family: str) -> None:
+def test_the_processor_refuses_exactly_the_pictures_beyond_its_aspect_ratio_limit(family: str) -> None:
     most = processor(family).most_aspect
     for sizes, counted in COUNTED[family]["pictures"]:
         narrow = most is not None and any(max(size) > most * min(size) for size in sizes)

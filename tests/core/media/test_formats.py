@@ -1,4 +1,4 @@
-"""Formats by their first bytes, pages, 16-bit levels, large photographs, and truncated files."""
+"""Formats of pictures and videos: first bytes, pages, 16-bit grey levels, large photographs, truncated files."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_any_bytes_have_a_known_format_or_none(head: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", [b"P5", b"P6 is a word", b"\n\5\1", b"BM is short for", b"\0\0\1\0", b"\0\0\2\0"])
-def test_a_few_letters_are_not_a_picture(text: bytes) -> None:
+def test_text_that_begins_like_a_picture_is_not_a_picture(text: bytes) -> None:
     assert formats.format_of(text) is None
 
 

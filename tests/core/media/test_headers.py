@@ -168,7 +168,7 @@ def test_bytes_can_be_read_by_offset_like_a_file(size: int | None, steps: list[t
         (b"\x00\x01\x02\x03\x04", "unknown"),
     ],
 )
-def test_other_file_types_are_refused_by_name(head: bytes, word: str) -> None:
+def test_another_file_type_is_described_by_its_name_and_not_measured(head: bytes, word: str) -> None:
     assert word in headers.describe(head)
     assert measured(head) is None
 

@@ -221,7 +221,7 @@ def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
         Image.from_path(tmp_path / "pipe")
 
 
-def test_a_file_over_the_cap_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_a_file_over_the_size_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
     huge = tmp_path / "huge.png"
     huge.touch()
     os.truncate(huge, 2 << 30)
@@ -246,7 +246,7 @@ def test_an_unreadable_file_raises_a_glmv_error(tmp_path: Path) -> None:
     [(b"", "nothing"), (b"hello", "text"), (b"%PDF-1.4", "PDF"), (b"<svg onload='x'/>", "SVG"),
      (b"<?xml version='1.0'?><!DOCTYPE r [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><svg>&x;</svg>", "SVG")],
 )  # fmt: skip
-def test_other_file_types_are_refused_by_name(tmp_path: Path, content: bytes, word: str) -> None:
+def test_the_error_of_another_file_type_names_the_type(tmp_path: Path, content: bytes, word: str) -> None:
     path = tmp_path / "renamed.png"
     path.write_bytes(content)
     with pytest.raises(UnsupportedContent, match=f"renamed.png.*{word}"):

@@ -98,7 +98,7 @@ def test_a_cache_that_is_too_small_for_a_picture_stores_nothing(most: int, fits:
     assert FITTED.size == 0
 
 
-def test_the_cache_stays_within_its_bound_of_bytes(fits: CallCounter) -> None:
+def test_the_cache_stays_within_its_limit_in_bytes(fits: CallCounter) -> None:
     one = len(text()) * 2
     for seed in range(1, 9):
         ask(block(text(seed)), picture_cache_bytes=3 * one)

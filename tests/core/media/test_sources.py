@@ -1,4 +1,4 @@
-"""Sources of a picture: base64 of any spelling, open files, uploads, arrays, paths with ~."""
+"""Sources of a picture: base64 in many forms, open files, uploads, arrays, paths with ~."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_base64_may_be_bytes(kind: Any, spelling: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", [b"bytes", "a/path.png", None, 7])
-def test_other_objects_are_refused_with_their_type(wrong: Any) -> None:
+def test_the_error_of_another_object_names_its_type(wrong: Any) -> None:
     for way in (Image.from_file, Video.from_file, Image.from_pil):
         with pytest.raises(InvalidRequestError, match=type(wrong).__name__):
             way(wrong)

@@ -228,7 +228,7 @@ def test_a_damaged_video_is_refused_when_decoded() -> None:
     [(b"hello", "text"), (b"\x89PNG\r\n\x1a\n" + bytes(20), "glmv.Image"), (b"RIFF\0\0\0\0AVI LIST", "AVI"),
      (b"\0\0\0\x18ftypmp42" + bytes(12), "cut short")],
 )  # fmt: skip
-def test_other_file_types_are_refused_by_name(content: bytes, word: str) -> None:
+def test_the_error_of_another_file_type_names_the_type(content: bytes, word: str) -> None:
     with pytest.raises(UnsupportedContent, match=word):
         Video.from_bytes(content, name="clip.mp4")
 

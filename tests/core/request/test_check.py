@@ -59,7 +59,7 @@ def test_an_unknown_model_gets_everything_unchanged() -> None:
 
 
 @pytest.mark.parametrize("model", [row for row in models() if row.chats], ids=lambda model: model.name)
-def test_a_plain_question_passes_everywhere_without_a_note(model: Any) -> None:
+def test_a_plain_question_is_sent_to_every_model_without_a_note(model: Any) -> None:
     request = checked(model.name, "hello", temperature=0.5, top_p=0.5, max_tokens=100, user_id="user-1")
     # There is a note only if the documents disagree whether the model is still offered.
     assert len(request.notes) == bool(model.doubt("status"))
@@ -231,14 +231,14 @@ class TestPictures:
         assert record.getMessage().startswith("Fitted at messages[0], part 2: a.webp")
 
     @pytest.mark.parametrize(("size", "noted"), [((40, 8000), False), ((40, 8001), True), ((8001, 40), True)])
-    def test_a_picture_too_narrow_for_an_engine_is_noted(self, size: tuple[int, int], noted: bool) -> None:
+    def test_a_picture_too_narrow_for_vllm_is_noted(self, size: tuple[int, int], noted: bool) -> None:
         original = chat_request(["hi", picture(size=size)], Options(), {"model": "mine"})
         notes = " ".join(check(original, None, DIALECTS["vllm"]).notes)
         assert ("200 times as long as it is wide, and the published image processor" in notes) is noted
         assert check(original, None, DIALECTS["openai"]) is original
 
     @pytest.mark.parametrize(("size", "noted"), [((28, 40), False), ((27, 40), True), ((40, 27), True)])
-    def test_a_picture_too_small_for_an_engine_is_noted(self, size: tuple[int, int], noted: bool) -> None:
+    def test_a_picture_too_small_for_vllm_is_noted(self, size: tuple[int, int], noted: bool) -> None:
         original = chat_request(["hi", picture(size=size), URL], Options(), {"model": "mine"})
         notes = " ".join(check(original, None, DIALECTS["vllm"]).notes)
         assert notes.count("has a side of less than 28 pixels") == noted

@@ -92,7 +92,9 @@ def test_a_call_of_a_client_returns_the_note_about_a_private_url() -> None:
         assert "from_bytes" in " ".join(completion.notes)
 
 
-def test_a_text_that_contains_a_picture_path_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_that_is_only_the_path_of_a_picture_or_video_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("my holiday.jpeg", "clip.mp4", "notes.txt"):
         Path(name).write_bytes(b"x")
@@ -105,13 +107,13 @@ def test_a_text_that_contains_a_picture_path_is_noted(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("dialect", ["vllm", "transformers"])
 @pytest.mark.parametrize("size", [(1, 1), (20, 30), (400, 7)])
-def test_a_tiny_picture_is_noted_for_engines(dialect: str, size: tuple[int, int]) -> None:
+def test_a_tiny_picture_is_noted_for_vllm_and_transformers(dialect: str, size: tuple[int, int]) -> None:
     assert "less than 28 pixels" in notes(["?", picture(size)], "http://localhost:8000/v1", dialect)
     assert notes(["?", picture((28, 40))], "http://localhost:8000/v1", dialect) == ""
     assert notes(["?", picture(size)]) == "", "the platform takes it"
 
 
-def test_a_photograph_of_many_megapixels_is_noted_for_engines() -> None:
+def test_a_photograph_of_many_megapixels_is_noted_for_vllm() -> None:
     data = bytearray(picture((64, 64), "JPEG").data())
     at = data.index(b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", 9000, 11000)  # what its header says; its pixels are not read

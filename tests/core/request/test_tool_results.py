@@ -144,7 +144,7 @@ def test_other_base64_in_a_result_is_replaced_by_its_length(text: str) -> None:
     assert any("base64" in note for note in result.notes)
 
 
-def test_binary_bytes_in_a_result_are_replaced_by_their_number() -> None:
+def test_binary_bytes_in_a_result_are_replaced_by_their_count() -> None:
     result = request(f"Archive(name='a', data={bytes(range(256))!r})")
     assert result.messages[2].text == "Archive(name='a', data=[256 bytes were left out])"
     assert any("256 bytes" in note for note in result.notes)
@@ -205,6 +205,6 @@ def test_the_str_of_a_picture_is_refused_with_advice_what_to_return(value: Any) 
     assert len(str(caught.value)) < 500
 
 
-def test_texts_of_users_and_assistants_are_not_searched() -> None:
+def test_texts_of_users_and_assistants_are_not_searched_for_pictures() -> None:
     turns = [glmv.Message("user", TEXT), glmv.Message("assistant", TEXT), glmv.Message("user", "?")]
     assert chat_request(turns, Options(), {}).messages == tuple(turns)

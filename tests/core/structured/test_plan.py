@@ -94,7 +94,7 @@ def test_a_named_tool_choice_offers_only_that_tool(stream: bool, choice: Any, em
 
 @both
 @pytest.mark.parametrize("choice", ["any", "required", True])
-def test_prose_instead_of_a_call_causes_one_second_turn_and_both_are_counted(
+def test_prose_instead_of_a_call_causes_a_second_turn_and_both_turns_are_counted(
     stream: bool, choice: str | bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(text("It is sunny."), call("weather", '{"town": "Jinan"}'))

@@ -151,7 +151,7 @@ def test_a_client_sends_the_same_signed_token_until_it_expires() -> None:
     assert headers[0] == headers[1]
 
 
-def test_an_expired_token_is_replaced_and_the_call_repeated_once() -> None:
+def test_an_expired_token_is_replaced_once_and_the_call_is_repeated() -> None:
     client, headers = client_and_headers(
         [httpx.Response(401, json=EXPIRED), httpx.Response(200, json=ANSWER)], auth="token"
     )
