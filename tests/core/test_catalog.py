@@ -254,7 +254,7 @@ def test_the_key_like_copies_missing_values_from_the_row_that_it_names() -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "key"),
     [
         (ROW + "image = 3", "image"),
         (ROW + "[prices]\na = 1", "prices"),
@@ -263,8 +263,8 @@ def test_the_key_like_copies_missing_values_from_the_row_that_it_names() -> None
         (ROW + '[[model]]\nnames = ["two"]\nlike = "none"', "none"),
     ],
 )
-def test_an_unknown_key_is_refused_with_its_name(text: str, named: str) -> None:
-    with pytest.raises(KeyError, match=named):
+def test_an_unknown_key_is_refused_with_its_name(text: str, key: str) -> None:
+    with pytest.raises(KeyError, match=key):
         rows_of(text)
 
 

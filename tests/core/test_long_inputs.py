@@ -31,9 +31,9 @@ FUNCTION = {"type": "function", "function": {"name": "measure"}}
 def values_with(text: str) -> Iterator[Any]:
     """The text in each shape of value that options accept."""
     yield from (text, [text], {text: text}, {"type": text}, [{"type": text}])
-    named = {"name": text, "schema": {"type": text}}
-    yield from ({"type": "function", "function": named}, [{"type": "function", "function": named}])
-    yield {"type": "json_schema", "json_schema": named}
+    function = {"name": text, "schema": {"type": text}}
+    yield from ({"type": "function", "function": function}, [{"type": "function", "function": function}])
+    yield {"type": "json_schema", "json_schema": function}
 
 
 def message(role: str, content: Any = "", **more: Any) -> dict[str, Any]:

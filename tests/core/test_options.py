@@ -52,7 +52,7 @@ def test_a_value_out_of_range_is_refused_with_the_range(values: dict[str, Any], 
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
+    ("name", "nearest"),
     [
         ("temprature", "temperature"),
         ("max_token", "max_tokens"),
@@ -60,8 +60,8 @@ def test_a_value_out_of_range_is_refused_with_the_range(values: dict[str, Any], 
         ("dead_line", "deadline"),
     ],
 )
-def test_a_misspelled_option_is_refused_with_the_nearest_name(name: str, meant: str) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match=f"'{name}'.*Did you mean '{meant}'.*extra_body"):
+def test_a_misspelled_option_is_refused_with_the_nearest_name(name: str, nearest: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=f"'{name}'.*Did you mean '{nearest}'.*extra_body"):
         options(**{name: 1})
 
 

@@ -151,7 +151,7 @@ def test_the_sum_of_a_stream_equals_the_unstreamed_answer(flow: Any, chunks: lis
     assert comparable(from_stream) == comparable(whole)
 
 
-shaped = st.recursive(
+json_values = st.recursive(
     st.one_of(
         st.none(),
         st.booleans(),
@@ -194,11 +194,11 @@ shaped = st.recursive(
     max_leaves=10,
 )
 payloads = st.one_of(
-    shaped,
+    json_values,
     st.fixed_dictionaries(
         {
             "choices": st.lists(
-                st.dictionaries(st.sampled_from(["delta", "message", "finish_reason"]), shaped),
+                st.dictionaries(st.sampled_from(["delta", "message", "finish_reason"]), json_values),
                 min_size=1,
                 max_size=2,
             )

@@ -265,10 +265,10 @@ def test_waiting_ends_at_the_deadline(wire: Any) -> None:
 
 def test_json_answers_are_unwrapped_and_answers_that_do_not_fit_are_errors(wire: Any) -> None:
     schema = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
-    wanted = {"type": "json_schema", "json_schema": {"name": "receipt", "schema": schema}}
+    json_format = {"type": "json_schema", "json_schema": {"name": "receipt", "schema": schema}}
     fenced, prose = 'Here:\n```json\n{"total": 4.5}\n```', "It is a cat."
     glm = wire(platform(line("glmv-000000", fenced) + line("glmv-000001", prose))).client()
-    good, bad, _ = glm.batches.results("batch_1", response_format=wanted)
+    good, bad, _ = glm.batches.results("batch_1", response_format=json_format)
     assert good.completion is not None
     assert json.loads(good.completion.text) == {"total": 4.5}
     assert isinstance(bad.error, glmv.MalformedResponse)

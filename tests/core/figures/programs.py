@@ -51,11 +51,11 @@ def clients() -> dict[str, Any]:
     for number in range(50):
         one(number)
     gc.collect()
-    before, opened = megabytes(), descriptors()
+    before, descriptors_before = megabytes(), descriptors()
     for number in range(500):
         one(number)
     gc.collect()
-    return {"grown": megabytes() - before, "descriptors": descriptors() - opened}
+    return {"grown": megabytes() - before, "descriptors": descriptors() - descriptors_before}
 
 
 def requests() -> dict[str, Any]:
@@ -64,11 +64,11 @@ def requests() -> dict[str, Any]:
         for _ in range(300):
             glm.chat("Hello")
         gc.collect()
-        before, opened = megabytes(), descriptors()
+        before, descriptors_before = megabytes(), descriptors()
         for _ in range(5000):
             glm.chat("Hello")
         gc.collect()
-        return {"grown": megabytes() - before, "descriptors": descriptors() - opened}
+        return {"grown": megabytes() - before, "descriptors": descriptors() - descriptors_before}
 
 
 def thousand() -> dict[str, Any]:
@@ -81,8 +81,8 @@ def thousand() -> dict[str, Any]:
             answers = await asyncio.gather(*[glm.chat("Hello") for _ in range(1000)])
             return peak() - before, len([answer for answer in answers if answer.text])
 
-    grown, answered = asyncio.run(all_at_once())
-    return {"grown": grown, "answered": answered}
+    growth, count = asyncio.run(all_at_once())
+    return {"grown": growth, "answered": count}
 
 
 def bomb() -> dict[str, Any]:

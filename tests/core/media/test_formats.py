@@ -95,8 +95,8 @@ COLOURS = ("red", "lime", "blue", "white")
 
 @pytest.mark.parametrize(("kind", "word"), [("TIFF", "page"), ("GIF", "frame"), ("WEBP", "frame"), ("AVIF", "frame")])
 def test_omitted_pages_are_noted_and_available(kind: str, word: str) -> None:
-    drawn = [Pillow.new("RGB", (40, 30), colour) for colour in COLOURS]
-    image = Image.from_bytes(encoded(drawn[0], kind, save_all=True, append_images=drawn[1:]), name="fax.x")
+    frames = [Pillow.new("RGB", (40, 30), colour) for colour in COLOURS]
+    image = Image.from_bytes(encoded(frames[0], kind, save_all=True, append_images=frames[1:]), name="fax.x")
     note = str(image.fitted(**LIMITS)[1])
     assert f"{word} 1 of 4" in note
     assert "pages()" in note
@@ -117,8 +117,8 @@ def test_a_picture_of_one_page_gets_no_note_about_pages() -> None:
 
 
 def test_an_animated_png_is_sent_unchanged_with_a_note() -> None:
-    drawn = [Pillow.new("RGB", (40, 30), colour) for colour in COLOURS]
-    image = Image.from_bytes(encoded(drawn[0], "PNG", save_all=True, append_images=drawn[1:]), name="a.png")
+    frames = [Pillow.new("RGB", (40, 30), colour) for colour in COLOURS]
+    image = Image.from_bytes(encoded(frames[0], "PNG", save_all=True, append_images=frames[1:]), name="a.png")
     same, note = image.fitted(**LIMITS)
     assert same is image
     assert "it has 4 frames" in str(note)
@@ -217,23 +217,23 @@ def test_a_photograph_of_200_megapixels_is_scaled_down_in_little_memory(
 
 
 @cache
-def panorama(turned: int = 1) -> bytes:
+def panorama(orientation: int = 1) -> bytes:
     """A JPEG of 98 megapixels, red on its left and blue on its right."""
     picture = Pillow.new("RGB", (14000, 7000), "blue")
     picture.paste("red", (0, 0, 7000, 7000))
     exif = Pillow.Exif()
-    exif[pixels.ORIENTATION] = turned
+    exif[pixels.ORIENTATION] = orientation
     return encoded(picture, "JPEG", quality=60, exif=exif)
 
 
-@pytest.mark.parametrize(("turned", "sides", "at"), [(1, (7000, 3500), (9, 9)), (8, (3500, 7000), (9, 6990))])
+@pytest.mark.parametrize(("orientation", "sides", "at"), [(1, (7000, 3500), (9, 9)), (8, (3500, 7000), (9, 6990))])
 def test_a_large_photograph_is_scaled_down_when_it_is_opened(
-    turned: int, sides: tuple[int, int], at: tuple[int, int]
+    orientation: int, sides: tuple[int, int], at: tuple[int, int]
 ) -> None:
-    image = Image.from_bytes(panorama(turned))
-    opened = image.to_pil()
-    assert opened.size == sides
-    assert opened.getpixel(at) == pytest.approx((254, 0, 0), abs=3)
+    image = Image.from_bytes(panorama(orientation))
+    pil_image = image.to_pil()
+    assert pil_image.size == sides
+    assert pil_image.getpixel(at) == pytest.approx((254, 0, 0), abs=3)
     (page,) = image.pages()
     assert (page.width, page.height) == sides
 
@@ -241,9 +241,9 @@ def test_a_large_photograph_is_scaled_down_when_it_is_opened(
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG2000"])
 def test_a_picture_is_opened_by_pillow(kind: str) -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20), "navy"), kind))
-    opened = image.to_pil()
-    assert (opened.size, opened.mode) == ((30, 20), "RGB")
-    assert opened.getpixel((3, 3)) == pytest.approx((0, 0, 128), abs=3)
+    pil_image = image.to_pil()
+    assert (pil_image.size, pil_image.mode) == ((30, 20), "RGB")
+    assert pil_image.getpixel((3, 3)) == pytest.approx((0, 0, 128), abs=3)
     with pytest.raises(UnsupportedContent, match="are not available"):
         Image.from_url("https://example.com/a.png").to_pil()
 

@@ -72,33 +72,33 @@ def test_width_and_height_are_as_displayed(kind: str, orientation: int) -> None:
 def test_a_jpeg_with_large_tables_in_front_is_measured_without_reading_them() -> None:
     profile = b"\xff\xe2" + struct.pack(">H", 65535) + bytes(65533)
     data = b"\xff\xd8" + profile * 20 + encoded("JPEG")[2:]
-    touched = 0
+    bytes_read = 0
 
     def read(offset: int, size: int) -> bytes:
-        nonlocal touched
-        touched += size
+        nonlocal bytes_read
+        bytes_read += size
         return data[offset : offset + size]
 
     result = headers.picture(read)
     assert result is not None
     assert (result.width, result.height) == (61, 37)
-    assert touched < 2_000
+    assert bytes_read < 2_000
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF"])
 def test_other_formats_are_measured_without_reading_pixels(kind: str) -> None:
     data = encoded(kind, (900, 700)) + bytes(100_000)
-    touched = 0
+    bytes_read = 0
 
     def read(offset: int, size: int) -> bytes:
-        nonlocal touched
-        touched += len(data[offset : offset + size])
+        nonlocal bytes_read
+        bytes_read += len(data[offset : offset + size])
         return data[offset : offset + size]
 
     picture = headers.picture(read, len(data))
     assert picture is not None
     assert (picture.width, picture.height) == (900, 700)
-    assert touched < 5_000
+    assert bytes_read < 5_000
 
 
 @pytest.mark.parametrize("orientation", [1, 6])

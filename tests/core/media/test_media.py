@@ -183,13 +183,13 @@ def watched() -> Iterator[list[str]]:
     "take", [Image.from_message, Video.from_message, File.from_url], ids=["image", "video", "file"]
 )
 def test_a_message_cannot_open_or_fetch_anything(take: Callable[[str], object], text: str, watched: list[str]) -> None:
-    refused = "" if take == File.from_url and text.startswith("data:text/html;") else text
+    expected_refusal = "" if take == File.from_url and text.startswith("data:text/html;") else text
     try:
         take(text)
     except (UnsupportedContent, InvalidRequestError):
         pass
     else:
-        assert refused == "", "a document may be HTML; a picture or a video may not"
+        assert expected_refusal == "", "a document may be HTML; a picture or a video may not"
     assert watched == []
 
 

@@ -96,15 +96,15 @@ def test_the_same_video_is_equal_from_any_source(kind: str, tmp_path: Path) -> N
 def test_a_video_is_measured_without_reading_its_frames(kind: str) -> None:
     data = clip_bytes(kind)
     padded = data if "mp4" not in kind else data + b"\0\0\0\x08free"
-    touched = 0
+    bytes_read = 0
 
     def read(offset: int, size: int) -> bytes:
-        nonlocal touched
-        touched += len(padded[offset : offset + size])
+        nonlocal bytes_read
+        bytes_read += len(padded[offset : offset + size])
         return padded[offset : offset + size]
 
     assert containers.measure(read, len(padded)) is not None
-    assert touched < min(2_500, len(padded))
+    assert bytes_read < min(2_500, len(padded))
 
 
 @pytest.mark.parametrize("n", [1, 4, 20])

@@ -460,7 +460,7 @@ class TestOptions:
         assert "stop" not in checked("glm-4.6v", "hi", stop=[]).options
 
     @pytest.mark.parametrize(
-        ("model", "thinking", "sent"),
+        ("model", "thinking", "expected"),
         [
             ("glm-4.5v", False, {"thinking": False}),
             ("glm-4.6v", {"type": "enabled"}, {"thinking": {"type": "enabled"}}),
@@ -471,11 +471,11 @@ class TestOptions:
         ],
     )
     def test_thinking_is_sent_to_models_that_can_switch_it(
-        self, model: str, thinking: Any, sent: dict[str, Any]
+        self, model: str, thinking: Any, expected: dict[str, Any]
     ) -> None:
         request = checked(model, "hi", thinking=thinking)
-        assert dict(request.options) == sent
-        assert bool(request.notes) == (sent == {} or model == "glm-5.3-flash")
+        assert dict(request.options) == expected
+        assert bool(request.notes) == (expected == {} or model == "glm-5.3-flash")
 
     @pytest.mark.parametrize(
         ("model", "thinking", "word"),

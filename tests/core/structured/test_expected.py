@@ -102,8 +102,8 @@ def test_a_class_of_pydantic_1_checks_the_arguments_and_its_error_is_shortened()
 
 
 def test_the_instruction_for_a_call_names_only_the_functions() -> None:
-    named = {"type": "function", "function": {"name": ""}}
-    both = ToolCallExpected([WEATHER, SEARCH, CLOCK, named], None)
+    nameless = {"type": "function", "function": {"name": ""}}
+    both = ToolCallExpected([WEATHER, SEARCH, CLOCK, nameless], None)
     one = ToolCallExpected([WEATHER], "weather")
     assert both.instruction.startswith("Call one of the tools weather, clock now.")
     assert one.instruction.startswith("Call the tool weather now.")

@@ -190,5 +190,5 @@ def test_the_instruction_to_call_a_tool_names_the_tools(choice: str, emu: Emulat
     answer = ask(glm, False, tools=[TOOL, OTHER], tool_choice=choice)
     assert answer.tool_calls[0].name == {"required": "send_parcel", "weigh": "weigh"}[choice]
     instruction = emu.requests[0].body["messages"][0]["content"]
-    named = {"required": ["send_parcel", "weigh"], "weigh": ["weigh"]}[choice]
-    assert [name for name in ("send_parcel", "weigh") if name in instruction] == named
+    expected_names = {"required": ["send_parcel", "weigh"], "weigh": ["weigh"]}[choice]
+    assert [name for name in ("send_parcel", "weigh") if name in instruction] == expected_names

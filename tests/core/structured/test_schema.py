@@ -153,10 +153,10 @@ def test_a_pattern_does_not_take_exponential_time() -> None:
 def test_without_the_validator_the_extra_is_named_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jsonschema", None)
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
-    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    json_format = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     glm = glmv.Client("test-id.test-secret", base_url="http://127.0.0.1:9/api/paas/v4")
     tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
-    for options in ({"response_format": wanted}, {"tools": [tool], "tool_choice": "required"}):
+    for options in ({"response_format": json_format}, {"tools": [tool], "tool_choice": "required"}):
         with pytest.raises(glmv.InvalidRequestError, match=r"glmv\[schema\]"):
             glm.chat("Hi", **options)
         with pytest.raises(glmv.InvalidRequestError, match=r"glmv\[schema\]"):
