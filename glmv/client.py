@@ -1,4 +1,4 @@
-"""The two clients: Client, and AsyncClient with `await`. tests/core/test_twins.py compares their code."""
+"""The two clients: Client, and AsyncClient with `await`. tests/core/test_sync_async.py compares their code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The asynchronous driver: the code of the blocking driver with `async` and `await` (tests/core/test_twins.py)."""
+"""The asynchronous driver: the code of the blocking driver with `async` and `await` (tests/core/test_sync_async.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The blocking driver. `tests/core/test_twins.py` compares its code with that of the asynchronous driver."""
+"""The blocking driver. `tests/core/test_sync_async.py` compares its code with that of the asynchronous driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A flow driven by the test: answers come from a script, time from a clock that the test moves."""
+"""The flow of a call without a network: a script gives the responses, and the test moves the clock."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Answer:
 
 
 def streamed(*chunks: object, done: bool = True, headers: Mapping[str, str] = EVENT_STREAM) -> Answer:
-    """Chunks (dicts, or other pieces of a script) as an event stream."""
+    """A scripted response that streams these chunks: dicts, or bytes, failures and seconds as in `Answer.pieces`."""
     pieces: list[Piece] = [chunk if isinstance(chunk, bytes | Failure | float) else event(chunk) for chunk in chunks]
     return Answer([*pieces, b"data: [DONE]\n\n"] if done else pieces, 200, headers)
 
@@ -42,7 +42,7 @@ def event(payload: object) -> bytes:
 
 
 def body(payload: object, status: int = 200, **headers: str) -> Answer:
-    """One JSON body."""
+    """A scripted response with this JSON body."""
     return Answer([json.dumps(payload).encode()], status, {**JSON, **headers})
 
 
@@ -78,21 +78,21 @@ class Outcome:
     deltas: list[Delta] = field(default_factory=list)
     answer: Completion | None = None
     error: GLMVError | None = None
-    sent: list[Any] = field(default_factory=list)  # the bodies, one a request
+    sent: list[Any] = field(default_factory=list)  # the request bodies
     steps: list[str] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     drops: list[bool] = field(default_factory=list)
 
     @property
     def whole(self) -> Completion:
-        """The answer of a call that has to succeed."""
+        """The answer; the test fails if the call raised an error."""
         assert self.error is None, self.error
         assert self.answer is not None
         return self.answer
 
     @property
     def failure(self) -> GLMVError:
-        """The error of a call that has to fail."""
+        """The error; the test fails if the call raised none."""
         assert self.error is not None, self.answer
         return self.error
 
@@ -102,7 +102,7 @@ class Outcome:
 
 
 class Flow:
-    """Drives `exchange` against a script."""
+    """Runs `exchange` with scripted responses."""
 
     Failure = Failure
     Answer = Answer
@@ -136,13 +136,13 @@ class Flow:
     def run(
         self, *answers: Answer | Failure, stream: bool = True, policy: Policy | None = None, **call: Any
     ) -> Outcome:
-        """Run a call with these answers, in order; a call that needs more answers fails the test."""
+        """Run a call that gets these responses, in order; the test fails if it needs more or fewer of them."""
         outcome = Outcome()
         reading = Reading(**{name: call.pop(name) for name in READING if name in call})
         policy = replace(policy or self.policy(), renew=call.pop("renew", lambda: False))
-        made = Call("POST", "/chat/completions", lambda request_id: request_id, reading=reading, **call)
-        flow = exchange(made, policy, stream=stream)
-        left = list(answers)
+        request = Call("POST", "/chat/completions", lambda request_id: request_id, reading=reading, **call)
+        flow = exchange(request, policy, stream=stream)
+        script = list(answers)
         pieces: list[Piece] = []
         result: Any = None
         try:
@@ -156,7 +156,7 @@ class Flow:
                         pass
                     case Send():
                         outcome.sent.append(step.body)
-                        answer = left.pop(0)
+                        answer = script.pop(0)
                         if isinstance(answer, Failure):
                             problem = answer
                         else:
@@ -176,7 +176,7 @@ class Flow:
             outcome.answer = end.value
         except GLMVError as error:
             outcome.error = error
-        assert left == [], "the call did not ask for all answers"
+        assert script == [], "the call did not need all responses"
         return outcome
 
     def _read(self, step: Read, pieces: list[Piece]) -> tuple[bytes, Failure | None]:
@@ -194,7 +194,7 @@ class Flow:
                 raise TypeError(other)
 
     def decode(self, chunks: Iterable[object], **call: Any) -> Outcome:
-        """Chunks as one complete stream."""
+        """Run a call whose response streams these chunks to the end."""
         return self.run(streamed(*chunks), **call)
 
 

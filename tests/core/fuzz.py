@@ -1,8 +1,8 @@
 """Coverage-guided fuzzing, not part of the test suite: `python tests/core/fuzz.py TARGET --seconds 120`.
 
-Needs `pip install atheris`. Targets: `sse` (any split gives the same events), `stream` and `whole` (any bytes are an
-answer or a `glmv` error), `picture` and `video` (no bytes break the measuring). Inputs that fail are written to the
-folder named in the output; add a test for each.
+Needs `pip install atheris`. Targets: `sse` (any split gives the same events), `stream` and `whole` (any bytes give an
+answer or a `glmv` error), `picture` and `video` (measuring any bytes raises no error). Inputs that fail are written
+to the folder named in the output; add a test for each.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def sse(data: bytes) -> None:
     assert together == apart
 
 
-def answered(data: bytes, kind: str, *, stream: bool) -> None:
-    """One attempt answered with these bytes, without a driver."""
+def run_attempt(data: bytes, kind: str, *, stream: bool) -> None:
+    """Run one attempt whose response body is these bytes; nothing is sent over a network."""
     call = Call("POST", "/chat/completions", lambda request_id: None, reading=Reading(sizes=((100, 100),)))
     flow = exchange(call, Policy(max_retries=0), stream=stream)
     pieces = [piece for piece in (data[:100], data[100:]) if piece]
@@ -69,20 +69,20 @@ def answered(data: bytes, kind: str, *, stream: bool) -> None:
 
 
 def stream(data: bytes) -> None:
-    answered(data, "text/event-stream", stream=True)
+    run_attempt(data, "text/event-stream", stream=True)
 
 
 def whole(data: bytes) -> None:
-    answered(data, "application/json", stream=False)
+    run_attempt(data, "application/json", stream=False)
 
 
-def pictured(data: bytes) -> None:
+def measure_picture(data: bytes) -> None:
     describe(data[:16])
     result = picture(reader(data))
     assert result is None or result.width is None or (result.width > 0 and result.height > 0)
 
 
-def filmed(data: bytes) -> None:
+def measure_video(data: bytes) -> None:
     container_of(data[:64])
     measure(reader(data), len(data))
 
@@ -109,7 +109,7 @@ def pictures() -> Iterable[bytes]:
         yield buffer.getvalue()
 
 
-def films() -> Iterable[bytes]:
+def videos() -> Iterable[bytes]:
     def box(kind: bytes, content: bytes) -> bytes:
         return (8 + len(content)).to_bytes(4, "big") + kind + content
 
@@ -120,8 +120,8 @@ def films() -> Iterable[bytes]:
 
 
 TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], Iterable[bytes]]]] = {
-    "sse": (sse, streams), "stream": (stream, streams), "whole": (whole, bodies), "picture": (pictured, pictures),
-    "video": (filmed, films),
+    "sse": (sse, streams), "stream": (stream, streams), "whole": (whole, bodies),
+    "picture": (measure_picture, pictures), "video": (measure_video, videos),
 }  # fmt: skip
 
 

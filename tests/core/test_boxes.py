@@ -1,4 +1,4 @@
-"""With several pictures, the caller names the one in whose pixels boxes are given, for every kind of call."""
+"""`boxes_of` names the picture to whose pixels boxes are converted; every kind of call accepts it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANSWER = {
     ],
 }
 BATCH = {"id": "batch_1", "status": "completed", "output_file_id": "f-out"}
-ASKED = glmv.Box((0, 500, 1000, 1000), (0, 100, 300, 200), 1)
+BOX = glmv.Box((0, 500, 1000, 1000), (0, 100, 300, 200), 1)
 
 
 def picture(width: int, height: int) -> glmv.Image:
@@ -31,7 +31,7 @@ def picture(width: int, height: int) -> glmv.Image:
 PICTURES = ["Where is the cat?", picture(40, 40), picture(300, 200)]
 
 
-def served(request: httpx.Request) -> httpx.Response:
+def respond(request: httpx.Request) -> httpx.Response:
     match request.method, request.url.path.split("/v4", 1)[1]:
         case "POST", "/async/chat/completions":
             return httpx.Response(200, json={"id": "9", "task_status": "PROCESSING"})
@@ -50,7 +50,7 @@ def served(request: httpx.Request) -> httpx.Response:
 
 @pytest.fixture
 def glm() -> glmv.Client:
-    return glmv.Client("test-id.test-secret", http_client=httpx.Client(transport=httpx.MockTransport(served)))
+    return glmv.Client("test-id.test-secret", http_client=httpx.Client(transport=httpx.MockTransport(respond)))
 
 
 def of_batch(glm: glmv.Client, **options: Any) -> glmv.Completion | None:
@@ -68,8 +68,8 @@ WAYS: dict[str, Any] = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_boxes_are_in_pixels_of_the_named_picture(glm: glmv.Client, way: str) -> None:
-    assert WAYS[way](glm, boxes_of=1).boxes == (ASKED,)
-    assert WAYS[way](glm).boxes == (glmv.Box(ASKED.grid),)
+    assert WAYS[way](glm, boxes_of=1).boxes == (BOX,)
+    assert WAYS[way](glm).boxes == (glmv.Box(BOX.grid),)
 
 
 def test_an_index_of_a_missing_picture_is_refused(glm: glmv.Client) -> None:

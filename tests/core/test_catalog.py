@@ -24,7 +24,7 @@ def row(name: str) -> Model:
     return model_row
 
 
-def test_every_documented_vision_model_has_a_row_with_pictures() -> None:
+def test_the_models_that_take_pictures_are_exactly_the_documented_ones() -> None:
     assert {model.name for model in models() if model.sees} == VISION
 
 
@@ -124,7 +124,7 @@ def test_an_unknown_model_has_no_row(name: str) -> None:
         ("z-ai/glm-4-5-air", "glm-4.5-air"),
     ],
 )
-def test_prefixes_and_suffixes_of_hosts_are_recognized(name: str, model: str) -> None:
+def test_a_model_name_with_the_prefixes_and_suffixes_of_hosts_is_recognized(name: str, model: str) -> None:
     assert row(name).name == model
     assert row(f" {name.upper()} ").name == model
 
@@ -141,7 +141,7 @@ def test_a_name_of_the_platform_is_never_resolved_to_another_model(model: Model)
         assert row(name).name == model.name
 
 
-def test_a_model_that_is_free_by_its_name_is_free_at_any_host() -> None:
+def test_a_model_name_with_the_suffix_free_costs_nothing_at_any_host() -> None:
     assert row("z-ai/glm-4.6v").prices == row("glm-4.6v").prices != ()
     for name in ("z-ai/glm-4.6v:free", "z-ai/glm-4.5v:free", "openrouter/z-ai/glm-4.5-air:free"):
         assert row(name).prices
@@ -243,7 +243,7 @@ HEAD = '[sources]\nguide = "docs.bigmodel.cn"\n[doubts]\nwhich = "images: one or
 ROW = f'{HEAD}[[model]]\nnames = ["one"]\nsource = "guide"\nimages = 1\n'
 
 
-def test_a_row_inherits_missing_values_from_the_row_that_like_names() -> None:
+def test_the_key_like_copies_missing_values_from_the_row_that_it_names() -> None:
     rows = rows_of(
         ROW
         + '[[model]]\nnames = ["two", "three"]\nlike = "one"\nimages = "undocumented"\ndoubts = ["which"]\nfile_mib = 2'
@@ -254,7 +254,7 @@ def test_a_row_inherits_missing_values_from_the_row_that_like_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "key"),
     [
         (ROW + "image = 3", "image"),
         (ROW + "[prices]\na = 1", "prices"),
@@ -263,8 +263,8 @@ def test_a_row_inherits_missing_values_from_the_row_that_like_names() -> None:
         (ROW + '[[model]]\nnames = ["two"]\nlike = "none"', "none"),
     ],
 )
-def test_an_unknown_key_is_refused_with_its_name(text: str, named: str) -> None:
-    with pytest.raises(KeyError, match=named):
+def test_an_unknown_key_is_refused_with_its_name(text: str, key: str) -> None:
+    with pytest.raises(KeyError, match=key):
         rows_of(text)
 
 

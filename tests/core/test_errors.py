@@ -91,7 +91,7 @@ def test_the_text_of_an_error_has_status_code_request_id_and_attempts() -> None:
     assert str(error) == "busy. (HTTP 429, code 1302, request_id r1, 4 attempts)"
 
 
-def test_known_attributes_are_not_overwritten() -> None:
+def test_fill_does_not_overwrite_attributes_that_are_set() -> None:
     error = glmv.ServerError("m", request_id="theirs").fill(request_id="ours", attempts=2, partial=None)
     assert (error.request_id, error.attempts) == ("theirs", 2)
 

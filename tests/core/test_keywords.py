@@ -20,7 +20,7 @@ WIDER = {"stop": str | list[str] | None}
 
 
 def types(kind: type) -> dict[str, Any]:
-    """Fields or keywords -> their types without validators."""
+    """The public fields or keywords of a class, with their types but without validators."""
     return {name: hint for name, hint in get_type_hints(kind).items() if not name.startswith("_")}
 
 
@@ -36,19 +36,19 @@ def test_the_keywords_of_a_client_are_the_fields_of_the_settings() -> None:
 
 
 def test_the_keywords_of_a_call_are_the_options_and_call_settings() -> None:
-    judged = fields(CallOptions)
+    call_fields = fields(CallOptions)
     assert types(glmv.CallKeywords).keys() == glmv.Options.model_fields.keys() | set(CALL_OPTIONS)
     values = {name: hint for name, hint in types(glmv.CallKeywords).items() if name != "validate"}
-    assert values == fields(glmv.Options) | judged
+    assert values == fields(glmv.Options) | call_fields
 
 
-def shown(thing: Any) -> dict[str, inspect.Parameter]:
+def parameters_of(thing: Any) -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(thing).parameters)
 
 
 @pytest.mark.parametrize("kind", [glmv.Client, glmv.AsyncClient])
 def test_the_signature_of_a_client_shows_each_setting_with_its_default(kind: Any) -> None:
-    parameters = shown(kind)
+    parameters = parameters_of(kind)
     assert parameters.keys() == glmv.Settings.model_fields.keys()
     assert {name: parameter.default for name, parameter in parameters.items()} == {
         name: field.default for name, field in glmv.Settings.model_fields.items()
@@ -61,7 +61,7 @@ def test_the_signature_of_a_call_shows_each_option(kind: Any, method: str) -> No
     thing: Any = kind("id.secret")
     for name in method.split("."):
         thing = getattr(thing, name)
-    parameters = shown(thing)
+    parameters = parameters_of(thing)
     assert {"model", *glmv.CallKeywords.__annotations__} < parameters.keys()
     assert "temperature: float | None = ..." in str(inspect.signature(thing))
     assert "options" not in parameters
@@ -77,17 +77,17 @@ def test_the_signature_of_settings_shows_their_fields_before_they_are_used(name:
     class Own(kind):  # type: ignore[misc]  # a class that was never used
         further: int = 3
 
-    assert shown(Own).keys() == {*kind.model_fields, "further"}
+    assert parameters_of(Own).keys() == {*kind.model_fields, "further"}
     Own()
-    assert shown(Own).keys() == {*kind.model_fields, "further"}
-    assert shown(kind).keys() == kind.model_fields.keys()
+    assert parameters_of(Own).keys() == {*kind.model_fields, "further"}
+    assert parameters_of(kind).keys() == kind.model_fields.keys()
 
 
 def test_the_program_for_type_checkers_uses_every_public_name() -> None:
     names = {
-        found
+        name
         for node in ast.walk(ast.parse(PROGRAM.read_text("utf-8")))
-        for found in (
+        for name in (
             [node.attr]
             if isinstance(node, ast.Attribute)
             else [alias.name for alias in node.names]

@@ -22,52 +22,52 @@ from llama_index_glmv import GLMV, GLMVEmbedding, load_images
 MOST = 500
 SIGN = "¤"  # is in no text of glmv
 
-# Each makes a call with the text somewhere in it; what comes is an error, a note or an answer.
+# Makes a call with the text somewhere in it, which returns an answer (perhaps with notes) or raises an error.
 Call = Callable[[str], Any]
 URL = "https://example.com/a.png"
 FUNCTION = {"type": "function", "function": {"name": "measure"}}
 
 
-def wrapped(text: str) -> Iterator[Any]:
+def values_with(text: str) -> Iterator[Any]:
     """The text in each shape of value that options accept."""
     yield from (text, [text], {text: text}, {"type": text}, [{"type": text}])
-    named = {"name": text, "schema": {"type": text}}
-    yield from ({"type": "function", "function": named}, [{"type": "function", "function": named}])
-    yield {"type": "json_schema", "json_schema": named}
+    function = {"name": text, "schema": {"type": text}}
+    yield from ({"type": "function", "function": function}, [{"type": "function", "function": function}])
+    yield {"type": "json_schema", "json_schema": function}
 
 
-def said(role: str, content: Any = "", **more: Any) -> dict[str, Any]:
+def message(role: str, content: Any = "", **more: Any) -> dict[str, Any]:
     return {"role": role, "content": content, **more}
 
 
 def of_client(client: glmv.Client) -> dict[str, Call]:
-    call = said("assistant", tool_calls=[{"id": "c", "function": {"name": "f", "arguments": "{}"}}])
+    call = message("assistant", tool_calls=[{"id": "c", "function": {"name": "f", "arguments": "{}"}}])
 
-    def asked(*messages: Any) -> Any:
-        return client.chat([said("user", "?"), *messages])
+    def ask(*messages: Any) -> Any:
+        return client.chat([message("user", "?"), *messages])
 
     return {
         "an option": lambda text: client.chat("?", **{text: 1}),  # type: ignore[arg-type]  # a name from a test
         "options": lambda text: client.chat("?", **{f"{text}{n}": 1 for n in range(9)}),  # type: ignore[arg-type]
         "a client's option": lambda text: glmv.Client(**{text: 1}),  # type: ignore[arg-type]
         "a setting": lambda text: glmv.Settings(**{text: 1}),  # type: ignore[arg-type]
-        "a role": lambda text: asked(said(text, "?")),
+        "a role": lambda text: ask(message(text, "?")),
         "a role of ours": lambda text: client.chat([glmv.Message(text, "?")]),  # type: ignore[arg-type]
-        "a key": lambda text: asked(said("user", "?", **{text: 1})),
-        "a type": lambda text: asked(said("user", [{"type": text}])),
-        "a key of a part": lambda text: asked(said("user", [{"type": "text", "text": "?", text: 1}])),
-        "a url": lambda text: asked(said("user", [{"type": "image_url", "image_url": {"url": text}}])),
-        "a scheme": lambda text: asked(said("user", [{"type": "video_url", "video_url": {"url": f"ftp://{text}"}}])),
+        "a key": lambda text: ask(message("user", "?", **{text: 1})),
+        "a type": lambda text: ask(message("user", [{"type": text}])),
+        "a key of a part": lambda text: ask(message("user", [{"type": "text", "text": "?", text: 1}])),
+        "a url": lambda text: ask(message("user", [{"type": "image_url", "image_url": {"url": text}}])),
+        "a scheme": lambda text: ask(message("user", [{"type": "video_url", "video_url": {"url": f"ftp://{text}"}}])),
         "a local url": lambda text: client.chat([glmv.Image.from_url(f"http://localhost/{text}"), "?"]),
-        "a call": lambda text: asked(
-            said("assistant", tool_calls=[{"function": {"name": text, "arguments": {"a": object()}}}])
+        "a call": lambda text: ask(
+            message("assistant", tool_calls=[{"function": {"name": text, "arguments": {"a": object()}}}])
         ),
-        "a picture of a call": lambda text: asked(
-            said("assistant", tool_calls=[{"id": text, "function": {"name": text, "arguments": "{}"}}]),
+        "a picture of a call": lambda text: ask(
+            message("assistant", tool_calls=[{"id": text, "function": {"name": text, "arguments": "{}"}}]),
             glmv.Message("tool", glmv.Image.from_url(URL), tool_call_id=text),
         ),
-        "a link of a tool": lambda text: asked(
-            call, said("tool", f'{{"type": "image", "url": "ftp://{text}"}}', tool_call_id="c")
+        "a link of a tool": lambda text: ask(
+            call, message("tool", f'{{"type": "image", "url": "ftp://{text}"}}', tool_call_id="c")
         ),
         "a choice": lambda text: client.chat("?", tools=[FUNCTION], tool_choice=text),
         "many tools": lambda text: client.chat(
@@ -78,7 +78,7 @@ def of_client(client: glmv.Client) -> dict[str, Call]:
         "a task": lambda text: client.tasks.result(text),
         "a file": lambda text: client.files.upload(text),
         "a batch": lambda text: client.batches.create(text),
-        "a request of a batch": lambda text: client.batches.create({text: said(text)}, model=text),  # type: ignore[dict-item]
+        "a request of a batch": lambda text: client.batches.create({text: message(text)}, model=text),  # type: ignore[dict-item]
         "a server": lambda text: glmv.Client("a.b", base_url=f"http://{text}.example").chat("?"),
         "a key that fails": lambda text: glmv.Client(lambda: {}[text], base_url="http://127.0.0.1:9").chat("?"),  # type: ignore[return-value]
         "a store": lambda text: glmv.PictureStore([text]),  # type: ignore[arg-type]
@@ -87,18 +87,18 @@ def of_client(client: glmv.Client) -> dict[str, Call]:
 
 
 def of_langchain(model: ChatGLMV) -> dict[str, Call]:
-    def asked(*blocks: Any) -> Any:
+    def ask(*blocks: Any) -> Any:
         return model.invoke([HumanMessage([*blocks])])
 
     return {
         "LangChain: an option": lambda text: ChatGLMV(**{text: 1}),
         "LangChain: an option of a call": lambda text: model.invoke("?", **{text: 1}),
         "LangChain: a role": lambda text: model.invoke([ChatMessage(role=text, content="?")]),
-        "LangChain: a block": lambda text: asked({"type": text}),
-        "LangChain: a key of a block": lambda text: asked({text: 1}),
-        "LangChain: a reference": lambda text: asked({"type": "image", "file_id": f"glmv-sha256-{text}"}),
-        "LangChain: a picture": lambda text: asked({"type": "image", "url": text}),
-        "LangChain: a sound": lambda text: asked({"type": "file", "base64": "AAAA", "mime_type": f"audio/{text}"}),
+        "LangChain: a block": lambda text: ask({"type": text}),
+        "LangChain: a key of a block": lambda text: ask({text: 1}),
+        "LangChain: a reference": lambda text: ask({"type": "image", "file_id": f"glmv-sha256-{text}"}),
+        "LangChain: a picture": lambda text: ask({"type": "image", "url": text}),
+        "LangChain: a sound": lambda text: ask({"type": "file", "base64": "AAAA", "mime_type": f"audio/{text}"}),
         "LangChain: a block of a model": lambda text: ChatGLMV(model=text, api_key="a.b").invoke(
             [HumanMessage([{"type": "x"}])]
         ),
@@ -110,15 +110,15 @@ def of_langchain(model: ChatGLMV) -> dict[str, Call]:
 
 
 def of_llama_index(llm: GLMV) -> dict[str, Call]:
-    def asked(*blocks: Any) -> Any:
+    def ask(*blocks: Any) -> Any:
         return llm.chat([LlamaMessage(role="user", blocks=[*blocks, TextBlock(text="?")])])
 
     return {
         "LlamaIndex: an option": lambda text: GLMV(**{text: 1}),
         "LlamaIndex: an option of a call": lambda text: llm.complete("?", **{text: 1}),  # type: ignore[arg-type]
         "LlamaIndex: an option of embeddings": lambda text: GLMVEmbedding(**{text: 1}),
-        "LlamaIndex: a url": lambda text: asked(ImageBlock(url=text)),
-        "LlamaIndex: a detail": lambda text: asked(ImageBlock(url=URL, detail=text)),
+        "LlamaIndex: a url": lambda text: ask(ImageBlock(url=text)),
+        "LlamaIndex: a detail": lambda text: ask(ImageBlock(url=URL, detail=text)),
         "LlamaIndex: image_url": lambda text: llm.complete("?", image_url=text),
         "LlamaIndex: image_documents": lambda text: llm.complete("?", image_documents=[text]),
         "LlamaIndex: a folder": lambda text: load_images(f"no-such-place://{text}"),
@@ -138,13 +138,13 @@ def of_media() -> dict[str, Call]:
 def texts_of(call: Call, text: str) -> Iterable[str]:
     """The error messages and notes of a call."""
     try:
-        made = call(text)
+        answer = call(text)
     except glmv.GLMVError as error:
         return [str(error), repr(error)]
     except ValueError as error:  # what the frameworks' own interfaces raise
         return [str(error)] if "method" in str(error) else []
-    result = getattr(made, "response_metadata", None) or getattr(made, "additional_kwargs", None) or {}
-    return [*getattr(made, "notes", ()), *result.get("notes", ())]
+    result = getattr(answer, "response_metadata", None) or getattr(answer, "additional_kwargs", None) or {}
+    return [*getattr(answer, "notes", ()), *result.get("notes", ())]
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def calls(emulator: Emulator) -> Calls:
     result = Calls(of_client(client) | of_langchain(ChatGLMV(**server)) | of_llama_index(GLMV(**server)) | of_media())
     for name in glmv.Options.model_fields.keys() | glmv.CallKeywords.__annotations__.keys():
         for at in range(8):
-            result[f"{name}, {at}"] = lambda text, n=name, at=at: client.chat("?", **{n: [*wrapped(text)][at]})
+            result[f"{name}, {at}"] = lambda text, n=name, at=at: client.chat("?", **{n: [*values_with(text)][at]})
     return result
 
 
@@ -173,5 +173,7 @@ def calls(emulator: Emulator) -> Calls:
 @settings(max_examples=4, deadline=None)
 def test_no_error_or_note_quotes_more_than_500_characters(calls: Calls, piece: str, length: int) -> None:
     text = (piece * length)[:length]
-    values = {name: max((held.count(SIGN) for held in texts_of(call, text)), default=0) for name, call in calls.items()}
+    values = {
+        name: max((quote.count(SIGN) for quote in texts_of(call, text)), default=0) for name, call in calls.items()
+    }
     assert {name: count for name, count in values.items() if count > MOST} == {}

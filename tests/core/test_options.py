@@ -14,12 +14,12 @@ from glmv.credentials import SecretHeaders
 from glmv.request.build import chat_request
 
 
-def options(defaults: Options | None = None, **given: Any) -> dict[str, Any]:
-    return dict(chat_request("hi", defaults or Options(), given).options)
+def options(defaults: Options | None = None, **values: Any) -> dict[str, Any]:
+    return dict(chat_request("hi", defaults or Options(), values).options)
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("values", "words"),
     [
         ({"temperature": 1.5}, ["temperature", "0.0 to 1.0", "1.5"]),
         ({"temperature": -0.1}, ["temperature", "0.0 to 1.0", "-0.1"]),
@@ -44,15 +44,15 @@ def options(defaults: Options | None = None, **given: Any) -> dict[str, Any]:
         ({"temperature": 3, "top_p": 4}, ["temperature", "top_p"]),
     ],
 )
-def test_a_value_out_of_range_is_refused_with_the_range(given: dict[str, Any], words: list[str]) -> None:
+def test_a_value_out_of_range_is_refused_with_the_range(values: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(glmv.InvalidRequestError) as raised:
-        options(**given)
+        options(**values)
     for word in words:
         assert word in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
+    ("name", "nearest"),
     [
         ("temprature", "temperature"),
         ("max_token", "max_tokens"),
@@ -60,8 +60,8 @@ def test_a_value_out_of_range_is_refused_with_the_range(given: dict[str, Any], w
         ("dead_line", "deadline"),
     ],
 )
-def test_a_misspelled_option_is_refused_with_the_nearest_name(name: str, meant: str) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match=f"'{name}'.*Did you mean '{meant}'.*extra_body"):
+def test_a_misspelled_option_is_refused_with_the_nearest_name(name: str, nearest: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=f"'{name}'.*Did you mean '{nearest}'.*extra_body"):
         options(**{name: 1})
 
 
@@ -90,7 +90,7 @@ def test_zero_and_one_are_not_changed(value: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["stop", "stop_sequences"])
-def test_none_removes_a_default_under_any_of_its_names(name: str) -> None:
+def test_none_under_any_name_of_an_option_removes_its_default(name: str) -> None:
     defaults = Options(temperature=0.5, stop=["x"])
     assert options(defaults, **{name: None}) == {"temperature": 0.5}
 
@@ -99,12 +99,12 @@ def test_an_override_has_priority_over_the_default() -> None:
     assert options(Options(temperature=0.5, top_p=0.1), temperature=0.7) == {"temperature": 0.7, "top_p": 0.1}
 
 
-def test_a_single_stop_word_is_a_list_of_one() -> None:
+def test_a_single_stop_word_becomes_a_list_of_one() -> None:
     assert options(stop="x") == {"stop": ["x"]}
     assert options(stop_sequences=["x", "y"]) == {"stop": ["x", "y"]}
 
 
-def test_the_model_of_a_call_has_priority_and_the_method_sets_stream() -> None:
+def test_the_model_of_a_call_has_priority_and_its_option_stream_is_dropped() -> None:
     request = chat_request("hi", Settings(model="glm-4v"), {"model": "glm-4.5v", "stream": True})
     assert (request.model, dict(request.options)) == ("glm-4.5v", {})
 
@@ -131,16 +131,16 @@ def test_call_settings_are_not_part_of_the_body() -> None:
 
 def test_the_callers_objects_are_not_changed() -> None:
     tools = [{"type": "function", "function": {"name": "f"}}]
-    given: dict[str, Any] = {
+    values: dict[str, Any] = {
         "tools": tools,
         "extra_body": {"a": [1]},
         "stop": "x",
         "timeout": 3,
         "thinking": {"type": "enabled"},
     }
-    before = copy.deepcopy(given)
-    chat_request("hi", Options(), given)
-    assert given == before
+    before = copy.deepcopy(values)
+    chat_request("hi", Options(), values)
+    assert values == before
 
 
 def test_settings_neither_show_nor_pickle_secrets() -> None:

@@ -1,4 +1,4 @@
-"""Properties of every answer: for any split, streamed or whole, and for any bytes."""
+"""Any split of a stream gives the same answer, equal to the unstreamed one; any bytes give an answer or an error."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def arguments(draw: st.DrawFn) -> list[str]:
 
 @st.composite
 def answers(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """The chunks of an answer, in the shapes that are known."""
+    """The chunks of an answer: reasoning, text, tool calls, and a last chunk with a finish reason and usage."""
     chunks: list[dict[str, Any]] = []
     head = {"id": "1", "created": 1, "model": "glm-4.6v"}
 
@@ -111,8 +111,8 @@ def as_whole(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     return {**last, "choices": [choice]}
 
 
-def alike(answer: Completion) -> Completion:
-    """An answer without fields that always differ: generated ids and the raw body."""
+def comparable(answer: Completion) -> Completion:
+    """The answer without the fields that always differ: the generated request id and the raw body."""
     return replace(answer, request_id=None, raw={})
 
 
@@ -132,7 +132,7 @@ def test_any_split_of_a_stream_gives_the_same_answer(
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     pieces = [stream[a:b] for a, b in zip(places, places[1:], strict=False) if a < b]  # noqa: RUF007 - both sides are needed
     whole, cut = read(flow, [stream], cut=("STOP",)), read(flow, pieces, cut=("STOP",))
-    assert alike(cut.whole) == alike(whole.whole)
+    assert comparable(cut.whole) == comparable(whole.whole)
     assert cut.text == whole.text == whole.whole.text
 
 
@@ -140,18 +140,18 @@ def test_any_split_of_a_stream_gives_the_same_answer(
 @given(chunks=answers())
 def test_a_stream_of_single_bytes_gives_the_same_answer(flow: Any, chunks: list[dict[str, Any]]) -> None:
     stream = as_stream(chunks)
-    assert alike(read(flow, [bytes([b]) for b in stream]).whole) == alike(read(flow, [stream]).whole)
+    assert comparable(read(flow, [bytes([b]) for b in stream]).whole) == comparable(read(flow, [stream]).whole)
 
 
 @given(chunks=answers())
 def test_the_sum_of_a_stream_equals_the_unstreamed_answer(flow: Any, chunks: list[dict[str, Any]]) -> None:
     chunks = json.loads(json.dumps(chunks).encode("utf-8", "replace"))
-    streamed = flow.decode(chunks, cut=("STOP",)).whole
+    from_stream = flow.decode(chunks, cut=("STOP",)).whole
     whole = flow.run(flow.body(as_whole(chunks)), stream=False, cut=("STOP",)).whole
-    assert alike(streamed) == alike(whole)
+    assert comparable(from_stream) == comparable(whole)
 
 
-shaped = st.recursive(
+json_values = st.recursive(
     st.one_of(
         st.none(),
         st.booleans(),
@@ -194,11 +194,11 @@ shaped = st.recursive(
     max_leaves=10,
 )
 payloads = st.one_of(
-    shaped,
+    json_values,
     st.fixed_dictionaries(
         {
             "choices": st.lists(
-                st.dictionaries(st.sampled_from(["delta", "message", "finish_reason"]), shaped),
+                st.dictionaries(st.sampled_from(["delta", "message", "finish_reason"]), json_values),
                 min_size=1,
                 max_size=2,
             )

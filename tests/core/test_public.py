@@ -1,4 +1,4 @@
-"""Public classes: they name their package, and tools can read their annotations and pickles."""
+"""Public classes name the package `glmv` as their module; their annotations and pickles can be read by tools."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_public_class_names_the_package(kind: type) -> None:
     assert repr(kind) == f"<class 'glmv.{kind.__name__}'>"
 
 
-def test_a_class_names_the_package_before_it_is_imported_from_it() -> None:
+def test_a_class_imported_from_its_module_names_the_package() -> None:
     program = "import glmv.types as t, pickle; print(t.Usage.__module__, pickle.loads(pickle.dumps(t.Usage(1))))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.startswith("glmv Usage(prompt_tokens=1")
@@ -54,7 +54,7 @@ def test_fields_of_a_public_dataclass_have_evaluated_types(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_a_public_model_of_pydantic_is_built_when_first_used_also_in_a_subclass(kind: type[pydantic.BaseModel]) -> None:
+def test_a_public_pydantic_model_and_its_subclass_are_built_at_their_first_use(kind: type[pydantic.BaseModel]) -> None:
     class Mine(kind):  # type: ignore[misc, valid-type]  # a base from a list
         more: int = 0
 
@@ -91,11 +91,11 @@ def test_a_pickle_names_the_package_and_no_module_of_it(value: Any) -> None:
         assert f"glmv.{module}".encode() not in data, module
 
 
-def test_a_pickled_error_keeps_its_kind() -> None:
+def test_a_pickled_error_keeps_its_class_and_code() -> None:
     again = pickle.loads(pickle.dumps(glmv.RateLimitError("Busy.", code="1302")))
     assert (type(again), again.code) == (glmv.RateLimitError, "1302")
 
 
-def test_a_pickle_that_names_the_module_is_still_read() -> None:
+def test_every_public_name_can_be_imported_from_its_module() -> None:
     for name, module in glmv._MODULE_OF.items():
         assert getattr(importlib.import_module(f"glmv.{module}"), name) is getattr(glmv, name)

@@ -32,8 +32,8 @@ LONG = b64encode(DATA).decode()
 SHORT = b64encode(DATA[:99]).decode()
 
 
-def exported(write: Callable[[Any], None]) -> tuple[ReadableSpan, ReadableSpan]:
-    """A span before and after export."""
+def spans_of(write: Callable[[Any], None]) -> tuple[ReadableSpan, ReadableSpan]:
+    """The same span, as exported without and with `redact_spans`."""
     whole, shortened = InMemorySpanExporter(), InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(redact_spans(shortened)))
@@ -59,12 +59,12 @@ def exported(write: Callable[[Any], None]) -> tuple[ReadableSpan, ReadableSpan]:
     ],
 )
 def test_base64_in_an_attribute_is_exported_as_its_length_and_digest(form: Any, blob: str) -> None:
-    whole, shortened = exported(lambda span: span.set_attribute("input.value", form(blob)))
+    whole, shortened = spans_of(lambda span: span.set_attribute("input.value", form(blob)))
     assert blob.rstrip("=") in repr(whole.attributes)
-    shown = repr(shortened.attributes)
-    assert blob[8:40] not in shown
-    assert f"<{len(blob)} characters of base64, sha256 " in shown
-    assert len(shown) < 400
+    text = repr(shortened.attributes)
+    assert blob[8:40] not in text
+    assert f"<{len(blob)} characters of base64, sha256 " in text
+    assert len(text) < 400
 
 
 IN_LINES = encodebytes(DATA).decode()
@@ -81,8 +81,8 @@ PEM = "\r\n".join(LONG[start : start + 64] for start in range(0, len(LONG), 64))
         lambda lines: json.dumps({"image_url": {"url": f"data:image/png;base64,{lines}"}}),
     ],
 )
-def test_base64_in_lines_is_shortened_in_an_attribute(form: Any, lines: str) -> None:
-    _, shortened = exported(lambda span: span.set_attribute("input.value", form(lines)))
+def test_base64_with_line_breaks_is_shortened_in_an_attribute(form: Any, lines: str) -> None:
+    _, shortened = spans_of(lambda span: span.set_attribute("input.value", form(lines)))
     text = repr(shortened.attributes)
     assert not any(line in text for line in lines.split())
     assert len(text) < 300
@@ -97,7 +97,7 @@ def test_base64_in_lines_is_shortened_in_an_attribute(form: Any, lines: str) -> 
         lambda lines: {"source": {"data": f"data:image/png;base64,{lines}"}},
     ],
 )
-def test_redact_shortens_base64_in_lines(form: Any, lines: str) -> None:
+def test_redact_shortens_base64_with_line_breaks(form: Any, lines: str) -> None:
     text = repr(redact(form(lines)))
     assert not any(line in text for line in lines.split())
 
@@ -122,14 +122,14 @@ def test_lines_of_prose_and_of_digests_are_unchanged() -> None:
 
 def test_shortened_json_is_still_valid_json() -> None:
     text = json.dumps({"messages": [{"base64": LONG}, json.dumps({"data": SHORT}), "What is this?"]})
-    _, shortened = exported(lambda span: span.set_attribute("input.value", text))
+    _, shortened = spans_of(lambda span: span.set_attribute("input.value", text))
     data = json.loads(shortened.attributes["input.value"])  # type: ignore[index, arg-type]
     assert data["messages"][2] == "What is this?"
     assert list(json.loads(data["messages"][1])) == ["data"]
 
 
 def test_base64_in_an_event_is_shortened() -> None:
-    _, shortened = exported(lambda span: span.add_event("message", {"content": json.dumps({"base64": LONG}), "n": 3}))
+    _, shortened = spans_of(lambda span: span.add_event("message", {"content": json.dumps({"base64": LONG}), "n": 3}))
     (event,) = shortened.events
     assert event.name == "message"
     assert event.attributes is not None
@@ -144,7 +144,7 @@ def test_a_redacted_span_differs_only_in_its_base64() -> None:
         span.add_link(span.get_span_context(), {"why": "itself"})
         span.set_status(Status(StatusCode.ERROR, "broken"))
 
-    whole, shortened = exported(write)
+    whole, shortened = spans_of(write)
     same = ("name", "context", "parent", "resource", "kind", "status", "start_time", "end_time", "links")
     for name in (*same, "instrumentation_scope"):
         assert getattr(shortened, name) == getattr(whole, name), name
@@ -155,7 +155,7 @@ def test_a_redacted_span_differs_only_in_its_base64() -> None:
 
 
 def test_a_span_without_base64_is_exported_as_the_same_object() -> None:
-    whole, shortened = exported(
+    whole, shortened = spans_of(
         lambda span: span.set_attributes(
             {"input.value": "What is this? " * 200, "url": "https://example.com/" + "a" * 300, "image": "cat.png",
              "reference": "glmv-sha256-" + "0f" * 32}
@@ -164,7 +164,7 @@ def test_a_span_without_base64_is_exported_as_the_same_object() -> None:
     assert shortened is whole
 
 
-def test_results_flushes_and_shutdowns_reach_the_exporter() -> None:
+def test_redact_spans_passes_results_flushes_and_shutdowns_through() -> None:
     calls: list[Any] = []
 
     class Exporter(SpanExporter):
@@ -179,15 +179,15 @@ def test_results_flushes_and_shutdowns_reach_the_exporter() -> None:
             calls.append(timeout_millis)
             return False
 
-    wrapped = redact_spans(Exporter())
-    assert isinstance(wrapped, SpanExporter)
-    assert wrapped.export([]) is SpanExportResult.FAILURE
-    assert wrapped.force_flush(5) is False
-    wrapped.shutdown()
+    exporter = redact_spans(Exporter())
+    assert isinstance(exporter, SpanExporter)
+    assert exporter.export([]) is SpanExportResult.FAILURE
+    assert exporter.force_flush(5) is False
+    exporter.shutdown()
     assert calls == [0, 5, "shutdown"]
 
 
-def test_it_works_in_a_batch_and_with_an_exporter_that_writes_json() -> None:
+def test_a_batch_processor_with_an_exporter_of_json_gets_redacted_spans() -> None:
     out = io.StringIO()
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(redact_spans(ConsoleSpanExporter(out=out))))
@@ -203,7 +203,7 @@ def test_the_time_for_a_large_picture_is_linear() -> None:
     def seconds(size: int) -> float:
         text = json.dumps({"messages": [{"base64": b64encode(Random(5).randbytes(size)).decode()}, "words, " * size]})
         start = time.process_time()
-        exported(lambda span: span.set_attribute("input.value", text))
+        spans_of(lambda span: span.set_attribute("input.value", text))
         return time.process_time() - start
 
     seconds(1_000)

@@ -1,4 +1,4 @@
-"""OpenTelemetry data of a call: spans and metrics by the GenAI conventions, without content."""
+"""OpenTelemetry data of a call: spans and metrics by the GenAI conventions, with content only on request."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from llama_index_glmv import GLMV
 
 ROOT = Path(__file__).parents[2]
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-SAID = "the tortoise wears a hat"
+QUESTION = "the tortoise wears a hat"
 
 
-class Seen:
-    """Spans and metrics that a program with OpenTelemetry receives."""
+class Recorder:
+    """Records the spans and metrics that the code under test emits."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
@@ -57,7 +57,7 @@ class Seen:
 
     @property
     def span(self) -> ReadableSpan:
-        """The only one."""
+        """The only span; the test fails if there are none or several."""
         (span,) = self.spans
         return span
 
@@ -67,7 +67,7 @@ class Seen:
         return dict(self.span.attributes or {})
 
     def points(self, name: str) -> list[tuple[dict[str, Any], Any]]:
-        """(attributes, sum) of each series of a metric."""
+        """Attributes and sum (or last value) of each time series of a metric."""
         data = self._reader.get_metrics_data()
         return [
             (dict(point.attributes or {}), getattr(point, "sum", None) or getattr(point, "value", 0))
@@ -79,14 +79,14 @@ class Seen:
         ]
 
     def text(self) -> str:
-        """All exported data as one text."""
+        """All spans as one text of JSON."""
         return "".join(span.to_json() for span in self.spans)
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
-    """OpenTelemetry set up, for one test."""
-    result = Seen()
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """Sets OpenTelemetry up for one test."""
+    result = Recorder()
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: result.tracing)
     monkeypatch.setattr(metrics, "get_meter_provider", lambda: result.measuring)
     monkeypatch.delenv(CAPTURE, raising=False)
@@ -157,15 +157,15 @@ WAYS = [whole, streamed, awaited, awaited_stream, langchain, llama_index]
 
 @pytest.mark.parametrize("ask", WAYS)
 def test_every_entry_point_makes_one_span_by_the_conventions(
-    ask: Callable[[Emulator], None], seen: Seen, emulator: Emulator
+    ask: Callable[[Emulator], None], recorder: Recorder, emulator: Emulator
 ) -> None:
     ask(emulator)
-    facts = seen.facts
+    facts = recorder.facts
     port = int(emulator.base_url.split(":")[2].split("/")[0])
     values = {name: facts[name] for name in facts if "response" not in name and "usage" not in name}
-    assert seen.span.name == "chat glm-4.6v"
-    assert seen.span.kind is SpanKind.CLIENT
-    assert seen.span.status.status_code is StatusCode.UNSET
+    assert recorder.span.name == "chat glm-4.6v"
+    assert recorder.span.kind is SpanKind.CLIENT
+    assert recorder.span.status.status_code is StatusCode.UNSET
     assert values.pop("glmv.gate.duration") < 5
     assert values.pop("glmv.request_id") == emulator.requests[-1].request_id
     assert values == {
@@ -186,71 +186,73 @@ def test_every_entry_point_makes_one_span_by_the_conventions(
 
 
 @pytest.mark.parametrize("ask", WAYS)
-def test_duration_and_tokens_are_measured_once(ask: Callable[[Emulator], None], seen: Seen, emulator: Emulator) -> None:
+def test_duration_and_tokens_are_measured_once(
+    ask: Callable[[Emulator], None], recorder: Recorder, emulator: Emulator
+) -> None:
     ask(emulator)
-    ((series, seconds),) = seen.points("gen_ai.client.operation.duration")
-    tokens = {series["gen_ai.token.type"]: count for series, count in seen.points("gen_ai.client.token.usage")}
+    ((series, seconds),) = recorder.points("gen_ai.client.operation.duration")
+    tokens = {series["gen_ai.token.type"]: count for series, count in recorder.points("gen_ai.client.token.usage")}
     assert 0 < seconds < 30
     assert series["gen_ai.operation.name"] == "chat"
     assert series["gen_ai.response.model"] == "glm-4.6v"
     assert "error.type" not in series
-    assert tokens["input"] == seen.facts["gen_ai.usage.input_tokens"]
-    assert tokens["output"] == seen.facts["gen_ai.usage.output_tokens"]
-    assert len(seen.points("glmv.client.gate.duration")) == 1
-    assert seen.points("glmv.client.retries") == []
+    assert tokens["input"] == recorder.facts["gen_ai.usage.input_tokens"]
+    assert tokens["output"] == recorder.facts["gen_ai.usage.output_tokens"]
+    assert len(recorder.points("glmv.client.gate.duration")) == 1
+    assert recorder.points("glmv.client.retries") == []
 
 
 @pytest.mark.parametrize("ask", [streamed, awaited_stream])
 def test_a_stream_records_the_time_of_its_first_chunk(
-    ask: Callable[[Emulator], None], seen: Seen, emulator: Emulator
+    ask: Callable[[Emulator], None], recorder: Recorder, emulator: Emulator
 ) -> None:
     ask(emulator)
-    ((_, seconds),) = seen.points("gen_ai.client.operation.time_to_first_chunk")
-    assert seconds == pytest.approx(seen.facts["gen_ai.response.time_to_first_chunk"])
-    assert 0 < seconds < seen.points("gen_ai.client.operation.duration")[0][1]
+    ((_, seconds),) = recorder.points("gen_ai.client.operation.time_to_first_chunk")
+    assert seconds == pytest.approx(recorder.facts["gen_ai.response.time_to_first_chunk"])
+    assert 0 < seconds < recorder.points("gen_ai.client.operation.duration")[0][1]
 
 
-def test_a_whole_answer_has_no_first_chunk(seen: Seen, glm: glmv.Client) -> None:
+def test_an_unstreamed_answer_records_no_time_of_a_first_chunk(recorder: Recorder, glm: glmv.Client) -> None:
     glm.chat("hello")
-    assert seen.points("gen_ai.client.operation.time_to_first_chunk") == []
+    assert recorder.points("gen_ai.client.operation.time_to_first_chunk") == []
 
 
-def test_an_error_is_recorded_by_class_and_code_without_its_message(seen: Seen, emulator: Emulator) -> None:
+def test_an_error_is_recorded_by_class_and_code_without_its_message(recorder: Recorder, emulator: Emulator) -> None:
     emulator.fail(code=1301)
     with (
         glmv.Client(emulator.api_key, base_url=emulator.base_url) as glm,
         pytest.raises(glmv.ContentFilterError) as caught,
     ):
         glm.chat("hello")
-    assert seen.facts["error.type"] == "ContentFilterError"
-    assert seen.facts["glmv.error.code"] == "1301"
-    assert seen.facts["http.response.status_code"] == 400
-    assert seen.span.status.status_code is StatusCode.ERROR
-    assert caught.value.message not in seen.text()
-    ((series, _),) = seen.points("gen_ai.client.operation.duration")
+    assert recorder.facts["error.type"] == "ContentFilterError"
+    assert recorder.facts["glmv.error.code"] == "1301"
+    assert recorder.facts["http.response.status_code"] == 400
+    assert recorder.span.status.status_code is StatusCode.ERROR
+    assert caught.value.message not in recorder.text()
+    ((series, _),) = recorder.points("gen_ai.client.operation.duration")
     assert series["error.type"] == "ContentFilterError"
 
 
-def test_a_retry_is_counted_with_its_reason(seen: Seen, emulator: Emulator, glm: glmv.Client) -> None:
+def test_a_retry_is_counted_with_its_reason(recorder: Recorder, emulator: Emulator, glm: glmv.Client) -> None:
     emulator.fail(code=1302, retry_after=0.01)
     assert glm.chat("hello").attempts == 2
-    assert seen.facts["glmv.retries"] == 1
-    assert [(event.name, dict(event.attributes or {})) for event in seen.span.events] == [
+    assert recorder.facts["glmv.retries"] == 1
+    assert [(event.name, dict(event.attributes or {})) for event in recorder.span.events] == [
         ("glmv.retry", {"error.type": "429"})
     ]
-    assert [count for _, count in seen.points("glmv.client.retries")] == [1]
+    assert [count for _, count in recorder.points("glmv.client.retries")] == [1]
 
 
-def test_a_stream_that_is_left_early_is_not_an_error(seen: Seen, glm: glmv.Client) -> None:
+def test_a_stream_that_is_left_early_is_not_an_error(recorder: Recorder, glm: glmv.Client) -> None:
     stream = glm.stream("hello")
     next(iter(stream))
     stream.close()  # type: ignore[attr-defined]  # it is a generator
-    assert seen.facts["glmv.left_early"] is True
-    assert seen.span.status.status_code is StatusCode.UNSET
-    assert "gen_ai.response.finish_reasons" not in seen.facts
+    assert recorder.facts["glmv.left_early"] is True
+    assert recorder.span.status.status_code is StatusCode.UNSET
+    assert "gen_ai.response.finish_reasons" not in recorder.facts
 
 
-async def test_a_cancelled_call_is_recorded_as_cancelled(seen: Seen, emulator: Emulator) -> None:
+async def test_a_cancelled_call_is_recorded_as_cancelled(recorder: Recorder, emulator: Emulator) -> None:
     emulator.stall()
     async with glmv.AsyncClient(emulator.api_key, base_url=emulator.base_url) as glm:
         call = asyncio.create_task(glm.chat("hello"))
@@ -260,67 +262,67 @@ async def test_a_cancelled_call_is_recorded_as_cancelled(seen: Seen, emulator: E
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-    assert seen.facts["error.type"] == "cancelled"
+    assert recorder.facts["error.type"] == "cancelled"
 
 
-def test_waiting_for_a_slot_is_measured(seen: Seen, emulator: Emulator) -> None:
+def test_waiting_for_a_slot_is_measured(recorder: Recorder, emulator: Emulator) -> None:
     with glmv.Client(emulator.api_key, base_url=emulator.base_url, max_concurrency=1) as glm:
         stream = iter(glm.stream("hello"))
         next(stream)
         with pytest.raises(glmv.GateTimeout):
             glm.chat("hello", deadline=0.2)
         list(stream)
-    waits = {series.get("error.type"): seconds for series, seconds in seen.points("glmv.client.gate.duration")}
+    waits = {series.get("error.type"): seconds for series, seconds in recorder.points("glmv.client.gate.duration")}
     assert waits["GateTimeout"] >= 0.2
     assert waits[None] < 0.2
 
 
-def test_a_repair_turn_is_a_separate_span(seen: Seen) -> None:
+def test_a_second_turn_is_a_separate_span(recorder: Recorder) -> None:
     with (
         Emulator(stubborn=True) as emulator,
         glmv.Client(emulator.api_key, base_url=emulator.base_url, model="glm-4v-flash") as glm,
     ):
         answer = glm.chat("Count to three, as JSON.", response_format={"type": "json_object"})
-    usages = [dict(span.attributes or {})["gen_ai.usage.input_tokens"] for span in seen.spans]
+    usages = [dict(span.attributes or {})["gen_ai.usage.input_tokens"] for span in recorder.spans]
     assert len(usages) == 2
     assert answer.usage is not None
     assert sum(usages) == answer.usage.prompt_tokens  # type: ignore[arg-type]  # they are numbers
 
 
-def test_the_output_type_json_is_recorded(seen: Seen, glm: glmv.Client) -> None:
+def test_the_output_type_json_is_recorded(recorder: Recorder, glm: glmv.Client) -> None:
     glm.chat("Count to three, as JSON.", model="glm-4.6", response_format={"type": "json_object"})
-    assert seen.facts["gen_ai.output.type"] == "json"
+    assert recorder.facts["gen_ai.output.type"] == "json"
 
 
-def test_embeddings_have_a_span(seen: Seen, glm: glmv.Client) -> None:
+def test_embeddings_have_a_span(recorder: Recorder, glm: glmv.Client) -> None:
     answer = glm.embed(["one text"] * 70)  # two requests
-    assert seen.span.name == "embeddings embedding-3"
-    assert seen.facts["gen_ai.operation.name"] == "embeddings"
-    assert seen.facts["gen_ai.usage.input_tokens"] == answer.usage.prompt_tokens
-    assert seen.facts["glmv.retries"] == 0
+    assert recorder.span.name == "embeddings embedding-3"
+    assert recorder.facts["gen_ai.operation.name"] == "embeddings"
+    assert recorder.facts["gen_ai.usage.input_tokens"] == answer.usage.prompt_tokens
+    assert recorder.facts["glmv.retries"] == 0
 
 
-def test_content_is_not_recorded_by_default(seen: Seen, glm: glmv.Client) -> None:
-    answer = glm.chat([SAID, glmv.Image.from_bytes(png())])
+def test_content_is_not_recorded_by_default(recorder: Recorder, glm: glmv.Client) -> None:
+    answer = glm.chat([QUESTION, glmv.Image.from_bytes(png())])
     assert answer.text
-    assert SAID not in seen.text()
-    assert answer.text not in seen.text()
+    assert QUESTION not in recorder.text()
+    assert answer.text not in recorder.text()
 
 
 def test_content_is_recorded_on_request_but_never_a_picture(
-    seen: Seen, glm: glmv.Client, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    recorder: Recorder, glm: glmv.Client, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CAPTURE, "true")
     picture = glmv.Image.from_bytes(png())
     link = emulator.host(png())
-    answer = glm.chat([SAID, picture, glmv.Image.from_url(link + "?signature=hidden")])
-    data = json.loads(seen.facts["gen_ai.input.messages"])
-    said = json.loads(seen.facts["gen_ai.output.messages"])
+    answer = glm.chat([QUESTION, picture, glmv.Image.from_url(link + "?signature=hidden")])
+    data = json.loads(recorder.facts["gen_ai.input.messages"])
+    output = json.loads(recorder.facts["gen_ai.output.messages"])
     assert data == [
         {
             "role": "user",
             "parts": [
-                {"type": "text", "content": SAID},
+                {"type": "text", "content": QUESTION},
                 {
                     "type": "blob",
                     "modality": "image",
@@ -335,20 +337,20 @@ def test_content_is_recorded_on_request_but_never_a_picture(
     ]
     thought = {"type": "reasoning", "content": answer.reasoning}
     values = {"type": "text", "content": answer.text}
-    assert said == [{"role": "assistant", "parts": [thought, values], "finish_reason": "stop"}]
-    assert picture.base64().decode() not in seen.text()
-    assert "hidden" not in seen.text()
+    assert output == [{"role": "assistant", "parts": [thought, values], "finish_reason": "stop"}]
+    assert picture.base64().decode() not in recorder.text()
+    assert "hidden" not in recorder.text()
 
 
-def test_the_key_is_never_recorded(seen: Seen, glm: glmv.Client, emulator: Emulator) -> None:
+def test_the_key_is_never_recorded(recorder: Recorder, glm: glmv.Client, emulator: Emulator) -> None:
     glm.chat("hello")
-    assert emulator.api_key not in seen.text()
-    assert emulator.api_key.partition(".")[2] not in seen.text()
+    assert emulator.api_key not in recorder.text()
+    assert emulator.api_key.partition(".")[2] not in recorder.text()
 
 
-def test_a_call_is_a_child_of_the_outer_span_and_parent_of_http_spans(seen: Seen, emulator: Emulator) -> None:
+def test_a_call_is_a_child_of_the_outer_span_and_parent_of_http_spans(recorder: Recorder, emulator: Emulator) -> None:
     inside: list[Any] = []
-    tracer = seen.tracing.get_tracer("app")
+    tracer = recorder.tracing.get_tracer("app")
     hooks = {"request": [lambda _: inside.append(trace.get_current_span())]}
     with (
         httpx.Client(event_hooks=hooks) as http,
@@ -357,21 +359,21 @@ def test_a_call_is_a_child_of_the_outer_span_and_parent_of_http_spans(seen: Seen
     ):
         for _ in glm.stream("hello"):
             assert trace.get_current_span() is outer
-    ours = next(span for span in seen.spans if span.name != "app")
+    ours = next(span for span in recorder.spans if span.name != "app")
     assert ours.parent is not None
     assert ours.parent.span_id == outer.get_span_context().span_id
     assert [span.get_span_context().span_id for span in inside] == [ours.context.span_id]
 
 
-def test_metrics_work_without_traces(monkeypatch: pytest.MonkeyPatch, seen: Seen, glm: glmv.Client) -> None:
+def test_metrics_work_without_traces(monkeypatch: pytest.MonkeyPatch, recorder: Recorder, glm: glmv.Client) -> None:
     monkeypatch.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)
     glm.chat("hello")
-    assert seen.spans == []
-    assert len(seen.points("gen_ai.client.operation.duration")) == 1
+    assert recorder.spans == []
+    assert len(recorder.points("gen_ai.client.operation.duration")) == 1
 
 
-def both(emulator: Emulator, **options: Any) -> None:
-    """A call and a stream."""
+def make_calls(emulator: Emulator, **options: Any) -> None:
+    """Make a call, a stream and an embedding request."""
     with glmv.Client(emulator.api_key, base_url=emulator.base_url, **options) as glm:
         glm.chat("hello")
         list(glm.stream("hello"))
@@ -381,7 +383,7 @@ def both(emulator: Emulator, **options: Any) -> None:
 SUPPRESSED = {
     "by opentelemetry-instrumentation": suppress_instrumentation,
     "by its plain name": lambda: in_context("suppress_instrumentation"),
-    "by a key that was made of it": lambda: in_context(context.create_key("suppress_instrumentation")),
+    "by a key that was created from its name": lambda: in_context(context.create_key("suppress_instrumentation")),
     "by OpenInference": lambda: pytest.importorskip("openinference.instrumentation").suppress_tracing(),
 }
 
@@ -397,25 +399,25 @@ def in_context(key: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("suppressed", SUPPRESSED.values(), ids=SUPPRESSED)
 def test_nothing_is_recorded_while_instrumentation_is_suppressed(
-    seen: Seen, emulator: Emulator, suppressed: Callable[[], AbstractContextManager[None]]
+    recorder: Recorder, emulator: Emulator, suppressed: Callable[[], AbstractContextManager[None]]
 ) -> None:
     with suppressed():
-        both(emulator)
-    assert seen.spans == []
-    assert seen.points("gen_ai.client.token.usage") == []
-    both(emulator)
-    assert [span.name.split()[0] for span in seen.spans] == ["chat", "chat", "embeddings"]
+        make_calls(emulator)
+    assert recorder.spans == []
+    assert recorder.points("gen_ai.client.token.usage") == []
+    make_calls(emulator)
+    assert [span.name.split()[0] for span in recorder.spans] == ["chat", "chat", "embeddings"]
 
 
-def test_a_job_obeys_the_suppression_of_its_caller(seen: Seen, emulator: Emulator, tmp_path: Path) -> None:
+def test_a_job_obeys_the_suppression_of_its_caller(recorder: Recorder, emulator: Emulator, tmp_path: Path) -> None:
     shutil.copy(ROOT / "examples" / "pictures" / "coffee.jpg", tmp_path)
     job = Job(tmp_path, "What is it?", api_key=emulator.api_key, base_url=emulator.base_url)
     with suppress_instrumentation():
         assert [row.ok for row in job.rows()] == [True]
-    assert seen.spans == []
-    with seen.tracing.get_tracer("app").start_as_current_span("app") as outer:
+    assert recorder.spans == []
+    with recorder.tracing.get_tracer("app").start_as_current_span("app") as outer:
         list(job.rows())
-    (ours,) = [span for span in seen.spans if span.name != "app"]
+    (ours,) = [span for span in recorder.spans if span.name != "app"]
     assert ours.parent is not None
     assert ours.parent.span_id == outer.get_span_context().span_id
 
@@ -436,7 +438,7 @@ def test_a_job_obeys_the_suppression_of_its_caller(seen: Seen, emulator: Emulato
     ],
 )
 def test_spans_can_be_switched_off_while_metrics_stay(
-    seen: Seen,
+    recorder: Recorder,
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
     setting: bool | None,
@@ -446,32 +448,32 @@ def test_spans_can_be_switched_off_while_metrics_stay(
     monkeypatch.delenv("GLMV_TRACING", raising=False)
     if variable is not None:
         monkeypatch.setenv("GLMV_TRACING", variable)
-    both(emulator, tracing=setting)
-    assert len(seen.spans) == (3 if has_spans else 0)
-    assert sum(count for _, count in seen.points("gen_ai.client.token.usage")) > 0
+    make_calls(emulator, tracing=setting)
+    assert len(recorder.spans) == (3 if has_spans else 0)
+    assert sum(count for _, count in recorder.points("gen_ai.client.token.usage")) > 0
 
 
 @pytest.mark.parametrize("make", [ChatGLMV, GLMV])
-def test_tracing_false_of_an_adapter_records_no_spans(seen: Seen, emulator: Emulator, make: Any) -> None:
+def test_an_adapter_with_tracing_false_records_no_spans(recorder: Recorder, emulator: Emulator, make: Any) -> None:
     model = make(api_key=emulator.api_key, base_url=emulator.base_url, tracing=False)
     model.invoke("hello") if isinstance(model, ChatGLMV) else model.complete("hello")
-    assert seen.spans == []
+    assert recorder.spans == []
 
 
-def test_without_spans_the_http_spans_are_children_of_the_callers_span(seen: Seen, emulator: Emulator) -> None:
+def test_without_spans_the_http_spans_are_children_of_the_callers_span(recorder: Recorder, emulator: Emulator) -> None:
     inside: list[Any] = []
     hooks = {"request": [lambda _: inside.append(trace.get_current_span())]}
     with (
         httpx.Client(event_hooks=hooks) as http,
-        seen.tracing.get_tracer("app").start_as_current_span("app") as outer,
+        recorder.tracing.get_tracer("app").start_as_current_span("app") as outer,
     ):
-        both(emulator, tracing=False, http_client=http)
+        make_calls(emulator, tracing=False, http_client=http)
         assert trace.get_current_span() is outer
     assert inside == [outer] * 3
 
 
 def test_without_spans_and_metrics_a_call_is_not_wrapped(
-    monkeypatch: pytest.MonkeyPatch, seen: Seen, glm: glmv.Client
+    monkeypatch: pytest.MonkeyPatch, recorder: Recorder, glm: glmv.Client
 ) -> None:
     monkeypatch.setattr(metrics, "get_meter_provider", metrics.NoOpMeterProvider)
     flow = exchange(glm._context().chat(glm.request("hello"), stream=True)[0], Policy(), stream=True)
@@ -493,7 +495,7 @@ def test_the_examples_of_the_documentation_page_run(emulator: Emulator, tmp_path
     assert '"chat glm-4.6v"' in run.stdout
 
 
-ALONE = """
+WITHOUT_OPENTELEMETRY = """
 import sys
 import glmv
 from glmv_emulator import Emulator
@@ -505,7 +507,9 @@ print([name for name in sys.modules if name.partition(".")[0] == "opentelemetry"
 
 
 def test_opentelemetry_is_not_imported_unless_it_is_set_up() -> None:
-    run = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=60, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_OPENTELEMETRY], capture_output=True, text=True, timeout=60, check=True
+    )
     assert run.stdout.strip() == "[]"
 
 

@@ -22,15 +22,15 @@ def processor(family: str) -> Processor:
     return row.processor
 
 
-def off(estimate: int, counted: int) -> float:
+def relative_error(estimate: int, counted: int) -> float:
     return abs(estimate - counted) / counted
 
 
 @pytest.mark.parametrize("family", COUNTED)
-def test_pictures_are_at_most_2_percent_off(family: str) -> None:
+def test_token_estimates_of_pictures_are_at_most_2_percent_off(family: str) -> None:
     ours = processor(family)
     worst = {
-        str(sizes): off(sum(ours.picture(*size) for size in sizes), counted)
+        str(sizes): relative_error(sum(ours.picture(*size) for size in sizes), counted)
         for sizes, counted in COUNTED[family]["pictures"]
         if counted is not None
     }
@@ -39,10 +39,10 @@ def test_pictures_are_at_most_2_percent_off(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", COUNTED)
-def test_videos_are_at_most_5_percent_off(family: str) -> None:
+def test_token_estimates_of_videos_are_at_most_5_percent_off(family: str) -> None:
     ours = processor(family)
     worst = {
-        f"{width}x{height}, {seconds} s at {rate}": off(ours.video(width, height, seconds, rate), counted)
+        f"{width}x{height}, {seconds} s at {rate}": relative_error(ours.video(width, height, seconds, rate), counted)
         for width, height, seconds, rate, counted in COUNTED[family]["videos"]
         if counted is not None
     }
@@ -51,7 +51,7 @@ def test_videos_are_at_most_5_percent_off(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", COUNTED)
-def test_pictures_that_the_processor_refuses_are_noted_as_too_narrow(family: str) -> None:
+def test_the_processor_refuses_exactly_the_pictures_beyond_its_aspect_ratio_limit(family: str) -> None:
     most = processor(family).most_aspect
     for sizes, counted in COUNTED[family]["pictures"]:
         narrow = most is not None and any(max(size) > most * min(size) for size in sizes)
@@ -67,7 +67,9 @@ def test_pictures_that_the_processor_refuses_are_noted_as_too_narrow(family: str
         ("glm-5.3-flash", (6000, 6000), 8000),
     ],
 )
-def test_a_large_picture_counts_as_its_familys_maximum(model: str, size: tuple[int, int], tokens: int) -> None:
+def test_a_large_picture_counts_as_the_maximum_of_its_model_family(
+    model: str, size: tuple[int, int], tokens: int
+) -> None:
     row = find_model(model)
     assert row is not None
     assert row.processor is not None
@@ -103,7 +105,7 @@ def test_a_video_of_few_frames_counts_frames_and_not_seconds(family: str) -> Non
 
 
 def test_the_recorded_token_counts_name_the_transformers_version() -> None:
-    written = json.loads((Path(__file__).parents[1] / "engines" / "tokens.json").read_text("utf-8"))
-    assert written["versions"]["transformers"]
-    rates = {rate for _, _, _, rate, _ in written["families"]["glm46v"]["videos"]}
+    record = json.loads((Path(__file__).parents[1] / "engines" / "tokens.json").read_text("utf-8"))
+    assert record["versions"]["transformers"]
+    rates = {rate for _, _, _, rate, _ in record["families"]["glm46v"]["videos"]}
     assert {1, 2, 5, 10, 15, 24, 25, 30, 60} <= rates

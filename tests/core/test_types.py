@@ -1,4 +1,4 @@
-"""Value types: messages, deltas, completions, and the sum of a stream."""
+"""The value types: messages, deltas and completions, and the `Accumulator` that adds deltas up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from glmv.types import parts_of
 PICTURE = Image.from_url("https://example.org/a.png")
 
 
-def added(*deltas: Delta) -> Completion:
+def sum_of(*deltas: Delta) -> Completion:
     accumulator = Accumulator()
     for delta in deltas:
         accumulator.add(delta)
@@ -64,7 +64,7 @@ def test_the_sum_of_deltas_is_available_at_any_time() -> None:
 
 
 def test_tool_calls_are_put_together_by_index() -> None:
-    answer = added(
+    answer = sum_of(
         Delta(tool_calls=[ToolCallDelta(0, "1", "f", "["), ToolCallDelta(1, "2", "g", "")]),
         Delta(tool_calls=[ToolCallDelta(0, arguments="]")]),
     )
@@ -75,14 +75,14 @@ def test_metadata_comes_from_the_last_delta_or_else_from_the_first() -> None:
     first = Delta("a", id="1", model="m", created=7, raw={"x": 1})
     middle = Delta("b", id="other", raw={"x": 2})
     last = Delta(last=True, id="1", finish_reason="stop", usage=Usage(1, 2, 3), notes=("n",), attempts=2, raw={"x": 3})
-    assert added(first, middle) == Completion("ab", id="1", model="m", created=7, raw={"x": 1})
-    assert added(first, middle, last) == Completion(
+    assert sum_of(first, middle) == Completion("ab", id="1", model="m", created=7, raw={"x": 1})
+    assert sum_of(first, middle, last) == Completion(
         "ab", "", (), "stop", Usage(1, 2, 3), "1", "m", None, 7, notes=("n",), attempts=2, raw={"x": 3}
     )
 
 
 def test_the_sum_of_no_deltas_is_an_empty_answer() -> None:
-    assert added() == Completion()
+    assert sum_of() == Completion()
 
 
 calls = st.builds(ToolCall, st.text(max_size=3), st.text(max_size=3), st.text(min_size=1, max_size=3))
@@ -100,8 +100,8 @@ completions = st.builds(
 
 
 @given(completions)
-def test_a_whole_answer_as_one_delta_adds_up_to_the_same_answer(answer: Completion) -> None:
-    assert added(answer.as_delta()) == answer
+def test_an_answer_turned_into_one_delta_and_added_up_is_unchanged(answer: Completion) -> None:
+    assert sum_of(answer.as_delta()) == answer
 
 
 def test_the_repr_of_deltas_and_answers_does_not_show_the_raw_body() -> None:

@@ -52,24 +52,24 @@ class Wire:
         return Context(settings, address_of(settings, {}), RetryBudget(), lambda: self.now)
 
     def run(self, flow: Generator[Step, Any, Any]) -> Any:
-        """Run the steps of a flow; a pause moves the clock."""
+        """Run the steps of a flow and return its result; a pause moves the clock."""
         base = "https://open.bigmodel.cn/api/paas/v4"
-        given: Any = None
+        reply: Any = None
         body = b""
         while True:
             try:
-                step = flow.send(given)
+                step = flow.send(reply)
             except StopIteration as end:
                 return end.value
-            given = None
+            reply = None
             match step:
                 case Send():
                     content = None if step.body is None else bytes(step.body)
                     request = httpx.Request(step.method, base + step.path, headers=step.headers, content=content)
                     response = self(request)
-                    given, body = Opened(response.status_code, dict(response.headers)), response.read()
+                    reply, body = Opened(response.status_code, dict(response.headers)), response.read()
                 case Read():
-                    given, body = body, b""
+                    reply, body = body, b""
                 case Pause():
                     self.pauses.append(step.seconds)
                     self.now += step.seconds

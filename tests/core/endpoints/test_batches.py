@@ -35,7 +35,7 @@ DONE = {
 
 
 def line(custom_id: str, text: str = "yes", **body: Any) -> bytes:
-    """A line of the output."""
+    """A line of the output file: the answer to one request."""
     answer = {
         "created": 1716472886,
         "usage": {"completion_tokens": 1, "prompt_tokens": 9, "total_tokens": 10},
@@ -76,17 +76,17 @@ def platform(output: bytes = b"", errors: bytes = b"", **batch: Any) -> Any:
     return answer
 
 
-def sent(wire: Any) -> list[dict[str, Any]]:
-    """The lines of the uploaded file."""
+def uploaded_requests(wire: Any) -> list[dict[str, Any]]:
+    """The requests in the uploaded file, one per line."""
     body = next(request.content for request in wire.requests if request.url.path.endswith("/files"))
     return [json.loads(row) for row in body.split(b"\r\n") if row.startswith(b"{") for row in row.splitlines()]
 
 
 def test_requests_become_lines_of_a_file_and_the_file_becomes_a_batch(wire: Any) -> None:
-    desk = wire(platform())
-    batch = desk.client(model="glm-4v-plus").batches.create([["What is it?", PICTURE], "hello"], temperature=0.5)
-    assert desk.lines == ["POST /files", "POST /batches"]
-    first, second = sent(desk)
+    server = wire(platform())
+    batch = server.client(model="glm-4v-plus").batches.create([["What is it?", PICTURE], "hello"], temperature=0.5)
+    assert server.lines == ["POST /files", "POST /batches"]
+    first, second = uploaded_requests(server)
     assert (first["method"], first["url"]) == ("POST", "/v4/chat/completions")
     assert first["body"] == {
         "model": "glm-4v-plus",
@@ -103,7 +103,7 @@ def test_requests_become_lines_of_a_file_and_the_file_becomes_a_batch(wire: Any)
     }
     assert first["custom_id"] != second["custom_id"]
     assert min(len(first["custom_id"]), len(second["custom_id"])) >= 6
-    assert json.loads(desk.requests[1].content) == {"input_file_id": "f-in", "endpoint": "/v4/chat/completions"}
+    assert json.loads(server.requests[1].content) == {"input_file_id": "f-in", "endpoint": "/v4/chat/completions"}
     assert (batch.id, batch.status, batch.ended) == ("batch_1", "validating", False)
 
 
@@ -114,9 +114,9 @@ def test_times_are_seconds_and_unset_fields_are_none(wire: Any) -> None:
 
 
 def test_an_uploaded_file_is_submitted_by_its_id(wire: Any) -> None:
-    desk = wire(platform())
-    desk.client().batches.create("f-7", metadata={"job": "x"}, auto_delete_input_file=False)
-    assert desk.bodies == [
+    server = wire(platform())
+    server.client().batches.create("f-7", metadata={"job": "x"}, auto_delete_input_file=False)
+    assert server.bodies == [
         {
             "input_file_id": "f-7",
             "endpoint": "/v4/chat/completions",
@@ -127,16 +127,16 @@ def test_an_uploaded_file_is_submitted_by_its_id(wire: Any) -> None:
 
 
 def test_options_together_with_an_uploaded_file_are_refused(wire: Any) -> None:
-    desk = wire(platform())
+    server = wire(platform())
     with pytest.raises(glmv.InvalidRequestError, match="already"):
-        desk.client().batches.create("f-7", temperature=0.5)
-    assert desk.requests == []
+        server.client().batches.create("f-7", temperature=0.5)
+    assert server.requests == []
 
 
 def test_answers_come_in_the_order_of_the_requests(wire: Any) -> None:
     output = b"\n  " + line("glmv-000002", "three") + b"\r\n\n" + line("glmv-000000", "one\u2028\u0085still")
-    desk = wire(platform(output, refused("glmv-000001"), error_file_id="f-err"))
-    batches = desk.client(model="glm-4v").batches
+    server = wire(platform(output, refused("glmv-000001"), error_file_id="f-err"))
+    batches = server.client(model="glm-4v").batches
     first, second, third = batches.results(batches.create(["a", "b", "c"]))
     assert first.completion.text == "one\u2028\u0085still"
     assert first.completion.usage == glmv.Usage(9, 1, 10)
@@ -147,63 +147,63 @@ def test_answers_come_in_the_order_of_the_requests(wire: Any) -> None:
     assert third.error is None
 
 
-def test_the_order_is_kept_with_only_the_id_of_a_batch(wire: Any) -> None:
+def test_results_by_the_id_of_a_batch_have_the_order_of_its_requests(wire: Any) -> None:
     output = line("glmv-000002", "3") + line("glmv-000000", "1")
-    found = wire(platform(output)).client().batches.results("batch_1")
-    assert [result.custom_id for result in found] == ["glmv-000000", "glmv-000001", "glmv-000002"]
-    assert isinstance(found[1].error, glmv.MalformedResponse)
+    results = wire(platform(output)).client().batches.results("batch_1")
+    assert [result.custom_id for result in results] == ["glmv-000000", "glmv-000001", "glmv-000002"]
+    assert isinstance(results[1].error, glmv.MalformedResponse)
 
 
 def test_requests_may_have_custom_ids(wire: Any) -> None:
-    desk = wire(platform(line("second-one", "2") + line("first-one", "1")))
-    batches = desk.client(model="glm-4v").batches
+    server = wire(platform(line("second-one", "2") + line("first-one", "1")))
+    batches = server.client(model="glm-4v").batches
     batch = batches.create({"first-one": "a", "second-one": "b"})
-    assert [row["custom_id"] for row in sent(desk)] == ["first-one", "second-one"]
-    assert [(found.custom_id, found.completion.text) for found in batches.results(batch)] == [
+    assert [row["custom_id"] for row in uploaded_requests(server)] == ["first-one", "second-one"]
+    assert [(result.custom_id, result.completion.text) for result in batches.results(batch)] == [
         ("first-one", "1"),
         ("second-one", "2"),
     ]
 
 
 @pytest.mark.parametrize("name", ["short", "", 7])
-def test_a_custom_id_has_at_least_six_characters(wire: Any, name: Any) -> None:
-    desk = wire(platform())
+def test_a_custom_id_of_less_than_six_characters_is_refused(wire: Any, name: Any) -> None:
+    server = wire(platform())
     with pytest.raises(glmv.LimitExceeded, match="6 characters"):
-        desk.client().batches.create({name: "a"})
-    assert desk.requests == []
+        server.client().batches.create({name: "a"})
+    assert server.requests == []
 
 
 def test_more_requests_than_a_batch_takes_are_refused_before_sending(wire: Any, monkeypatch: Any) -> None:
-    desk = wire(platform())
+    server = wire(platform())
     monkeypatch.setattr(batches, "MAX_REQUESTS", 3)
-    desk.client().batches.create(["x"] * 3)
-    desk.requests.clear()
+    server.client().batches.create(["x"] * 3)
+    server.requests.clear()
     with pytest.raises(glmv.LimitExceeded, match="takes at most 3 requests"):
-        desk.client().batches.create(["x"] * 4)
-    assert desk.requests == []
+        server.client().batches.create(["x"] * 4)
+    assert server.requests == []
     monkeypatch.undo()
     assert batches.MAX_REQUESTS == 50_000
 
 
 def test_a_batch_of_more_than_100_mb_is_refused_before_sending(wire: Any) -> None:
-    desk = wire(platform())
+    server = wire(platform())
     with pytest.raises(glmv.LimitExceeded, match=r"100 MB.*glmv-000010"):
-        desk.client(model="glm-4-plus").batches.create(["x" * 10_000_000] * 12)
-    assert desk.requests == []
+        server.client(model="glm-4-plus").batches.create(["x" * 10_000_000] * 12)
+    assert server.requests == []
 
 
 def test_videos_and_files_are_refused_with_the_id_of_their_request(wire: Any) -> None:
-    desk = wire(platform())
+    server = wire(platform())
     video = glmv.Video.from_url("https://example.com/a.mp4")
     with pytest.raises(glmv.UnsupportedContent, match=r"glmv-000001: .*got Video"):
-        desk.client(model="glm-4v-plus").batches.create(["a", [video, "b"]])
-    assert desk.requests == []
+        server.client(model="glm-4v-plus").batches.create(["a", [video, "b"]])
+    assert server.requests == []
 
 
 def test_a_model_that_the_guide_does_not_list_is_sent_with_a_note(wire: Any) -> None:
-    desk = wire(platform())
-    assert desk.client(model="glm-4v").batches.create(["a"]).notes == ()
-    assert any("glm-4.6v" in note for note in desk.client(model="glm-4.6v").batches.create(["a"]).notes)
+    server = wire(platform())
+    assert server.client(model="glm-4v").batches.create(["a"]).notes == ()
+    assert any("glm-4.6v" in note for note in server.client(model="glm-4.6v").batches.create(["a"]).notes)
 
 
 def test_one_request_id_for_all_requests_of_a_batch_is_refused(wire: Any) -> None:
@@ -228,47 +228,47 @@ def test_a_refused_batch_reports_the_id_of_the_uploaded_file(wire: Any) -> None:
 
 
 def test_a_batch_is_never_created_twice(wire: Any) -> None:
-    desk = wire(platform())
+    server = wire(platform())
 
     def broken(request: httpx.Request) -> Any:
         if request.url.path.endswith("/batches"):
             raise httpx.ReadTimeout("late", request=request)
         return {"id": "f-in"}
 
-    desk.answer = broken
+    server.answer = broken
     with pytest.raises(glmv.RequestTimeout):
-        desk.client().batches.create(["a"])
-    assert desk.lines == ["POST /files", "POST /batches"]
+        server.client().batches.create(["a"])
+    assert server.lines == ["POST /files", "POST /batches"]
 
 
 def test_a_batch_is_polled_until_it_is_completed(wire: Any) -> None:
     states = iter(["validating", "in_progress", "in_progress", "finalizing", "completed"])
-    desk = wire(lambda _: {**BATCH, "status": next(states)})
-    batch = desk.run(wait(desk.context(), "batch_1"))
+    server = wire(lambda _: {**BATCH, "status": next(states)})
+    batch = server.run(wait(server.context(), "batch_1"))
     assert batch.status == "completed"
-    assert desk.pauses == sorted(desk.pauses)
-    assert 1 <= desk.pauses[0] <= desk.pauses[-1] <= 60
+    assert server.pauses == sorted(server.pauses)
+    assert 1 <= server.pauses[0] <= server.pauses[-1] <= 60
 
 
 @pytest.mark.parametrize("status", ["failed", "expired", "cancelled"])
 def test_a_batch_is_polled_until_it_fails_expires_or_is_cancelled(wire: Any, status: str) -> None:
-    desk = wire(lambda _: {**BATCH, "status": status})
-    assert desk.run(wait(desk.context(), "batch_1")).status == status
+    server = wire(lambda _: {**BATCH, "status": status})
+    assert server.run(wait(server.context(), "batch_1")).status == status
 
 
 def test_waiting_ends_at_the_deadline(wire: Any) -> None:
-    desk = wire(lambda _: BATCH)
+    server = wire(lambda _: BATCH)
     with pytest.raises(glmv.DeadlineExceeded, match="Batch batch_1"):
-        desk.run(wait(desk.context(), "batch_1", deadline=30))
-    assert sum(desk.pauses) <= 30
+        server.run(wait(server.context(), "batch_1", deadline=30))
+    assert sum(server.pauses) <= 30
 
 
-def test_json_answers_lose_their_fences_and_misfits_are_errors_with_the_answer(wire: Any) -> None:
+def test_json_answers_are_unwrapped_and_answers_that_do_not_fit_are_errors(wire: Any) -> None:
     schema = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
-    wanted = {"type": "json_schema", "json_schema": {"name": "receipt", "schema": schema}}
+    json_format = {"type": "json_schema", "json_schema": {"name": "receipt", "schema": schema}}
     fenced, prose = 'Here:\n```json\n{"total": 4.5}\n```', "It is a cat."
     glm = wire(platform(line("glmv-000000", fenced) + line("glmv-000001", prose))).client()
-    good, bad, _ = glm.batches.results("batch_1", response_format=wanted)
+    good, bad, _ = glm.batches.results("batch_1", response_format=json_format)
     assert good.completion is not None
     assert json.loads(good.completion.text) == {"total": 4.5}
     assert isinstance(bad.error, glmv.MalformedResponse)
@@ -276,13 +276,13 @@ def test_json_answers_lose_their_fences_and_misfits_are_errors_with_the_answer(w
     assert bad.error.partial.text == prose
 
 
-def test_unsafe_content_is_an_error_or_an_answer_by_on_sensitive(wire: Any) -> None:
-    desk = wire(platform(line("request-1", "one") + refused("request-2")))
-    _, error = desk.client().batches.results("batch_1")
+def test_on_sensitive_decides_if_unsafe_content_is_an_error_or_an_answer(wire: Any) -> None:
+    server = wire(platform(line("request-1", "one") + refused("request-2")))
+    _, error = server.client().batches.results("batch_1")
     assert isinstance(error.error, glmv.ContentFilterError)
-    _, kept = desk.client(on_sensitive="return").batches.results("batch_1")
-    assert kept.error is None
-    assert (kept.completion.text, kept.completion.finish_reason) == ("", "sensitive")
+    _, result = server.client(on_sensitive="return").batches.results("batch_1")
+    assert result.error is None
+    assert (result.completion.text, result.completion.finish_reason) == ("", "sensitive")
 
 
 def test_results_of_a_running_batch_are_refused(wire: Any) -> None:
@@ -290,32 +290,32 @@ def test_results_of_a_running_batch_are_refused(wire: Any) -> None:
         wire(platform(status="in_progress")).client().batches.results("batch_1")
 
 
-def test_a_batch_with_a_refused_file_gives_the_reason(wire: Any) -> None:
+def test_results_of_a_batch_whose_file_was_refused_raise_the_reason(wire: Any) -> None:
     why = {"object": "list", "data": [{"code": "1210", "message": "wrong model", "line": 3}]}
     with pytest.raises(glmv.InvalidRequestError, match="wrong model"):
         wire(lambda _: {**BATCH, "status": "failed", "errors": why}).client().batches.results("batch_1")
 
 
 def test_an_expired_batch_gives_its_finished_answers(wire: Any) -> None:
-    found = wire(platform(line("glmv-000001"), status="expired")).client().batches.results("batch_1")
-    assert [result.completion is None for result in found] == [True, False, True]
-    assert "expired" in str(found[0].error)
+    results = wire(platform(line("glmv-000001"), status="expired")).client().batches.results("batch_1")
+    assert [result.completion is None for result in results] == [True, False, True]
+    assert "expired" in str(results[0].error)
 
 
-def test_boxes_notes_and_stop_words_of_a_request_apply_to_its_answer(wire: Any) -> None:
-    desk = wire(platform(line("glmv-000000", "one, two. nine")))
-    batches = desk.client(model="glm-4v").batches
-    (found,) = batches.results(batches.create(["count"], stop=["ten", "nine"]))
-    assert found.completion.text == "one, two. "
-    assert found.completion.notes
+def test_stop_words_and_notes_of_a_request_apply_to_its_answer(wire: Any) -> None:
+    server = wire(platform(line("glmv-000000", "one, two. nine")))
+    batches = server.client(model="glm-4v").batches
+    (result,) = batches.results(batches.create(["count"], stop=["ten", "nine"]))
+    assert result.completion.text == "one, two. "
+    assert result.completion.notes
 
 
 def test_a_broken_line_is_an_error_and_does_not_affect_other_lines(wire: Any) -> None:
     output = b'{"broken\n[1]\n' + line("glmv-000000")
     counts = {"total": 1, "completed": 1, "failed": 0}
-    found = wire(platform(output, request_counts=counts)).client().batches.results("batch_1")
-    assert found[0].completion.text == "yes"
-    assert [type(result.error) for result in found[1:]] == [glmv.MalformedResponse] * 2
+    results = wire(platform(output, request_counts=counts)).client().batches.results("batch_1")
+    assert results[0].completion.text == "yes"
+    assert [type(result.error) for result in results[1:]] == [glmv.MalformedResponse] * 2
 
 
 @pytest.mark.parametrize(
@@ -331,9 +331,9 @@ def test_a_broken_line_is_an_error_and_does_not_affect_other_lines(wire: Any) ->
 )
 def test_each_failed_line_of_a_batch_has_its_error_class(wire: Any, row: Any, error: type[Exception]) -> None:
     data = json.dumps({"custom_id": "one-of-mine", **row}).encode()
-    (found,) = gathered(wire(None).context(), Batch("b", "completed"), data)
-    assert isinstance(found.error, error)
-    assert found.completion is None
+    (result,) = gathered(wire(None).context(), Batch("b", "completed"), data)
+    assert isinstance(result.error, error)
+    assert result.completion is None
 
 
 @given(st.one_of(st.binary(max_size=300), st.recursive(
@@ -342,23 +342,23 @@ def test_each_failed_line_of_a_batch_has_its_error_class(wire: Any, row: Any, er
         st.sampled_from(["custom_id", "response", "body", "status_code", "choices", "error", "message", "content"]),
         inner, max_size=5),
     max_leaves=12).map(lambda value: json.dumps(value).encode())))  # fmt: skip
-def test_any_output_file_gives_results_and_no_other_error(wire: Any, data: bytes) -> None:
-    for found in gathered(wire(None).context(), Batch("b", "completed"), data):
-        assert (found.completion is None) != (found.error is None)
+def test_any_bytes_of_an_output_file_give_results_without_raising(wire: Any, data: bytes) -> None:
+    for result in gathered(wire(None).context(), Batch("b", "completed"), data):
+        assert (result.completion is None) != (result.error is None)
 
 
 def test_batches_are_listed_and_stopped(wire: Any) -> None:
-    desk = wire(lambda request: {"data": [BATCH]} if request.method == "GET" else {**BATCH, "status": "cancelling"})
-    client = desk.client()
+    server = wire(lambda request: {"data": [BATCH]} if request.method == "GET" else {**BATCH, "status": "cancelling"})
+    client = server.client()
     assert [batch.id for batch in client.batches.list()] == ["batch_1"]
     assert client.batches.cancel("batch_1").status == "cancelling"
-    assert desk.lines == ["GET /batches", "POST /batches/batch_1/cancel"]
+    assert server.lines == ["GET /batches", "POST /batches/batch_1/cancel"]
 
 
 async def test_the_async_client_has_the_same_methods_for_batches(wire: Any) -> None:
-    desk = wire(platform(line("glmv-000000", "1") + line("glmv-000001", "2") + line("glmv-000002", "3")))
-    async with desk.async_client(model="glm-4v") as glm:
+    server = wire(platform(line("glmv-000000", "1") + line("glmv-000001", "2") + line("glmv-000002", "3")))
+    async with server.async_client(model="glm-4v") as glm:
         batch = await glm.batches.create(["a", "b", "c"])
         assert (await glm.batches.get(batch)).ended
         batch = await glm.batches.wait(batch)
-        assert [found.completion.text for found in await glm.batches.results(batch)] == ["1", "2", "3"]
+        assert [result.completion.text for result in await glm.batches.results(batch)] == ["1", "2", "3"]

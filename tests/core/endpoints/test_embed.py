@@ -1,4 +1,4 @@
-"""Texts to vectors, and tokens counted by the platform."""
+"""`embed` returns vectors of texts; `count_tokens` returns the count of the platform."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import glmv
 
 
 def vectors(request: httpx.Request) -> dict[str, Any]:
-    """One vector per text, holding its length, in another order than requested."""
+    """One vector per text, in reverse order; its first number is the length of the text."""
     body = json.loads(request.content)
     texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
     rows = [{"object": "embedding", "index": n, "embedding": [len(text), 0.5]} for n, text in enumerate(texts)]
@@ -63,7 +63,7 @@ def test_other_dimensions_are_refused_before_sending(wire: Any, model: str, dime
     assert platform.requests == []
 
 
-def test_the_only_size_of_embedding_2_is_accepted_and_not_sent(wire: Any) -> None:
+def test_the_one_vector_size_of_embedding_2_is_accepted_and_not_sent(wire: Any) -> None:
     platform = wire(vectors)
     platform.client().embed("x", model="embedding-2", dimensions=1024)
     assert platform.bodies == [{"model": "embedding-2", "input": "x"}]

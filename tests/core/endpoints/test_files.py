@@ -70,7 +70,7 @@ def test_both_response_fields_for_the_file_name_are_read(wire: Any, answer: Any)
     assert wire(lambda _: answer).client().files.upload(b"x").name == "notes.pdf"
 
 
-def test_a_file_name_cannot_break_out_of_its_header() -> None:
+def test_a_file_name_with_line_breaks_adds_no_header_to_the_form() -> None:
     content_type, body = multipart({"purpose": "batch"}, 'a"\r\nX-Evil: 1\r\n\r\nb.txt', b"x", "line")
     parts = form_of(content_type, bytes(body))
     assert set(parts) == {"purpose", "file"}
@@ -125,7 +125,7 @@ def test_a_list_is_read_page_by_page(wire: Any) -> None:
     assert [file.id for file in platform.client().files.list(limit=3)] == ["f-0", "f-1", "f-2"]
 
 
-def test_an_endless_list_of_pages_ends(wire: Any) -> None:
+def test_a_list_that_repeats_the_same_page_ends_after_two_requests(wire: Any) -> None:
     platform = wire(lambda _: {"data": [STORED], "has_more": True})
     assert len(platform.client().files.list()) == 1
     assert len(platform.requests) == 2
@@ -158,7 +158,7 @@ def test_content_returns_the_stored_bytes(wire: Any, data: bytes) -> None:
     assert platform.lines == ["GET /files/f-1/content"]
 
 
-def test_an_error_body_instead_of_content_is_an_error_also_with_status_200(wire: Any) -> None:
+def test_an_error_body_with_status_200_raises_and_is_not_returned_as_content(wire: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="downloading"):
         wire(lambda _: {"error": {"code": "1210", "message": "does not support downloading"}}).client().files.content(
             "f"

@@ -1,4 +1,4 @@
-"""Endpoint methods that are generated from flows have a name, signature and docstring like written ones."""
+"""Methods that are generated from flows have names, signatures and docstrings like those written by hand."""
 
 from __future__ import annotations
 

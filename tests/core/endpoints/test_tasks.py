@@ -87,14 +87,14 @@ def test_a_failed_task_is_an_error(wire: Any) -> None:
     assert caught.value.request_id == "r-1"
 
 
-def test_a_failed_task_with_a_code_is_an_error_of_its_class(wire: Any) -> None:
+def test_the_code_of_a_failed_task_decides_the_class_of_its_error(wire: Any) -> None:
     failed = {**ACK, "task_status": "FAIL", "error": {"code": "1301", "message": "unsafe"}}
     with pytest.raises(glmv.ContentFilterError) as caught:
         wire(lambda _: failed).client().tasks.wait("9")
     assert caught.value.code == "1301"
 
 
-def test_a_task_failed_for_its_content_is_an_answer_with_on_sensitive_return(wire: Any) -> None:
+def test_on_sensitive_return_makes_an_answer_of_a_task_with_unsafe_content(wire: Any) -> None:
     failed = {**ACK, "task_status": "FAIL", "contentFilter": [{"level": 0, "role": "user"}],
               "error": {"code": "1301", "message": "unsafe"}}  # fmt: skip
     task = wire(lambda _: failed).client(on_sensitive="return").tasks.wait("9")
@@ -103,7 +103,7 @@ def test_a_task_failed_for_its_content_is_an_answer_with_on_sensitive_return(wir
     assert task.completion.content_filter == [{"level": 0, "role": "user"}]
 
 
-def test_a_withdrawn_answer_is_an_error(wire: Any) -> None:
+def test_a_withdrawn_answer_raises_unless_on_sensitive_is_return(wire: Any) -> None:
     choice = {"index": 0, "finish_reason": "sensitive", "message": {"role": "assistant", "content": "x"}}
     withdrawn = {**DONE, "choices": [choice]}
     with pytest.raises(glmv.ContentFilterError):
@@ -140,7 +140,7 @@ def test_a_pickled_task_can_be_continued(wire: Any) -> None:
     assert platform.client().tasks.result(result).done
 
 
-def test_json_is_requested_by_instruction_and_the_doubt_is_noted(wire: Any) -> None:
+def test_json_of_a_task_is_requested_by_instruction_and_noted_as_unchecked(wire: Any) -> None:
     platform = wire(lambda _: ACK)
     task = platform.client().tasks.submit("a cat?", response_format={"type": "json_object"})
     assert platform.bodies[0]["messages"][0]["role"] == "system"

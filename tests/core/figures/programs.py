@@ -20,13 +20,13 @@ WHERE: dict[str, Any] = {"base_url": sys.argv[2], "api_key": sys.argv[3], "model
 
 
 def megabytes() -> float:
-    """Memory in use now."""
+    """The resident memory of this process now, in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
 
 
 def peak() -> float:
-    """The peak memory use."""
+    """The peak of the resident memory of this process, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -35,7 +35,7 @@ def descriptors() -> int:
 
 
 def clients() -> dict[str, Any]:
-    """500 clients, each made, used once and closed; every other one is asynchronous."""
+    """500 clients, each used once and closed; every second one is asynchronous. 50 others come first, as a warm-up."""
 
     def one(number: int) -> None:
         if number % 2:
@@ -51,24 +51,24 @@ def clients() -> dict[str, Any]:
     for number in range(50):
         one(number)
     gc.collect()
-    before, opened = megabytes(), descriptors()
+    before, descriptors_before = megabytes(), descriptors()
     for number in range(500):
         one(number)
     gc.collect()
-    return {"grown": megabytes() - before, "descriptors": descriptors() - opened}
+    return {"grown": megabytes() - before, "descriptors": descriptors() - descriptors_before}
 
 
 def requests() -> dict[str, Any]:
-    """5,000 requests by one client, after a warm-up."""
+    """5,000 requests by one client, after 300 others as a warm-up."""
     with glmv.Client(**WHERE) as glm:
         for _ in range(300):
             glm.chat("Hello")
         gc.collect()
-        before, opened = megabytes(), descriptors()
+        before, descriptors_before = megabytes(), descriptors()
         for _ in range(5000):
             glm.chat("Hello")
         gc.collect()
-        return {"grown": megabytes() - before, "descriptors": descriptors() - opened}
+        return {"grown": megabytes() - before, "descriptors": descriptors() - descriptors_before}
 
 
 def thousand() -> dict[str, Any]:
@@ -81,18 +81,18 @@ def thousand() -> dict[str, Any]:
             answers = await asyncio.gather(*[glm.chat("Hello") for _ in range(1000)])
             return peak() - before, len([answer for answer in answers if answer.text])
 
-    grown, answered = asyncio.run(all_at_once())
-    return {"grown": grown, "answered": answered}
+    growth, count = asyncio.run(all_at_once())
+    return {"grown": growth, "answered": count}
 
 
 def bomb() -> dict[str, Any]:
-    """One call, and another whose answer is a bomb."""
-    streamed = os.environ["STREAM"] == "1"
+    """A plain call, and a call whose response is endless or decompresses to far too many bytes."""
+    stream = os.environ["STREAM"] == "1"
     with glmv.Client(**WHERE) as glm:
         glm.chat("Hello")
         before = peak()
         try:
-            for _ in glm.stream("Hello", extra_headers=FAULT) if streamed else [glm.chat("Hello", extra_headers=FAULT)]:
+            for _ in glm.stream("Hello", extra_headers=FAULT) if stream else [glm.chat("Hello", extra_headers=FAULT)]:
                 pass
         except glmv.MalformedResponse as error:
             return {"grown": peak() - before, "error": str(error)}
@@ -103,7 +103,7 @@ FAULT = {"x-glmv-fault": os.environ.get("FAULT", "")}
 
 
 def picture() -> dict[str, Any]:
-    """A message with 200 MB of base64 in it."""
+    """A call with 200 MiB of base64 in its message, which the client refuses."""
     with glmv.Client(**WHERE) as glm:
         glm.chat("Hello")
         url = "data:image/png;base64," + "A" * (200 * 1024 * 1024)
@@ -117,7 +117,7 @@ def picture() -> dict[str, Any]:
 
 
 def loops() -> dict[str, Any]:
-    """Three event loops in a row with one client."""
+    """One client is used in three event loops, one after the other."""
     glm = glmv.AsyncClient(**WHERE, max_retries=0)
 
     async def three() -> list[str]:

@@ -1,4 +1,4 @@
-"""The promised figures: deadlines, leaks, compression bombs, event loops and forks, against the emulator."""
+"""The figures of docs/promises.md: deadlines, leaks, compression bombs, event loops and forks, against the emulator."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def program(name: str, emu: Emulator, **environment: str) -> dict[str, Any]:
     return data
 
 
-def asked(emu: Emulator, *, stream: bool, awaited: bool, **options: Any) -> None:
+def call_once(emu: Emulator, *, stream: bool, awaited: bool, **options: Any) -> None:
     async def ask() -> None:
         async with awaiting(emu, **options) as glm:
             if stream:
@@ -99,7 +99,7 @@ def lateness(act: Callable[[], None]) -> float:
 def test_a_deadline_is_met_whatever_the_server_does(emu: Emulator, fault: str, stream: bool, awaited: bool) -> None:
     name, _, knobs = fault.partition("; ")
     emu.inject(name, times=None, **dict([knobs.split("=")] if knobs else []))
-    late = lateness(lambda: asked(emu, stream=stream, awaited=awaited, deadline=DEADLINE))
+    late = lateness(lambda: call_once(emu, stream=stream, awaited=awaited, deadline=DEADLINE))
     # If the next pause would end after the deadline, the call ends without it.
     assert (-DEADLINE if fault.startswith(("retry", "busy")) else -0.01) <= late <= LATE
 
@@ -107,7 +107,7 @@ def test_a_deadline_is_met_whatever_the_server_does(emu: Emulator, fault: str, s
 @pytest.mark.parametrize("awaited", [False, True])
 def test_a_deadline_covers_connecting(emu: Emulator, awaited: bool) -> None:
     base = emu.trap("blackhole")
-    late = lateness(lambda: asked(emu, stream=False, awaited=awaited, deadline=DEADLINE, base_url=base))
+    late = lateness(lambda: call_once(emu, stream=False, awaited=awaited, deadline=DEADLINE, base_url=base))
     assert -0.01 <= late <= LATE
 
 
@@ -125,7 +125,7 @@ def test_a_deadline_covers_the_wait_for_a_slot(emu: Emulator) -> None:
 
 
 @pytest.mark.parametrize("awaited", [False, True])
-def test_a_hundred_calls_pass_ten_slots_with_a_hundred_requests(awaited: bool) -> None:
+def test_a_hundred_calls_through_ten_slots_send_a_hundred_requests(awaited: bool) -> None:
     async def gathered(emu: Emulator) -> list[str]:
         async with awaiting(emu, model="glm-4v-flash") as glm:
             return [answer.text for answer in await asyncio.gather(*[glm.chat("Hello") for _ in range(100)])]

@@ -1,4 +1,4 @@
-"""Formats by their first bytes, pages, 16-bit levels, large photographs, and truncated files."""
+"""Formats of pictures and videos: first bytes, pages, 16-bit grey levels, large photographs, truncated files."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_bmp_with_any_reserved_bytes_is_recognized() -> None:
     assert Image.from_bytes(bytes(data)).fitted(**LIMITS)[0].format == "png"
 
 
-def test_file_names_have_the_extension_of_their_format() -> None:
+def test_suffixes_are_unique_and_lowercase_and_include_common_ones() -> None:
     endings = [*Image.suffixes, *Video.suffixes]
     assert len(set(endings)) == len(endings)
     assert all(ending.startswith(".") and ending == ending.lower() for ending in endings)
@@ -81,12 +81,12 @@ def test_a_file_name_is_not_taken_for_a_host(name: str) -> None:
 
 
 @given(st.binary(max_size=80))
-def test_no_bytes_break_the_format_detection(head: bytes) -> None:
+def test_any_bytes_have_a_known_format_or_none(head: bytes) -> None:
     assert formats.format_of(head) in {None, *formats.FORMATS}
 
 
 @pytest.mark.parametrize("text", [b"P5", b"P6 is a word", b"\n\5\1", b"BM is short for", b"\0\0\1\0", b"\0\0\2\0"])
-def test_a_few_letters_are_not_a_picture(text: bytes) -> None:
+def test_text_that_begins_like_a_picture_is_not_a_picture(text: bytes) -> None:
     assert formats.format_of(text) is None
 
 
@@ -95,30 +95,30 @@ COLOURS = ("red", "lime", "blue", "white")
 
 @pytest.mark.parametrize(("kind", "word"), [("TIFF", "page"), ("GIF", "frame"), ("WEBP", "frame"), ("AVIF", "frame")])
 def test_omitted_pages_are_noted_and_available(kind: str, word: str) -> None:
-    drawn = [Pillow.new("RGB", (40, 30), colour) for colour in COLOURS]
-    image = Image.from_bytes(encoded(drawn[0], kind, save_all=True, append_images=drawn[1:]), name="fax.x")
+    frames = [Pillow.new("RGB", (40, 30), colour) for colour in COLOURS]
+    image = Image.from_bytes(encoded(frames[0], kind, save_all=True, append_images=frames[1:]), name="fax.x")
     note = str(image.fitted(**LIMITS)[1])
     assert f"{word} 1 of 4" in note
     assert "pages()" in note
     pages = image.pages()
     assert [page.name for page in pages] == [f"fax.x, {word} {number}" for number in (1, 2, 3, 4)]
-    got = [Pillow.open(io.BytesIO(page.data())).convert("RGB").getpixel((9, 9)) for page in pages]
-    for pixel, wanted in zip(got, [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)], strict=True):
+    colours = [Pillow.open(io.BytesIO(page.data())).convert("RGB").getpixel((9, 9)) for page in pages]
+    for pixel, wanted in zip(colours, [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)], strict=True):
         assert pixel == pytest.approx(wanted, abs=12)
     assert len(image.pages(2)) == 2
     with pytest.raises(InvalidRequestError, match="pages takes an int of 1"):
         image.pages(0)
 
 
-def test_a_picture_of_one_page_has_one_and_no_note_of_pages() -> None:
+def test_a_picture_of_one_page_gets_no_note_about_pages() -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (40, 30), "red"), "TIFF"))
     assert "1 of" not in str(image.fitted(**LIMITS)[1])
     assert len(image.pages()) == 1
 
 
 def test_an_animated_png_is_sent_unchanged_with_a_note() -> None:
-    drawn = [Pillow.new("RGB", (40, 30), colour) for colour in COLOURS]
-    image = Image.from_bytes(encoded(drawn[0], "PNG", save_all=True, append_images=drawn[1:]), name="a.png")
+    frames = [Pillow.new("RGB", (40, 30), colour) for colour in COLOURS]
+    image = Image.from_bytes(encoded(frames[0], "PNG", save_all=True, append_images=frames[1:]), name="a.png")
     same, note = image.fitted(**LIMITS)
     assert same is image
     assert "it has 4 frames" in str(note)
@@ -154,7 +154,7 @@ def test_the_thumbnail_of_a_raw_file_is_noted() -> None:
         ("I", 30000, 117),
     ],
 )
-def test_levels_of_a_plain_picture_are_kept(mode: str, value: float, grey: int) -> None:
+def test_the_grey_level_of_a_picture_of_one_colour_is_not_stretched(mode: str, value: float, grey: int) -> None:
     fitted, note = Image.from_bytes(encoded(Pillow.new(mode, (30, 20), value), "TIFF")).fitted(**LIMITS)
     assert first_pixel(fitted) == pytest.approx(grey, abs=1)
     assert "levels" not in str(note)
@@ -163,17 +163,17 @@ def test_levels_of_a_plain_picture_are_kept(mode: str, value: float, grey: int) 
 @pytest.mark.parametrize("most", [65535, 4095])
 def test_16_bit_grey_is_converted_the_same_from_png_and_tiff(most: int) -> None:
     grey = Pillow.fromarray(np.linspace(0, most, 40 * 30).astype("uint16").reshape(30, 40))
-    shown, notes = [], []
+    pictures, notes = [], []
     for kind in ("PNG", "TIFF"):
         fitted, note = Image.from_bytes(encoded(grey, kind)).fitted(**LIMITS)
-        shown.append(fitted)
+        pictures.append(fitted)
         notes.append("levels 0 to 4095 were stretched" in str(note))
         assert fitted.to_pil().mode == "L"
-    assert shown[0] == shown[1]
+    assert pictures[0] == pictures[1]
     assert notes == [most == 4095] * 2
 
 
-def test_levels_that_are_stretched_are_noted() -> None:
+def test_stretched_grey_levels_are_noted() -> None:
     array = np.full((20, 30), 4000, "uint16")
     array[:, :10] = 200
     picture = Pillow.fromarray(array)
@@ -188,7 +188,7 @@ def test_levels_that_are_stretched_are_noted() -> None:
     st.floats(allow_nan=True, allow_infinity=True),
     st.floats(allow_nan=True, allow_infinity=True),
 )
-def test_the_levels_for_black_and_white_are_never_equal(mode: str, low: float, high: float) -> None:
+def test_the_grey_levels_that_become_black_and_white_are_never_equal(mode: str, low: float, high: float) -> None:
     black, white = pixels.levels(mode, *sorted((low, high)))
     assert black != white or not (abs(low) < 2**53)
 
@@ -217,23 +217,23 @@ def test_a_photograph_of_200_megapixels_is_scaled_down_in_little_memory(
 
 
 @cache
-def panorama(turned: int = 1) -> bytes:
+def panorama(orientation: int = 1) -> bytes:
     """A JPEG of 98 megapixels, red on its left and blue on its right."""
     picture = Pillow.new("RGB", (14000, 7000), "blue")
     picture.paste("red", (0, 0, 7000, 7000))
     exif = Pillow.Exif()
-    exif[pixels.ORIENTATION] = turned
+    exif[pixels.ORIENTATION] = orientation
     return encoded(picture, "JPEG", quality=60, exif=exif)
 
 
-@pytest.mark.parametrize(("turned", "sides", "at"), [(1, (7000, 3500), (9, 9)), (8, (3500, 7000), (9, 6990))])
+@pytest.mark.parametrize(("orientation", "sides", "at"), [(1, (7000, 3500), (9, 9)), (8, (3500, 7000), (9, 6990))])
 def test_a_large_photograph_is_scaled_down_when_it_is_opened(
-    turned: int, sides: tuple[int, int], at: tuple[int, int]
+    orientation: int, sides: tuple[int, int], at: tuple[int, int]
 ) -> None:
-    image = Image.from_bytes(panorama(turned))
-    opened = image.to_pil()
-    assert opened.size == sides
-    assert opened.getpixel(at) == pytest.approx((254, 0, 0), abs=3)
+    image = Image.from_bytes(panorama(orientation))
+    pil_image = image.to_pil()
+    assert pil_image.size == sides
+    assert pil_image.getpixel(at) == pytest.approx((254, 0, 0), abs=3)
     (page,) = image.pages()
     assert (page.width, page.height) == sides
 
@@ -241,9 +241,9 @@ def test_a_large_photograph_is_scaled_down_when_it_is_opened(
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG2000"])
 def test_a_picture_is_opened_by_pillow(kind: str) -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20), "navy"), kind))
-    opened = image.to_pil()
-    assert (opened.size, opened.mode) == ((30, 20), "RGB")
-    assert opened.getpixel((3, 3)) == pytest.approx((0, 0, 128), abs=3)
+    pil_image = image.to_pil()
+    assert (pil_image.size, pil_image.mode) == ((30, 20), "RGB")
+    assert pil_image.getpixel((3, 3)) == pytest.approx((0, 0, 128), abs=3)
     with pytest.raises(UnsupportedContent, match="are not available"):
         Image.from_url("https://example.com/a.png").to_pil()
 
@@ -274,7 +274,7 @@ def noise(kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 @pytest.mark.parametrize("share", [0.4, 0.9])
-def test_the_error_of_a_truncated_file_names_its_bytes(kind: str, share: float) -> None:
+def test_the_error_of_a_truncated_picture_says_how_many_bytes_it_has(kind: str, share: float) -> None:
     data = noise(kind)
     assert Image.from_bytes(data).cut_short is None
     half = data[: int(len(data) * share)]
@@ -296,8 +296,9 @@ def test_a_jpeg_without_end_marker_is_complete_but_half_a_download_is_not(kind: 
     assert data.endswith(b"\xff\xd9")
     for tail in (b"", bytes(5000)):
         assert Image.from_bytes(data[:-2] + tail).cut_short is None
-    set_aside = data[: len(data) * 2 // 3] + bytes(len(data))
-    assert "in the middle of its pixels" in str(Image.from_bytes(set_aside).cut_short)
+    # The file of a download that was stopped: it has its full length, and zeros where nothing has arrived.
+    unfinished = data[: len(data) * 2 // 3] + bytes(len(data))
+    assert "in the middle of its pixels" in str(Image.from_bytes(unfinished).cut_short)
 
 
 @cache

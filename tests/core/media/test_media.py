@@ -62,7 +62,7 @@ def test_equal_content_is_equal_from_any_source(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "written",
+    "form",
     [
         lambda data: base64.b64encode(data).decode(),
         lambda data: base64.encodebytes(data),
@@ -75,10 +75,10 @@ def test_equal_content_is_equal_from_any_source(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("size", [(5, 5), (6, 5), (7, 5), (64, 48)])
 def test_base64_is_read_in_common_forms_and_sent_in_the_platforms_form(
-    written: Callable[[bytes], str | bytes], size: tuple[int, int]
+    form: Callable[[bytes], str | bytes], size: tuple[int, int]
 ) -> None:
     data = picture(size=size)
-    image = Image.from_base64(written(data))
+    image = Image.from_base64(form(data))
     assert image.base64() == base64.b64encode(data)
     assert (image.size, image.data(), image.format) == (len(data), data, "png")
 
@@ -183,13 +183,13 @@ def watched() -> Iterator[list[str]]:
     "take", [Image.from_message, Video.from_message, File.from_url], ids=["image", "video", "file"]
 )
 def test_a_message_cannot_open_or_fetch_anything(take: Callable[[str], object], text: str, watched: list[str]) -> None:
-    refused = "" if take == File.from_url and text.startswith("data:text/html;") else text
+    expected_refusal = "" if take == File.from_url and text.startswith("data:text/html;") else text
     try:
         take(text)
     except (UnsupportedContent, InvalidRequestError):
         pass
     else:
-        assert refused == "", "a document may be HTML; a picture or a video may not"
+        assert expected_refusal == "", "a document may be HTML; a picture or a video may not"
     assert watched == []
 
 
@@ -221,7 +221,7 @@ def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
         Image.from_path(tmp_path / "pipe")
 
 
-def test_a_file_over_the_cap_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_a_file_over_the_size_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
     huge = tmp_path / "huge.png"
     huge.touch()
     os.truncate(huge, 2 << 30)
@@ -246,7 +246,7 @@ def test_an_unreadable_file_raises_a_glmv_error(tmp_path: Path) -> None:
     [(b"", "nothing"), (b"hello", "text"), (b"%PDF-1.4", "PDF"), (b"<svg onload='x'/>", "SVG"),
      (b"<?xml version='1.0'?><!DOCTYPE r [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><svg>&x;</svg>", "SVG")],
 )  # fmt: skip
-def test_other_file_types_are_refused_by_name(tmp_path: Path, content: bytes, word: str) -> None:
+def test_the_error_of_another_file_type_names_the_type(tmp_path: Path, content: bytes, word: str) -> None:
     path = tmp_path / "renamed.png"
     path.write_bytes(content)
     with pytest.raises(UnsupportedContent, match=f"renamed.png.*{word}"):
@@ -340,8 +340,8 @@ def test_values_are_copied_and_pickled() -> None:
 def test_a_repr_is_short_and_holds_neither_data_nor_secrets() -> None:
     image = Image.from_bytes(picture("JPEG", (640, 480)), name="photo.jpg")
     assert repr(image) == f"Image(photo.jpg, JPEG 640x480, 5 kB, sha256 {image.digest})"
-    shown = repr(Image.from_url("https://user:pw@example.com/a/b.jpg?token=abc#frag"))
-    assert shown == "Image(https://example.com/a/b.jpg)"
+    text = repr(Image.from_url("https://user:pw@example.com/a/b.jpg?token=abc#frag"))
+    assert text == "Image(https://example.com/a/b.jpg)"
 
 
 def test_a_value_cannot_be_changed() -> None:
@@ -359,7 +359,7 @@ def test_a_pillow_picture_becomes_png_and_a_jpeg_stays_jpeg() -> None:
     assert Image.from_pil(photo).format == "jpg"
 
 
-def test_the_error_of_image_of_lists_the_accepted_types() -> None:
+def test_image_of_returns_an_image_and_refuses_numbers_and_file_urls() -> None:
     image = Image.from_bytes(picture())
     assert Image.of(image) is image
     with pytest.raises(UnsupportedContent, match="got int"):
@@ -368,7 +368,7 @@ def test_the_error_of_image_of_lists_the_accepted_types() -> None:
         Image.of("file:///etc/passwd")
 
 
-def test_a_file_has_its_name_and_kind(tmp_path: Path) -> None:
+def test_a_file_has_its_name_and_media_type(tmp_path: Path) -> None:
     path = tmp_path / "report.docx"
     path.write_bytes(b"PK\x03\x04")
     assert File.from_path(path).mime == ("application/vnd.openxmlformats-officedocument.wordprocessingml.document")

@@ -30,9 +30,9 @@ def pixels(image: Image) -> Pillow.Image:
     return Pillow.open(io.BytesIO(image.data())).convert("RGB")
 
 
-def near(got: object, wanted: tuple[int, int, int]) -> bool:
-    assert isinstance(got, tuple)
-    return all(abs(a - b) < 12 for a, b in zip(got, wanted, strict=True))
+def near(pixel: object, wanted: tuple[int, int, int]) -> bool:
+    assert isinstance(pixel, tuple)
+    return all(abs(a - b) < 12 for a, b in zip(pixel, wanted, strict=True))
 
 
 def test_a_picture_within_the_limits_is_unchanged() -> None:
@@ -69,8 +69,8 @@ def test_the_first_frame_of_an_animation_is_used() -> None:
 def test_transparency_is_kept_if_the_format_has_it_and_becomes_white_if_not() -> None:
     clear = Pillow.new("RGBA", (40, 30), (255, 0, 0, 0))
     image = Image.from_bytes(encoded(clear, "WEBP", lossless=True))
-    kept, _ = image.fitted(formats=("jpg", "png"))
-    assert (kept.format, Pillow.open(io.BytesIO(kept.data())).mode) == ("png", "RGBA")
+    transparent, _ = image.fitted(formats=("jpg", "png"))
+    assert (transparent.format, Pillow.open(io.BytesIO(transparent.data())).mode) == ("png", "RGBA")
     flat, _ = image.fitted(formats=("jpg",))
     assert near(pixels(flat).getpixel((5, 5)), (255, 255, 255))
 
@@ -133,7 +133,7 @@ def test_the_next_turn_does_not_fit_the_picture_again() -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
-def test_every_kind_of_pixels_can_be_sent(mode: str) -> None:
+def test_every_pixel_mode_can_be_sent(mode: str) -> None:
     picture = Pillow.new("L", (20, 10), 0)
     picture.paste(255, (10, 0, 20, 10))
     image = Image.from_bytes(

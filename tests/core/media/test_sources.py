@@ -1,4 +1,4 @@
-"""Sources of a picture: base64 of any spelling, open files, uploads, arrays, paths with ~."""
+"""Sources of a picture: base64 in many forms, open files, uploads, arrays, paths with ~."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_base64_text_is_recognized_by_its_first_bytes(spelling: str, kind: str) 
     assert Image.of(text).base64() == base64.b64encode(data)
 
 
-def test_bytes_are_taken_while_another_thread_imports_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_are_accepted_while_another_thread_imports_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     data = picture()
     monkeypatch.setitem(sys.modules, "PIL.Image", ModuleType("PIL.Image"))
     assert Image.of(data).data() == data
@@ -66,7 +66,7 @@ def test_a_file_whose_name_could_be_base64_is_read(tmp_path: Path, monkeypatch: 
     assert Image.of(name).format == "webp"
 
 
-def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_in_a_path_means_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a b.jpg").write_bytes(picture("JPEG"))
     assert Image.of("~/a b.jpg") == Image.from_path(Path("~/a b.jpg"))
@@ -87,8 +87,8 @@ def spooled(data: bytes) -> Any:
     return file
 
 
-class Streamed:
-    """A stream without `seek`: a socket, or the response of an HTTP library whose `read` takes no size."""
+class Unseekable:
+    """A stream without `seek` whose `read` takes no size, such as the response of some HTTP libraries."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -102,7 +102,7 @@ FILES: dict[str, Callable[[bytes], Any]] = {
     "member of an archive": member,
     "spooled, written a moment ago": spooled,
     "FastAPI's upload": lambda data: UploadFile(spooled(data), filename="up/load.png"),
-    "no way back": Streamed,
+    "without seek": Unseekable,
 }
 
 
@@ -112,17 +112,17 @@ def test_an_open_file_is_read_from_its_start(kind: str) -> None:
     file = FILES[kind](data)
     if kind == "BytesIO":
         file.seek(17)
-    made = Image.of(file)
-    assert made == Image.from_bytes(data)
-    assert Image.of(file) == made, "it is left where it can be read again"
+    result = Image.of(file)
+    assert result == Image.from_bytes(data)
+    assert Image.of(file) == result, "the stream can be read a second time"
     if isinstance(file, UploadFile):
-        assert made.name == "load.png"
+        assert result.name == "load.png"
         file = file.file
     if hasattr(file, "close"):
         file.close()
 
 
-class Dripping(io.RawIOBase):
+class SmallReads(io.RawIOBase):
     """A raw stream that gives at most 100 bytes at a time, such as a pipe."""
 
     def __init__(self, data: bytes) -> None:
@@ -139,7 +139,7 @@ class Dripping(io.RawIOBase):
 
 
 def test_a_stream_of_small_reads_is_read_to_its_end() -> None:
-    stream = Dripping(picture("JPEG"))
+    stream = SmallReads(picture("JPEG"))
     image = Image.of(stream)
     assert image.size == len(image.data()) > 1000
     assert image.cut_short is None
@@ -166,18 +166,20 @@ def test_base64_may_be_bytes(kind: Any, spelling: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", [b"bytes", "a/path.png", None, 7])
-def test_other_objects_are_refused_with_their_type(wrong: Any) -> None:
+def test_the_error_of_another_object_names_its_type(wrong: Any) -> None:
     for way in (Image.from_file, Video.from_file, Image.from_pil):
         with pytest.raises(InvalidRequestError, match=type(wrong).__name__):
             way(wrong)
 
 
-def test_a_video_is_read_from_an_open_file(tmp_path: Path) -> None:
+def test_an_open_file_with_a_picture_is_refused_as_a_video(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedContent, match="not a video"):
         Video.of(io.BytesIO(picture()))
 
 
-def test_an_open_file_that_returns_no_bytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_open_file_that_cannot_be_read_as_bytes_is_refused_with_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Awaited:
         async def read(self) -> bytes:
             return b""

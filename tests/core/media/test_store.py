@@ -1,4 +1,4 @@
-"""A folder of pictures and videos by reference: written once, checked when read."""
+"""A `PictureStore` writes each picture or video into its folder once, and checks it when it is read."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def files(store: PictureStore) -> list[Path]:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_a_reference_is_the_digest_of_the_content_and_gives_it_back(store: PictureStore, kind: str) -> None:
+def test_a_reference_is_the_digest_of_the_content_and_get_returns_the_content(store: PictureStore, kind: str) -> None:
     data = encoded(kind)
     reference = store.add(data)
     assert reference == f"glmv-sha256-{sha256(data).hexdigest()}"
@@ -83,7 +83,7 @@ def test_a_pillow_picture_is_stored_encoded(store: PictureStore) -> None:
     assert (picture.width, picture.height, picture.format) == (9, 7, "png")
 
 
-def test_the_file_is_written_once(store: PictureStore) -> None:
+def test_adding_the_same_content_again_does_not_rewrite_its_file(store: PictureStore) -> None:
     path = store.path(store.add(encoded()))
     before = path.stat()
     store.add(encoded())
@@ -170,7 +170,9 @@ def test_a_symbolic_link_is_not_followed(store: PictureStore, tmp_path: Path) ->
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are those of POSIX")
 @pytest.mark.parametrize(("mode", "files_mode"), [(None, 0o600), (0o750, 0o640), (0o777, 0o666), (0o700, 0o600)])
-def test_files_are_readable_like_their_folder(tmp_path: Path, mode: int | None, files_mode: int) -> None:
+def test_files_are_readable_by_those_who_can_read_their_folder(
+    tmp_path: Path, mode: int | None, files_mode: int
+) -> None:
     store = PictureStore(tmp_path / "shared")
     if mode is not None:
         store.folder.mkdir()
@@ -195,7 +197,7 @@ def test_a_failed_write_leaves_no_file_and_reports_the_reason(
     assert list(store.references()) == []
 
 
-def test_content_is_synced_to_disk_before_it_is_renamed(store: PictureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_synced_to_disk_before_it_is_renamed(store: PictureStore, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     sync, replace = os.fsync, os.replace
     monkeypatch.setattr("os.fsync", lambda handle: (steps.append("sync"), sync(handle))[1])
@@ -270,7 +272,7 @@ def test_other_files_in_the_folder_are_not_references(store: PictureStore) -> No
     assert list(store.references()) == [reference]
 
 
-def _aged(path: Path, seconds: float) -> Path:
+def _set_age(path: Path, seconds: float) -> Path:
     then = time.time() - seconds
     os.utime(path, (then, then))
     return path
@@ -278,21 +280,21 @@ def _aged(path: Path, seconds: float) -> Path:
 
 def test_leftovers_of_killed_processes_are_deleted_by_a_later_write(store: PictureStore) -> None:
     store.add(encoded(color="red"))
-    left = _killed_while_writing(store)
-    younger = _killed_while_writing(store)
+    leftover = _file_of_a_killed_process(store)
+    younger = _file_of_a_killed_process(store)
     mine = store.folder / ".notes.part"
     mine.write_text("of somebody else")
-    _aged(left, 2 * 3600)
-    _aged(mine, 2 * 3600)
+    _set_age(leftover, 2 * 3600)
+    _set_age(mine, 2 * 3600)
     store.add(encoded(color="red"))  # nothing is written
-    assert left.exists()
+    assert leftover.exists()
     reference = store.add(encoded(color="blue"))
-    assert (left.exists(), younger.exists(), mine.exists()) == (False, True, True)
+    assert (leftover.exists(), younger.exists(), mine.exists()) == (False, True, True)
     assert store.get(reference).data() == encoded(color="blue")
 
 
-def _killed_while_writing(store: PictureStore) -> Path:
-    """The file left by a process that is killed before the rename."""
+def _file_of_a_killed_process(store: PictureStore) -> Path:
+    """Kill a process before it renames the file that it writes, and return that file."""
     before = set(files(store))
     program = (
         "import os, signal, sys; from glmv import PictureStore; "
@@ -302,12 +304,12 @@ def _killed_while_writing(store: PictureStore) -> Path:
     data = encoded(size=(50, 40), color="green")
     ended = subprocess.run([sys.executable, "-c", program, store.folder], input=data, check=False, timeout=60)
     assert ended.returncode < 0
-    (left,) = set(files(store)) - before
-    return left
+    (leftover,) = set(files(store)) - before
+    return leftover
 
 
-def test_adding_again_refreshes_the_files_time(store: PictureStore) -> None:
+def test_adding_content_again_updates_the_time_of_its_file(store: PictureStore) -> None:
     reference = store.add(encoded())
-    path = _aged(store.path(reference), 7 * 86400)
+    path = _set_age(store.path(reference), 7 * 86400)
     assert store.add(encoded()) == reference
     assert time.time() - path.stat().st_mtime < 60

@@ -37,8 +37,8 @@ SECONDS, RATE, WIDTH, HEIGHT = 2, 10, 160, 96
 
 
 @cache
-def recorded(kind: str, **metadata: str) -> bytes:
-    """A clip that fades from black to red, or a clip with a red left half."""
+def clip_bytes(kind: str, **metadata: str) -> bytes:
+    """A clip of 2 seconds that fades from black to red; of kind "half", a clip whose left half is red."""
     form, codec, options = KINDS.get(kind, KINDS["mp4"])
     with TemporaryDirectory() as folder:
         path = Path(folder) / "clip"
@@ -60,7 +60,7 @@ def recorded(kind: str, **metadata: str) -> bytes:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_size_and_duration_are_read_from_the_container(kind: str) -> None:
-    video = Video.from_bytes(recorded(kind), name="clip")
+    video = Video.from_bytes(clip_bytes(kind), name="clip")
     assert video.container == kind[:3].replace("web", "webm")
     assert (video.width, video.height) == (WIDTH, HEIGHT)
     assert video.duration == pytest.approx(SECONDS, abs=0.11)
@@ -68,15 +68,15 @@ def test_size_and_duration_are_read_from_the_container(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["mp4", "mkv"])
 def test_a_title_that_is_not_utf8_does_not_hide_the_size(kind: str) -> None:
-    data = recorded(kind, title="TITLE")
+    data = clip_bytes(kind, title="TITLE")
     assert data.count(b"TITLE") == 1
     video = Video.from_bytes(data.replace(b"TITLE", "标题".encode("gbk") + b"\xff"))
     assert (video.width, video.height) == (WIDTH, HEIGHT)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_video_is_equal_however_it_came(kind: str, tmp_path: Path) -> None:
-    data = recorded(kind)
+def test_the_same_video_is_equal_from_any_source(kind: str, tmp_path: Path) -> None:
+    data = clip_bytes(kind)
     path = tmp_path / "clip.bin"
     path.write_bytes(data)
     ways = {
@@ -93,23 +93,23 @@ def test_the_same_video_is_equal_however_it_came(kind: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_frames_are_not_read_to_measure(kind: str) -> None:
-    data = recorded(kind)
+def test_a_video_is_measured_without_reading_its_frames(kind: str) -> None:
+    data = clip_bytes(kind)
     padded = data if "mp4" not in kind else data + b"\0\0\0\x08free"
-    touched = 0
+    bytes_read = 0
 
     def read(offset: int, size: int) -> bytes:
-        nonlocal touched
-        touched += len(padded[offset : offset + size])
+        nonlocal bytes_read
+        bytes_read += len(padded[offset : offset + size])
         return padded[offset : offset + size]
 
     assert containers.measure(read, len(padded)) is not None
-    assert touched < min(2_500, len(padded))
+    assert bytes_read < min(2_500, len(padded))
 
 
 @pytest.mark.parametrize("n", [1, 4, 20])
 def test_frames_are_evenly_spaced(n: int) -> None:
-    pictures = Video.from_bytes(recorded("mp4"), name="clip.mp4").frames(n)
+    pictures = Video.from_bytes(clip_bytes("mp4"), name="clip.mp4").frames(n)
     assert len(pictures) == n
     reds = []
     for frame in pictures:
@@ -122,7 +122,7 @@ def test_frames_are_evenly_spaced(n: int) -> None:
 
 
 def live(form: str, codec: str) -> bytes:
-    """A recording without a duration in its header, because the writer could not seek back."""
+    """A clip of 2 seconds whose header has no duration, because the writer could not seek back to it."""
 
     class Pipe(io.RawIOBase):
         def __init__(self) -> None:
@@ -155,8 +155,8 @@ def test_frames_of_a_recording_without_duration_are_evenly_spaced(form: str, cod
     assert times == pytest.approx([0.25, 0.75, 1.25, 1.75], abs=1 / RATE)
 
 
-def test_the_duration_of_a_fragmented_recording_is_that_of_its_fragments() -> None:
-    data = recorded("mp4, in fragments")
+def test_the_duration_of_a_fragmented_mp4_is_read_from_its_fragments() -> None:
+    data = clip_bytes("mp4, in fragments")
     assert Video.from_bytes(data + b"\0\0\0\x08free" * 5000).duration == pytest.approx(SECONDS, abs=0.11)
 
 
@@ -164,7 +164,7 @@ def test_the_duration_of_a_fragmented_recording_is_that_of_its_fragments() -> No
 def test_without_pyav_containers_are_recognized_and_mp4_duration_read(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = recorded(kind)
+    data = clip_bytes(kind)
     monkeypatch.setitem(sys.modules, "av", None)
     video = Video.from_bytes(data, name="clip")
     assert video.container == kind[:3].replace("web", "webm")
@@ -177,7 +177,7 @@ def test_without_pyav_containers_are_recognized_and_mp4_duration_read(
 
 
 def test_frames_of_a_video_filmed_upright_are_upright() -> None:
-    data = bytearray(recorded("half"))
+    data = bytearray(clip_bytes("half"))
     at = data.index(b"tkhd") + 4 + 40  # the matrix: a quarter turn clockwise, as phones write it
     data[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, HEIGHT << 16, 0, 1 << 30)
     video = Video.from_bytes(bytes(data))
@@ -192,17 +192,17 @@ def test_frames_of_a_video_filmed_upright_are_upright() -> None:
 
 
 def test_a_request_for_too_many_frames_returns_all_frames() -> None:
-    assert len(Video.from_bytes(recorded("webm")).frames(100)) == SECONDS * RATE
+    assert len(Video.from_bytes(clip_bytes("webm")).frames(100)) == SECONDS * RATE
 
 
 @pytest.mark.parametrize("n", [0, -1, 151])
 def test_an_invalid_number_of_frames_is_refused(n: int) -> None:
     with pytest.raises(InvalidRequestError, match="1 to 150"):
-        Video.from_bytes(recorded("mp4")).frames(n)
+        Video.from_bytes(clip_bytes("mp4")).frames(n)
 
 
 def test_without_pyav_the_error_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    video = Video.from_bytes(recorded("mp4"))
+    video = Video.from_bytes(clip_bytes("mp4"))
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UnsupportedContent, match=r'pip install "glmv\[video,images\]"'):
         video.frames(2)
@@ -216,7 +216,7 @@ def test_frames_of_a_url_are_refused() -> None:
 
 
 def test_a_damaged_video_is_refused_when_decoded() -> None:
-    data = bytearray(recorded("mp4, tables first"))
+    data = bytearray(clip_bytes("mp4, tables first"))
     at = data.index(b"mdat") + 4
     data[at:] = bytes(len(data) - at)
     with pytest.raises(UnsupportedContent):
@@ -228,28 +228,28 @@ def test_a_damaged_video_is_refused_when_decoded() -> None:
     [(b"hello", "text"), (b"\x89PNG\r\n\x1a\n" + bytes(20), "glmv.Image"), (b"RIFF\0\0\0\0AVI LIST", "AVI"),
      (b"\0\0\0\x18ftypmp42" + bytes(12), "cut short")],
 )  # fmt: skip
-def test_other_file_types_are_refused_by_name(content: bytes, word: str) -> None:
+def test_the_error_of_another_file_type_names_the_type(content: bytes, word: str) -> None:
     with pytest.raises(UnsupportedContent, match=word):
         Video.from_bytes(content, name="clip.mp4")
 
 
 def test_a_repr_is_short() -> None:
-    video = Video.from_bytes(recorded("mp4"), name="clip.mp4")
+    video = Video.from_bytes(clip_bytes("mp4"), name="clip.mp4")
     assert repr(video).startswith("Video(clip.mp4, MP4 160x96, 2.0 s, ")
     assert len(repr(video)) < 90
 
 
-def test_a_large_video_costs_its_bytes_and_its_base64_once(tmp_path: Path) -> None:
+def test_a_large_video_needs_memory_for_its_bytes_and_its_base64_only_once(tmp_path: Path) -> None:
     path = tmp_path / "large.mp4"
-    path.write_bytes(recorded("mp4") + (20_000_000).to_bytes(4, "big") + b"free" + bytes(19_999_992))
+    path.write_bytes(clip_bytes("mp4") + (20_000_000).to_bytes(4, "big") + b"free" + bytes(19_999_992))
     size = path.stat().st_size
     tracemalloc.start()
     video = Video.from_path(path)
     encoded = len(video.base64())
-    kept, peak = tracemalloc.get_traced_memory()
+    current, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < size + 1.15 * encoded < 2 * encoded
-    assert kept < 1.1 * encoded
+    assert current < 1.1 * encoded
 
 
 class Drain(httpx.BaseTransport):
@@ -262,9 +262,9 @@ class Drain(httpx.BaseTransport):
 
 
 @pytest.mark.parametrize("source", ["a path", "base64 in a message"])
-def test_a_call_with_a_20_mb_video_needs_at_most_2_2_times_its_base64(source: str, tmp_path: Path) -> None:
+def test_a_call_with_a_20_mb_video_needs_at_most_2_2_times_its_base64_in_memory(source: str, tmp_path: Path) -> None:
     path = tmp_path / "large.mp4"
-    path.write_bytes(recorded("mp4") + (20_000_000).to_bytes(4, "big") + b"free" + bytes(19_999_992))
+    path.write_bytes(clip_bytes("mp4") + (20_000_000).to_bytes(4, "big") + b"free" + bytes(19_999_992))
     text = base64.b64encode(path.read_bytes()).decode()
     encoded = len(text)
     message = [{"type": "video_url", "video_url": {"url": text}}, {"type": "text", "text": "?"}]
@@ -279,7 +279,7 @@ def test_a_call_with_a_20_mb_video_needs_at_most_2_2_times_its_base64(source: st
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_frame_rate_is_read(kind: str) -> None:
-    assert Video.from_bytes(recorded(kind)).frame_rate == pytest.approx(RATE, rel=0.01)
+    assert Video.from_bytes(clip_bytes(kind)).frame_rate == pytest.approx(RATE, rel=0.01)
     assert Video.from_url("https://example.com/clip.mp4").frame_rate is None
 
 
@@ -288,7 +288,7 @@ def test_a_video_is_measured_with_pyav_only_if_the_model_limits_its_seconds(
 ) -> None:
     requests: list[str] = []
     monkeypatch.setattr(frames, "measure", lambda *args: requests.append(args[-1]) or frames.Measured(duration=29.0))
-    data = recorded("mp4, in fragments")
+    data = clip_bytes("mp4, in fragments")
     with httpx.Client(transport=Drain()) as http, glmv.Client("test-id.test-secret", http_client=http) as glm:
         assert glm.chat([Video.from_bytes(data), "?"], model="glm-4.6v").text == "ok"
         assert requests == []
@@ -305,7 +305,7 @@ def test_measuring_any_bytes_raises_no_error(data: bytes) -> None:
 
 @given(st.sampled_from(sorted(KINDS)), st.integers(0, 100_000), st.binary(min_size=1, max_size=8))
 def test_a_damaged_video_is_measured_or_refused(kind: str, at: int, junk: bytes) -> None:
-    data = recorded(kind)
+    data = clip_bytes(kind)
     at %= len(data)
     for damaged in (data[:at], data[:at] + junk + data[at + len(junk) :]):
         with contextlib.suppress(UnsupportedContent):

@@ -31,7 +31,7 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (64, 48), *, fit: bool = 
 
 
 def mp4(seconds: float, size: int = 0) -> Video:
-    """The header tables of an MP4 with this duration and size."""
+    """An MP4 of this duration in seconds, of at least this many bytes; it has header tables and no frames."""
 
     def box(kind: bytes, content: bytes) -> bytes:
         return (8 + len(content)).to_bytes(4, "big") + kind + content
@@ -59,7 +59,7 @@ def test_an_unknown_model_gets_everything_unchanged() -> None:
 
 
 @pytest.mark.parametrize("model", [row for row in models() if row.chats], ids=lambda model: model.name)
-def test_a_plain_question_passes_everywhere_without_a_note(model: Any) -> None:
+def test_a_plain_question_is_sent_to_every_model_without_a_note(model: Any) -> None:
     request = checked(model.name, "hello", temperature=0.5, top_p=0.5, max_tokens=100, user_id="user-1")
     # There is a note only if the documents disagree whether the model is still offered.
     assert len(request.notes) == bool(model.doubt("status"))
@@ -70,57 +70,57 @@ def test_a_plain_question_passes_everywhere_without_a_note(model: Any) -> None:
 PROXY = (DIALECTS["openai"], "https://proxy.example/v1")
 
 
-def test_the_platforms_ranges_hold_for_each_of_its_models_and_for_no_other_server() -> None:
-    asked = chat_request("hi", Options(), {"model": "mine"}).but(options={"temperature": 1.5})  # valid elsewhere
+def test_the_platforms_ranges_apply_to_unknown_models_and_not_to_other_servers() -> None:
+    original = chat_request("hi", Options(), {"model": "mine"}).but(options={"temperature": 1.5})  # valid elsewhere
     with pytest.raises(InvalidRequestError, match="temperature"):
-        check(asked, None)
-    assert check(asked, None, *PROXY) is asked
+        check(original, None)
+    assert check(original, None, *PROXY) is original
 
 
 def test_a_picture_in_a_private_network_is_noted_for_servers_outside_of_it() -> None:
-    asked = chat_request(["hi", Image.from_url("http://10.0.0.7/a.png")], Options(), {"model": "mine"})
+    original = chat_request(["hi", Image.from_url("http://10.0.0.7/a.png")], Options(), {"model": "mine"})
     for noted, server in (
         (True, ()),
         (True, PROXY),
         (True, (DIALECTS["platform"], "http://10.0.0.1/v1")),
         (False, (DIALECTS["openai"], "http://10.0.0.1/v1")),
     ):
-        request = check(asked, None, *server)
-        assert request.messages == asked.messages
+        request = check(original, None, *server)
+        assert request.messages == original.messages
         assert any("in a private network" in note for note in request.notes) is noted
 
 
-def test_a_history_is_changed_for_any_model_of_the_platform_and_for_no_other_server() -> None:
+def test_a_history_is_changed_for_the_platform_and_not_for_other_servers() -> None:
     turns = [Message("user", "hi"), Message("assistant", ""), Message("user", "hi?")]
     for model, row in (("mine", None), ("glm-4.6v", find_model("glm-4.6v"))):
-        asked = chat_request(turns, Options(), {"model": model})
-        taken = check(asked, row)
-        assert [message.role for message in taken.messages] == ["user", "user"]
-        assert "messages[1]" in taken.notes[0]
-        assert check(asked, row, *PROXY) is asked
+        original = chat_request(turns, Options(), {"model": model})
+        request = check(original, row)
+        assert [message.role for message in request.messages] == ["user", "user"]
+        assert "messages[1]" in request.notes[0]
+        assert check(original, row, *PROXY) is original
 
 
-def test_a_request_that_needs_no_change_is_returned_itself() -> None:
-    asked = chat_request("hello", Options(), {"model": "glm-4.6v"})
-    assert check(asked, find_model("glm-4.6v")) is asked
-    assert check(asked, None) is asked
+def test_a_request_that_needs_no_change_is_returned_as_the_same_object() -> None:
+    original = chat_request("hello", Options(), {"model": "glm-4.6v"})
+    assert check(original, find_model("glm-4.6v")) is original
+    assert check(original, None) is original
 
 
-def test_a_model_that_reads_pages_takes_no_chat() -> None:
+def test_a_chat_with_a_model_that_is_not_a_chat_model_is_refused_or_noted() -> None:
     row = next(row for row in models() if not row.chats)
-    asked = chat_request("hi", Options(), {"model": row.name})
+    original = chat_request("hi", Options(), {"model": row.name})
     with pytest.raises(UnsupportedContent, match=f"{row.name} is not a chat model"):
-        check(asked, row)
-    request = check(asked, row, DIALECTS["openai"], "https://proxy.example/v1")
-    assert request.messages == asked.messages
+        check(original, row)
+    request = check(original, row, DIALECTS["openai"], "https://proxy.example/v1")
+    assert request.messages == original.messages
     assert f"{row.name} is not a chat model" in request.notes[0]
 
 
 def test_earlier_notes_are_kept_and_no_note_is_repeated() -> None:
-    asked = replace(chat_request("hi", Options(), {"model": "glm-4.6v", "stop": ["a", "b"]}), notes=("before",))
-    request = check(asked, find_model("glm-4.6v"))
+    original = replace(chat_request("hi", Options(), {"model": "glm-4.6v", "stop": ["a", "b"]}), notes=("before",))
+    request = check(original, find_model("glm-4.6v"))
     assert request.notes[0] == "before"
-    again = check(replace(asked, notes=request.notes), find_model("glm-4.6v"))
+    again = check(replace(original, notes=request.notes), find_model("glm-4.6v"))
     assert again.notes == request.notes
     assert again.cut == ("b",)
 
@@ -169,9 +169,9 @@ class TestCounts:
         ],
     )
     def test_an_unsupported_kind_of_media_is_refused(self, model: str, part: Any, word: str) -> None:
-        told = refused(UnsupportedContent, model, ["hi", part])
-        assert f"part 1: {model} does not accept {word}" in told
-        assert told.endswith(("models().", "frames(8).", "prompt."))
+        error = refused(UnsupportedContent, model, ["hi", part])
+        assert f"part 1: {model} does not accept {word}" in error
+        assert error.endswith(("models().", "frames(8).", "prompt."))
 
     def test_a_second_video_is_too_many_for_glm_4_5v(self) -> None:
         assert "takes 1 video in" in refused(LimitExceeded, "glm-4.5v", ["hi", CLIP, CLIP])
@@ -209,12 +209,14 @@ class TestPictures:
             (picture("BMP", (1500, 1500), fit=False), UnsupportedContent, "bmp"),
         ],
     )
-    def test_without_fitting_too_long_a_side_is_refused(self, image: Image, kind: type[Exception], word: str) -> None:
+    def test_a_picture_with_fit_false_that_exceeds_a_limit_is_refused(
+        self, image: Image, kind: type[Exception], word: str
+    ) -> None:
         error = refused(kind, "glm-4.5v", ["hi", image])
         assert word in error
         assert "messages[0], part 1" in error
 
-    def test_too_many_bytes_are_fitted_or_refused(self) -> None:
+    def test_a_picture_of_too_many_bytes_is_fitted_or_refused(self) -> None:
         out = io.BytesIO()
         Pillow.effect_noise((2500, 2500), 120).save(out, "PNG", compress_level=1)
         data = out.getvalue()
@@ -233,28 +235,28 @@ class TestPictures:
         assert record.getMessage().startswith("Fitted at messages[0], part 2: a.webp")
 
     @pytest.mark.parametrize(("size", "noted"), [((40, 8000), False), ((40, 8001), True), ((8001, 40), True)])
-    def test_a_picture_too_narrow_for_an_engine_is_noted(self, size: tuple[int, int], noted: bool) -> None:
-        asked = chat_request(["hi", picture(size=size)], Options(), {"model": "mine"})
-        told = " ".join(check(asked, None, DIALECTS["vllm"]).notes)
-        assert ("200 times as long as it is wide, and the published image processor" in told) is noted
-        assert check(asked, None, DIALECTS["openai"]) is asked
+    def test_a_picture_too_narrow_for_vllm_is_noted(self, size: tuple[int, int], noted: bool) -> None:
+        original = chat_request(["hi", picture(size=size)], Options(), {"model": "mine"})
+        notes = " ".join(check(original, None, DIALECTS["vllm"]).notes)
+        assert ("200 times as long as it is wide, and the published image processor" in notes) is noted
+        assert check(original, None, DIALECTS["openai"]) is original
 
     @pytest.mark.parametrize(("size", "noted"), [((28, 40), False), ((27, 40), True), ((40, 27), True)])
-    def test_a_picture_too_small_for_an_engine_is_noted(self, size: tuple[int, int], noted: bool) -> None:
-        asked = chat_request(["hi", picture(size=size), URL], Options(), {"model": "mine"})
-        told = " ".join(check(asked, None, DIALECTS["vllm"]).notes)
-        assert told.count("has a side of less than 28 pixels") == noted
-        assert check(asked, None, DIALECTS["llama.cpp"]) is asked
+    def test_a_picture_too_small_for_vllm_is_noted(self, size: tuple[int, int], noted: bool) -> None:
+        original = chat_request(["hi", picture(size=size), URL], Options(), {"model": "mine"})
+        notes = " ".join(check(original, None, DIALECTS["vllm"]).notes)
+        assert notes.count("has a side of less than 28 pixels") == noted
+        assert check(original, None, DIALECTS["llama.cpp"]) is original
 
-    def test_a_picture_that_was_cut_short_can_be_sent_as_it_is(self) -> None:
+    def test_a_truncated_picture_is_refused_unless_fit_is_false(self) -> None:
         data = picture(size=(640, 480)).data()[:-20]
         refusal = r"messages\[0\], part 1: .* was cut short: .* pass fit=False"
         for row, server in ((find_model("glm-4.6v"), ()), (None, PROXY)):
-            asked = chat_request(["hi", Image.from_bytes(data)], Options(), {"model": "glm-4.6v"})
+            original = chat_request(["hi", Image.from_bytes(data)], Options(), {"model": "glm-4.6v"})
             with pytest.raises(UnsupportedContent, match=refusal):
-                check(asked, row, *server)
-            asked = chat_request(["hi", Image.from_bytes(data, fit=False)], Options(), {"model": "glm-4.6v"})
-            assert check(asked, row, *server).messages == asked.messages
+                check(original, row, *server)
+            original = chat_request(["hi", Image.from_bytes(data, fit=False)], Options(), {"model": "glm-4.6v"})
+            assert check(original, row, *server).messages == original.messages
 
     def test_the_callers_messages_are_not_changed(self) -> None:
         content = (Text("hi"), picture("WEBP"))
@@ -299,45 +301,45 @@ class TestVideos:
         assert "as base64, and the documents disagree about this: " in checked("glm-4.5v", ["hi", mp4(3)]).notes[0]
         assert checked("glm-4v-plus", [mp4(3), "hi"]).notes == ()
 
-    def test_a_model_that_takes_videos_by_url_only_refuses_others(self) -> None:
+    def test_a_model_that_takes_videos_by_url_only_refuses_videos_as_base64(self) -> None:
         row = find_model("glm-4.6v")
         assert row is not None
         row = replace(row, video_base64=False)
-        for clip, taken in ((CLIP, True), (mp4(3), False)):
-            asked = chat_request(["hi", clip], Options(), {"model": "glm-4.6v"})
-            if taken:
-                assert check(asked, row).notes == ()
+        for clip, accepted in ((CLIP, True), (mp4(3), False)):
+            original = chat_request(["hi", clip], Options(), {"model": "glm-4.6v"})
+            if accepted:
+                assert check(original, row).notes == ()
             else:
                 with pytest.raises(UnsupportedContent, match=r"part 1: glm-4.6v takes videos by URL only"):
-                    check(asked, row)
+                    check(original, row)
 
 
 class TestFiles:
     @pytest.mark.parametrize("form", ["url", "id", "data"])
-    def test_a_file_in_another_form_is_refused_with_those_that_are_taken(self, form: str) -> None:
+    def test_a_file_in_an_unsupported_form_is_refused_naming_the_supported_forms(self, form: str) -> None:
         papers = {"url": PAPER, "id": File.from_id("file-1"), "data": File.from_bytes(b"%PDF-1.7", name="a.pdf")}
         ways = {"url": "File.from_url", "id": "File.from_id", "data": "File.from_path or from_bytes"}
         row = find_model("glm-5.3-flash")
         assert row is not None
-        asked = chat_request(["hi", papers[form]], Options(), {"model": row.name})
-        assert check(asked, replace(row, file_forms=(form,))).notes == ()
+        original = chat_request(["hi", papers[form]], Options(), {"model": row.name})
+        assert check(original, replace(row, file_forms=(form,))).notes == ()
         others = tuple(each for each in papers if each != form)
-        told = rf"does not accept a file by {form}; use {ways[others[0]]} or {ways[others[1]]}\.$"
-        with pytest.raises(UnsupportedContent, match=told):
-            check(asked, replace(row, file_forms=others))
+        message = rf"does not accept a file by {form}; use {ways[others[0]]} or {ways[others[1]]}\.$"
+        with pytest.raises(UnsupportedContent, match=message):
+            check(original, replace(row, file_forms=others))
 
-    def test_a_file_may_have_as_many_bytes_as_the_row_says(self) -> None:
+    def test_a_file_larger_than_the_limit_of_its_model_is_refused(self) -> None:
         row = find_model("glm-5.3-flash")
         assert row is not None
         row = replace(row, file_bytes=2 * 1024**2)
         for size, fits in ((2 * 1024**2, True), (3 * 1024**2, False)):
             paper = File.from_bytes(b"%PDF-1.7".ljust(size), name="a.pdf")
-            asked = chat_request(["hi", paper], Options(), {"model": row.name})
+            original = chat_request(["hi", paper], Options(), {"model": row.name})
             if fits:
-                assert check(asked, row).notes == ()
+                assert check(original, row).notes == ()
             else:
                 with pytest.raises(LimitExceeded, match=r"takes files of at most 2 MB; .* has 3\.\d MB\. Split it\."):
-                    check(asked, row)
+                    check(original, row)
 
     def test_a_file_id_is_accepted_only_by_the_newest_models(self) -> None:
         paper = File.from_id("file-1")
@@ -386,16 +388,16 @@ class TestRoles:
             (Message("tool", "red", tool_call_id="1"), "the result of a tool"),
         ],
     )
-    def test_turns_with_tools_need_a_model_with_their_role_and_with_tools(
+    def test_tool_calls_and_results_need_a_model_with_tools_and_the_role_tool(
         self, change: dict[str, Any], turn: Message, what: str
     ) -> None:
         row = find_model("glm-4.6v")
         assert row is not None
-        asked = chat_request([Message("user", "hi"), turn], Options(), {"model": "glm-4.6v"})
+        original = chat_request([Message("user", "hi"), turn], Options(), {"model": "glm-4.6v"})
         with pytest.raises(UnsupportedContent, match=rf"messages\[1\] has {what}, but glm-4.6v does not support tools"):
-            check(asked, replace(row, **change))
+            check(original, replace(row, **change))
 
-    def test_another_server_needs_no_user_message_but_a_note_says_so(self) -> None:
+    def test_messages_without_a_user_message_are_sent_to_other_servers_with_a_note(self) -> None:
         row = find_model("glm-4.6v")
         for turns, noted in (
             ([Message("system", "hi")], True),
@@ -403,15 +405,15 @@ class TestRoles:
             ([Message("user", "hi")], False),
             ([Message("user", "hi"), Message("assistant", "ho")], False),
         ):
-            asked = chat_request(turns, Options(), {"model": "glm-4.6v"})
-            request = check(asked, row, DIALECTS["openai"], "https://proxy.example/v1")
+            original = chat_request(turns, Options(), {"model": "glm-4.6v"})
+            request = check(original, row, DIALECTS["openai"], "https://proxy.example/v1")
             assert request.messages == tuple(turns)
             assert any("There is no user message" in note for note in request.notes) is noted
 
     def test_without_a_user_message_the_system_text_stays_where_it_is(self) -> None:
         turns = [Message("system", "Be brief."), Message("assistant", "ho")]
-        asked = chat_request(turns, Options(), {"model": "glm-4v"})
-        request = check(asked, find_model("glm-4v"), DIALECTS["openai"], "https://proxy.example/v1")
+        original = chat_request(turns, Options(), {"model": "glm-4v"})
+        request = check(original, find_model("glm-4v"), DIALECTS["openai"], "https://proxy.example/v1")
         assert request.messages == tuple(turns)
         assert not any("was put before" in note for note in request.notes)
 
@@ -440,16 +442,16 @@ class TestOptions:
         assert checked(model, "hi", temperature=0).options["temperature"] == 0
         assert checked(model, "hi", temperature=1).options["temperature"] == 1
         row = find_model(model)
-        asked = chat_request("hi", Options(), {"model": model, "temperature": 0})
-        request = check(asked, row, *PROXY)
+        original = chat_request("hi", Options(), {"model": model, "temperature": 0})
+        request = check(original, row, *PROXY)
         assert request.options["temperature"] == 0
         assert not any("temperature=0 was sent as" in note for note in request.notes)
 
-    def test_a_value_out_of_the_rows_range_is_refused_naming_the_range(self) -> None:
+    def test_a_value_out_of_the_models_range_is_refused_naming_the_range(self) -> None:
         assert "takes 0.01 to 1; got 0.001" in refused(InvalidRequestError, "glm-4.5v", "hi", top_p=0.001)
         assert checked("glm-4.5v", "hi", temperature=0.005).notes == ()
 
-    def test_max_tokens_above_the_rows_limit_is_refused(self) -> None:
+    def test_max_tokens_above_the_models_limit_is_refused(self) -> None:
         assert "at most 1,024 tokens; got 1,025" in refused(LimitExceeded, "glm-4v-flash", "hi", max_tokens=1025)
         assert checked("glm-4v", "hi", max_tokens=4095).options["max_tokens"] == 4095
 
@@ -462,7 +464,7 @@ class TestOptions:
         assert "stop" not in checked("glm-4.6v", "hi", stop=[]).options
 
     @pytest.mark.parametrize(
-        ("model", "thinking", "sent"),
+        ("model", "thinking", "expected"),
         [
             ("glm-4.5v", False, {"thinking": False}),
             ("glm-4.6v", {"type": "enabled"}, {"thinking": {"type": "enabled"}}),
@@ -473,11 +475,11 @@ class TestOptions:
         ],
     )
     def test_thinking_is_sent_to_models_that_can_switch_it(
-        self, model: str, thinking: Any, sent: dict[str, Any]
+        self, model: str, thinking: Any, expected: dict[str, Any]
     ) -> None:
         request = checked(model, "hi", thinking=thinking)
-        assert dict(request.options) == sent
-        assert bool(request.notes) == (sent == {} or model == "glm-5.3-flash")
+        assert dict(request.options) == expected
+        assert bool(request.notes) == (expected == {} or model == "glm-5.3-flash")
 
     @pytest.mark.parametrize(
         ("model", "thinking", "word"),
@@ -496,8 +498,8 @@ class TestOptions:
 
     def test_effort_is_refused_for_models_without_it(self) -> None:
         assert "low, high, max" in refused(InvalidRequestError, "glm-5.3-flash", "hi", reasoning_effort="medium")
-        told = refused(InvalidRequestError, "glm-4v", "hi", reasoning_effort="low")
-        assert told == "reasoning_effort: glm-4v has no such option; got 'low'."
+        error = refused(InvalidRequestError, "glm-4v", "hi", reasoning_effort="low")
+        assert error == "reasoning_effort: glm-4v has no such option; got 'low'."
         assert checked("glm-5.3-flash", "hi", reasoning_effort="low").options["reasoning_effort"] == "low"
 
     def test_tools_are_refused_for_models_without_them(self) -> None:
@@ -521,15 +523,15 @@ class TestOptions:
         assert bare == {"type": "function", "function": {"name": "look"}}
 
     @pytest.mark.parametrize("name", ["", "two words", "a" * 65, "größe", None])
-    def test_a_tool_name_with_other_characters_is_refused(self, name: Any) -> None:
+    def test_an_invalid_tool_name_is_refused(self, name: Any) -> None:
         with pytest.raises(InvalidRequestError, match=r"tools\[0\].*letters"):
             checked("glm-4.6v", "hi", tools=[{"type": "function", "function": {"name": name}}])
 
-    def test_zero_is_the_lowest_temperature_for_servers_without_greedy_decoding(self) -> None:
+    def test_temperature_zero_becomes_the_lowest_value_at_servers_without_do_sample(self) -> None:
         row = find_model("glm-4.6v")
         assert row is not None
-        asked = chat_request("hi", Options(), {"model": "glm-4.6v", "temperature": 0})
-        request = check(asked, replace(row, temperature=(0.01, 1.0)), DIALECTS["openai"])
+        original = chat_request("hi", Options(), {"model": "glm-4.6v", "temperature": 0})
+        request = check(original, replace(row, temperature=(0.01, 1.0)), DIALECTS["openai"])
         assert dict(request.options) == {"temperature": 0.01}
         (note,) = request.notes
         assert note == (
@@ -543,14 +545,14 @@ class TestOptions:
         assert row is not None
         narrow = replace(row, temperature=(0.1, 0.9), top_p=(0.1, 0.9))
         for value in (0.1, 0.5, 0.9):
-            asked = chat_request("hi", Options(), {"model": "glm-4.6v", name: value})
-            assert check(asked, narrow).options[name] == value
+            original = chat_request("hi", Options(), {"model": "glm-4.6v", name: value})
+            assert check(original, narrow).options[name] == value
         for value in (0.05, 0.95):
-            asked = chat_request("hi", Options(), {"model": "glm-4.6v", name: value})
+            original = chat_request("hi", Options(), {"model": "glm-4.6v", name: value})
             with pytest.raises(InvalidRequestError, match=f"{name}: glm-4.6v takes 0.1 to 0.9; got {value}"):
-                check(asked, narrow)
+                check(original, narrow)
 
-    def test_as_many_tools_as_the_row_says_are_sent_and_names_of_64_characters(self) -> None:
+    def test_128_tools_with_names_of_64_characters_are_sent_unchanged(self) -> None:
         tools = [{**TOOL, "function": {**TOOL["function"], "name": f"{'a_Z-9':x<61}{n:03}"}} for n in range(128)]
         assert checked("glm-4.6v", "hi", tools=tools).options["tools"] == tools
         assert checked("glm-4v", "hi", tools=[]).options["tools"] == []
@@ -566,7 +568,7 @@ class TestOptions:
         ("model", "thinking", "does"),
         [("glm-4v", {"type": "disabled"}, "never"), ("glm-4.1v-thinking-flash", {"type": "enabled"}, "always")],
     )
-    def test_a_switch_that_a_model_does_not_have_is_left_out_with_a_note(
+    def test_thinking_is_left_out_with_a_note_for_models_that_cannot_switch_it(
         self, model: str, thinking: Any, does: str
     ) -> None:
         request = checked(model, "hi", thinking=thinking)
@@ -579,19 +581,19 @@ class TestOptions:
         notes = checked("glm-5.3-flash", "hi", stop=["a", "b", "c", "d", "e"]).notes
         assert "glm-5.3-flash takes 4 stop words; the client cuts answers at the others." in notes
 
-    def test_options_over_a_limit_are_sent_with_a_note_to_servers_that_may_accept_them(self) -> None:
+    def test_options_beyond_the_models_limits_are_sent_to_other_servers_with_a_note(self) -> None:
         row = find_model("glm-4v")
         assert row is not None
         search = {"type": "web_search", "web_search": {}}
         options = {"tools": [TOOL], "reasoning_effort": "low", "thinking": True, "max_tokens": 10**6}
-        asked = chat_request("hi", Options(), {"model": "glm-4v", **options})
-        request = check(asked, row, DIALECTS["openai"], "https://proxy.example/v1")
+        original = chat_request("hi", Options(), {"model": "glm-4v", **options})
+        request = check(original, row, DIALECTS["openai"], "https://proxy.example/v1")
         assert dict(request.options) == options
         notes = " ".join(request.notes)
         for word in ("tools: ", "reasoning_effort: ", "thinking: ", "max_tokens: "):
             assert word in notes
         vision = find_model("glm-4.6v")
-        asked = chat_request("hi", Options(), {"model": "glm-4.6v", "tools": [search, TOOL]})
-        request = check(asked, vision, DIALECTS["openai"], "https://proxy.example/v1")
+        original = chat_request("hi", Options(), {"model": "glm-4.6v", "tools": [search, TOOL]})
+        request = check(original, vision, DIALECTS["openai"], "https://proxy.example/v1")
         assert request.options["tools"] == [search, TOOL]
         assert "tools[0] has the type 'web_search'" in request.notes[0]

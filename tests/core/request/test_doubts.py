@@ -24,7 +24,7 @@ def checked(model: Model, messages: Any, **options: Any) -> ChatRequest:
     return check(chat_request(messages, Options(), options | {"model": model.name}), model)
 
 
-# Field of a doubt -> what relies on it, and what does not: messages and options, by the row.
+# Field of a doubt -> a function of the row: messages and options that rely on the field (or, below, do not).
 RELIES: dict[str, Any] = {
     "status": lambda row: ("hi", {}),
     "context": lambda row: ("long " * row.context, {}),
@@ -59,7 +59,7 @@ def movie(row: Model) -> Any:
 DOUBTS = [
     pytest.param(row, field, id=f"{row.name}: {field}")
     for row in models()
-    for field in (written.partition(": ")[0] for written in row.doubts)
+    for field in (doubt.partition(": ")[0] for doubt in row.doubts)
 ]
 
 
@@ -96,7 +96,7 @@ def test_a_doubt_is_not_named_if_the_request_does_not_rely_on_it(row: Model, fie
         ("file_forms", File.from_bytes(b"%PDF-1.4 ", name="a.pdf"), True),
     ],
 )
-def test_a_doubt_about_media_concerns_only_those_that_rely_on_it(field: str, part: Any, named: bool) -> None:
+def test_a_doubt_about_media_is_named_only_for_media_that_rely_on_it(field: str, part: Any, named: bool) -> None:
     row = find_model("glm-5.3-flash")
     assert row is not None
     request = checked(replace(row, doubts=(f"{field}: one or two",), images_sure=None), ["hi", part])
@@ -104,7 +104,7 @@ def test_a_doubt_about_media_concerns_only_those_that_rely_on_it(field: str, par
 
 
 @pytest.mark.parametrize(("wanted", "named"), [(None, False), (1, True)])
-def test_each_max_tokens_is_in_doubt_where_no_document_agrees(wanted: int | None, named: bool) -> None:
+def test_every_max_tokens_is_noted_if_the_documents_agree_on_none(wanted: int | None, named: bool) -> None:
     row = find_model("glm-4.6v")
     assert row is not None
     request = checked(replace(row, doubts=("max_output: one or two",), output_sure=None), "hi", max_tokens=wanted)
@@ -141,7 +141,9 @@ def test_a_doubt_without_a_rule_raises_a_value_error() -> None:
         ("glm-5.3-flash", "hi", {"thinking": False}, 'reasoning_effort="low" is the documented way'),
     ],
 )
-def test_doubtful_requests_are_sent(model: str, messages: Any, options: dict[str, Any], note: str) -> None:
+def test_a_request_in_doubt_is_sent_unchanged_with_a_note(
+    model: str, messages: Any, options: dict[str, Any], note: str
+) -> None:
     row = find_model(model)
     assert row is not None
     request = checked(row, messages, **options)
@@ -150,7 +152,7 @@ def test_doubtful_requests_are_sent(model: str, messages: Any, options: dict[str
 
 
 @pytest.mark.parametrize("field", ["thinking", "thinking_values"])
-def test_thinking_that_is_left_to_the_model_is_in_no_doubt(field: str) -> None:
+def test_thinking_that_is_left_to_the_model_gets_no_note(field: str) -> None:
     row = find_model("glm-4.6v")
     assert row is not None
     for thinking in (None, "auto"):

@@ -59,22 +59,22 @@ CHANGED: list[tuple[list[Message], list[str], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("messages", "sent", "note"), CHANGED)
+@pytest.mark.parametrize(("messages", "sent_roles", "note"), CHANGED)
 @pytest.mark.parametrize("model", ["glm-4.6v", "a-model-of-tomorrow"])
 def test_an_unambiguous_history_is_converted_to_the_platforms_form(
-    model: str, messages: list[Message], sent: list[str], note: str
+    model: str, messages: list[Message], sent_roles: list[str], note: str
 ) -> None:
     request = checked(messages, model)
-    assert roles(request) == sent
+    assert roles(request) == sent_roles
     assert any(one.startswith(note) for one in request.notes)
     assert all(one.endswith(".") for one in request.notes)
 
 
-@pytest.mark.parametrize(("messages", "sent", "note"), CHANGED)
-def test_the_emulator_answers_a_converted_history(messages: list[Message], sent: list[str], note: str) -> None:
+@pytest.mark.parametrize(("messages", "sent_roles", "note"), CHANGED)
+def test_the_emulator_answers_a_converted_history(messages: list[Message], sent_roles: list[str], note: str) -> None:
     with Emulator() as emulator, Client(base_url=emulator.base_url, api_key=emulator.api_key) as client:
         answer = client.chat(messages)
-        assert [message["role"] for message in emulator.requests[-1].body["messages"]] == sent
+        assert [message["role"] for message in emulator.requests[-1].body["messages"]] == sent_roles
     assert any(one.startswith(note) for one in answer.notes)
 
 
@@ -142,7 +142,7 @@ def test_a_history_without_a_user_message_is_refused(messages: list[Message], wo
     assert caught.value.message.endswith(".")
 
 
-def test_a_tool_result_without_a_call_is_sent_and_its_refusal_explained() -> None:
+def test_a_tool_result_without_a_call_is_sent_and_the_refusal_is_explained() -> None:
     with (
         Emulator() as emulator,
         Client(base_url=emulator.base_url, api_key=emulator.api_key, max_retries=0) as client,
@@ -214,6 +214,6 @@ class TestKeepPictures:
         assert request.notes == ()
 
     @pytest.mark.parametrize("wrong", [0, -1, "many"])
-    def test_keep_pictures_must_be_a_number(self, wrong: Any) -> None:
+    def test_keep_pictures_must_be_a_number_of_1_or_more(self, wrong: Any) -> None:
         with pytest.raises(InvalidRequestError, match="keep_pictures"):
             self.run(keep_pictures=wrong)

@@ -9,7 +9,7 @@ SHOT = Image.from_url("https://example.org/shot.png")
 OTHER = Image.from_url("https://example.org/other.png")
 
 
-def sent(*messages: Message) -> ChatRequest:
+def build(*messages: Message) -> ChatRequest:
     return chat_request(messages, Settings(), {})
 
 
@@ -18,7 +18,7 @@ def calls(*ids: str) -> Message:
 
 
 def test_a_screenshot_moves_into_a_user_message_after_the_whole_group_of_results() -> None:
-    request = sent(
+    request = build(
         Message("user", "Look twice."),
         calls("a", "b"),
         Message("tool", ["Here it is:", SHOT], tool_call_id="a"),
@@ -37,7 +37,7 @@ def test_a_screenshot_moves_into_a_user_message_after_the_whole_group_of_results
 
 
 def test_a_moved_picture_precedes_the_text_of_the_next_user_message() -> None:
-    request = sent(
+    request = build(
         Message("user", "Look."),
         calls("a"),
         Message("tool", [SHOT], tool_call_id="a"),
@@ -49,15 +49,15 @@ def test_a_moved_picture_precedes_the_text_of_the_next_user_message() -> None:
 
 
 def test_several_moved_pictures_are_numbered_in_order() -> None:
-    request = sent(Message("user", "Look."), calls("a"), Message("tool", [SHOT, "then", OTHER], tool_call_id="a"))
+    request = build(Message("user", "Look."), calls("a"), Message("tool", [SHOT, "then", OTHER], tool_call_id="a"))
     assert request.messages[2].text.index("image 1") < request.messages[2].text.index("image 2")
     labels = [part.text for part in request.messages[-1].content if isinstance(part, Text)]
     assert ["image 1" in labels[0], "image 2" in labels[1]] == [True, True]
 
 
 @pytest.mark.parametrize("role", ["system", "assistant"])
-def test_pictures_of_other_roles_move_before_the_next_turn(role: str) -> None:
-    request = sent(
+def test_pictures_of_system_and_assistant_move_into_a_user_message_after_them(role: str) -> None:
+    request = build(
         Message("user", "Hi"),
         Message(role, ["see", SHOT]),  # type: ignore[arg-type]  # one of the roles
         Message("assistant", "Well."),
@@ -67,7 +67,7 @@ def test_pictures_of_other_roles_move_before_the_next_turn(role: str) -> None:
     assert SHOT in request.messages[2].content
 
 
-def test_a_conversation_without_pictures_to_move_stays_the_same_object() -> None:
+def test_messages_without_pictures_to_move_stay_the_same_objects() -> None:
     messages = (Message("user", [SHOT, "What?"]), Message("assistant", "A shot."), Message("user", "Sure?"))
     request = chat_request(messages, Settings(), {})
     assert all(ours is theirs for ours, theirs in zip(request.messages, messages, strict=True))

@@ -1,4 +1,4 @@
-"""Every common form of messages is accepted, or refused with an error that names the position."""
+"""Every common form of messages is accepted; the error about an invalid message names its position."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ PICTURE = Image.from_url("https://example.org/a.png")
         ([{"role": "user", "content": "hi", "refusal": None, "annotations": None}], (Message("user", "hi"),)),
     ],
 )
-def test_every_form_of_messages_gives_the_same_messages(messages: object, expected: tuple[Message, ...]) -> None:
+def test_every_form_of_messages_is_converted_to_message_objects(
+    messages: object, expected: tuple[Message, ...]
+) -> None:
     assert messages_of(messages) == expected
 
 
@@ -135,7 +137,7 @@ PATHS = [
 
 @pytest.mark.parametrize("kind", ["image_url", "video_url"])
 @pytest.mark.parametrize("url", PATHS)
-def test_a_message_cannot_name_a_file_or_another_scheme(kind: str, url: str) -> None:
+def test_a_message_cannot_refer_to_a_file_or_to_a_scheme_other_than_http(kind: str, url: str) -> None:
     with pytest.raises(glmv.InvalidRequestError):
         messages_of([{"role": "user", "content": [{"type": kind, kind: {"url": url}}]}])
 

@@ -38,7 +38,7 @@ def request(text: Any) -> ChatRequest:
     return chat_request(turns, Options(), {})
 
 
-def shown(text: Any) -> tuple[str, list[str]]:
+def text_and_formats(text: Any) -> tuple[str, list[str]]:
     """The text of the tool message, and the formats of the pictures after it."""
     result = request(text)
     media = [part for message in result.messages[3:] for part in message.content if isinstance(part, glmv.Image)]
@@ -46,7 +46,7 @@ def shown(text: Any) -> tuple[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("text", "left"),
+    ("text", "start"),
     [
         (json.dumps(BLOCK), "[image 1"),
         (json.dumps([BLOCK]), "[image 1"),
@@ -78,16 +78,16 @@ def shown(text: Any) -> tuple[str, list[str]]:
         (f"[ImageContent(type='image', data='{TEXT}')]", "[ImageContent(type='image', data='[image 1"),
     ],
 )
-def test_a_picture_in_a_text_is_sent_as_a_picture(text: str, left: str) -> None:
-    words, formats = shown(text)
-    assert words.startswith(left)
+def test_a_picture_in_a_text_is_sent_as_a_picture(text: str, start: str) -> None:
+    words, formats = text_and_formats(text)
+    assert words.startswith(start)
     assert formats == ["png"]
     assert TEXT[:60] not in str([message.text for message in request(text).messages])
     assert any("sent as media" in note for note in request(text).notes)
 
 
 def test_several_pictures_keep_order_and_position() -> None:
-    words, formats = shown(json.dumps({"a": b64encode(JPEG).decode(), "n": [1.5, None, True], "b": BLOCK}))
+    words, formats = text_and_formats(json.dumps({"a": b64encode(JPEG).decode(), "n": [1.5, None, True], "b": BLOCK}))
     assert len(formats) == 2
     assert formats[1] == "png"
     assert words.index("[image 1") < words.index("1.5, null, true") < words.index("[image 2")
@@ -104,7 +104,7 @@ def test_several_pictures_keep_order_and_position() -> None:
     ],
 )
 def test_links_to_pictures_are_sent_as_pictures(text: str) -> None:
-    assert shown(text)[1] == ["url"]
+    assert text_and_formats(text)[1] == ["url"]
 
 
 @pytest.mark.parametrize(
@@ -130,24 +130,24 @@ def test_links_to_pictures_are_sent_as_pictures(text: str) -> None:
     ],
 )
 def test_other_texts_are_unchanged(text: str) -> None:
-    made = request(text)
-    assert made.messages[2].text == text
-    assert len(made.messages) == 3
-    assert made.notes == ()
+    result = request(text)
+    assert result.messages[2].text == text
+    assert len(result.messages) == 3
+    assert result.notes == ()
 
 
 @pytest.mark.parametrize("text", [BINARY, json.dumps({"zip": BINARY, "n": 1}), f"zip: {BINARY}."])
 def test_other_base64_in_a_result_is_replaced_by_its_length(text: str) -> None:
-    made = request(text)
-    assert "characters of base64 were left out]" in made.messages[2].text
-    assert BINARY[:40] not in made.messages[2].text
-    assert any("base64" in note for note in made.notes)
+    result = request(text)
+    assert "characters of base64 were left out]" in result.messages[2].text
+    assert BINARY[:40] not in result.messages[2].text
+    assert any("base64" in note for note in result.notes)
 
 
-def test_binary_bytes_in_a_result_are_replaced_by_their_number() -> None:
-    made = request(f"Archive(name='a', data={bytes(range(256))!r})")
-    assert made.messages[2].text == "Archive(name='a', data=[256 bytes were left out])"
-    assert any("256 bytes" in note for note in made.notes)
+def test_binary_bytes_in_a_result_are_replaced_by_their_count() -> None:
+    result = request(f"Archive(name='a', data={bytes(range(256))!r})")
+    assert result.messages[2].text == "Archive(name='a', data=[256 bytes were left out])"
+    assert any("256 bytes" in note for note in result.notes)
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,9 @@ def test_long_texts_are_read_in_linear_time(text: str) -> None:
     ],
 )
 def test_media_that_cannot_be_sent_are_reported_to_the_model(block: dict[str, str]) -> None:
-    made = request(json.dumps(["See:", block]))
-    assert "of this result cannot be shown to you" in made.messages[2].text
-    assert any("the model got a text instead" in note for note in made.notes)
+    result = request(json.dumps(["See:", block]))
+    assert "of this result cannot be shown to you" in result.messages[2].text
+    assert any("the model got a text instead" in note for note in result.notes)
 
 
 def test_an_invalid_link_in_a_dict_part_is_reported_to_the_model() -> None:
@@ -181,9 +181,9 @@ def test_an_invalid_link_in_a_dict_part_is_reported_to_the_model() -> None:
         {"role": "assistant", "tool_calls": [{"id": "c1", "function": {"name": "look", "arguments": "{}"}}]},
         {"role": "tool", "tool_call_id": "c1", "content": [part]},
     ]
-    made = chat_request(turns, Options(), {})
-    assert "cannot be shown to you" in made.messages[2].text
-    assert any(note.startswith("messages[2]: a picture") for note in made.notes)
+    result = chat_request(turns, Options(), {})
+    assert "cannot be shown to you" in result.messages[2].text
+    assert any(note.startswith("messages[2]: a picture") for note in result.notes)
     with pytest.raises(glmv.UnsupportedContent):
         chat_request([{"role": "user", "content": [part]}], Options(), {})
 
@@ -199,12 +199,12 @@ def test_an_invalid_link_in_a_dict_part_is_reported_to_the_model() -> None:
         io.BytesIO(PNG),
     ],
 )
-def test_a_lost_picture_is_refused_with_advice_what_to_return(value: Any) -> None:
+def test_the_str_of_a_picture_is_refused_with_advice_what_to_return(value: Any) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"messages\[2\].*glmv\.Image\.of") as caught:
         request(str(value))
     assert len(str(caught.value)) < 500
 
 
-def test_texts_of_users_and_assistants_are_not_searched() -> None:
+def test_texts_of_users_and_assistants_are_not_searched_for_pictures() -> None:
     turns = [glmv.Message("user", TEXT), glmv.Message("assistant", TEXT), glmv.Message("user", "?")]
     assert chat_request(turns, Options(), {}).messages == tuple(turns)

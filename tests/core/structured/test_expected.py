@@ -38,7 +38,7 @@ class Old:
             raise ValueError("it sank " + "z" * 2000)
 
 
-def called(*calls: tuple[str, str], finish_reason: str | None = "tool_calls") -> Completion:
+def with_calls(*calls: tuple[str, str], finish_reason: str | None = "tool_calls") -> Completion:
     return Completion("So:", tool_calls=tuple(ToolCall("c", *each) for each in calls), finish_reason=finish_reason)
 
 
@@ -56,10 +56,10 @@ def called(*calls: tuple[str, str], finish_reason: str | None = "tool_calls") ->
         ([("clock", "[]")], "the arguments of clock are not a JSON object"),
     ],
 )
-def test_a_required_call_is_one_of_the_tools_with_arguments_that_fit(
+def test_a_required_call_must_name_one_of_the_tools_and_fit_its_schema(
     calls: list[tuple[str, str]], problem: str | None
 ) -> None:
-    assert ToolCallExpected([WEATHER, CLOCK, SEARCH], None).check(called(*calls)) == ("So:", problem)
+    assert ToolCallExpected([WEATHER, CLOCK, SEARCH], None).check(with_calls(*calls)) == ("So:", problem)
 
 
 @pytest.mark.parametrize(
@@ -78,39 +78,39 @@ def test_a_required_call_is_one_of_the_tools_with_arguments_that_fit(
         ([("moon", "{}"), ("clock", "{}")], "tool_calls", None),
     ],
 )
-def test_arguments_that_the_caller_checks_must_only_be_complete(
+def test_arguments_that_the_caller_checks_need_only_be_complete(
     calls: list[tuple[str, str]], reason: str | None, problem: str | None
 ) -> None:
     expected = ToolCallExpected([WEATHER, CLOCK], None, judged=False)
-    assert expected.check(called(*calls, finish_reason=reason)) == ("So:", problem)
+    assert expected.check(with_calls(*calls, finish_reason=reason)) == ("So:", problem)
     assert not expected.by_schema
 
 
 def test_a_class_checks_the_arguments_instead_of_the_schema() -> None:
     expected = ToolCallExpected([tool("weather", {"type": "object", "required": ["moon"]})], "weather", model=Weather)
-    assert expected.check(called(("weather", RIGHT))) == ("So:", None)
-    assert "town" in (expected.check(called(("weather", EMPTY)))[1] or "")
-    assert expected.check(called(("weather", "[]")))[1] == "the arguments of weather are not a JSON object"
+    assert expected.check(with_calls(("weather", RIGHT))) == ("So:", None)
+    assert "town" in (expected.check(with_calls(("weather", EMPTY)))[1] or "")
+    assert expected.check(with_calls(("weather", "[]")))[1] == "the arguments of weather are not a JSON object"
 
 
 def test_a_class_of_pydantic_1_checks_the_arguments_and_its_error_is_shortened() -> None:
     expected = ToolCallExpected([WEATHER], "weather", model=Old)  # type: ignore[arg-type]  # another version's class
-    assert expected.check(called(("weather", MISFIT))) == ("So:", None)
-    problem = expected.check(called(("weather", '{"town": "Atlantis"}')))[1] or ""
+    assert expected.check(with_calls(("weather", MISFIT))) == ("So:", None)
+    problem = expected.check(with_calls(("weather", '{"town": "Atlantis"}')))[1] or ""
     assert problem.startswith("in the arguments of weather, it sank zzz")
     assert len(problem) == len("in the arguments of weather, ") + 1000
 
 
-def test_the_instruction_for_a_call_names_the_functions_only() -> None:
-    named = {"type": "function", "function": {"name": ""}}
-    both = ToolCallExpected([WEATHER, SEARCH, CLOCK, named], None)
+def test_the_instruction_for_a_call_names_only_the_functions() -> None:
+    nameless = {"type": "function", "function": {"name": ""}}
+    both = ToolCallExpected([WEATHER, SEARCH, CLOCK, nameless], None)
     one = ToolCallExpected([WEATHER], "weather")
     assert both.instruction.startswith("Call one of the tools weather, clock now.")
     assert one.instruction.startswith("Call the tool weather now.")
     assert all(each.instruction.endswith(" and with nothing else.") for each in (both, one))
 
 
-def test_the_package_for_schemas_is_needed_only_where_a_schema_decides() -> None:
+def test_jsonschema_is_needed_only_if_a_schema_checks_the_answer() -> None:
     assert ToolCallExpected([WEATHER, CLOCK], None).by_schema
     assert not ToolCallExpected([CLOCK], None).by_schema
     assert not ToolCallExpected([WEATHER], None, model=Weather).by_schema
@@ -121,12 +121,12 @@ def test_the_package_for_schemas_is_needed_only_where_a_schema_decides() -> None
     assert not AnyAnswer().by_schema
 
 
-def test_a_tool_that_takes_anything_is_checked_without_the_package_for_schemas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tool_that_takes_any_arguments_is_checked_without_jsonschema(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jsonschema", None)
     anything = {"type": "function", "function": {"name": "weather", "parameters": {}}}
     for parameters in (anything, tool("weather")):
         expected = ToolCallExpected([parameters], None)
-        assert expected.check(called(("weather", RIGHT))) == ("So:", None)
+        assert expected.check(with_calls(("weather", RIGHT))) == ("So:", None)
 
 
 @pytest.mark.parametrize(
@@ -140,10 +140,10 @@ def test_a_tool_that_takes_anything_is_checked_without_the_package_for_schemas(m
     ],
 )
 def test_calls_have_a_value_if_all_their_arguments_are_objects(calls: list[tuple[str, str]], has: bool) -> None:
-    assert ToolCallExpected([WEATHER], None).has_value(called(*calls)) is has
+    assert ToolCallExpected([WEATHER], None).has_value(with_calls(*calls)) is has
 
 
-def test_every_answer_is_accepted_where_none_is_expected() -> None:
+def test_any_answer_is_accepted_if_no_particular_one_is_expected() -> None:
     answer = Completion("red", finish_reason="length")
     assert (AnyAnswer().check(answer), AnyAnswer().has_value(answer), AnyAnswer().instruction) == (
         ("red", None),
@@ -152,7 +152,7 @@ def test_every_answer_is_accepted_where_none_is_expected() -> None:
     )
 
 
-def test_json_is_asked_for_with_its_schema_in_the_letters_of_its_language() -> None:
+def test_the_instruction_for_json_quotes_the_schema_without_escaping_letters() -> None:
     instruction = JSONExpected({"type": "object", "title": "城市"}).instruction
     assert instruction.startswith("Reply with a single JSON value that conforms to the JSON Schema below")
     assert instruction.endswith('\n{"type": "object", "title": "城市"}')
@@ -160,14 +160,14 @@ def test_json_is_asked_for_with_its_schema_in_the_letters_of_its_language() -> N
 
 
 @pytest.mark.parametrize("schema", [TOWN, None])
-def test_beside_tools_the_instruction_leaves_the_choice_to_call_one(schema: Any) -> None:
+def test_with_tools_the_instruction_for_json_allows_a_tool_call(schema: Any) -> None:
     alone, beside = JSONExpected(schema), JSONExpected(schema, beside_tools=True)
     assert beside.instruction == f"{alone.instruction} This holds for replies in which you call no tool."
 
 
 def test_a_tool_call_is_accepted_instead_of_json() -> None:
-    assert JSONExpected(TOWN).check(called(("weather", EMPTY))) == ("So:", None)
-    assert JSONExpected(TOWN).has_value(called(("weather", EMPTY)))
+    assert JSONExpected(TOWN).check(with_calls(("weather", EMPTY))) == ("So:", None)
+    assert JSONExpected(TOWN).has_value(with_calls(("weather", EMPTY)))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which code validates an answer: the table, tested for `glmv`, and `on_misfit` for a second misfit."""
+"""The table `JUDGING` says which code validates an answer; these tests check its rows for `glmv`, and `on_misfit`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_table_has_one_row_per_entry_point() -> None:
 
 @pytest.mark.parametrize("row", [row for row in JUDGING if row.package == "glmv"], ids=lambda row: row.entry)
 @pytest.mark.parametrize("wrong", ["missing", "misfit"])
-def test_the_client_repairs_and_raises_as_the_table_says(
+def test_the_client_asks_again_and_raises_as_the_table_says(
     row: Judging, wrong: Any, emu: Emulator, glm: glmv.Client
 ) -> None:
     options = ENTRIES[row.entry]
@@ -74,14 +74,16 @@ def test_the_client_repairs_and_raises_as_the_table_says(
 
 
 @both
-def test_a_caller_that_validates_calls_gets_the_first_one(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_on_misfit_return_accepts_a_call_without_checking_its_arguments(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(calls(MISFIT))
     answer = ask(glm, stream, tools=[TOOL], tool_choice="send_parcel", on_misfit="return")
     assert json.loads(answer.tool_calls[0].arguments) == MISFIT
     assert answer.notes == ()
 
 
-def test_a_call_of_another_tool_does_not_count_as_the_named_one(emu: Emulator, glm: glmv.Client) -> None:
+def test_a_call_of_another_tool_does_not_count_as_a_call_of_the_named_tool(emu: Emulator, glm: glmv.Client) -> None:
     options: dict[str, Any] = {"tools": [TOOL, OTHER], "tool_choice": "weigh", "on_misfit": "return"}
     emu.say(calls({"grams": 5}), Reply(tool_calls=[ToolCall("weigh", {}), ToolCall("send_parcel", {})]))
     assert [call.name for call in ask(glm, False, **options).tool_calls] == ["weigh", "send_parcel"]
@@ -106,7 +108,7 @@ def test_a_second_misfit_is_returned_with_its_text_and_a_note(
 
 @both
 @pytest.mark.parametrize("on_misfit", ["return", "return_value"])
-def test_json_of_another_schema_is_returned_with_a_note(
+def test_a_second_answer_whose_json_does_not_fit_is_returned_with_a_note(
     on_misfit: str, stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say("Heavy.", f"Here: {json.dumps(MISFIT)}")
@@ -124,10 +126,10 @@ def test_the_log_warns_of_a_returned_misfit_without_quoting_it(
     answer = ask(glm, stream, response_format=WANTED, on_misfit="return_value")
     emu.say("Heavy.", json.dumps({"grams": 77}))
     ask(glm, stream, response_format=WANTED, on_misfit="return_value")  # which fits
-    [warned] = [one.getMessage() for one in caplog.records if (one.name, one.levelname) == ("glmv", "WARNING")]
-    assert "does not fit" in warned
-    assert str(answer.request_id) in warned
-    assert not any(part in warned for part in ("grams", "seventy"))
+    [warning] = [one.getMessage() for one in caplog.records if (one.name, one.levelname) == ("glmv", "WARNING")]
+    assert "does not fit" in warning
+    assert str(answer.request_id) in warning
+    assert not any(part in warning for part in ("grams", "seventy"))
 
 
 @both
@@ -140,7 +142,7 @@ def test_a_streamed_misfit_is_returned_without_a_second_turn(stream: bool, emu: 
 
 @both
 @pytest.mark.parametrize("options", ENTRIES.values(), ids=ENTRIES)
-def test_an_answer_without_a_value_stays_without_one_after_a_second_turn(
+def test_return_value_raises_if_the_second_answer_has_no_value_either(
     options: dict[str, Any], stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say("Heavy.", "Very heavy.")
@@ -148,7 +150,7 @@ def test_an_answer_without_a_value_stays_without_one_after_a_second_turn(
         ask(glm, stream, on_misfit="return_value", **options)
 
 
-def test_arguments_that_do_not_fit_are_returned_if_they_are_an_object(emu: Emulator, glm: glmv.Client) -> None:
+def test_return_value_returns_arguments_that_do_not_fit_if_they_are_an_object(emu: Emulator, glm: glmv.Client) -> None:
     options: dict[str, Any] = {**ENTRIES['chat(tool_choice="required" or a name)'], "on_misfit": "return_value"}
     emu.say(calls(MISFIT), calls({"grams": "many"}))
     assert json.loads(ask(glm, False, **options).tool_calls[0].arguments) == {"grams": "many"}
@@ -188,5 +190,5 @@ def test_the_instruction_to_call_a_tool_names_the_tools(choice: str, emu: Emulat
     answer = ask(glm, False, tools=[TOOL, OTHER], tool_choice=choice)
     assert answer.tool_calls[0].name == {"required": "send_parcel", "weigh": "weigh"}[choice]
     instruction = emu.requests[0].body["messages"][0]["content"]
-    named = {"required": ["send_parcel", "weigh"], "weigh": ["weigh"]}[choice]
-    assert [name for name in ("send_parcel", "weigh") if name in instruction] == named
+    expected_names = {"required": ["send_parcel", "weigh"], "weigh": ["weigh"]}[choice]
+    assert [name for name in ("send_parcel", "weigh") if name in instruction] == expected_names

@@ -1,4 +1,4 @@
-"""Forced tools and JSON answers on a platform without either: instructed, checked, and repaired once."""
+"""The platform can force neither a tool call nor JSON: the client instructs the model, checks, and asks again once."""
 
 import json
 import sys
@@ -43,7 +43,7 @@ def call(name: str, arguments: str) -> Reply:
 
 
 def text(content: str, **more: Any) -> Reply:
-    """A text that is streamed character by character."""
+    """An answer with this text, which is streamed character by character."""
     return Reply(chunking=list(content), usage=USAGE, **more)
 
 
@@ -71,7 +71,7 @@ both = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"
 
 
 @both
-def test_a_forced_tool_is_instructed_and_never_sent_as_tool_choice(
+def test_a_required_call_is_requested_by_instruction_and_not_by_tool_choice(
     stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(call("weather", '{"town": "Jinan"}'))
@@ -94,7 +94,7 @@ def test_a_named_tool_choice_offers_only_that_tool(stream: bool, choice: Any, em
 
 @both
 @pytest.mark.parametrize("choice", ["any", "required", True])
-def test_prose_instead_of_a_call_is_repaired_once_and_both_turns_are_counted(
+def test_prose_instead_of_a_call_causes_a_second_turn_and_both_turns_are_counted(
     stream: bool, choice: str | bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(text("It is sunny."), call("weather", '{"town": "Jinan"}'))
@@ -149,7 +149,9 @@ def test_tool_choice_none_sends_no_tools(stream: bool, emu: Emulator, glm: glmv.
 
 
 @both
-def test_tool_choice_auto_is_sent_and_absent_stays_absent(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_tool_choice_is_sent_if_it_is_auto_and_not_if_it_is_absent(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(text("Hello"), text("Hello"))
     ask(glm, stream, tools=[WEATHER], tool_choice="auto")
     ask(glm, stream, tools=[WEATHER])
@@ -184,10 +186,10 @@ def test_a_tool_choice_of_an_unknown_tool_is_refused_before_sending(
     ],
     ids=["bare", "fenced", "boxed in prose"],
 )
-def test_json_is_unwrapped_from_any_form(stream: bool, answer: str, emu: Emulator, glm: glmv.Client) -> None:
+def test_json_in_fences_boxes_or_prose_is_unwrapped(stream: bool, answer: str, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(answer))
-    found = ask(glm, stream, response_format=PERSON)
-    assert found.text == '{"name": "Ada", "age": 36}'
+    completion = ask(glm, stream, response_format=PERSON)
+    assert completion.text == '{"name": "Ada", "age": 36}'
     assert "response_format" not in emu.requests[0].body
     assert "minimum" in emu.requests[0].body["messages"][0]["content"]
 
@@ -200,20 +202,20 @@ def test_json_is_streamed_as_it_arrives(emu: Emulator, glm: glmv.Client) -> None
 
 
 @both
-def test_prose_without_json_is_repaired(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_prose_without_json_causes_a_second_turn(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text("Ada, who was 36."), text('{"name": "Ada", "age": 36}'))
     assert json.loads(ask(glm, stream, response_format=PERSON).text)["age"] == 36
 
 
-def test_json_that_does_not_fit_is_repaired_with_the_reason(emu: Emulator, glm: glmv.Client) -> None:
+def test_the_second_turn_says_why_the_json_does_not_fit(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text('{"name": "Ada", "age": -1}'), text('{"name": "Ada", "age": 36}'))
     assert json.loads(ask(glm, False, response_format=PERSON).text)["age"] == 36
     assert "age has to be at least 0" in emu.requests[1].body["messages"][-1]["content"]
 
 
 def test_the_callers_check_decides_and_its_message_reaches_the_model(emu: Emulator, glm: glmv.Client) -> None:
-    def check(found: str) -> None:
-        if json.loads(found)["age"] != 36:
+    def check(answer: str) -> None:
+        if json.loads(answer)["age"] != 36:
             raise ValueError("the age is wrong by years")
 
     emu.say(text('{"name": "Ada", "age": 3}'), text('{"name": "Ada", "age": 36}'))
@@ -269,7 +271,7 @@ def test_withdrawn_content_is_returned_unchecked_with_on_sensitive_return(
 WRONG, RIGHT = '{"name": "Ada", "age": -1}', '{"name": "Ada", "age": 36}'
 
 
-def test_a_replaceable_stream_restarts_and_counts_both_turns(emu: Emulator, glm: glmv.Client) -> None:
+def test_a_stream_with_may_replace_restarts_and_counts_both_turns(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(WRONG), text(RIGHT))
     deltas = list(glm.stream("Who?", response_format=PERSON, may_replace=True))
     assert "".join(delta.text for delta in deltas) == WRONG + RIGHT
@@ -290,10 +292,10 @@ def test_the_reasoning_of_a_replaced_answer_is_replaced(emu: Emulator, glm: glmv
     assert [delta.replaces for delta in deltas].count(True) == 1
 
 
-def test_the_sum_of_a_replaced_stream_is_its_second_answer(emu: Emulator, glm: glmv.Client) -> None:
+def test_the_sum_of_a_stream_that_was_replaced_is_its_second_answer(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(call("weather", '{"town": 3}'), call("weather", '{"town": "Jinan"}'))
     answer = ask(glm, True, tools=[WEATHER], tool_choice="required", may_replace=True)
-    assert [(found.name, found.arguments) for found in answer.tool_calls] == [("weather", '{"town": "Jinan"}')]
+    assert [(each.name, each.arguments) for each in answer.tool_calls] == [("weather", '{"town": "Jinan"}')]
     emu.say(text(WRONG), text(RIGHT))
     assert ask(glm, True, response_format=PERSON, may_replace=True).text == RIGHT
 
@@ -322,13 +324,13 @@ def test_a_stream_is_replaced_only_once_and_then_raises(second: str, emu: Emulat
     assert len(emu.requests) == 2
 
 
-def test_a_shown_answer_cut_by_max_tokens_is_not_repaired(emu: Emulator, glm: glmv.Client) -> None:
+def test_a_shown_answer_cut_by_max_tokens_raises_without_a_second_turn(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text('{"name": "Ada"', finish_reason="length"))
     with pytest.raises(glmv.MalformedResponse, match="max_tokens"):
         ask(glm, True, response_format=PERSON, may_replace=True)
 
 
-def test_shown_text_is_not_replaced_without_permission(emu: Emulator, glm: glmv.Client) -> None:
+def test_shown_text_is_not_replaced_without_may_replace(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(WRONG))
     with pytest.raises(glmv.MalformedResponse, match="at least 0"):
         ask(glm, True, response_format=PERSON)
@@ -388,7 +390,7 @@ def test_the_final_object_replaces_a_streamed_draft(emu: Emulator, glm: glmv.Cli
     assert [delta.text for delta in deltas[at:]] == [RIGHT, ""]
 
 
-def test_an_irreplaceable_stream_never_ends_with_a_draft(emu: Emulator, glm: glmv.Client) -> None:
+def test_a_stream_without_may_replace_raises_if_other_json_follows_a_draft(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(f"{DRAFT} or {RIGHT}"))
     with pytest.raises(glmv.MalformedResponse, match=r"the JSON of a draft, and other JSON follows\. \(req") as failed:
         ask(glm, True, response_format=PERSON)
@@ -412,7 +414,7 @@ def test_a_pydantic_class_validates_the_arguments_of_a_named_tool(emu: Emulator,
 
         @field_validator("town")
         @classmethod
-        def known(cls, town: str) -> str:
+        def exists(cls, town: str) -> str:
             if town == "Atlantis":
                 raise ValueError("it sank")
             return town
@@ -423,7 +425,7 @@ def test_a_pydantic_class_validates_the_arguments_of_a_named_tool(emu: Emulator,
     assert "it sank" in emu.requests[1].body["messages"][-1]["content"]
 
 
-def test_a_repair_turn_quotes_the_answer_and_its_error() -> None:
+def test_the_second_turn_quotes_the_answer_and_its_error() -> None:
     error = glmv.MalformedResponse(
         "It is not JSON.", attempts=1, partial=glmv.Completion(text="red", finish_reason="stop")
     )
@@ -433,7 +435,7 @@ def test_a_repair_turn_quotes_the_answer_and_its_error() -> None:
 
 
 @pytest.mark.parametrize("reason", [None, "length", "sensitive"])
-def test_there_is_no_repair_turn_if_it_would_not_help(reason: str | None) -> None:
+def test_second_turn_raises_if_another_answer_would_not_help(reason: str | None) -> None:
     error = glmv.MalformedResponse("m", attempts=1, partial=glmv.Completion(text="red", finish_reason=reason))
     with pytest.raises(glmv.MalformedResponse) as caught:
         glmv.second_turn(error)
@@ -445,7 +447,7 @@ def test_there_is_no_repair_turn_if_it_would_not_help(reason: str | None) -> Non
     ("options", "what"),
     [({"response_format": PERSON}, "JSON"), ({"tools": [WEATHER], "tool_choice": "required"}, "a tool call")],
 )
-def test_an_answer_that_max_tokens_cut_off_says_so_and_no_other_does(
+def test_the_error_and_the_note_say_whether_max_tokens_cut_off_the_answer(
     reason: str, hint: bool, options: dict[str, Any], what: str, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(*[text("Ada was", finish_reason=reason)] * 4)
@@ -461,7 +463,9 @@ def test_an_answer_that_max_tokens_cut_off_says_so_and_no_other_does(
 
 
 @both
-def test_json_without_a_schema_is_asked_for_in_words_and_checked(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_json_without_a_schema_is_requested_by_instruction_and_checked(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(text("No JSON."), text('So: {"a": 1}'))
     assert ask(glm, stream, response_format={"type": "json_object"}).text == '{"a": 1}'
     system, user = emu.requests[0].body["messages"]
@@ -497,7 +501,7 @@ def test_the_second_turn_names_the_problem_of_the_call(
 ) -> None:
     emu.say(first, call("weather", '{"town": "Jinan"}'))
     answer = ask(glm, False, tools=[WEATHER, CLOCK], tool_choice="required")
-    assert [found.name for found in answer.tool_calls] == ["weather"]
+    assert [each.name for each in answer.tool_calls] == ["weather"]
     reply = emu.requests[1].body["messages"][-1]["content"]
     assert reply.startswith(f"Your last reply cannot be used, since {problem}")
     assert "Call one of the tools weather, clock now." in reply
@@ -513,7 +517,7 @@ def test_the_instruction_names_the_tools_that_may_be_called(
 ) -> None:
     emu.say(call("clock", ""))
     answer = ask(glm, False, tools=[WEATHER, CLOCK], tool_choice=choice)
-    assert [found.name for found in answer.tool_calls] == ["clock"]
+    assert [each.name for each in answer.tool_calls] == ["clock"]
     assert words in emu.requests[0].body["messages"][0]["content"]
 
 
@@ -551,7 +555,7 @@ def test_an_invalid_tool_choice_or_response_format_is_refused_with_the_valid_for
     assert emu.requests == []
 
 
-def test_llama_cpp_gets_only_the_named_tool_and_tool_choice_required(emu: Emulator) -> None:
+def test_llama_cpp_gets_a_named_tool_alone_with_tool_choice_required(emu: Emulator) -> None:
     emu.say(call("clock", "{}"), call("weather", '{"town": "A"}'))
     with glmv.Client(emu.api_key, base_url=emu.proxy_url, dialect="llama.cpp") as server:
         ask(server, False, tools=[WEATHER, CLOCK], tool_choice="clock")
@@ -588,22 +592,22 @@ def test_a_second_answer_that_does_not_fit_is_returned_if_the_call_allows_it(
 
 
 @both
-def test_prose_before_a_call_is_held_until_the_call_comes(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_prose_before_a_required_call_is_part_of_the_answer(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
     emu.say(Reply(chunking=["I look. "], tool_calls=[ToolCall("clock", "{}")], usage=USAGE))
     answer = ask(glm, stream, tools=[CLOCK], tool_choice="required")
-    assert (answer.text, [found.name for found in answer.tool_calls]) == ("I look. ", ["clock"])
+    assert (answer.text, [each.name for each in answer.tool_calls]) == ("I look. ", ["clock"])
     assert answer.attempts == 1
 
 
 def test_the_second_turn_quotes_the_calls_or_says_that_there_was_nothing() -> None:
-    called = glmv.Completion(text="", tool_calls=(glmv.ToolCall("1", "f", "{"),), finish_reason="stop")
+    calling = glmv.Completion(text="", tool_calls=(glmv.ToolCall("1", "f", "{"),), finish_reason="stop")
     silent = glmv.Completion(text="", finish_reason="stop")
-    for partial, quoted in ((called, "{"), (silent, "(nothing)")):
+    for partial, quoted in ((calling, "{"), (silent, "(nothing)")):
         answer, _ = glmv.second_turn(glmv.MalformedResponse("m", attempts=1, partial=partial))
         assert answer.text == quoted
 
 
-def test_there_is_no_second_turn_after_a_second_turn_or_without_an_answer() -> None:
+def test_second_turn_raises_after_two_attempts_or_without_an_answer() -> None:
     partial = glmv.Completion(text="red", finish_reason="stop", attempts=1)
     for error in (glmv.MalformedResponse("m", attempts=2, partial=partial), glmv.MalformedResponse("m", attempts=1)):
         with pytest.raises(glmv.MalformedResponse) as caught:
@@ -611,7 +615,9 @@ def test_there_is_no_second_turn_after_a_second_turn_or_without_an_answer() -> N
         assert caught.value is error
 
 
-def test_with_tools_json_is_requested_for_answers_without_a_call(emu: Emulator, glm: glmv.Client) -> None:
+def test_with_tools_the_instruction_asks_for_json_only_in_answers_without_calls(
+    emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(text(RIGHT))
     assert ask(glm, False, tools=[WEATHER], response_format=PERSON).text == RIGHT
     assert "in which you call no tool" in emu.requests[0].body["messages"][0]["content"]
@@ -626,15 +632,15 @@ THOUGHT = f"Maybe {DRAFT}? No.</think>{RIGHT}"
 def test_json_in_reasoning_that_was_sent_as_text_is_not_the_answer(emu: Emulator) -> None:
     emu.say(text(THOUGHT))
     with glmv.Client(emu.api_key, base_url=emu.proxy_url) as server:
-        told = r"the stream has shown JSON of the reasoning, which the server sent as text\."
-        with pytest.raises(glmv.MalformedResponse, match=told) as failed:
+        message = r"the stream has shown JSON of the reasoning, which the server sent as text\."
+        with pytest.raises(glmv.MalformedResponse, match=message) as failed:
             ask(server, True, response_format=PERSON)
     assert failed.value.partial is not None
     assert failed.value.partial.text == RIGHT
 
 
 @both
-def test_a_text_beside_tools_is_returned_although_reasoning_was_sent_as_text(stream: bool, emu: Emulator) -> None:
+def test_with_tools_a_text_that_contains_reasoning_is_returned(stream: bool, emu: Emulator) -> None:
     emu.say(text(THOUGHT))
     with glmv.Client(emu.api_key, base_url=emu.proxy_url, dialect="vllm") as server:
         answer = ask(server, stream, tools=[WEATHER], parallel_tool_calls=False)
@@ -661,11 +667,11 @@ def test_a_class_for_the_json_does_not_check_the_arguments_of_a_named_tool(emu: 
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_the_tokens_of_the_only_answer_that_counts_them_are_those_of_the_call(first: bool) -> None:
-    known, unknown = glmv.Usage(10, 5, 15), None
+def test_if_only_one_of_two_answers_has_usage_it_is_the_usage_of_the_call(first: bool) -> None:
+    usage, no_usage = glmv.Usage(10, 5, 15), None
     request = chat_request("Who?", glmv.Options(), {"response_format": PERSON})
     plan = plan_for(request, DIALECTS["platform"])
-    misfit = plan.judge(glmv.Completion(text="Ada.", usage=known if first else unknown, attempts=1))
+    misfit = plan.judge(glmv.Completion(text="Ada.", usage=usage if first else no_usage, attempts=1))
     assert (plan.done, misfit.text) == (False, "Ada.")
-    answer = plan.judge(glmv.Completion(text=RIGHT, usage=unknown if first else known, attempts=1))
-    assert (plan.done, answer.text, answer.usage, answer.attempts) == (True, RIGHT, known, 2)
+    answer = plan.judge(glmv.Completion(text=RIGHT, usage=no_usage if first else usage, attempts=1))
+    assert (plan.done, answer.text, answer.usage, answer.attempts) == (True, RIGHT, usage, 2)

@@ -40,8 +40,8 @@ BY_SCHEMA = JSONExpected(SCHEMA)
 LOOSE = JSONExpected(Notes.model_json_schema(), Notes)
 LISTS = JSONExpected({"type": "array", "items": {"type": "integer"}})
 ANSWER = {"grams": 250, "label": "Tea"}
-SAID = json.dumps(ANSWER)
-QUOTED = json.dumps(SAID)
+ANSWER_TEXT = json.dumps(ANSWER)
+QUOTED = json.dumps(ANSWER_TEXT)
 
 AROUND = {
     "a draft before": 'First I thought {"grams": 1, "label": "?"}. No: {}',
@@ -70,9 +70,9 @@ AROUND = {
 }
 
 
-def in_place(around: str, said: str = SAID) -> str:
+def in_place(around: str, text: str = ANSWER_TEXT) -> str:
     head, _, tail = around.rpartition("{}") if "{}" in around else (around, "", "")
-    return head + said + tail
+    return head + text + tail
 
 
 @pytest.mark.parametrize("need", [NEED, BY_SCHEMA], ids=["pydantic", "schema"])
@@ -90,12 +90,12 @@ SPELLED = {
     "full-width quotation marks": "{“grams”：250，“label”：“Tea”}",
     "a string": QUOTED,
     "a string behind prose": f"The answer is {QUOTED}.",
-    "a string in a wrapper": json.dumps({"result": SAID}),
+    "a string in a wrapper": json.dumps({"result": ANSWER_TEXT}),
 }
 
 
 @pytest.mark.parametrize("text", SPELLED.values(), ids=SPELLED)
-def test_an_answer_is_read_in_any_of_these_spellings(text: str) -> None:
+def test_json_with_trailing_commas_or_full_width_marks_or_in_a_string_is_read(text: str) -> None:
     value_text, problem = NEED.check_text(text)
     assert problem is None
     assert json.loads(value_text) == ANSWER
@@ -172,7 +172,7 @@ marks = st.sampled_from([("", ""), ("```json\n", "\n```"), ("**", "**"), ("\n", 
 values = st.fixed_dictionaries({"grams": st.integers(-5, 10**6), "label": st.none() | st.text(max_size=8)})
 
 
-def streamed(need: JSONExpected, text: str, cuts: list[int]) -> str:
+def stream_output(need: JSONExpected, text: str, cuts: list[int]) -> str:
     """The output of a stream whose text is split at these positions."""
     stream = need.stream()
     places = [0, *sorted({min(cut, len(text)) for cut in cuts}), len(text)]
@@ -200,9 +200,9 @@ def test_a_fitting_object_is_read_after_any_text(
 )
 def test_any_split_of_a_stream_gives_the_same_answer(parts: list[str], cuts: list[int]) -> None:
     text = "".join(parts)
-    whole = streamed(NEED, text, [])
-    assert streamed(NEED, text, cuts) == whole
-    assert streamed(NEED, text, [*range(200)]) == whole
+    whole = stream_output(NEED, text, [])
+    assert stream_output(NEED, text, cuts) == whole
+    assert stream_output(NEED, text, [*range(200)]) == whole
 
 
 @settings(max_examples=200, deadline=None)
@@ -218,7 +218,7 @@ def test_every_json_value_is_read_unchanged(value: object) -> None:
 
 def test_a_stream_shows_only_what_may_be_the_answer() -> None:
     text = f'[1] {{}} {json.dumps(SCHEMA)} ｛"grams"：250，｝ {{"grams": 7}}'
-    assert streamed(NEED, text, []) == '{"grams":250}'
+    assert stream_output(NEED, text, []) == '{"grams":250}'
     stream = NEED.stream()
     assert [stream.feed(piece) for piece in ('{"gra', 'ms": 2', "5", '0, "label": "Te', "a\\", 'n"', "}")] == [
         "",
@@ -318,18 +318,18 @@ WRAPPERS = (
 
 
 @pytest.mark.parametrize("key", [*WRAPPERS, "Result", "out_put", "Parcel", "PARCEL", "weighed-parcel"])
-def test_a_usual_key_around_the_answer_is_removed(key: str) -> None:
+def test_a_common_wrapper_key_around_the_answer_is_removed(key: str) -> None:
     need = JSONExpected(SCHEMA, Parcel, name="weighed_parcel")
-    assert need.check_text(json.dumps({key: ANSWER})) == (SAID, None)
+    assert need.check_text(json.dumps({key: ANSWER})) == (ANSWER_TEXT, None)
 
 
 @pytest.mark.parametrize(
     "beside",
     ["type", "title", "name", "description", "required", "additionalProperties", "$schema", "$defs", "id", "$id"],
 )
-def test_keys_of_schemas_and_calls_may_stand_beside_the_answer(beside: str) -> None:
-    assert NEED.check_text(json.dumps({beside: "x", "result": ANSWER})) == (SAID, None)
-    assert NEED.check_text(json.dumps({"result": ANSWER, beside: {}})) == (SAID, None)
+def test_keys_of_schemas_and_tool_calls_beside_the_answer_are_ignored(beside: str) -> None:
+    assert NEED.check_text(json.dumps({beside: "x", "result": ANSWER})) == (ANSWER_TEXT, None)
+    assert NEED.check_text(json.dumps({"result": ANSWER, beside: {}})) == (ANSWER_TEXT, None)
 
 
 @pytest.mark.parametrize(
@@ -339,11 +339,11 @@ def test_an_object_with_other_keys_is_not_a_wrapper(text: object) -> None:
     assert NEED.check_text(json.dumps(text))[1]
 
 
-def test_four_wrappers_are_removed_and_not_more() -> None:
-    wrapped: object = ANSWER
+def test_at_most_four_wrappers_are_removed() -> None:
+    value: object = ANSWER
     for count in range(1, 6):
-        wrapped = {"result": wrapped}
-        assert (NEED.check_text(json.dumps(wrapped))[1] is None) is (count < 5)
+        value = {"result": value}
+        assert (NEED.check_text(json.dumps(value))[1] is None) is (count < 5)
 
 
 def test_without_a_schema_no_wrapper_is_removed() -> None:
@@ -351,7 +351,7 @@ def test_without_a_schema_no_wrapper_is_removed() -> None:
     assert JSONExpected(None).check_text(f"So: {text}") == (text, None)
 
 
-def test_text_of_an_unwrapped_answer_keeps_its_letters() -> None:
+def test_chinese_letters_of_an_unwrapped_answer_are_not_escaped() -> None:
     assert NEED.check_text('[{"grams": 1, "label": "茶"}]') == ('{"grams": 1, "label": "茶"}', None)
 
 
@@ -396,7 +396,7 @@ def test_the_form_of_an_answer_is_read_from_its_schema(schema: Any, array: bool 
     assert (shape.array, shape.names) == (array, names)
 
 
-def test_the_schema_and_the_class_name_the_properties_and_the_wrapper() -> None:
+def test_properties_and_wrappers_come_from_the_schema_and_the_class() -> None:
     shape = shape_of(REFERRED, ["weight"], "Heavy-box")
     assert shape.names == {"grams", "weight"}
     assert shape.wrappers >= {"chest", "heavybox", "result"}
@@ -415,21 +415,21 @@ def test_the_schema_and_the_class_name_the_properties_and_the_wrapper() -> None:
         lambda schema: [schema],
     ],
 )
-def test_the_schema_in_any_wrapper_is_not_the_answer(wrap: Callable[[Any], Any], schema: dict[str, Any]) -> None:
+def test_a_quoted_schema_in_any_wrapper_is_not_the_answer(wrap: Callable[[Any], Any], schema: dict[str, Any]) -> None:
     need = JSONExpected(schema)
-    said = json.dumps(wrap(schema))
-    assert need.check_text(f"{SAID} as in {said}") == (SAID, None)
-    assert need.check_text(said)[1]
+    text = json.dumps(wrap(schema))
+    assert need.check_text(f"{ANSWER_TEXT} as in {text}") == (ANSWER_TEXT, None)
+    assert need.check_text(text)[1]
 
 
-def test_an_object_with_another_json_schema_may_be_the_answer() -> None:
+def test_an_object_with_a_key_of_schemas_may_be_the_answer() -> None:
     need = JSONExpected({"type": "object", "properties": {"json_schema": {}}})
     assert need.check_text('{"json_schema": 3}') == ('{"json_schema": 3}', None)
     assert JSONExpected({"type": "object"}).check_text('{"properties": null}') == ('{"properties": null}', None)
 
 
 @pytest.mark.parametrize(
-    ("text", "read"),
+    ("text", "expected"),
     [
         ("<think>[1]</think>[2]", "[2]"),
         ("<think>[1]<think>[2]</think>", None),
@@ -448,12 +448,12 @@ def test_an_object_with_another_json_schema_may_be_the_answer() -> None:
         ('{"a": "<think>"} [2]', "[2]"),
     ],
 )
-def test_json_inside_reasoning_is_not_the_answer(text: str, read: str | None) -> None:
-    assert json_in(text) == read
+def test_json_inside_reasoning_is_not_the_answer(text: str, expected: str | None) -> None:
+    assert json_in(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "read"),
+    ("text", "expected"),
     [
         ('The answer is "{\\"a\\": 1}".', '{"a": 1}'),
         ('The answer is "  [\\"a\\"] ".', '["a"]'),
@@ -465,12 +465,12 @@ def test_json_inside_reasoning_is_not_the_answer(text: str, read: str | None) ->
         ('"{\\"a\\": \\"[1]\\"}"', '{"a": "[1]"}'),
     ],
 )
-def test_json_as_text_of_a_string_is_read_if_the_string_has_nothing_else(text: str, read: str | None) -> None:
-    assert json_in(text) == read
+def test_json_in_a_string_is_read_if_the_string_holds_nothing_else(text: str, expected: str | None) -> None:
+    assert json_in(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "read"),
+    ("text", "expected"),
     [
         ("[7, 9], see picture [1]", "[7, 9]"),
         ("[7, 9], see (a) [1]", "[7, 9]"),
@@ -483,11 +483,11 @@ def test_json_as_text_of_a_string_is_read_if_the_string_has_nothing_else(text: s
         ("[7, 9] of 3 or [8, 9]", "[8, 9]"),
     ],
 )
-def test_a_number_in_brackets_after_a_word_is_the_answer_only_if_there_is_no_other(text: str, read: str) -> None:
-    assert LISTS.check_text(text) == (read, None)
+def test_a_bracketed_number_after_a_word_is_used_only_if_there_is_no_other_list(text: str, expected: str) -> None:
+    assert LISTS.check_text(text) == (expected, None)
 
 
-def test_the_problem_is_that_of_the_last_value_with_requested_content() -> None:
+def test_the_problem_names_the_last_value_that_has_a_requested_property() -> None:
     for text in ('{"grams": "a"} {"grams": "b"} {}', '{"grams": "a"} {"grams": "b"} {"other": 1}', '{"grams": "b"}'):
         value_text, problem = BY_SCHEMA.check_text(text)
         assert value_text == '{"grams": "b"}'

@@ -1,4 +1,4 @@
-"""Finding the JSON of an answer and validating it against a schema."""
+"""The JSON of an answer is found in its text and validated against a schema."""
 
 import socket
 import subprocess
@@ -15,7 +15,7 @@ from glmv.structured.schema import misfit
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ('{"a": 1}', '{"a": 1}'),
         ("[1, 2]", "[1, 2]"),
@@ -25,8 +25,8 @@ from glmv.structured.schema import misfit
         ("", None),
     ],
 )
-def test_json_is_found_anywhere_in_the_text(text: str, found: str | None) -> None:
-    assert json_in(text) == found
+def test_json_is_found_anywhere_in_the_text(text: str, expected: str | None) -> None:
+    assert json_in(text) == expected
 
 
 def test_the_search_gives_up_after_many_brackets() -> None:
@@ -56,8 +56,8 @@ def test_the_search_gives_up_after_many_brackets() -> None:
     ],
 )
 def test_a_value_that_does_not_fit_is_reported_with_its_path(value: Any, schema: Any, problem: str | None) -> None:
-    found = misfit(value, schema)
-    assert (found is None) if problem is None else (found is not None and problem in found)
+    message = misfit(value, schema)
+    assert (message is None) if problem is None else (message is not None and problem in message)
 
 
 def test_validation_by_a_recursive_schema_ends() -> None:
@@ -69,8 +69,8 @@ def test_validation_by_a_recursive_schema_ends() -> None:
 def test_the_json_of_a_stream_is_the_same_for_any_split(size: int) -> None:
     text = 'So {well}: {"a": "x\\"}", "b": [1, {"c": 2}]} and {"more": 1}'
     stream = JSONStream()
-    found = "".join(stream.feed(text[at : at + size]) for at in range(0, len(text), size))
-    assert found == '{"a": "x\\"}", "b": [1, {"c": 2}]}'
+    output = "".join(stream.feed(text[at : at + size]) for at in range(0, len(text), size))
+    assert output == '{"a": "x\\"}", "b": [1, {"c": 2}]}'
     assert stream.ended
 
 
@@ -114,10 +114,10 @@ def test_the_json_of_a_stream_is_the_same_for_any_split(size: int) -> None:
     ],
 )
 def test_every_keyword_is_validated(value: Any, schema: Any, problem: str) -> None:
-    found = misfit(value, schema)
-    assert found is not None
-    assert problem in found
-    assert "\n" not in found
+    message = misfit(value, schema)
+    assert message is not None
+    assert problem in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
@@ -153,10 +153,10 @@ def test_a_pattern_does_not_take_exponential_time() -> None:
 def test_without_the_validator_the_extra_is_named_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jsonschema", None)
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
-    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    json_format = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     glm = glmv.Client("test-id.test-secret", base_url="http://127.0.0.1:9/api/paas/v4")
     tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
-    for options in ({"response_format": wanted}, {"tools": [tool], "tool_choice": "required"}):
+    for options in ({"response_format": json_format}, {"tools": [tool], "tool_choice": "required"}):
         with pytest.raises(glmv.InvalidRequestError, match=r"glmv\[schema\]"):
             glm.chat("Hi", **options)
         with pytest.raises(glmv.InvalidRequestError, match=r"glmv\[schema\]"):
@@ -240,7 +240,7 @@ def test_a_schema_that_is_not_an_object_accepts_every_value(schema: object) -> N
     assert misfit({"a": 1}, schema) is None
 
 
-def test_patterns_of_names_judge_their_values_alone() -> None:
+def test_pattern_properties_check_only_the_values_of_matching_names() -> None:
     schema = {"patternProperties": {"^n_": {"type": "integer"}, "^s_": {"type": "string"}}}
     assert misfit({"n_a": 1, "s_a": "x", "z": None}, schema) is None
     assert misfit({"z": None, "n_a": 1, "s_a": 2}, schema) == "s_a has to be of type string"

@@ -143,7 +143,7 @@ def test_any_text_is_a_base_url_or_a_glmv_error(base_url: str) -> None:
         pass
 
 
-def test_clients_with_equal_key_and_host_share_an_account(monkeypatch: Any) -> None:
+def test_clients_with_the_same_key_and_host_share_their_slots(monkeypatch: Any) -> None:
     monkeypatch.setenv("ZHIPUAI_API_KEY", KEY)
     assert glmv.Client().slots("glm-4.6v") is glmv.AsyncClient(KEY).slots("GLM-4.6V")
     assert glmv.Client().slots("glm-4.6v") is not glmv.Client("other.key").slots("glm-4.6v")

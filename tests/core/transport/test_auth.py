@@ -41,7 +41,7 @@ def decoded(segment: str) -> Any:
     return json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
 
 
-def test_a_token_is_byte_for_byte_that_of_the_official_sdks() -> None:
+def test_a_signed_token_equals_that_of_the_official_sdks_byte_for_byte() -> None:
     assert sign(KEY, 1700000000.25, 210) == ".".join(VECTOR)
 
 
@@ -76,13 +76,13 @@ def test_a_plain_key_is_the_default_and_needs_no_dot() -> None:
 
 
 @pytest.mark.parametrize("ttl", [0, -1])
-def test_no_lifetime_means_the_plain_key(ttl: float) -> None:
+def test_a_token_lifetime_of_zero_or_less_sends_the_plain_key(ttl: float) -> None:
     signer = Signer(KEY, signed=True, ttl=ttl)
     assert signer.header(0) == f"Bearer {KEY}"
     assert not signer.signs
 
 
-def test_a_token_is_kept_until_shortly_before_its_end() -> None:
+def test_a_token_is_reused_until_shortly_before_its_end() -> None:
     signer = Signer(KEY, signed=True, ttl=200)
     first = signer.header(1000)
     assert signer.header(1100) == first
@@ -96,7 +96,7 @@ def test_a_clock_that_was_set_back_makes_a_new_token() -> None:
     assert signer.header(1000) != signer.header(500)
 
 
-def test_a_discarded_token_is_signed_again() -> None:
+def test_a_new_token_is_signed_after_forget() -> None:
     signer = Signer(KEY, signed=True, ttl=200)
     first = signer.header(1000)
     signer.forget()
@@ -117,12 +117,12 @@ def test_spaces_around_a_key_are_removed() -> None:
 def test_neither_the_key_nor_its_token_is_ever_shown() -> None:
     signer = Signer(KEY, signed=True, ttl=210)
     token = signer.header(1000)
-    for shown in (repr(signer), str(signer), signer.account, repr(glmv.Client(KEY)), repr(glmv.Client(KEY).settings)):
-        assert "secret" not in shown.replace("SecretStr", "")
-        assert token not in shown
+    for text in (repr(signer), str(signer), signer.account, repr(glmv.Client(KEY)), repr(glmv.Client(KEY).settings)):
+        assert "secret" not in text.replace("SecretStr", "")
+        assert token not in text
 
 
-def test_calls_of_one_key_share_an_account_and_others_do_not() -> None:
+def test_signers_of_one_key_have_the_same_account_and_others_do_not() -> None:
     assert Signer(KEY, signed=True, ttl=9).account == Signer(KEY, signed=False, ttl=0).account
     assert Signer(KEY, signed=False, ttl=0).account != Signer("other.key", signed=False, ttl=0).account
 
@@ -131,49 +131,51 @@ ANSWER = {"choices": [{"finish_reason": "stop", "message": {"content": "hi"}}]}
 EXPIRED = {"error": {"code": "1003", "message": "token expired"}}
 
 
-def asked(answers: list[httpx.Response], **options: Any) -> tuple[glmv.Client, list[str]]:
-    """A client whose platform sends these answers, and the Authorization headers that it received."""
-    left, seen = list(answers), []
+def client_and_headers(responses: list[httpx.Response], **options: Any) -> tuple[glmv.Client, list[str]]:
+    """A client whose platform sends these responses, and the Authorization headers that it receives."""
+    script, headers = list(responses), []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request.headers["authorization"])
-        return left.pop(0)
+        headers.append(request.headers["authorization"])
+        return script.pop(0)
 
     http = httpx.Client(transport=httpx.MockTransport(answer))
-    return glmv.Client(KEY, http_client=http, **options), seen
+    return glmv.Client(KEY, http_client=http, **options), headers
 
 
 def test_a_client_sends_the_same_signed_token_until_it_expires() -> None:
-    client, seen = asked([httpx.Response(200, json=ANSWER)] * 2, auth="token", token_ttl=3600)
+    client, headers = client_and_headers([httpx.Response(200, json=ANSWER)] * 2, auth="token", token_ttl=3600)
     client.chat("hi")
     client.chat("hi")
-    assert decoded(seen[0].split()[1].split(".")[1])["api_key"] == "test-id"
-    assert seen[0] == seen[1]
+    assert decoded(headers[0].split()[1].split(".")[1])["api_key"] == "test-id"
+    assert headers[0] == headers[1]
 
 
-def test_an_expired_token_is_signed_again_once() -> None:
-    client, seen = asked([httpx.Response(401, json=EXPIRED), httpx.Response(200, json=ANSWER)], auth="token")
+def test_an_expired_token_is_replaced_once_and_the_call_is_repeated() -> None:
+    client, headers = client_and_headers(
+        [httpx.Response(401, json=EXPIRED), httpx.Response(200, json=ANSWER)], auth="token"
+    )
     answer = client.chat("hi")
-    assert (answer.text, answer.attempts, len(seen)) == ("hi", 2, 2)
+    assert (answer.text, answer.attempts, len(headers)) == ("hi", 2, 2)
 
 
 def test_a_token_that_is_refused_twice_is_an_error() -> None:
-    client, seen = asked([httpx.Response(401, json=EXPIRED)] * 2, auth="token")
+    client, headers = client_and_headers([httpx.Response(401, json=EXPIRED)] * 2, auth="token")
     with pytest.raises(glmv.AuthenticationError) as caught:
         client.chat("hi")
-    assert (caught.value.code, caught.value.attempts, len(seen)) == ("1003", 2, 2)
+    assert (caught.value.code, caught.value.attempts, len(headers)) == ("1003", 2, 2)
 
 
 def test_a_plain_key_that_is_refused_is_not_sent_again() -> None:
-    client, seen = asked([httpx.Response(401, json=EXPIRED)])
+    client, headers = client_and_headers([httpx.Response(401, json=EXPIRED)])
     with pytest.raises(glmv.AuthenticationError):
         client.chat("hi")
-    assert seen == [f"Bearer {KEY}"]
+    assert headers == [f"Bearer {KEY}"]
 
 
 def test_a_wrong_local_clock_is_detected_by_the_date_header() -> None:
     late = {"date": "Mon, 01 Jan 2001 00:00:00 GMT"}
-    client, _ = asked([httpx.Response(401, json=EXPIRED, headers=late)] * 2, auth="token")
+    client, _ = client_and_headers([httpx.Response(401, json=EXPIRED, headers=late)] * 2, auth="token")
     with pytest.raises(glmv.AuthenticationError, match=r"clock is \d+ s ahead of"):
         client.chat("hi")
 

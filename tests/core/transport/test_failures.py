@@ -1,4 +1,4 @@
-"""Messages of connection errors say what to do."""
+"""The message of a connection error says what to do."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def openssl(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def expired(tmp_path: Path) -> Path:
-    """A folder with cert.pem, an expired certificate for localhost, and its key.pem."""
+    """A folder with `cert.pem`, an expired certificate for localhost, and `key.pem`, its key."""
     (tmp_path / "ca.cnf").write_text(AUTHORITY)
     (tmp_path / "index.txt").touch()
     (tmp_path / "serial").write_text("01\n")
@@ -53,17 +53,17 @@ def expired(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def served(certificate: Path) -> Iterator[int]:
-    """A port with a TLS server that uses the certificate of a folder."""
+def tls_server(certificate: Path) -> Iterator[int]:
+    """The port of a TLS server that uses `cert.pem` and `key.pem` of this folder."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def greet() -> None:
             with contextlib.suppress(OSError):
-                taken, _ = listening.accept()
-                with taken:
-                    context.wrap_socket(taken, server_side=True)
+                connection, _ = listening.accept()
+                with connection:
+                    context.wrap_socket(connection, server_side=True)
 
         thread = threading.Thread(target=greet, daemon=True)
         thread.start()
@@ -75,7 +75,7 @@ def served(certificate: Path) -> Iterator[int]:
 def test_an_expired_certificate_is_reported_and_not_retried(expired: Path) -> None:
     trusting = ssl.create_default_context(cafile=expired / "cert.pem")  # so that its age alone is wrong
     with (
-        served(expired) as port,
+        tls_server(expired) as port,
         httpx.Client(verify=trusting) as http,
         glmv.Client("test-id.test-secret", base_url=f"https://localhost:{port}/v1", http_client=http) as glm,
         pytest.raises(glmv.ConnectionFailed, match=r"certificate of localhost.* has expired") as raised,

@@ -14,7 +14,7 @@ from glmv.transport import asynchronous, sync
 from glmv.transport.asynchronous import AsyncDriver
 from glmv.transport.sync import SyncDriver
 
-# Async name -> the name its twin has.
+# Name in the asynchronous code -> name in the sync code.
 NAMES = {
     "AsyncGenerator": "Generator",
     "AsyncIterator": "Iterator",
@@ -36,8 +36,8 @@ NAMES = {
     "asyncio": "time",  # asyncio.sleep
 }
 
-# Methods that cannot be twins, and why.
-APART = {
+# Methods whose code differs, and why.
+DIFFERENT = {
     "SyncDriver": {
         "_apart": "a blocking call has a thread of its own already",
         "_enter": "a thread waits for a lock, a task for an event",
@@ -54,11 +54,11 @@ APART = {
         "stream": "as chat",
     },
 }
-# Methods that only the asynchronous one has.
-ALONE = {"AsyncDriver": {"_next", "_sent", "_work"}, "AsyncClient": {"_converted"}}
+# Methods that only the asynchronous class has.
+ASYNC_ONLY = {"AsyncDriver": {"_next", "_sent", "_work"}, "AsyncClient": {"_converted"}}
 
 MODULES = (client, asynchronous, sync, tasks, files, batches)
-TWINS = [
+PAIRS = [
     (client.Client, client.AsyncClient),
     (SyncDriver, AsyncDriver),
     (tasks.Tasks, tasks.AsyncTasks),
@@ -67,8 +67,8 @@ TWINS = [
 ]
 
 
-class Blocking(ast.NodeTransformer):
-    """Removes `async` and `await`, replaces async names by their sync twins, and drops docstrings."""
+class SyncCode(ast.NodeTransformer):
+    """Removes `async`, `await` and docstrings, and replaces asynchronous names by those of the sync code."""
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
         return self.visit_FunctionDef(ast.FunctionDef(**vars(node)))
@@ -107,7 +107,7 @@ def methods(kind: type) -> dict[str, str]:
         for node in module.body
         if isinstance(node, ast.ClassDef) and node.name == kind.__name__
     )
-    result = Blocking().visit(source)
+    result = SyncCode().visit(source)
     return {
         node.name: ast.unparse(ast.fix_missing_locations(node))
         for node in result.body
@@ -115,26 +115,26 @@ def methods(kind: type) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("blocking", "awaiting"), TWINS, ids=lambda kind: kind.__name__)
-def test_twins_differ_only_by_async_and_await(blocking: Any, awaiting: Any) -> None:
-    ours, theirs = methods(blocking), methods(awaiting)
-    assert theirs.keys() - ours.keys() == ALONE.get(awaiting.__name__, set())
-    assert ours.keys() - theirs.keys() == set()
-    apart = APART.get(blocking.__name__, {})
-    assert {name: theirs[name] for name in ours if name not in apart} == {
-        name: text for name, text in ours.items() if name not in apart
+@pytest.mark.parametrize(("blocking", "awaiting"), PAIRS, ids=lambda kind: kind.__name__)
+def test_sync_and_async_classes_differ_only_by_async_and_await(blocking: Any, awaiting: Any) -> None:
+    sync_code, async_code = methods(blocking), methods(awaiting)
+    assert async_code.keys() - sync_code.keys() == ASYNC_ONLY.get(awaiting.__name__, set())
+    assert sync_code.keys() - async_code.keys() == set()
+    exceptions = DIFFERENT.get(blocking.__name__, {})
+    assert {name: async_code[name] for name in sync_code if name not in exceptions} == {
+        name: text for name, text in sync_code.items() if name not in exceptions
     }
 
 
-@pytest.mark.parametrize(("blocking", "awaiting"), TWINS, ids=lambda kind: kind.__name__)
-def test_methods_that_are_equal_are_not_listed_as_exceptions(blocking: Any, awaiting: Any) -> None:
-    ours, theirs = methods(blocking), methods(awaiting)
-    assert [name for name in APART.get(blocking.__name__, {}) if ours[name] == theirs[name]] == []
+@pytest.mark.parametrize(("blocking", "awaiting"), PAIRS, ids=lambda kind: kind.__name__)
+def test_a_method_with_equal_code_is_not_listed_as_an_exception(blocking: Any, awaiting: Any) -> None:
+    sync_code, async_code = methods(blocking), methods(awaiting)
+    assert [name for name in DIFFERENT.get(blocking.__name__, {}) if sync_code[name] == async_code[name]] == []
 
 
-@pytest.mark.parametrize(("blocking", "awaiting"), TWINS, ids=lambda kind: kind.__name__)
-def test_public_arguments_are_the_same(blocking: Any, awaiting: Any) -> None:
+@pytest.mark.parametrize(("blocking", "awaiting"), PAIRS, ids=lambda kind: kind.__name__)
+def test_public_methods_have_the_same_arguments_in_both_classes(blocking: Any, awaiting: Any) -> None:
     for name, method in inspect.getmembers(blocking, inspect.isfunction):
         if not name.startswith("_"):
-            twin = getattr(awaiting, {"close": "aclose"}.get(name, name))
-            assert list(inspect.signature(method).parameters) == list(inspect.signature(twin).parameters), name
+            counterpart = getattr(awaiting, {"close": "aclose"}.get(name, name))
+            assert list(inspect.signature(method).parameters) == list(inspect.signature(counterpart).parameters), name

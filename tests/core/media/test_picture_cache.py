@@ -17,8 +17,8 @@ ROW = glmv.find_model("glm-4.6v")
 assert ROW is not None
 
 
-class Counted:
-    """Counts calls of a function that does the work."""
+class CallCounter:
+    """Replaces a function: counts its calls and passes them on."""
 
     def __init__(self, patch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
         self.calls = 0
@@ -31,13 +31,13 @@ class Counted:
 
 
 @pytest.fixture
-def fits(monkeypatch: pytest.MonkeyPatch) -> Counted:
-    return Counted(monkeypatch, pixels, "fit")
+def fits(monkeypatch: pytest.MonkeyPatch) -> CallCounter:
+    return CallCounter(monkeypatch, pixels, "fit")
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> Counted:
-    return Counted(monkeypatch, headers, "picture")
+def reads(monkeypatch: pytest.MonkeyPatch) -> CallCounter:
+    return CallCounter(monkeypatch, headers, "picture")
 
 
 def text(seed: int = 1) -> str:
@@ -45,7 +45,7 @@ def text(seed: int = 1) -> str:
 
 
 def ask(content: Any, **options: Any) -> Any:
-    """Prepare a message with a picture as a call does, up to the request."""
+    """The request body and the notes of a call with this content; nothing is sent."""
     from glmv.endpoints.context import Context
     from glmv.exchange.retry import RetryBudget
     from glmv.transport.address import address_of
@@ -61,18 +61,18 @@ def block(url: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("form", ["{}", "data:image/jpeg;base64,{}", "data:;base64,{}"])
-def test_base64_of_a_history_is_checked_and_fitted_once(form: str, fits: Counted, reads: Counted) -> None:
+def test_base64_of_a_history_is_checked_and_fitted_once(form: str, fits: CallCounter, reads: CallCounter) -> None:
     url = form.format(text())
     first = ask(block(url))
-    read = reads.calls
+    before = reads.calls
     again = [ask(block("".join([url[:9], url[9:]]))) for _ in range(5)]  # other objects of the same content
     assert again == [first] * 5
     assert fits.calls == 1
-    # Of the original nothing is read again; the fitted one is a new object each time, whose header is read.
-    assert reads.calls - read <= 5
+    # The original is not read again. The fitted picture is a new object each time, and its header is read.
+    assert reads.calls - before <= 5
 
 
-def test_bytes_and_files_of_a_history_are_fitted_once(fits: Counted, tmp_path: Any) -> None:
+def test_bytes_and_files_of_a_history_are_fitted_once(fits: CallCounter, tmp_path: Any) -> None:
     (tmp_path / "photo.jpg").write_bytes(photo())
     results = [lambda: glmv.Image.from_bytes(photo()), lambda: glmv.Image.from_path(tmp_path / "photo.jpg")]
     for make in results * 3:
@@ -83,7 +83,7 @@ def test_bytes_and_files_of_a_history_are_fitted_once(fits: Counted, tmp_path: A
     assert fits.calls == 1
 
 
-def test_other_limits_are_another_cache_entry(fits: Counted) -> None:
+def test_a_picture_fitted_to_other_limits_is_a_separate_cache_entry(fits: CallCounter) -> None:
     for side in (300, 300, 200):
         fitted, _ = glmv.Image.from_bytes(photo()).fitted(max_side=side)
         assert fitted.height == side
@@ -91,23 +91,23 @@ def test_other_limits_are_another_cache_entry(fits: Counted) -> None:
 
 
 @pytest.mark.parametrize("most", [0, 1000])
-def test_a_cache_of_size_zero_stores_nothing(most: int, fits: Counted) -> None:
+def test_a_cache_that_is_too_small_for_a_picture_stores_nothing(most: int, fits: CallCounter) -> None:
     for _ in range(2):
         ask(block(text()), picture_cache_bytes=most)
     assert fits.calls == 2
     assert FITTED.size == 0
 
 
-def test_the_cache_stays_within_its_bound_of_bytes(fits: Counted) -> None:
+def test_the_cache_stays_within_its_limit_in_bytes(fits: CallCounter) -> None:
     one = len(text()) * 2
     for seed in range(1, 9):
         ask(block(text(seed)), picture_cache_bytes=3 * one)
         assert FITTED.size <= 3 * one
-    done = fits.calls
+    before = fits.calls
     ask(block(text(8)), picture_cache_bytes=3 * one)
-    assert fits.calls == done  # the youngest is there
+    assert fits.calls == before  # the youngest is there
     ask(block(text(1)), picture_cache_bytes=3 * one)
-    assert fits.calls == done + 1  # the oldest is not
+    assert fits.calls == before + 1  # the oldest is not
 
 
 def test_an_invalid_picture_is_refused_each_time() -> None:
@@ -122,12 +122,12 @@ def test_an_invalid_picture_is_refused_each_time() -> None:
             ask(block(cut))
 
 
-def test_repaired_base64_is_another_cache_entry() -> None:
+def test_the_cache_does_not_mix_base64_with_and_without_line_breaks() -> None:
     plain = text()
-    wrapped = "\n".join(plain[at : at + 76] for at in range(0, len(plain), 76))
+    lines = "\n".join(plain[at : at + 76] for at in range(0, len(plain), 76))
     for _ in range(2):
-        assert glmv.Image.from_base64(wrapped).base64().decode() == plain
-        assert glmv.Image.from_base64(wrapped.rstrip("=")).data() == photo()
+        assert glmv.Image.from_base64(lines).base64().decode() == plain
+        assert glmv.Image.from_base64(lines.rstrip("=")).data() == photo()
         assert glmv.Image.from_base64(plain).data() == photo()
 
 

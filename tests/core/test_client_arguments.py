@@ -1,4 +1,4 @@
-"""Arguments checked when a client is made: the HTTP client and the retry budget."""
+"""A client checks its HTTP client and its retry budget when it is made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from glmv.exchange.retry import RetryBudget
 
 @pytest.mark.parametrize("kind", [glmv.Client, glmv.AsyncClient])
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
         ({"http_client": httpx.AsyncClient()}, "got httpx.AsyncClient; it goes to http_async_client"),
         ({"http_async_client": httpx.Client()}, "got httpx.Client; it goes to http_client"),
@@ -22,9 +22,9 @@ from glmv.exchange.retry import RetryBudget
         ({"http_client": object()}, "got object"),
     ],
 )
-def test_an_http_client_of_the_wrong_class_is_refused(kind: Any, given: Any, message: str) -> None:
+def test_an_http_client_of_the_wrong_class_is_refused(kind: Any, arguments: Any, message: str) -> None:
     with pytest.raises(glmv.InvalidRequestError) as raised:
-        kind("id.secret", **given)
+        kind("id.secret", **arguments)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -41,9 +41,9 @@ def test_user_defined_http_client_classes_are_accepted() -> None:
         assert glmv.Client("id.secret", http_client=http).settings.http_client is http
 
 
-@pytest.mark.parametrize(("given", "capacity"), [({}, RetryBudget.CAPACITY), ({"retry_budget": 2}, 28.0)])
-def test_the_retry_budget_can_be_set(given: Any, capacity: float) -> None:
-    assert glmv.Client("id.secret", **given)._budget.capacity == capacity
+@pytest.mark.parametrize(("arguments", "capacity"), [({}, RetryBudget.CAPACITY), ({"retry_budget": 2}, 28.0)])
+def test_the_retry_budget_can_be_set(arguments: Any, capacity: float) -> None:
+    assert glmv.Client("id.secret", **arguments)._budget.capacity == capacity
 
 
 def test_a_client_without_a_budget_makes_no_retries_and_reports_it() -> None:

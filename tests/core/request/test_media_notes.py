@@ -80,7 +80,7 @@ def test_a_trailing_dot_does_not_make_a_host_public() -> None:
     assert not is_private("example.com.")
 
 
-def test_the_note_names_the_platform_through_a_client() -> None:
+def test_a_call_of_a_client_returns_the_note_about_a_private_url() -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"choices": [{"finish_reason": "stop", "message": {"content": "ok"}}]})
 
@@ -88,11 +88,13 @@ def test_the_note_names_the_platform_through_a_client() -> None:
         httpx.Client(transport=httpx.MockTransport(answer)) as http,
         glmv.Client("test-id.test-secret", base_url=PLATFORM, http_client=http) as glm,
     ):
-        answered = glm.chat([glmv.Image.from_url("http://gitea:3000/a.png"), "?"])
-        assert "from_bytes" in " ".join(answered.notes)
+        completion = glm.chat([glmv.Image.from_url("http://gitea:3000/a.png"), "?"])
+        assert "from_bytes" in " ".join(completion.notes)
 
 
-def test_a_text_that_contains_a_picture_path_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_that_is_only_the_path_of_a_picture_or_video_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("my holiday.jpeg", "clip.mp4", "notes.txt"):
         Path(name).write_bytes(b"x")
@@ -105,13 +107,13 @@ def test_a_text_that_contains_a_picture_path_is_noted(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("dialect", ["vllm", "transformers"])
 @pytest.mark.parametrize("size", [(1, 1), (20, 30), (400, 7)])
-def test_a_tiny_picture_is_noted_for_engines(dialect: str, size: tuple[int, int]) -> None:
+def test_a_tiny_picture_is_noted_for_vllm_and_transformers(dialect: str, size: tuple[int, int]) -> None:
     assert "less than 28 pixels" in notes(["?", picture(size)], "http://localhost:8000/v1", dialect)
     assert notes(["?", picture((28, 40))], "http://localhost:8000/v1", dialect) == ""
     assert notes(["?", picture(size)]) == "", "the platform takes it"
 
 
-def test_a_photograph_of_many_megapixels_is_noted_for_engines() -> None:
+def test_a_photograph_of_many_megapixels_is_noted_for_vllm() -> None:
     data = bytearray(picture((64, 64), "JPEG").data())
     at = data.index(b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", 9000, 11000)  # what its header says; its pixels are not read
@@ -127,7 +129,7 @@ def test_an_extreme_aspect_ratio_is_noted() -> None:
 
 @pytest.mark.parametrize("dialect", ["platform", "vllm", "openai"])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_half_a_picture_is_refused_at_every_server(dialect: str, kind: str) -> None:
+def test_a_truncated_picture_is_refused_for_every_server(dialect: str, kind: str) -> None:
     out = io.BytesIO()
     Pillow.effect_noise((200, 200), 90).save(out, kind)
     half = out.getvalue()[: len(out.getvalue()) // 2]

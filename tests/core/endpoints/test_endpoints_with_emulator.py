@@ -1,4 +1,4 @@
-"""The other endpoints against the emulator, which was written independently from the platform's documents."""
+"""Tasks, embeddings, files and batches against the emulator, which shares no code with the client."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PICTURES = Path(__file__).parents[3] / "examples" / "pictures"
 
 
 @pytest.fixture(autouse=True)
-def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses between polls; other tests check their length with a fake clock."""
-    for room in (tasks, batches):
-        monkeypatch.setattr(room, "FIRST_PAUSE", 0.01)
-        monkeypatch.setattr(room, "LONGEST_PAUSE", 0.01)
+    for module in (tasks, batches):
+        monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+        monkeypatch.setattr(module, "LONGEST_PAUSE", 0.01)
 
 
 @pytest.fixture
@@ -39,13 +39,13 @@ def test_a_task_gives_the_same_answer_as_a_chat(glm: glmv.Client, photo: glmv.Im
     task = glm.tasks.submit(["What is in the picture?", photo])
     assert task.status == "PROCESSING"
     assert glm.tasks.result(task.id).status == "PROCESSING"
-    found = glm.tasks.wait(task).completion
+    completion = glm.tasks.wait(task).completion
     chat = glm.chat(["What is in the picture?", photo])
-    assert found is not None
-    assert (found.text, found.usage, found.finish_reason) == (chat.text, chat.usage, "stop")
+    assert completion is not None
+    assert (completion.text, completion.usage, completion.finish_reason) == (chat.text, chat.usage, "stop")
 
 
-def test_a_withdrawn_task_fails_with_a_typed_error(glm: glmv.Client) -> None:
+def test_waiting_for_a_task_whose_answer_was_withdrawn_raises_a_glmv_error(glm: glmv.Client) -> None:
     task = glm.tasks.submit("EMU-SENSITIVE-OUTPUT please")
     with pytest.raises(glmv.GLMVError):
         glm.tasks.wait(task)
@@ -74,13 +74,13 @@ def test_many_tasks_can_be_awaited_at_once(glmv_emulator: Any) -> None:
 
 
 def test_similar_texts_have_similar_vectors(glm: glmv.Client) -> None:
-    found = glm.embed(["a red car on a road", "the red car on the road", "quarterly tax report"], dimensions=256)
-    assert [len(vector) for vector in found.vectors] == [256] * 3
+    embeddings = glm.embed(["a red car on a road", "the red car on the road", "quarterly tax report"], dimensions=256)
+    assert [len(vector) for vector in embeddings.vectors] == [256] * 3
 
     def cosine(a: list[float], b: list[float]) -> float:
         return sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b))
 
-    one, other, far = found.vectors
+    one, other, far = embeddings.vectors
     assert cosine(one, other) > cosine(one, far) + 0.2
 
 
@@ -109,19 +109,19 @@ def test_counted_tokens_equal_the_usage_of_the_chat(glm: glmv.Client, photo: glm
 def test_a_file_is_uploaded_listed_and_deleted(glm: glmv.Client, tmp_path: Path) -> None:
     path = tmp_path / "报告.pdf"
     path.write_bytes(b"%PDF-1.7\n%%EOF\n")
-    stored = glm.files.upload(path)
-    assert (stored.name, stored.bytes, stored.purpose) == ("报告.pdf", 15, "user_data")
-    assert stored.id in [file.id for file in glm.files.list(purpose="user_data")]
-    glm.files.delete(stored.id)
-    assert stored.id not in [file.id for file in glm.files.list()]
+    file = glm.files.upload(path)
+    assert (file.name, file.bytes, file.purpose) == ("报告.pdf", 15, "user_data")
+    assert file.id in [file.id for file in glm.files.list(purpose="user_data")]
+    glm.files.delete(file.id)
+    assert file.id not in [file.id for file in glm.files.list()]
     with pytest.raises(glmv.GLMVError):
-        glm.files.delete(stored.id)
+        glm.files.delete(file.id)
 
 
-def test_content_of_files_that_are_not_results_is_refused(glm: glmv.Client) -> None:
-    stored = glm.files.upload(b"%PDF-1.7\n", name="a.pdf")
+def test_downloading_an_uploaded_file_is_refused(glm: glmv.Client) -> None:
+    file = glm.files.upload(b"%PDF-1.7\n", name="a.pdf")
     with pytest.raises(glmv.InvalidRequestError):
-        glm.files.content(stored.id)
+        glm.files.content(file.id)
 
 
 def test_a_batch_answers_in_the_order_of_its_requests(glm: glmv.Client, photo: glmv.Image) -> None:
@@ -130,14 +130,14 @@ def test_a_batch_answers_in_the_order_of_its_requests(glm: glmv.Client, photo: g
     assert (batch.status, batch.total, batch.completed) == ("completed", 6, 6)
     assert batch.created_at is not None
     assert batch.created_at < 10**11
-    found = glm.batches.results(batch)
+    results = glm.batches.results(batch)
     expected = [glm.chat(request, model="glm-4v-plus").text for request in requests]
-    assert [result.completion and result.completion.text for result in found] == expected
+    assert [result.completion and result.completion.text for result in results] == expected
     again = glm.batches.results(batch.id)
-    assert [result.custom_id for result in again] == [result.custom_id for result in found]
+    assert [result.custom_id for result in again] == [result.custom_id for result in results]
 
 
-def test_a_withdrawn_answer_in_a_batch_is_a_separate_error(glm: glmv.Client) -> None:
+def test_only_the_refused_request_of_a_batch_has_an_error(glm: glmv.Client) -> None:
     requests = {"good-one": "hello", "bad-one": "EMU-SENSITIVE-INPUT"}
     batch = glm.batches.wait(glm.batches.create(requests, model="glm-4-plus"))
     good, bad = glm.batches.results(batch)
