@@ -304,7 +304,7 @@ def test_moved_pictures_come_first_in_the_next_user_message(red: str) -> None:
     assert user.content[-1] == glmv.Text("Where is it?")
 
 
-def test_pictures_of_an_assistant_move_before_the_next_assistant_message(red: str) -> None:
+def test_pictures_of_an_assistant_move_to_a_user_message_right_after_it(red: str) -> None:
     roles = [
         message.role
         for message in sent(
@@ -402,7 +402,7 @@ def test_results_of_searches_and_tools_are_sent_with_their_titles_and_sources(bl
         ({"type": "image", "url": URL, "cache_control": {"type": "ephemeral"}}, "cache_control"),
     ],
 )
-def test_marks_of_caches_are_left_out_with_a_note(block: dict[str, Any], name: str) -> None:
+def test_cache_points_and_cache_control_are_left_out_with_a_note(block: dict[str, Any], name: str) -> None:
     message = HumanMessage(["Hi"])
     message.content = ["Hi", block]
     assert notes(message) == (f"{name} was left out: GLM has no field for it.",)

@@ -81,7 +81,7 @@ async def test_streams_end_with_usage_metadata(dialect: Any) -> None:
         ({}, {"stream_options": False}),
     ],
 )
-def test_usage_is_not_requested_if_it_is_not_wanted(settings: Any, call: Any) -> None:
+def test_usage_is_not_requested_if_it_is_switched_off(settings: Any, call: Any) -> None:
     server = OtherServer(MESSAGES | {"stream"})
     model = ChatGLMV(**server.options(**settings))
     assert [chunk.usage_metadata for chunk in model.stream("hi", **call) if chunk.usage_metadata] == []
@@ -130,7 +130,7 @@ def test_temperatures_beyond_the_platforms_range_are_sent_to_other_servers(diale
 
 
 @pytest.mark.parametrize("options", [{"model": "zai-org/GLM-4.5V-FP8"}, {"model": "ours", "base_model": "glm-4.5v"}])
-def test_profile_and_limits_follow_the_catalogue_row(options: dict[str, Any]) -> None:
+def test_profile_and_limits_are_those_of_the_base_model(options: dict[str, Any]) -> None:
     server = OtherServer(OPENAI)
     model = ChatGLMV(**server.options(**options))
     assert model.profile == profile_of("glm-4.5v")

@@ -38,7 +38,7 @@ class TestChatGLMVUnit(ChatModelUnitTests):
 
     @property
     def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
-        # The key is read from the environment, too, but when it is first needed: see test_langchain_citizen.py.
+        # The key is read from the environment, too, but when it is first needed: see test_langchain_model_features.py.
         return {"LC_OUTPUT_VERSION": "v1"}, {"model": "glm-4.6v"}, {"output_version": "v1"}
 
     @pytest.mark.xfail(

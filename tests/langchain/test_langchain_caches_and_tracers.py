@@ -47,7 +47,7 @@ def test_a_structured_answer_is_cached(model: ChatGLMV, emulator: Emulator, red:
     assert len(emulator.requests) == 1
 
 
-class Turnstile(BaseRateLimiter):
+class CountingLimiter(BaseRateLimiter):
     """A rate limiter that counts calls."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Turnstile(BaseRateLimiter):
 
 
 async def test_a_rate_limiter_is_used_before_every_call(model: ChatGLMV) -> None:
-    limiter = Turnstile()
+    limiter = CountingLimiter()
     limited = model.model_copy(update={"rate_limiter": limiter})
     limited.invoke("Hi")
     list(limited.stream("Hi"))
