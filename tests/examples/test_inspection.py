@@ -44,7 +44,7 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def inspect(load: Callable[[str], ModuleType], emulator: Emulator, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Tins -> results of the flow, by number from 0."""
+    """inspect(tin, ...) -> the result of the flow for one photo of each tin; the photos are numbered from 0."""
 
     def inspected(*tins: Any) -> dict[str, Any]:
         paths = [tmp_path / f"{number}.png" for number in range(len(tins))]

@@ -146,7 +146,7 @@ def test_a_call_that_fails_ends_its_event_with_the_error(connect: Callable[..., 
     assert isinstance(end.payload[EventPayload.EXCEPTION], glmv.UnsupportedContent)
 
 
-def test_a_stream_that_is_closed_early_leaves_the_connection(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_a_stream_that_is_closed_early_yields_no_further_chunk(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say(RED)
     responses = connect().stream_chat(ASK)
     assert next(responses).delta == "a "

@@ -1,4 +1,4 @@
-"""Which code validates an answer: the table, tested in LlamaIndex, whole and streamed."""
+"""Which code validates an answer in LlamaIndex, whole and streamed: each row of the table `JUDGING`."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def said(row: Judging, arguments: dict[str, Any]) -> str | Reply:
 
 
 def before(row: Judging, emu: Emulator) -> int:
-    """Requests that an agent needs for a text answer before it is asked for an object."""
+    """Script the text answer that an agent gets before it asks for an object; the number of requests for it."""
     if not row.entry.startswith("FunctionAgent"):
         return 0
     emu.say("It is cabin C12 on deck 4.")
@@ -149,7 +149,7 @@ def test_each_entry_point_repairs_and_raises_as_the_table_says(
     [(row, way, wrong) for row, way in CASES for wrong in row.asks_again],
     ids=lambda value: getattr(value, "entry", value),
 )
-def test_a_first_misfit_is_repaired_once(
+def test_a_wrong_first_answer_is_repaired_once(
     wrong: Any, row: Judging, way: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     before(row, emu)

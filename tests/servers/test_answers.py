@@ -123,7 +123,7 @@ def test_thinking_is_switched_for_a_model_without_allowed_openai_params(
 
 
 @EVERY_ROUTE
-def test_an_answer_has_the_asked_structure(client: Way, picture: Draw) -> None:
+def test_an_answer_has_the_requested_structure(client: Way, picture: Draw) -> None:
     assert client.object(question(picture("red", (64, 48)), "Describe the picture."), Seen) == Seen(
         colour="red", width=64
     )
