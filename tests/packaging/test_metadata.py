@@ -41,7 +41,7 @@ def links(markdown: str) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", markdown)
 
 
-def test_the_index_shows_no_link_that_leads_nowhere(metadata: email.message.Message) -> None:
+def test_the_readme_for_the_index_has_only_links_that_work_there(metadata: email.message.Message) -> None:
     shown = str(metadata.get_payload())
     assert shown.startswith("# glmv")
     assert [target for target in links(shown) if not target.startswith(("https://", "http://", "#"))] == []

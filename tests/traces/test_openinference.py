@@ -39,7 +39,7 @@ def png(side: int) -> bytes:
 
 
 class Spans:
-    """Spans of two exporters of one provider: complete and shortened."""
+    """One provider with two exporters: `whole` gets complete spans, `shortened` gets them through `redact_spans`."""
 
     def __init__(self) -> None:
         self.whole, self.shortened = InMemorySpanExporter(), InMemorySpanExporter()
