@@ -52,7 +52,7 @@ def write(
         head: its text, with the fields day, core, told, table and notes.
         core: the package of the framework.
         pythons: class -> its package, and the interpreter of its environment.
-        lines, notes: the table, and what was seen where the answer is no.
+        lines, notes: the table, and the observations where the answer is no.
     """
     told = ", ".join(
         f"{name} ({package} {_version_in(python, package)})" for name, (package, python) in pythons.items()
@@ -94,8 +94,8 @@ def servers(settings: dict[str, dict[str, Any]]) -> Iterator[dict[str, str]]:
         }
 
 
-def ran(python: str, probes: str, name: str, given: dict[str, str], *options: str) -> Any:
-    """The output of a file of probes for a class."""
+def results_of(python: str, probes: str, name: str, given: dict[str, str], *options: str) -> Any:
+    """Run a file of probes for a class, in the environment of the class -> the JSON that it prints."""
     command = [python, str(HERE / probes), name, *options]
     done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, cwd=ROOT, timeout=900)
     if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""Several processes on one account, and one process with too high a limit: are all calls answered, and how soon?
+"""Several processes on one account, and one process with a limit above the server's: are all calls answered, how soon?
 
 The server answers a limited number of concurrent calls, each after half a second, and refuses further ones: our own
 server with HTTP 429 and the platform's code 1302, nginx with `limit_conn` and `limit_conn_status 429`. The callers are
@@ -64,32 +64,33 @@ http {{
 TEXT = """
 ## Several processes on one account
 
-The platform counts the calls of an account that are under way, whatever process they come from, and refuses the one too
-many (codes 1302 and 1305; gateways answer HTTP 429). Each process has a gate for each key, host and model. It
-lets as many calls through as the model's row documents, or `max_concurrency`, and when calls are refused all the same,
-it goes by what it sees:
+The platform counts the concurrent calls of an account, from all of its processes, and refuses calls above the limit
+(codes 1302 and 1305; gateways answer HTTP 429). Each process has a gate for each key, host and model. The gate allows
+as many concurrent calls as the model's row documents, or `max_concurrency`. If calls are refused nevertheless, it
+adapts:
 
-- Its width shrinks at once, to 0.7 of what was under way, and grows by one after a round of answers.
-- It sends nothing for a moment: half a second, half as long again with each further refusal in a row, eight seconds at
-  most, or what `Retry-After` asks for. An answer ends the moment, since the slot of that call is free there.
+- Its width (the number of calls that it allows) shrinks at once, to 0.7 of the calls that were under way. It grows by
+  one after a round of answers.
+- It sends nothing during a pause: half a second, 1.5 times as long after each further refusal in a row, at most eight
+  seconds, or what `Retry-After` asks for. An answer ends the pause, because it frees a slot of the server.
 - A refused call keeps its place in the queue. Its refusals do not count against `max_retries` while other calls of the
-  gate are answered, for five minutes at most. What bounds the wait is `deadline`.
-- Where all calls are refused, each is sent `max_retries + 1` times at most, and who has waited for a minute without an
-  answer to any of them gets the `RateLimitError`, sent or not. `max_retries=0` fails at once, and pauses nothing: the
-  caller decides.
+  gate are answered, for at most five minutes. `deadline` limits the wait.
+- If all calls are refused, each is sent at most `max_retries + 1` times. A call that has waited for a minute in which
+  no call was answered raises `RateLimitError`, even if it was never sent. With `max_retries=0` a refused call raises at
+  once and pauses no other call: the caller decides.
 
 The retry budget is for outages: `retry_budget=35` retries of a client in a row after broken connections, timeouts and
-errors of the server (HTTP 5xx). An answer earns a little back, a full one takes 490 answers. Refusals as too many at
-once cost nothing. A call that is not tried again for the budget says so: "the retry budget of this client is used up
-(retry_budget=35)". `retry_budget=None` is without a bound.
+errors of the server (HTTP 5xx). Each answer gives back a little; 490 answers refill an empty budget. Refusals because
+of too many calls cost nothing. If the budget prevents a retry, the error says: "the retry budget of this client is used
+up (retry_budget=35)". `retry_budget=None` sets no limit.
 
-A call that waits for a slot that a stream of its own thread or task holds logs a warning after five seconds, which
+If a call waits for a slot that a stream of its own thread or task holds, it logs a warning after five seconds, which
 names the stream (logger `glmv`).
 
-Processes share slots by refusals, which cost requests. Where a number of slots has to be kept exactly over several
-machines, give it to one that hands them out: [Ray](ray.md) divides the slots of an account among its workers, and
-[LiteLLM's proxy](servers.md#litellm) counts calls for all that ask through it (`max_parallel_requests` of a key or a
-model).
+Processes share slots by refusals, which cost requests. If several machines must never exceed a number of slots
+together, let one program assign them: [Ray](ray.md) divides the slots of an account among its workers, and
+[LiteLLM's proxy](servers.md#litellm) counts the calls of all clients that use it (`max_parallel_requests` of a key or
+a model).
 """.strip().splitlines()
 
 
@@ -223,7 +224,7 @@ SERVERS = {"ours": own, "nginx": nginx}
 
 
 async def calls(client: str, port: int, number: int, at_once: int) -> dict[str, Any]:
-    """This many calls at the same time; returns start, end, and the number of failures of each kind."""
+    """Make this many calls at the same time -> start, end, and the number of failures of each kind."""
     base_url = f"http://127.0.0.1:{port}/v1"
     ask: Any
     if client == "glmv":
@@ -291,7 +292,7 @@ class Result(NamedTuple):
 
 
 def run(server: str, client: str, case: Case) -> Result:
-    """One run with a new server."""
+    """Measure one case with a new server."""
     with SERVERS[server](case.slots) as (port, count):
         command = [sys.executable, __file__, "--call", client, str(port), str(case.calls), str(case.at_once)]
         callers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(case.processes)]

@@ -1,4 +1,4 @@
-"""Sizes of a picture in state, caches and traces, as base64 and by reference: writes a table of docs/pictures.md.
+"""Bytes of a picture in state, caches and traces, as base64 and by reference: writes a table of docs/pictures.md.
 
     python benchmarks/references.py
 
@@ -185,7 +185,7 @@ ROWS: list[tuple[str, Callable[[Case], int]]] = [
 
 
 def size_of(path: Path) -> int:
-    """Bytes of an SQLite database after its log is written back."""
+    """Bytes of the file of an SQLite database, after its write-ahead log was written into it."""
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path.stat().st_size

@@ -103,7 +103,7 @@ SUBJECTS = {
 # Many rounds for subjects that take a tenth of a second and vary by a fifth, few rounds for subjects that take seconds.
 ROUNDS = {"whole": 41, "stream": 15, "first": 5, "picture": 11, "video": 9, "talk": 9, "calls": 21, "bytes": 9,
           "many": 3, "import": 25}  # fmt: skip
-CLEAR_CODE = "Where a faster call would cost clear code, the code stays clear: see decisions 0013 and 0014."
+CLEAR_CODE = "Clear code is preferred to a faster call: see decisions 0013 and 0014."
 
 
 class Runner:
@@ -273,7 +273,7 @@ def profiles(url: str) -> list[str]:
     lines = [
         "## Where the time goes",
         "",
-        "By `cProfile`, which makes calls of Python functions look dearer than they are.",
+        "By `cProfile`, which makes calls of Python functions look more expensive than they are.",
     ]
     for name, task in PROFILES:
         runner = Runner(name, f"profile {task}", url)
@@ -310,7 +310,7 @@ def prepared(*more: str) -> None:
 def main() -> None:
     """Measure, print, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, help="for every task, in place of its own")
+    parser.add_argument("--rounds", type=int, help="rounds of every task; without it, each task has its own number")
     parser.add_argument("--task", action="append", choices=list(TITLES))
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "performance.md")
     options = parser.parse_args()
@@ -350,9 +350,9 @@ def _head(missed: list[str]) -> list[str]:
         "# What a call and a chunk cost",
         "",
         "Written by `make bench` (benchmarks/run.py). A server in its own process writes pre-rendered bytes; every",
-        "subject is a process of its own; they are measured in turns, 3 to 41 rounds, medians; a ratio is the median",
-        "of the ratios of each round. CPU time is that of the client's process.",
-        "Absolute figures are of one small machine and drift; the ratios are what counts.",
+        "subject is a process of its own; they are measured in turns; figures are medians of 3 to 41 rounds; a ratio",
+        "is the median of the ratios of each round. CPU time is that of the client's process.",
+        "Absolute figures are of one small machine and vary between runs; compare the ratios.",
         "",
         (
             f"Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "

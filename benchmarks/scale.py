@@ -86,7 +86,7 @@ def job(count: int, base_url: str, key: str, out: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def served(count: int) -> Iterator[tuple[str, str, str]]:
+def server_of(count: int) -> Iterator[tuple[str, str, str]]:
     """A base URL, a key, and the name of the server."""
     if count <= EMULATED:
         from glmv_emulator import Emulator
@@ -105,7 +105,7 @@ def served(count: int) -> Iterator[tuple[str, str, str]]:
 
 def measured(count: int) -> dict[str, Any]:
     """One row of the table."""
-    with tempfile.TemporaryDirectory() as place, served(count) as (base_url, key, who):
+    with tempfile.TemporaryDirectory() as place, server_of(count) as (base_url, key, who):
         command = [sys.executable, __file__, "--job", str(count), base_url, str(Path(place) / "o.jsonl")]
         done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "GLMV_KEY": key})
     return {**json.loads(done.stdout), "who": who}

@@ -1,4 +1,4 @@
-"""Thirty abuses, run_in_child on `glmv`, `ChatGLMV`, `GLMV` and the emulator: how each responds.
+"""Thirty abuses, tried on `glmv`, `ChatGLMV`, `GLMV` and the emulator: how each responds.
 
 `test_abuses.py` runs this table, and `benchmarks/reliability.py` writes it to docs/reliability.md. A check returns a
 few words about what it saw; it raises `Wrong` when it saw something that must not happen.

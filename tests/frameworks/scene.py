@@ -81,7 +81,7 @@ def _version(package: str) -> str:
 
 @contextlib.contextmanager
 def proxy(emu: Emulator) -> Iterator[str]:
-    """Run LiteLLM's proxy with our provider, for frameworks that need an OpenAI-compatible server; yields its base URL."""
+    """Run LiteLLM's proxy with our provider, for frameworks that need an OpenAI-compatible server -> its base URL."""
     params = {"model": f"glmv/{MODEL}", "api_base": emu.base_url, "api_key": emu.api_key}
     config = {
         "model_list": [{"model_name": MODEL, "litellm_params": params}],
