@@ -32,10 +32,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def main() -> None:
     classes = {"ChatGLMV": ("glmv", sys.executable)}
     classes |= {name: (package, python_of(package, wanted)) for name, (package, wanted) in OTHERS.items()}
-    with servers(SETTINGS) as given:
-        results = {name: results_of(python, PROBES, name, given) for name, (_, python) in classes.items()}
+    with servers(SETTINGS) as urls:
+        results = {name: results_of(python, PROBES, name, urls) for name, (_, python) in classes.items()}
         # In turns, so that a slower machine affects all of them.
-        starts = [{name: results_of(python, PROBES, name, given, "--start") for name, (_, python) in classes.items()}
+        starts = [{name: results_of(python, PROBES, name, urls, "--start") for name, (_, python) in classes.items()}
                   for _ in range(5)]  # fmt: skip
     calls = [found.pop("seconds") for found in results.values()]
     lines, notes = table(results)
@@ -56,7 +56,7 @@ CPU times of the calling process; the classes are measured in turns.
 Rows with ¹ depend only on our emulator: no third party has shown that the platform behaves in this way. They are
 counted separately.
 
-{day}, langchain-core {core}: {told}.
+{day}, langchain-core {core}: {versions}.
 
 {table}
 

@@ -32,10 +32,10 @@ def main() -> None:
     classes = {"GLMVMultiModal": ("glmv", sys.executable)}
     classes |= {name: (package, python_of(package, f"{package} pillow")) for name, package in OTHERS.items()}
     results = {}
-    with servers(SETTINGS) as given:
+    with servers(SETTINGS) as urls:
         for name, (_, python) in classes.items():
-            results_of(python, PROBES, name, given, "--warm")  # fills the file caches
-            results[name] = results_of(python, PROBES, name, given)
+            results_of(python, PROBES, name, urls, "--warm")  # fills the file caches
+            results[name] = results_of(python, PROBES, name, urls)
     seconds = [found.pop("seconds") for found in results.values()]
     lines, notes = table(results)
     met = [sum(found for found, _ in found.values()) for found in results.values()]
@@ -58,7 +58,7 @@ with glm-4.6v. The time of `chat` includes the work of the emulator.
 Rows with ¹ depend only on our emulator: no third party has shown that the platform behaves in this way. They are
 counted separately.
 
-{day}, llama-index-core {core}: {told}.
+{day}, llama-index-core {core}: {versions}.
 
 {table}
 

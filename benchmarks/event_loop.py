@@ -47,12 +47,12 @@ def photographs(megapixels: float) -> list[bytes]:
     picture = Image.frombytes("RGB", (400, 300), chance.randbytes(360_000)).resize(size, Image.Resampling.BICUBIC)
     turned = Image.Exif()
     turned[0x0112] = 6
-    made = []
+    pictures = []
     for kind, options in (("JPEG", {"quality": 90, "exif": turned}), ("HEIF", {"quality": 60}), ("WEBP", {})):
         out = io.BytesIO()
         picture.save(out, kind, **options)
-        made.append(out.getvalue())
-    return made
+        pictures.append(out.getvalue())
+    return pictures
 
 
 def another(picture: bytes, number: int) -> bytes:
@@ -127,9 +127,9 @@ def serve(subject: str, upstream: str, port: int) -> None:
         return StreamingResponse(ask(await request.body()), media_type="text/plain")
 
     async def facts(_: Request) -> Response:
-        told = {"delays": list(delays), **used()}
+        measurements = {"delays": list(delays), **used()}
         delays.clear()
-        return JSONResponse(told)
+        return JSONResponse(measurements)
 
     async def run() -> None:
         watching = asyncio.create_task(watch())
@@ -402,9 +402,9 @@ def leaks(users: int, requests: int, megapixels: float) -> list[str]:
 def written(page: Path, lines: list[str]) -> None:
     """Put lines between the markers of a page, or at its end if it has no markers."""
     text = page.read_text("utf-8")
-    made = "\n".join([BEGIN, "", *lines, "", END])
+    part = "\n".join([BEGIN, "", *lines, "", END])
     old = section(text)
-    page.write_text(text.replace(old, made) if old else f"{text.rstrip()}\n\n{made}\n", "utf-8")
+    page.write_text(text.replace(old, part) if old else f"{text.rstrip()}\n\n{part}\n", "utf-8")
 
 
 def main() -> None:
@@ -417,22 +417,22 @@ def main() -> None:
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--load", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--history", nargs=2, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.serve:
-        serve(given.serve[0], given.serve[1], int(given.serve[2]))
-    elif given.load:
-        url, users, requests, megapixels = given.load
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve(arguments.serve[0], arguments.serve[1], int(arguments.serve[2]))
+    elif arguments.load:
+        url, users, requests, megapixels = arguments.load
         load(url, int(users), int(requests), float(megapixels))
-    elif given.history:
-        history(*given.history)
-    elif given.leaks:
+    elif arguments.history:
+        history(*arguments.history)
+    elif arguments.leaks:
         prepared("uvicorn", "starlette", "pillow", "pillow-heif")
-        print("\n".join(leaks(given.users, given.requests or 10_000, given.megapixels)))
+        print("\n".join(leaks(arguments.users, arguments.requests or 10_000, arguments.megapixels)))
     else:
         prepared("uvicorn", "starlette", "pillow", "pillow-heif")
-        lines = tables(given.users, given.requests or 120, given.megapixels)
+        lines = tables(arguments.users, arguments.requests or 120, arguments.megapixels)
         print("\n".join(lines))
-        if not given.print:
+        if not arguments.print:
             written(PAGE, lines)
 
 

@@ -187,8 +187,8 @@ def _(subject: Subject) -> object:
     tool = look_tool()
     model = subject.model().bind_tools([tool])
     messages: list[Any] = [HumanMessage("What is the weather in Berlin?")]
-    said = model.invoke(messages)
-    messages += [said, tool.invoke(said.tool_calls[0])]
+    answer = model.invoke(messages)
+    messages += [answer, tool.invoke(answer.tool_calls[0])]
     return "rain" in model.invoke(messages).text.lower()
 
 
@@ -318,13 +318,13 @@ def _(subject: Subject) -> object:
 def main() -> None:
     warnings.simplefilter("ignore")
     make = CLASSES[sys.argv[1]]
-    given = json.load(sys.stdin)
+    addresses = json.load(sys.stdin)
     if sys.argv[2:] == ["--start"]:
         started = time.process_time()
-        make(given["url"], given["key"])
+        make(addresses["url"], addresses["key"])
         print(time.process_time() - started)
         return
-    subject = Subject(make, given)
+    subject = Subject(make, addresses)
     results: dict[str, Any] = {name: outcome(function, subject) for name, function in PROBES.items()}
     model = subject.model()
     results["seconds"] = fastest(lambda: model.invoke("Hi"), time.process_time)

@@ -121,7 +121,7 @@ async def serve(port: int, slots: int, seconds: float) -> None:
     answer = json.dumps({"id": "1", "choices": [{"finish_reason": "stop", "message": {"content": "hello"}}]}).encode()
     busy = json.dumps({"error": {"code": "1302", "message": "Too many at once"}}).encode()
 
-    def said(status: str, body: bytes) -> bytes:
+    def response(status: str, body: bytes) -> bytes:
         fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}"
         return f"HTTP/1.1 {status}\r\n{fields}\r\n\r\n".encode() + body
 
@@ -133,19 +133,19 @@ async def serve(port: int, slots: int, seconds: float) -> None:
                 length = re.search(rb"(?i)content-length: *(\d+)", head)
                 await reader.readexactly(int(length[1]) if length else 0)
                 if head.startswith(b"GET "):
-                    writer.write(said("200 OK", json.dumps([requests, refused]).encode()))
+                    writer.write(response("200 OK", json.dumps([requests, refused]).encode()))
                     continue
                 requests += 1
                 if slots and under_way >= slots:
                     refused += 1
-                    writer.write(said("429 Too Many Requests", busy))
+                    writer.write(response("429 Too Many Requests", busy))
                     continue
                 under_way += 1
                 try:
                     await asyncio.sleep(seconds)
                 finally:
                     under_way -= 1
-                writer.write(said("200 OK", answer))
+                writer.write(response("200 OK", answer))
         writer.close()
 
     async with await asyncio.start_server(connected, "127.0.0.1", port, backlog=4096) as server:
@@ -153,8 +153,8 @@ async def serve(port: int, slots: int, seconds: float) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def waits_for(port: int) -> None:
@@ -296,10 +296,10 @@ def run(server: str, client: str, case: Case) -> Result:
     with SERVERS[server](case.slots) as (port, count):
         command = [sys.executable, __file__, "--call", client, str(port), str(case.calls), str(case.at_once)]
         callers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(case.processes)]
-        told = [json.loads(caller.communicate()[0]) for caller in callers]
+        results = [json.loads(caller.communicate()[0]) for caller in callers]
         requests, refused = count()
-    failed = sum((Counter(one["failed"]) for one in told), Counter())
-    seconds = max(one["ended"] for one in told) - min(one["began"] for one in told)
+    failed = sum((Counter(one["failed"]) for one in results), Counter())
+    seconds = max(one["ended"] for one in results) - min(one["began"] for one in results)
     return Result(case, failed, requests, refused, seconds)
 
 
@@ -312,24 +312,24 @@ HEAD = [
 def measured(rounds: int, clients: list[str], servers: list[str]) -> list[str]:
     """The tables; rows are printed as they are measured."""
     today = time.strftime("%Y-%m-%d")
-    told = (
+    paragraph = (
         f"Python {sys.version.split()[0]}, {os.cpu_count()} processors, {today}. {SEVERAL.processes} processes of "
         f"{SEVERAL.calls} calls of {SECONDS:g} s, default settings, {SEVERAL.slots} at once allowed (ideal "
         f"{SEVERAL.ideal:g} s). openai is used with `asyncio.Semaphore(10)` in each process. ✓: all are answered, with "
         f"at most {MOST_REQUESTS} requests a call and in at most {MOST_TIME} times the ideal time."
     )
-    lines = [*TEXT, "", told, "", *HEAD]
+    lines = [*TEXT, "", paragraph, "", *HEAD]
     for server in servers:
         for client in clients:
             for _ in range(rounds if client == "glmv" else 1):
                 lines.append(run(server, client, SEVERAL).row(server, client))
                 print(lines[-1], flush=True)
     for case in ALONE if "glmv" in clients else ():
-        told = (
+        paragraph = (
             f"One process, {case.calls} calls, `max_concurrency={case.at_once}`, {case.slots} at once allowed (ideal "
             f"{case.ideal:.1f} s; at most {MOST_TIME} times that):"
         )
-        lines += ["", told, "", *HEAD]
+        lines += ["", paragraph, "", *HEAD]
         lines.append(run("ours", "glmv", case).row("ours", "glmv"))
         print(lines[-1], flush=True)
     return lines
@@ -337,8 +337,8 @@ def measured(rounds: int, clients: list[str], servers: list[str]) -> list[str]:
 
 def section(text: str) -> str:
     """The text between the markers of the page, including them; "" if there are no markers."""
-    found = re.search(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, re.DOTALL)
-    return found.group() if found else ""
+    match = re.search(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, re.DOTALL)
+    return match.group() if match else ""
 
 
 def main() -> None:
@@ -349,25 +349,25 @@ def main() -> None:
     parser.add_argument("--print", action="store_true", help="write no page")
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--call", nargs=4, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.serve:
-        port, slots, seconds = given.serve
+    arguments = parser.parse_args()
+    if arguments.serve:
+        port, slots, seconds = arguments.serve
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(serve(int(port), int(slots), float(seconds)))
         return
-    if given.call:
-        client, *numbers = given.call
+    if arguments.call:
+        client, *numbers = arguments.call
         print(json.dumps(asyncio.run(calls(client, *map(int, numbers)))))
         return
-    clients = given.client or ["glmv", "openai"]
+    clients = arguments.client or ["glmv", "openai"]
     if "openai" in clients and importlib.util.find_spec("openai") is None:
         prepared()
-    lines = measured(given.rounds, clients, given.server or list(SERVERS))
-    if not given.print:
+    lines = measured(arguments.rounds, clients, arguments.server or list(SERVERS))
+    if not arguments.print:
         text = PAGE.read_text("utf-8")
         old = section(text)
-        made = "\n".join([BEGIN, "", *lines, "", END])
-        PAGE.write_text(text.replace(old, made) if old else f"{text.rstrip()}\n\n{made}\n", "utf-8")
+        part = "\n".join([BEGIN, "", *lines, "", END])
+        PAGE.write_text(text.replace(old, part) if old else f"{text.rstrip()}\n\n{part}\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -82,8 +82,8 @@ def right(good: Good, got: Outcome) -> bool:
             return bool(text == good.text)
         case {"error": _}:
             readable = got.length <= 600 and "\x1b" not in got.message
-            told = good.code in (got.code or "") or good.code in got.message
-            return good.text is None and bool(got.typed) and readable and told
+            has_code = good.code in (got.code or "") or good.code in got.message
+            return good.text is None and bool(got.typed) and readable and has_code
     return False
 
 
@@ -108,9 +108,9 @@ class Worker:
         threading.Thread(target=self._listen, args=(process.stderr, self._stderr), daemon=True).start()
         self.asynchronous = json.loads(process.stdout.readline())["async"]  # type: ignore[union-attr] # it is a pipe
         server = Server().plays(well)
-        said, _ = self.do(order_of("whole", server.base_url), STARTS_WITHIN)
+        output, _ = self.do(order_of("whole", server.base_url), STARTS_WITHIN)
         server.stop()
-        assert said.get("text") == TEXT, f"{self.name} cannot make a call without a fault: {said}"
+        assert output.get("text") == TEXT, f"{self.name} cannot make a call without a fault: {output}"
 
     @staticmethod
     def _listen(stderr: Any, lines: list[str]) -> None:
@@ -160,7 +160,9 @@ def outcomes_of(name: str, python: Path, faults: list[Fault]) -> list[list[Outco
         if name in fault.without:
             modes = ()
         found.append([outcome_of(worker, fault, mode) for mode in modes if worker.asynchronous or not mode])
-        sys.stderr.write(f"{name}: {fault.number} {fault.title}: {[told(one, fault.good.text) for one in found[-1]]}\n")
+        sys.stderr.write(
+            f"{name}: {fault.number} {fault.title}: {[summary_of(one, fault.good.text) for one in found[-1]]}\n"
+        )
     worker.stop()
     return found
 
@@ -185,7 +187,7 @@ def outcome_of(worker: Worker, fault: Fault, asynchronous: bool) -> Outcome:
         server.stop()
 
 
-def told(got: Outcome, wanted: str | None = TEXT) -> str:
+def summary_of(got: Outcome, wanted: str | None = TEXT) -> str:
     """One outcome in a few words; `wanted` is the answer that a correct client returns."""
     count = f"{got.requests} request{'s' * (got.requests != 1)}"
     grown = f", +{got.megabytes:.0f} MB" if got.megabytes > 40 else ""
@@ -221,7 +223,9 @@ def cell(fault: Fault, outcomes: list[Outcome]) -> tuple[str, bool | None]:
     if not outcomes:
         return "–", None
     marks = [right(fault.good, one) for one in outcomes]
-    shown = [f"{'✓' if mark else '✗'} {told(one, fault.good.text)}" for one, mark in zip(outcomes, marks, strict=True)]
+    shown = [
+        f"{'✓' if mark else '✗'} {summary_of(one, fault.good.text)}" for one, mark in zip(outcomes, marks, strict=True)
+    ]
     kinds = {(one.error, one.text, mark) for one, mark in zip(outcomes, marks, strict=True)}
     return shown[0] if len(kinds) == 1 else "; async: ".join(shown), all(marks)
 
@@ -311,25 +315,25 @@ def main() -> None:
     parser.add_argument("--clients", nargs="*", default=[*OURS, *OTHERS])
     parser.add_argument("--faults", nargs="*", type=int)
     parser.add_argument("--dry", action="store_true", help="print the table of faults, write nothing")
-    given = parser.parse_args()
-    faults = [one for one in FAULTS if one.compared and (not given.faults or one.number in given.faults)]
+    arguments = parser.parse_args()
+    faults = [one for one in FAULTS if one.compared and (not arguments.faults or one.number in arguments.faults)]
     pythons = {
-        name: Path(sys.executable) if name in OURS else interpreter_of(name, OTHERS[name]) for name in given.clients
+        name: Path(sys.executable) if name in OURS else interpreter_of(name, OTHERS[name]) for name in arguments.clients
     }
     abused: list[str] = []
-    if not given.dry:
+    if not arguments.dry:
         from tests.abuses.table import abuses
 
         abused = abuses()  # before threads start, because it forks
     with ThreadPoolExecutor(3) as threads:
-        running = {name: threads.submit(outcomes_of, name, pythons[name], faults) for name in given.clients}
-        found = {name: future.result() for name, future in running.items()}
-    lines = table(faults, found)
+        running = {name: threads.submit(outcomes_of, name, pythons[name], faults) for name in arguments.clients}
+        outcomes = {name: future.result() for name, future in running.items()}
+    lines = table(faults, outcomes)
     sys.stdout.write("\n".join(lines) + "\n")
-    if not given.dry:
-        made = page(given.clients, pythons, lines, abused)
+    if not arguments.dry:
+        text = page(arguments.clients, pythons, lines, abused)
         several = processes.section(PAGE.read_text("utf-8"))
-        PAGE.write_text(f"{made.rstrip()}\n\n{several}\n" if several else made, "utf-8")
+        PAGE.write_text(f"{text.rstrip()}\n\n{several}\n" if several else text, "utf-8")
 
 
 if __name__ == "__main__":

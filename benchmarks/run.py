@@ -137,11 +137,11 @@ class Runner:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write("go\n")
             self.process.stdin.flush()
-        found = json.loads(self.answer() or "{}")
-        if "value" in found:
-            self.values.append(found["value"])
-        if "memory" in found:
-            self.memory.append(found["memory"])
+        result = json.loads(self.answer() or "{}")
+        if "value" in result:
+            self.values.append(result["value"])
+        if "memory" in result:
+            self.memory.append(result["memory"])
 
     def close(self) -> None:
         """End the process."""
@@ -235,11 +235,11 @@ def table(task: str, runners: dict[str, Runner]) -> tuple[list[str], list[str]]:
         if name not in medians or to is None:
             lines.append(f"| {name} | failed: {runner.failed} | |{' |' * (task in MEMORY)}")
             continue
-        shown = f"| {name} | {medians[name]:,.2f} | {ratio(runner, runners[to]):.2f} |"
+        row = f"| {name} | {medians[name]:,.2f} | {ratio(runner, runners[to]):.2f} |"
         if task in MEMORY:
             # A process seldom returns memory to the system.
-            shown += f" {max(runner.memory):.1f} {MEMORY[task][0]} |"
-        lines.append(shown)
+            row += f" {max(runner.memory):.1f} {MEMORY[task][0]} |"
+        lines.append(row)
     checks = list(_checks(task, medians, runners))
     if checks:
         lines += ["", "| target | here | wanted | |", "|---|---:|---:|---|"]
@@ -277,17 +277,17 @@ def profiles(url: str) -> list[str]:
     ]
     for name, task in PROFILES:
         runner = Runner(name, f"profile {task}", url)
-        found = json.loads(runner.answer() or "[]")
+        shares = json.loads(runner.answer() or "[]")
         lines += ["", f"{name}, {TITLES[task][0].lower()}:", "", "| where | of the time |", "|---|---:|"]
-        lines += [f"| {where} | {share:.0%} |" for where, share in found[:10]] or [f"| failed: {runner.failed} | |"]
+        lines += [f"| {where} | {share:.0%} |" for where, share in shares[:10]] or [f"| failed: {runner.failed} | |"]
         runner.close()
     return [*lines, ""]
 
 
 def section(text: str) -> str:
     """The text between the markers of the page, including them; "" if there are no markers."""
-    found = re.search(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, re.DOTALL)
-    return found.group() if found else ""
+    match = re.search(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, re.DOTALL)
+    return match.group() if match else ""
 
 
 def prepared(*more: str) -> None:
@@ -333,8 +333,10 @@ def main() -> None:
         server.kill()
         server.wait()
     if not options.task:
-        kept = section(options.out.read_text("utf-8")) if options.out.exists() else ""  # of `make bench-server`
-        options.out.write_text("\n".join([*_head(missed), *pages, *([kept, ""] if kept else [])]), encoding="utf-8")
+        other_part = section(options.out.read_text("utf-8")) if options.out.exists() else ""  # of `make bench-server`
+        options.out.write_text(
+            "\n".join([*_head(missed), *pages, *([other_part, ""] if other_part else [])]), encoding="utf-8"
+        )
     for miss in missed:
         print(f"missed: {miss}", file=sys.stderr)
 

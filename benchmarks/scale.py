@@ -70,9 +70,9 @@ def job(count: int, base_url: str, key: str, out: Path) -> dict[str, Any]:
         thinking=False,
     )
     begun, cpu = time.monotonic(), time.process_time()
-    told = running.write(out, on_row=mark)
+    progress = running.write(out, on_row=mark)
     seconds = time.monotonic() - begun
-    assert told.answered == count, str(told)
+    assert progress.answered == count, str(progress)
     return {
         "count": count,
         "seconds": seconds,
@@ -197,16 +197,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--job", nargs=3, metavar=("COUNT", "URL", "OUT"))
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
-    given = parser.parse_args()
-    if given.job is not None:
-        count, base_url, out = given.job
+    arguments = parser.parse_args()
+    if arguments.job is not None:
+        count, base_url, out = arguments.job
         print(json.dumps(job(int(count), base_url, os.environ["GLMV_KEY"], Path(out))))
         return
     rows = []
-    for count in given.sizes:
+    for count in arguments.sizes:
         rows.append(measured(count))
         print({name: round(value, 2) if isinstance(value, float) else value for name, value in rows[-1].items()})
-    if tuple(given.sizes) == SIZES:
+    if tuple(arguments.sizes) == SIZES:
         PAGE.write_text(page(rows), "utf-8")
 
 

@@ -47,12 +47,12 @@ def prose(page: str) -> str:
 def strings(code: str) -> tuple[str, list[str]]:
     """Python code -> its syntax tree with empty strings, and the strings in their order."""
     tree = ast.parse(code)
-    found = []
+    texts = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.append(node.value)
+            texts.append(node.value)
             node.value = ""
-    return ast.dump(tree), found
+    return ast.dump(tree), texts
 
 
 def without_quotes(code: str) -> str:

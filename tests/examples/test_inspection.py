@@ -98,6 +98,6 @@ def test_a_file_that_is_not_a_picture_is_left_to_a_person(load: Any, emulator: E
     (tmp_path / "notes.png").write_text("no picture at all")
     model = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key)
     flow = load("flow").inspection(model, load("rules").Order())
-    (found,) = flow.invoke({"paths": [str(tmp_path / "notes.png")]})["findings"]
-    assert found["verdict"] == "by hand"
+    (finding,) = flow.invoke({"paths": [str(tmp_path / "notes.png")]})["findings"]
+    assert finding["verdict"] == "by hand"
     assert emulator.requests == []

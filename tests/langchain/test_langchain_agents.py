@@ -89,10 +89,10 @@ async def test_an_agent_answers_from_the_screenshot_of_its_tool(new_model: Model
     agent = create_agent(new_model(), [screenshot])
     question = {"messages": [HumanMessage("What is the main colour of the screen?")]}
     for result in (agent.invoke(question), await agent.ainvoke(question)):
-        human, call, shot, said = result["messages"]
-        assert [message.type for message in (human, call, shot, said)] == ["human", "ai", "tool", "ai"]
+        human, call, shot, answer = result["messages"]
+        assert [message.type for message in (human, call, shot, answer)] == ["human", "ai", "tool", "ai"]
         assert shot.content[1]["type"] == "image"
-        assert "red" in said.text
+        assert "red" in answer.text
 
 
 def test_streamed_tokens_of_an_agent_have_stable_ids(new_model: ModelMaker, screenshot: BaseTool) -> None:
@@ -153,16 +153,18 @@ def test_the_profile_makes_an_agent_request_json_in_place_of_a_tool_call(
 
 
 def test_an_agent_with_a_tool_strategy_answers_by_a_tool_call(new_model: ModelMaker) -> None:
-    asked: list[Ask] = []
+    requests_seen: list[Ask] = []
 
     def answers(ask: Ask) -> Reply:
-        asked.append(ask)
-        return Reply("It is red.") if len(asked) == 1 else Reply(tool_calls=[ToolCall("Seen", {"colour": "red"})])
+        requests_seen.append(ask)
+        return (
+            Reply("It is red.") if len(requests_seen) == 1 else Reply(tool_calls=[ToolCall("Seen", {"colour": "red"})])
+        )
 
     agent = create_agent(new_model(answers), [], response_format=ToolStrategy(Seen))
     result = agent.invoke({"messages": [HumanMessage("Look.")]})
     assert result["structured_response"] == Seen(colour="red")
-    assert len(asked) == 2
+    assert len(requests_seen) == 2
 
 
 def test_summarization_reads_the_context_window_from_the_profile(new_model: ModelMaker) -> None:
@@ -266,29 +268,29 @@ def test_parallel_tool_calls_false_keeps_the_first_call(new_model: ModelMaker) -
     ],
 )
 def test_every_form_of_tool_choice_forces_the_tool(new_model: ModelMaker, choice: Any) -> None:
-    asked: list[Ask] = []
+    requests_seen: list[Ask] = []
 
     def answers(ask: Ask) -> Reply:
-        asked.append(ask)
-        return Reply("No.") if len(asked) % 2 else Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2})])
+        requests_seen.append(ask)
+        return Reply("No.") if len(requests_seen) % 2 else Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2})])
 
     bound = new_model(answers).bind_tools([add], tool_choice=choice)
     assert [call["name"] for call in bound.invoke("Hello").tool_calls] == ["add"]
     first, *rest = bound.stream("Hello")
     assert [call["name"] for call in first.__add__(rest).tool_calls] == ["add"]
-    assert len(asked) == 4
+    assert len(requests_seen) == 4
 
 
 @pytest.mark.parametrize(("choice", "tools"), [("auto", 1), (False, 1), (None, 1), ("none", 0)])
 def test_a_tool_that_is_not_forced_need_not_be_called(new_model: ModelMaker, choice: Any, tools: int) -> None:
-    asked: list[Ask] = []
+    requests_seen: list[Ask] = []
 
     def answers(ask: Ask) -> Reply:
-        asked.append(ask)
+        requests_seen.append(ask)
         return Reply("No.")
 
     assert new_model(answers).bind_tools([add], tool_choice=choice).invoke("Hello").text == "No."
-    assert [len(ask.tools) for ask in asked] == [tools]
+    assert [len(ask.tools) for ask in requests_seen] == [tools]
 
 
 def test_a_tool_choice_of_an_unknown_tool_is_refused(new_model: ModelMaker) -> None:

@@ -110,8 +110,8 @@ def request_text(emulator: Emulator, number: int) -> str:
 @pytest.mark.parametrize("misfits", [MISFITS[:1], MISFITS[1:3], MISFITS], ids=len)
 def test_the_loop_of_a_tool_strategy_runs_until_the_arguments_fit(way: str, misfits: list[Any], emu: Emulator) -> None:
     emu.say(*(ticket(one) for one in misfits), ticket(GOOD))
-    found = run(emu, way, response_format=ToolStrategy(Ticket))
-    assert found["structured_response"] == Ticket(**GOOD)
+    state = run(emu, way, response_format=ToolStrategy(Ticket))
+    assert state["structured_response"] == Ticket(**GOOD)
     assert len(emu.requests) == 1 + len(misfits)
     assert "Failed to parse structured output" in request_text(emu, 1)
 
@@ -138,8 +138,8 @@ def test_the_loop_continues_after_arguments_that_are_not_json(way: str, emu: Emu
 )
 def test_the_text_of_handle_errors_reaches_the_model(handle_errors: Any, text: str, way: str, emu: Emulator) -> None:
     emu.say(ticket(MISFITS[1]), ticket(MISFITS[2]), ticket(GOOD))
-    found = run(emu, way, response_format=ToolStrategy(Ticket, handle_errors=handle_errors))
-    assert found["structured_response"] == Ticket(**GOOD)
+    state = run(emu, way, response_format=ToolStrategy(Ticket, handle_errors=handle_errors))
+    assert state["structured_response"] == Ticket(**GOOD)
     assert (text in request_text(emu, 1), request_text(emu, 2).count(text)) == (True, 2)
 
 
@@ -161,10 +161,10 @@ def test_two_calls_instead_of_one_raise_langchains_error(emu: Emulator) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_the_loop_continues_after_text_instead_of_a_call(way: str, emu: Emulator) -> None:
     emu.say("Seat 14.", "Coach B, seat 14.", ticket(GOOD))
-    found = run(emu, way, response_format=ToolStrategy(Ticket))
-    assert found["structured_response"] == Ticket(**GOOD)
-    assert [message.text for message in found["messages"]][1] == "Coach B, seat 14."
-    assert any("calls no tool" in note for note in found["messages"][1].response_metadata["notes"])
+    state = run(emu, way, response_format=ToolStrategy(Ticket))
+    assert state["structured_response"] == Ticket(**GOOD)
+    assert [message.text for message in state["messages"]][1] == "Coach B, seat 14."
+    assert any("calls no tool" in note for note in state["messages"][1].response_metadata["notes"])
     assert len(emu.requests) == 3
 
 
@@ -173,9 +173,9 @@ def test_a_tool_reports_invalid_arguments_to_the_model(way: str, emu: Emulator) 
     for arguments in ({"number": "seven"}, {"number": 7}):
         emu.say(ticket(arguments, name="refund"))
     emu.say(ticket({"number": 7, "reason": "late"}, name="refund"), ticket(GOOD))
-    found = run(emu, way, [refund], response_format=ToolStrategy(Ticket))
-    assert found["structured_response"] == Ticket(**GOOD)
-    assert [message.status for message in found["messages"] if message.type == "tool"][:3] == [
+    state = run(emu, way, [refund], response_format=ToolStrategy(Ticket))
+    assert state["structured_response"] == Ticket(**GOOD)
+    assert [message.status for message in state["messages"] if message.type == "tool"][:3] == [
         "error",
         "error",
         "success",
@@ -192,8 +192,8 @@ class AskOnceMore(AgentMiddleware[Any, Any, Any]):
         try:
             return handler(request)
         except StructuredOutputError as error:
-            said = [*request.messages, error.ai_message, HumanMessage(f"That was wrong: {error}")]
-            return handler(request.override(messages=[one for one in said if not getattr(one, "tool_calls", None)]))
+            history = [*request.messages, error.ai_message, HumanMessage(f"That was wrong: {error}")]
+            return handler(request.override(messages=[one for one in history if not getattr(one, "tool_calls", None)]))
 
 
 @pytest.mark.parametrize("strategy", [ToolStrategy(Ticket, handle_errors=False), ProviderStrategy(Ticket)])
@@ -202,8 +202,8 @@ def test_middleware_can_catch_structured_output_errors_and_ask_again(strategy: A
         emu.say(ticket(MISFITS[0]), ticket(GOOD))
     else:
         emu.say("Seat 14.", json.dumps(MISFITS[1]), json.dumps(GOOD))
-    found = run(emu, "invoke", response_format=strategy, middleware=[AskOnceMore()])
-    assert found["structured_response"] == Ticket(**GOOD)
+    state = run(emu, "invoke", response_format=strategy, middleware=[AskOnceMore()])
+    assert state["structured_response"] == Ticket(**GOOD)
     assert "That was wrong: Failed to parse" in request_text(emu, -1)
 
 
@@ -263,7 +263,7 @@ def test_a_tool_selector_set_to_fail_raises_its_own_error(emu: Emulator) -> None
 def test_a_forced_call_is_repaired_once_and_its_arguments_not_validated(way: str, choice: Any, emu: Emulator) -> None:
     bound = connect(emu).bind_tools([refund, timetable], tool_choice=choice)
     emu.say("No.", ticket({"number": []}, name="refund"))
-    answer = said(bound, way)
+    answer = answer_of(bound, way)
     assert [call["args"] for call in answer.tool_calls] == [{"number": []}]
     named = ["refund"] if choice not in ("any", "required", True) else ["refund", "timetable"]
     for request in emu.requests:
@@ -271,13 +271,13 @@ def test_a_forced_call_is_repaired_once_and_its_arguments_not_validated(way: str
         assert [name for name in ("refund", "timetable") if name in instruction] == named
     assert all(name in emu.requests[1].body["messages"][-1]["content"] for name in named)
     emu.say("No.", "Never.")
-    answer = said(bound, way)
+    answer = answer_of(bound, way)
     assert (answer.text, answer.tool_calls) == ("Never.", [])
     assert any("calls no tool" in note for note in answer.response_metadata["notes"])
     assert answer.usage_metadata is not None
 
 
-def said(model: Any, way: str) -> Any:
+def answer_of(model: Any, way: str) -> Any:
     async def total() -> Any:
         parts = [part async for part in model.astream("Refund it.")]
         return parts[0].__add__(parts[1:]) if parts[1:] else parts[0]

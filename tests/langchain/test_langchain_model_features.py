@@ -410,24 +410,24 @@ def test_init_chat_model_works_after_register(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ValueError, match="of_ours"):  # a name of this test's own: langchain remembers those it made
         init_chat_model("glm-4.5v", model_provider="of-ours")
     langchain_glmv.register("of-ours")
-    for made in (
+    for chat_model in (
         init_chat_model("of-ours:glm-4.5v", api_key=KEY, temperature=0.2),
         init_chat_model("glm-4.5v", model_provider="of-ours", api_key=KEY, temperature=0.2),
     ):
-        assert isinstance(made, ChatGLMV)
-        assert (made.model, made.temperature) == ("glm-4.5v", 0.2)
+        assert isinstance(chat_model, ChatGLMV)
+        assert (chat_model.model, chat_model.temperature) == ("glm-4.5v", 0.2)
 
 
 def test_init_embeddings_works_after_register(monkeypatch: pytest.MonkeyPatch) -> None:
     for table in (langchain_base, langchain_embeddings):
         monkeypatch.setattr(table, "_BUILTIN_PROVIDERS", dict(table._BUILTIN_PROVIDERS))
     langchain_glmv.register("My-Vectors")
-    for made in (
+    for embeddings in (
         init_embeddings("my-vectors:embedding-2", api_key=KEY),
         init_embeddings("embedding-2", provider="My-Vectors", api_key=KEY),
     ):
-        assert isinstance(made, GLMVEmbeddings)
-        assert made.model == "embedding-2"
+        assert isinstance(embeddings, GLMVEmbeddings)
+        assert embeddings.model == "embedding-2"
 
 
 def test_a_langchain_without_a_table_of_embeddings_still_makes_chat_models(monkeypatch: pytest.MonkeyPatch) -> None:

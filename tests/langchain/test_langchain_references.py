@@ -50,7 +50,7 @@ def digest(data: bytes) -> str:
     return sha256(data).hexdigest()[:12]
 
 
-def sent(emulator: Emulator, number: int = -1) -> list[str]:
+def sent_digests(emulator: Emulator, number: int = -1) -> list[str]:
     """The digests of all pictures and videos of a request, as recorded by the emulator."""
     return [
         part[part["type"]]["url"].rpartition("sha256 ")[2].removesuffix(">")
@@ -111,7 +111,7 @@ async def test_the_picture_of_a_reference_is_sent(
         case _:
             text = "".join([chunk.text async for chunk in model_with_store.astream(question)])
     assert "blue" in text
-    assert sent(emulator) == [digest(png("blue"))]
+    assert sent_digests(emulator) == [digest(png("blue"))]
 
 
 def test_references_are_resolved_in_tool_and_system_messages(
@@ -126,7 +126,7 @@ def test_references_are_resolved_in_tool_and_system_messages(
             ToolMessage([image(png("blue"), store=store)], tool_call_id="c1"),
         ]
     )
-    assert set(sent(emulator)) == {digest(png(color)) for color in ("red", "blue")}
+    assert set(sent_digests(emulator)) == {digest(png(color)) for color in ("red", "blue")}
 
 
 def test_a_video_by_reference_is_sent(
@@ -134,7 +134,7 @@ def test_a_video_by_reference_is_sent(
 ) -> None:
     answer = model_with_store.invoke([HumanMessage([video(clip, store=store), "What colour does the video show?"])])
     assert "blue" in answer.text
-    assert sent(emulator) == [digest(clip.read_bytes())]
+    assert sent_digests(emulator) == [digest(clip.read_bytes())]
 
 
 @pytest.mark.parametrize(
@@ -221,8 +221,8 @@ def test_a_removed_picture_cannot_be_sent(model_with_store: ChatGLMV, store: Pic
 
 
 def test_a_store_is_passed_as_an_object_or_as_its_folder(store: PictureStore) -> None:
-    for given in (store, store.folder, str(store.folder)):
-        assert ChatGLMV(picture_store=given).picture_store == store
+    for setting in (store, store.folder, str(store.folder)):
+        assert ChatGLMV(picture_store=setting).picture_store == store
     assert ChatGLMV().picture_store is None
     for wrong in (7, "", ["a"]):
         with pytest.raises(ValueError, match=r"picture_store|PictureStore"):
@@ -230,18 +230,18 @@ def test_a_store_is_passed_as_an_object_or_as_its_folder(store: PictureStore) ->
 
 
 def test_a_store_can_be_set_on_an_existing_model(model: ChatGLMV, emulator: Emulator, store: PictureStore) -> None:
-    asked = [HumanMessage([image(png(), store=store), "What?"])]
+    messages = [HumanMessage([image(png(), store=store), "What?"])]
     copied = model.model_copy(update={"picture_store": str(store.folder)})
     assigned = model.model_copy()
     assigned.picture_store = store.folder  # type: ignore[assignment]  # the field takes a folder, too
     for model_with_store in (copied, assigned):
         assert model_with_store.picture_store == store
-        model_with_store.invoke(asked)
-        assert sent(emulator) == [digest(png())]
+        model_with_store.invoke(messages)
+        assert sent_digests(emulator) == [digest(png())]
     assert model.picture_store is None
     assigned.picture_store = None
     with pytest.raises(UnsupportedContent, match="cannot be resolved without a store"):
-        assigned.invoke(asked)
+        assigned.invoke(messages)
 
 
 def test_copies_pickles_and_json_of_a_model_hold_the_folder_and_no_picture(
@@ -272,7 +272,7 @@ def test_references_work_with_bound_tools_and_structured_output(
     question = [HumanMessage(["What is the main colour?", image(png("blue"), store=store)])]
     schema = {"title": "Seen", "type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]}
     assert model_with_store.with_structured_output(schema).invoke(question)
-    assert len(sent(emulator)) == 1
+    assert len(sent_digests(emulator)) == 1
 
 
 # ---- state, histories, caches, traces ------------------------------------------------------------------------------
@@ -316,12 +316,12 @@ def test_ten_agent_turns_with_a_3_mb_picture_keep_checkpoints_below_1_mb(
             size = len(pickle.dumps([dict(memory.blobs), [*map(str, memory.storage.values())], dict(memory.writes)]))
         case _:
             sqlite = pytest.importorskip("langgraph.checkpoint.sqlite")
-            with sqlite.SqliteSaver.from_conn_string(str(tmp_path / "state.db")) as kept:
-                ten_turns(create_agent(model_with_store, [], checkpointer=kept), [block])
+            with sqlite.SqliteSaver.from_conn_string(str(tmp_path / "state.db")) as saver_on_disk:
+                ten_turns(create_agent(model_with_store, [], checkpointer=saver_on_disk), [block])
             size = sum(path.stat().st_size for path in tmp_path.glob("state.db*"))
     assert size < 1_000_000
     assert len(emulator.requests) == 10
-    assert all(len(sent(emulator, number)) == 1 for number in range(10))
+    assert all(len(sent_digests(emulator, number)) == 1 for number in range(10))
 
 
 def test_a_conversation_continues_in_another_process_with_the_folder(
@@ -335,7 +335,7 @@ def test_a_conversation_continues_in_another_process_with_the_folder(
     other = pickle.loads(pickle.dumps(model_with_store)).model_copy(update={"api_key": emulator.api_key})
     answer = create_agent(other, [], checkpointer=memory).invoke({"messages": [HumanMessage("Once more?")]}, thread)
     assert answer["messages"][-1].text
-    assert sent(emulator) == [digest(png("blue"))]
+    assert sent_digests(emulator) == [digest(png("blue"))]
 
 
 def test_a_tool_of_an_agent_can_return_a_reference(
@@ -462,4 +462,4 @@ def test_a_fallback_to_another_model_works_with_resolved_pictures(
     chain = broken.with_fallbacks([RunnableLambda(lambda messages: resolve(messages, store)) | model])
     question = [HumanMessage(["What is the main colour?", image(png("blue"), store=store)])]
     assert "blue" in chain.invoke(question).text
-    assert sent(emulator) == [digest(png("blue"))]
+    assert sent_digests(emulator) == [digest(png("blue"))]

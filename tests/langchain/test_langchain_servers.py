@@ -165,14 +165,14 @@ def test_base_model_can_be_bound_to_one_call() -> None:
 
 def test_base_model_is_kept_by_copies_pickles_dumps_and_traces() -> None:
     model = ChatGLMV(model="ours", base_model="z-ai/glm-4.6v", api_key="k", base_url="https://server.example/v1")
-    for kept in (
+    for copy in (
         model,
         pickle.loads(pickle.dumps(model)),
         model.model_copy(deep=True),
         langchain_glmv.load(langchain_glmv.dumps(model)),
     ):
-        assert (kept.model, kept.base_model) == ("ours", "glm-4.6v")
-        assert kept.profile == profile_of("glm-4.6v")
+        assert (copy.model, copy.base_model) == ("ours", "glm-4.6v")
+        assert copy.profile == profile_of("glm-4.6v")
     assert model._identifying_params["base_model"] == "glm-4.6v"
     assert model._get_invocation_params()["base_model"] == "glm-4.6v"
     assert ChatGLMV(model="ours", api_key="k")._get_llm_string() != model._get_llm_string()

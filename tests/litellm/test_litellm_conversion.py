@@ -34,10 +34,10 @@ def test_a_message_may_be_an_object() -> None:
 
 
 def test_messages_are_not_changed() -> None:
-    given = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "https://a.example/b.pdf"}}], "x": 1}]
-    before = repr(given)
-    to_glmv(given)
-    assert repr(given) == before
+    messages = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "https://a.example/b.pdf"}}], "x": 1}]
+    before = repr(messages)
+    to_glmv(messages)
+    assert repr(messages) == before
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_a_thinking_budget_is_left_out(given: Any, sent: Any) -> None:
 
 
 def test_options_of_the_connection_are_separated_from_those_of_the_call() -> None:
-    made = call_settings({"dialect": "vllm", "seed": 1}, api_base="http://127.0.0.1:1/v1", headers={"a": "b"})
-    assert made.connection == {"dialect": "vllm", "base_url": "http://127.0.0.1:1/v1"}
-    assert made.options == {"on_misfit": "return", "seed": 1, "extra_headers": {"a": "b"}}
+    settings = call_settings({"dialect": "vllm", "seed": 1}, api_base="http://127.0.0.1:1/v1", headers={"a": "b"})
+    assert settings.connection == {"dialect": "vllm", "base_url": "http://127.0.0.1:1/v1"}
+    assert settings.options == {"on_misfit": "return", "seed": 1, "extra_headers": {"a": "b"}}
 
 
 def test_the_default_timeouts_of_litellm_are_ignored() -> None:

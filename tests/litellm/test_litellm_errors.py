@@ -62,14 +62,14 @@ def test_the_error_has_the_pause_that_the_platform_asks_for(emu: Emulator, ask: 
 def test_the_error_of_a_broken_stream_has_the_text_so_far(emu: Emulator, ask: Ask, litellm: Any, fault: str) -> None:
     emu.inject(fault)
     emu.answer(lambda _: Reply("One two three four five six seven eight nine ten.", chunking=1))
-    shown: list[str] = []
+    pieces: list[str] = []
     stream = ask(stream=True)
     with pytest.raises(litellm.exceptions.MidStreamFallbackError) as caught:
-        shown.extend(chunk.choices[0].delta.content or "" for chunk in stream)
+        pieces.extend(chunk.choices[0].delta.content or "" for chunk in stream)
     error = caught.value.original_exception
     assert isinstance(error, litellm.APIConnectionError)
-    assert "".join(shown)
-    assert error.provider_specific_fields["partial_text"].startswith("".join(shown)[:3])
+    assert "".join(pieces)
+    assert error.provider_specific_fields["partial_text"].startswith("".join(pieces)[:3])
 
 
 def test_a_withdrawn_stream_raises_content_policy_violation_error(emu: Emulator, ask: Ask, litellm: Any) -> None:
@@ -109,11 +109,11 @@ def test_every_error_of_glmv_is_converted_to_a_class_of_litellm(litellm: Any) ->
     errors = [getattr(glmv, name) for name in glmv.__all__ if isinstance(getattr(glmv, name), type)]
     errors = [kind for kind in errors if issubclass(kind, glmv.GLMVError) and kind is not glmv.GLMVError]
     assert set(errors) <= set(TABLE)
-    known = tuple(litellm.exceptions.LITELLM_EXCEPTION_TYPES)
+    classes = tuple(litellm.exceptions.LITELLM_EXCEPTION_TYPES)
     for kind in errors:
-        made = as_litellm(kind("It failed", status_code=503, code="1234"), "glm-4.6v")
-        assert isinstance(made, known), kind
-        assert "It failed" in str(made)
+        error = as_litellm(kind("It failed", status_code=503, code="1234"), "glm-4.6v")
+        assert isinstance(error, classes), kind
+        assert "It failed" in str(error)
 
 
 def test_max_retries_is_the_number_of_retries(emu: Emulator, ask: Ask) -> None:

@@ -166,7 +166,7 @@ def test_reasoning_reaches_agents_from_the_first_chunk_on(
 
 
 def test_raw_is_the_plain_dict_of_the_chunk(server: Server) -> None:
-    sent = [chunk("red"), chunk("", "stop", usage={**USAGE, "total_tokens": 105})]
-    server.plays(lambda peer: peer.stream(*sent, DONE))
+    chunks = [chunk("red"), chunk("", "stop", usage={**USAGE, "total_tokens": 105})]
+    server.plays(lambda peer: peer.stream(*chunks, DONE))
     with GLMV(api_key="test-id.test-secret", base_url=server.base_url) as llm:
-        assert [response.raw for response in llm.stream_chat(ASK)] == sent
+        assert [response.raw for response in llm.stream_chat(ASK)] == chunks

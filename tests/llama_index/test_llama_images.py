@@ -421,10 +421,10 @@ def test_a_stored_index_finds_its_pictures_from_another_working_directory(
     monkeypatch.chdir(folder)
     VectorStoreIndex(nodes_of(load_images("."), llm), embed_model=alike).storage_context.persist("kept")
     monkeypatch.chdir(folder / "inner")
-    kept = load_index_from_storage(StorageContext.from_defaults(persist_dir=str(folder / "kept")), embed_model=alike)
+    stored = load_index_from_storage(StorageContext.from_defaults(persist_dir=str(folder / "kept")), embed_model=alike)
     memory = ChatMemoryBuffer.from_defaults()  # core's default leaves a database open
     engine = engines.MultiModalContextChatEngine.from_defaults(
-        retriever=kept.as_retriever(), multi_modal_llm=llm, memory=memory
+        retriever=stored.as_retriever(), multi_modal_llm=llm, memory=memory
     )
     assert str(engine.chat("What is there?")) == "Two pictures."
     parts = emu.requests[-1].body["messages"][-1]["content"]

@@ -281,11 +281,11 @@ def test_reasoning_in_several_blocks_is_joined_by_newlines() -> None:
 def test_tool_calls_in_additional_kwargs_of_other_roles_are_not_sent() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "zoom", "arguments": "{}"}}
     keywords = {"tool_calls": [call], "tool_call_id": "c1"}
-    (asked, result) = mapped(
+    (question, result) = mapped(
         ChatMessage(content="hi", additional_kwargs=keywords),
         ChatMessage(role="tool", content="red", additional_kwargs=keywords),
     )
-    assert (asked.tool_calls, asked.tool_call_id) == ((), None)
+    assert (question.tool_calls, question.tool_call_id) == ((), None)
     assert (result.tool_calls, result.tool_call_id) == ((), "c1")
 
 
@@ -415,13 +415,13 @@ def test_media_of_url_options_come_first_in_the_newest_user_message(red: bytes) 
     data = base64.b64encode(red).decode()
     first, answer, newest = (glmv.Message(role, role) for role in ("user", "assistant", "user"))
     messages = [first, answer, newest, answer]
-    sent = linked(
+    result = linked(
         messages, video_url=("https://example.com/a.mp4",), image_url=[URL, data, f"data:image/png;base64,{data}"]
     )
-    assert (sent[:2], sent[3:]) == (messages[:2], messages[3:])
+    assert (result[:2], result[3:]) == (messages[:2], messages[3:])
     picture = glmv.Image.from_bytes(red)
     video = glmv.Video.from_url("https://example.com/a.mp4")
-    assert sent[2].content == (glmv.Image.from_url(URL), picture, picture, video, glmv.Text("user"))
+    assert result[2].content == (glmv.Image.from_url(URL), picture, picture, video, glmv.Text("user"))
     assert messages[2] is newest
 
 
@@ -450,8 +450,8 @@ def test_a_value_of_a_url_option_that_is_not_a_url_or_base64_is_refused(name: st
 
 
 def arguments(tools: list[Any] | None = None, message: Any = "hi", **changes: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {"parallel": True, "required": False, "options": {}} | changes
-    return chat_arguments(tools or [], message, given.pop("history", None), **given)
+    settings: dict[str, Any] = {"parallel": True, "required": False, "options": {}} | changes
+    return chat_arguments(tools or [], message, settings.pop("history", None), **settings)
 
 
 def zoom(at: int) -> int:
@@ -464,9 +464,9 @@ ZOOM = FunctionTool.from_defaults(zoom, description="Magnifies. " * 200)
 
 def test_chat_with_tools_appends_the_new_message_to_the_history() -> None:
     history = [ChatMessage(role="system", content="Be brief.")]
-    asked = ChatMessage(role="user", content="hi")
-    assert arguments(message="hi", history=history) == {"messages": [*history, asked]}
-    assert arguments(message=asked, history=history) == {"messages": [*history, asked]}
+    question = ChatMessage(role="user", content="hi")
+    assert arguments(message="hi", history=history) == {"messages": [*history, question]}
+    assert arguments(message=question, history=history) == {"messages": [*history, question]}
     assert arguments(message=None, history=history) == {"messages": history}
     assert arguments(message=None) == {"messages": []}
     assert len(history) == 1
@@ -495,8 +495,8 @@ def test_tools_are_sent_with_whole_descriptions_and_only_the_needed_fields() -> 
 def test_tool_required_sets_tool_choice_and_on_misfit_unless_the_call_sets_them(
     required: bool, options: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    made = arguments([ZOOM], required=required, options=options)
-    assert {name: value for name, value in made.items() if name not in ("messages", "tools")} == expected
+    result = arguments([ZOOM], required=required, options=options)
+    assert {name: value for name, value in result.items() if name not in ("messages", "tools")} == expected
 
 
 @pytest.mark.parametrize(

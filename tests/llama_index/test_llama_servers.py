@@ -108,8 +108,8 @@ def test_blocks_that_the_base_model_does_not_support_are_left_out(red: bytes) ->
 
 def test_base_model_is_kept_by_copies_pickles_and_dicts() -> None:
     llm = GLMV(model="ours", base_model="z-ai/glm-4.6v", api_key="k")
-    for kept in (llm, pickle.loads(pickle.dumps(llm)), llm.model_copy(deep=True), GLMV.from_dict(llm.to_dict())):
-        assert (kept.base_model, kept.metadata.context_window) == ("glm-4.6v", 131_072)
+    for copy in (llm, pickle.loads(pickle.dumps(llm)), llm.model_copy(deep=True), GLMV.from_dict(llm.to_dict())):
+        assert (copy.base_model, copy.metadata.context_window) == ("glm-4.6v", 131_072)
     assert llm.to_payload()["base_model"] == "glm-4.6v"
     shared = GLMV(client=glmv.Client("k", model="ours", base_model="glm-4.6v"))
     assert shared.metadata.context_window == 131_072

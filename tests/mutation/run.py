@@ -207,7 +207,7 @@ class NoticedMutants:
         return hashlib.sha256(module.read_bytes()).hexdigest()
 
 
-def survivors(module: Path, tests: Sequence[str], most: int, known: NoticedMutants) -> tuple[int, list[Mutant]]:
+def survivors(module: Path, tests: Sequence[str], most: int, earlier: NoticedMutants) -> tuple[int, list[Mutant]]:
     """How many mutants of a module were tried, and those that no test noticed.
 
     Raises:
@@ -215,13 +215,13 @@ def survivors(module: Path, tests: Sequence[str], most: int, known: NoticedMutan
     """
     every = list(mutants(module.read_text(encoding="utf-8")))
     sample = sorted(random.Random(0).sample(every, min(most, len(every))), key=lambda each: each.line)
-    before = known.of(module)
+    before = earlier.of(module)
     chosen = [mutant for mutant in sample if str(mutant) not in before]
     for mutant in chosen:  # a mutant that does not compile would count as noticed
         compile(mutant.tree, str(module), "exec", dont_inherit=True)
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result"
-        _apart(lambda: _in_functions(module, tests, chosen, Path(folder), result, known))
+        _apart(lambda: _in_functions(module, tests, chosen, Path(folder), result, earlier))
         if not result.exists():
             raise SystemExit(f"The tests of {module.relative_to(ROOT)} did not run: {' '.join(tests)}")
         run, noticed = pickle.loads(result.read_bytes())
@@ -229,12 +229,12 @@ def survivors(module: Path, tests: Sequence[str], most: int, known: NoticedMutan
         raise SystemExit(f"Tests of {module.relative_to(ROOT)} fail without a change: {' '.join(run.failed)}")
     left = []
     for number in filter(noticed.get, noticed):
-        known.add(module, chosen[number])
+        earlier.add(module, chosen[number])
     for number, mutant in enumerate(chosen):
         if number not in noticed:
             noticed[number] = _apart(lambda mutant=mutant: _at_import(module, mutant, tests, run)) != 0
             if noticed[number]:
-                known.add(module, mutant)
+                earlier.add(module, mutant)
         if not noticed[number]:
             left.append(mutant)
     return len(sample), left
@@ -257,7 +257,7 @@ def _apart(function: Callable[[], int]) -> int:
 
 
 def _in_functions(
-    module: Path, tests: Sequence[str], chosen: Sequence[Mutant], folder: Path, result: Path, known: NoticedMutants
+    module: Path, tests: Sequence[str], chosen: Sequence[Mutant], folder: Path, result: Path, earlier: NoticedMutants
 ) -> int:
     """Try the mutants inside of functions and the changed constants, each in a fork.
 
@@ -294,7 +294,7 @@ def _in_functions(
             numbers.append(number)
             yield change
             if forks.statuses[-1] not in {0, _NOT_SWAPPED << 8}:  # kept now, in case this run is stopped
-                known.add(module, mutant)
+                earlier.add(module, mutant)
 
     forks = Forks(jobs)
     status = pytest.main([*QUIET, *tests], plugins=[forks])
@@ -443,10 +443,10 @@ def main() -> None:
     rows = _rows()
     missed = False
     for name in options.modules or table["modules"]:
-        known: dict[str, str] = table["equivalent"].get(name, {})
+        equivalents: dict[str, str] = table["equivalent"].get(name, {})
         tried, left = survivors(ROOT / name, table["modules"][name], options.most, NoticedMutants(options.known))
-        same = [mutant for mutant in left if mutant.change in known]
-        others = [mutant for mutant in left if mutant.change not in known]
+        same = [mutant for mutant in left if mutant.change in equivalents]
+        others = [mutant for mutant in left if mutant.change not in equivalents]
         share = len(others) / max(tried - len(same), 1)
         missed = missed or share > MOST
         print(f"{name}: {tried} mutants, {len(others)} survive ({share:.0%}), {len(same)} are equivalent", flush=True)

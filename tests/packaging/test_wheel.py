@@ -41,10 +41,10 @@ def test_two_commands_answer_a_question_about_a_users_picture(newcomer: Path) ->
     wheel = next(newcomer.glob("*.whl")).name
     installed = run(f'pip install --quiet "./{wheel}[cli,emulator]"', newcomer)
     assert installed.returncode == 0, installed.stderr
-    asked = run('glmv ask --emulator photo.jpg "What is in this picture?"', newcomer)
-    assert asked.returncode == 0, asked.stderr
-    assert "321 x 123 pixels" in " ".join(asked.stdout.split())
-    assert "Traceback" not in asked.stderr
+    answer = run('glmv ask --emulator photo.jpg "What is in this picture?"', newcomer)
+    assert answer.returncode == 0, answer.stderr
+    assert "321 x 123 pixels" in " ".join(answer.stdout.split())
+    assert "Traceback" not in answer.stderr
 
 
 def test_the_wheel_contains_the_sample_pictures(newcomer: Path) -> None:

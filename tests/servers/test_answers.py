@@ -83,10 +83,10 @@ def test_a_conversation_keeps_its_turns_and_pictures(client: Way, emu: Emulator,
 
 @EVERY_ROUTE
 def test_a_stream_comes_in_pieces_and_is_the_same_answer(client: Way, picture: Draw) -> None:
-    asked = question(picture(), "Which colour has it, and what size?")
-    streamed = client.stream(asked)
+    first_question = question(picture(), "Which colour has it, and what size?")
+    streamed = client.stream(first_question)
     assert streamed.pieces > 1
-    assert streamed.text == client.ask(asked).text
+    assert streamed.text == client.ask(first_question).text
     assert streamed.finish_reason == "stop"
 
 

@@ -100,7 +100,9 @@ def judge(bodies: dict[str, dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
 
 
 @pytest.fixture
-def said(request: pytest.FixtureRequest, judge: Callable[[str], dict[str, Any]], route: str) -> dict[str, Any]:
+def engine_results(
+    request: pytest.FixtureRequest, judge: Callable[[str], dict[str, Any]], route: str
+) -> dict[str, Any]:
     result = judge(route)
     request.node.user_properties.append(("version", (route, result["version"])))
     return result
@@ -108,14 +110,14 @@ def said(request: pytest.FixtureRequest, judge: Callable[[str], dict[str, Any]],
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("route", ["vLLM", "SGLang"])
-def test_the_engine_accepts_a_recorded_request(way: str, said: dict[str, Any], case: str) -> None:
-    assert said["verdicts"][f"{way}: {case}"] == ""
+def test_the_engine_accepts_a_recorded_request(way: str, engine_results: dict[str, Any], case: str) -> None:
+    assert engine_results["verdicts"][f"{way}: {case}"] == ""
 
 
 @pytest.mark.parametrize("case", ["whole", "words", "call"])
 @pytest.mark.parametrize("route", ["vLLM", "SGLang"])
-def test_a_recorded_answer_of_the_engine_is_read(way: str, said: dict[str, Any], case: str) -> None:
-    result = said["answers"][case]
+def test_a_recorded_answer_of_the_engine_is_read(way: str, engine_results: dict[str, Any], case: str) -> None:
+    result = engine_results["answers"][case]
     with_answer = Server().plays(
         lambda peer: (
             peer.say(result)

@@ -28,9 +28,9 @@ def test_413_raises_invalid_request_and_is_not_retried(
     connect: Callable[..., Way], emu: Emulator, picture: Callable[..., bytes]
 ) -> None:
     noise = bytes(range(256)) * 4096  # it does not compress; a PNG may have any bytes behind its end
-    asked: Any = [("user", [picture() + noise, "Which colour has it?"])]
+    turns: Any = [("user", [picture() + noise, "Which colour has it?"])]
     with pytest.raises(glmv.InvalidRequestError) as caught:
-        connect(max_retries=2).ask(asked)
+        connect(max_retries=2).ask(turns)
     assert caught.value.status_code == 413
     assert caught.value.attempts == 1
     assert emu.requests == []

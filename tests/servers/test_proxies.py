@@ -68,13 +68,13 @@ def chat(request: pytest.FixtureRequest) -> Chat:
     """chat(base_url) -> the text of an answer, by a sync or async client."""
 
     def ask(base_url: str, **options: Any) -> str:
-        given = {"base_url": base_url, "timeout": 20, "allow_http": True, **options}
+        settings = {"base_url": base_url, "timeout": 20, "allow_http": True, **options}
         if request.param == "blocking":
-            with glmv.Client("k", **given) as glm:
+            with glmv.Client("k", **settings) as glm:
                 return glm.chat("hi").text
 
         async def awaited() -> str:
-            async with glmv.AsyncClient("k", **given) as glm:
+            async with glmv.AsyncClient("k", **settings) as glm:
                 return (await glm.chat("hi")).text
 
         return asyncio.run(awaited())

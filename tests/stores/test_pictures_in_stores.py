@@ -41,8 +41,8 @@ QUESTION = "How large is the picture of 640 x 480 pixels?"
 
 @pytest.fixture
 def llm(emu: Emulator) -> Iterator[GLMV]:
-    with GLMV() as made:
-        yield made
+    with GLMV() as model:
+        yield model
 
 
 @pytest.fixture

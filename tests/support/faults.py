@@ -122,8 +122,8 @@ class Fault:
 @contextlib.contextmanager
 def nobody(server: Server) -> Iterator[str]:
     """A port without a server."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     yield f"http://127.0.0.1:{port}/v1"
 
 

@@ -22,8 +22,8 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
 def verdict(request: Any, body: dict[str, Any]) -> str:
     """The error of a body; "" if it is valid."""
-    known = {name for key, field in request.model_fields.items() for name in (key, field.alias) if name}
-    if unknown := sorted(set(body) - known):
+    field_names = {name for key, field in request.model_fields.items() for name in (key, field.alias) if name}
+    if unknown := sorted(set(body) - field_names):
         return f"fields that the server does not know: {', '.join(unknown)}"
     try:
         for message in request.model_validate(body).messages:
