@@ -95,7 +95,7 @@ a model).
 
 
 class Case(NamedTuple):
-    """Processes, the calls of each, its `max_concurrency` (0 is the default) and the slots of the server."""
+    """Number of processes, calls and `max_concurrency` of each process (0 is the default), and slots of the server."""
 
     processes: int
     calls: int

@@ -174,7 +174,7 @@ ROWS: list[tuple[str, Callable[[Case], int]]] = [
     ("`SQLChatMessageHistory`, 1 message", Case.history),
     ("`SQLiteCache`, 1 answer", Case.cache),
     ("`astream_events`, the first event", Case.events),
-    ("LangSmith, what is sent of a call", Case.sent_to_langsmith),
+    ("LangSmith, data sent about a call", Case.sent_to_langsmith),
     ("LangSmith, with `hide_inputs=redact`", lambda case: case.sent_to_langsmith(hide_inputs=redact)),
     ("OpenInference, spans of a call", lambda case: case.langchain_spans(False)),
     ("OpenInference, through `redact_spans`", lambda case: case.langchain_spans(True)),

@@ -178,7 +178,10 @@ def _measurements(rows: list[dict[str, Any]]) -> str:
 
 def _arithmetic() -> str:
     """Estimates for ten million pictures, by documented concurrency and listed prices of each model."""
-    lines = ["| model | at once | days by calls | money by calls | money by batches | price of |", "| --- " * 6 + "|"]
+    lines = [
+        "| model | at once | days by calls | money by calls | money by batches | date of the price |",
+        "| --- " * 6 + "|",
+    ]
     for model in (model for model in glmv.models() if model.sees):
         days = f"{MANY * SECONDS / model.concurrency / DAY:,.0f}" if model.concurrency else "-"
         calls = batches = dated = "-"

@@ -260,7 +260,9 @@ def test_a_tool_selector_set_to_fail_raises_its_own_error(emu: Emulator) -> None
     "choice", ["any", "required", True, "refund", {"type": "function", "function": {"name": "refund"}}]
 )
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_forced_call_is_repaired_once_and_its_arguments_not_validated(way: str, choice: Any, emu: Emulator) -> None:
+def test_a_forced_call_is_repaired_once_and_its_arguments_are_not_validated(
+    way: str, choice: Any, emu: Emulator
+) -> None:
     bound = connect(emu).bind_tools([refund, timetable], tool_choice=choice)
     emu.say("No.", ticket({"number": []}, name="refund"))
     answer = answer_of(bound, way)

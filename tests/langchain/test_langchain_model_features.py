@@ -106,7 +106,7 @@ def test_a_wrong_option_of_one_call_is_refused_before_sending(options: dict[str,
 # ---- secrets
 
 
-def test_the_key_is_in_no_text_about_the_model() -> None:
+def test_the_key_is_in_no_repr_json_cache_key_or_pickle_of_the_model() -> None:
     ours = model(default_headers={"x-token": "header-secret"})
     texts = [repr(ours), str(ours), langchain_glmv.dumps(ours), json.dumps(dumpd(ours)), ours.model_dump_json()]
     texts += [repr(ours.bind(stop=["x"])), str(ours._get_llm_string()), str(ours._get_invocation_params())]
@@ -165,7 +165,7 @@ def test_a_copy_accepts_another_key_as_a_plain_string() -> None:
     assert "other-secret" not in repr(other)
 
 
-def test_a_model_and_a_chain_survive_json_with_settings_and_without_the_key() -> None:
+def test_a_model_and_a_chain_are_restored_from_json_that_has_no_key() -> None:
     ours = model(temperature=0.3, base_url="https://x.example/v4")
     loaded = langchain_glmv.load(langchain_glmv.dumps(ours), api_key="other-id.other-secret")
     assert (loaded.temperature, loaded.base_url, loaded.model) == (0.3, "https://x.example/v4", "glm-4.6v")
@@ -207,7 +207,7 @@ def test_every_setting_that_changes_answers_changes_the_cache_key(change: dict[s
     assert model()._get_llm_string() != model(**change)._get_llm_string()
 
 
-# ---- what others ask
+# ---- traces, profile, bound options and tools
 
 
 def test_traces_name_the_provider_the_model_of_the_call_and_the_version() -> None:
@@ -401,7 +401,7 @@ def test_redact_does_not_change_prose() -> None:
     assert redact(prose) == prose
 
 
-# ---- finding it
+# ---- init_chat_model and init_embeddings
 
 
 def test_init_chat_model_works_after_register(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,7 @@ class TestChatGLMVIntegration(Family, ChatModelIntegrationTests):
 
 
 def renamed() -> types.ModuleType:
-    """LangChain's integration tests with other tools, parameters and wording: words are replaced in the source."""
+    """LangChain's integration tests, with names of tools and parameters and wording replaced in their source."""
     source = inspect.getsource(chat_models)
     for old, new in RENAMED.items():
         assert re.search(old, source), f"langchain-tests no longer holds {old}"

@@ -94,7 +94,7 @@ def test_a_tool_may_be_forced(emu: Emulator, ask: Ask, choice: Any) -> None:
     assert answer.choices[0].finish_reason == "tool_calls"
 
 
-async def test_tool_calls_are_streamed_and_answered(
+async def test_tool_calls_can_be_streamed_and_their_results_sent_back(
     emu: Emulator, aask: Ask, litellm: Any, settings: dict[str, Any]
 ) -> None:
     emu.call("look", where="left").also("look", where="right")

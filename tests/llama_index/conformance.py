@@ -175,7 +175,7 @@ class LLMConformance:
         results += [repr(llm), str(llm), json.dumps(llm.to_dict(), default=str), repr(pickle.dumps(llm))]
         assert glmv_emulator.api_key.partition(".")[2] not in "".join(results)
 
-    # ---- what it is
+    # ---- the model itself
 
     def test_metadata_needs_no_request(self, llm: LLM) -> None:
         """LlamaIndex reads it for every call."""

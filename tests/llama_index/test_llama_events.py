@@ -76,7 +76,7 @@ def test_each_call_emits_its_events_once_and_in_order(
 
 @BOTH_FACES
 @EVERY_WAY
-def test_each_call_is_one_event_of_the_callback_manager_and_counted_once(
+def test_each_call_is_one_event_of_the_callback_manager_and_is_counted_once(
     kind: type[GLMV],
     ask: Callable[[GLMV], Any],
     expected: list[str],

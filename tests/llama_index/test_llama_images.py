@@ -381,7 +381,7 @@ def test_a_picture_that_cannot_be_described_gives_no_node(
     assert f"{folder / 'a.PNG'} was not described" in caplog.text
 
 
-def test_an_error_mark_is_not_embedded_and_removed_by_the_next_caption(
+def test_an_error_mark_is_not_embedded_and_is_removed_by_the_next_caption(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, draw: Callable[..., bytes]
 ) -> None:
     documents = load_images(folder / "b.png")

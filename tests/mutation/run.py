@@ -221,7 +221,7 @@ def survivors(module: Path, tests: Sequence[str], most: int, earlier: NoticedMut
         compile(mutant.tree, str(module), "exec", dont_inherit=True)
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result"
-        _apart(lambda: _in_functions(module, tests, chosen, Path(folder), result, earlier))
+        _in_fork(lambda: _in_functions(module, tests, chosen, Path(folder), result, earlier))
         if not result.exists():
             raise SystemExit(f"The tests of {module.relative_to(ROOT)} did not run: {' '.join(tests)}")
         run, noticed = pickle.loads(result.read_bytes())
@@ -232,7 +232,7 @@ def survivors(module: Path, tests: Sequence[str], most: int, earlier: NoticedMut
         earlier.add(module, chosen[number])
     for number, mutant in enumerate(chosen):
         if number not in noticed:
-            noticed[number] = _apart(lambda mutant=mutant: _at_import(module, mutant, tests, run)) != 0
+            noticed[number] = _in_fork(lambda mutant=mutant: _at_import(module, mutant, tests, run)) != 0
             if noticed[number]:
                 earlier.add(module, mutant)
         if not noticed[number]:
@@ -240,7 +240,7 @@ def survivors(module: Path, tests: Sequence[str], most: int, earlier: NoticedMut
     return len(sample), left
 
 
-def _apart(function: Callable[[], int]) -> int:
+def _in_fork(function: Callable[[], int]) -> int:
     """Run a function in a fork that prints nothing, and return the exit status of the fork."""
     child = os.fork()
     if child == 0:

@@ -49,7 +49,7 @@ def program(name: str) -> str | None:
 
 @contextlib.contextmanager
 def running(command: list[str], port: int, log: Path) -> Iterator[None]:
-    """Run a proxy during the block; it starts when the proxy accepts connections."""
+    """Run a proxy during the block; the block starts when the proxy accepts connections."""
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with (
         log.open("wb") as output,

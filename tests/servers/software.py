@@ -52,7 +52,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(command: list[str], url: str, log: Path, **environment: str) -> Iterator[None]:
-    """Run a server during the block; it starts when `url` answers."""
+    """Run a server during the block; the block starts when `url` answers."""
     values = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with (
         log.open("wb") as output,

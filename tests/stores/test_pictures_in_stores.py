@@ -171,7 +171,7 @@ def test_a_store_on_disk_returns_pictures_from_another_working_directory(
 # LanceDB reads the names that its store for LlamaIndex puts into a deletion as columns, whatever the document is.
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "lancedb"], indirect=True)
 @pytest.mark.usefixtures("folder")
-def test_a_changed_picture_is_updated_and_a_deleted_one_removed(
+def test_a_changed_picture_is_updated_and_a_deleted_picture_is_removed(
     open_store: Open, embedding: GLMVEmbedding, flow: list[Any]
 ) -> None:
     store = open_store()
