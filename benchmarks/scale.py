@@ -87,7 +87,7 @@ def job(count: int, base_url: str, key: str, out: Path) -> dict[str, Any]:
 
 @contextmanager
 def server_of(count: int) -> Iterator[tuple[str, str, str]]:
-    """A base URL, a key, and the name of the server."""
+    """Run a server for a job of this many pictures -> its base URL, a key, and its name."""
     if count <= EMULATED:
         from glmv_emulator import Emulator
 

@@ -41,7 +41,7 @@ def report(name: str) -> None:
 
 
 def main() -> None:
-    """Measure without OpenTelemetry, then with its API, then with its SDK: in this order, imports cannot be undone."""
+    """Measure without OpenTelemetry, with its API and with its SDK, in this order, because imports cannot be undone."""
     report("not imported")
     from opentelemetry import metrics, trace
 

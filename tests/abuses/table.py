@@ -15,7 +15,7 @@ from tests.abuses.subjects import CANARY, SUBJECTS, Check, NotApplicable, Setup,
 
 
 def run_in_child(check: Check, subject: Subject) -> str:
-    """Run a check in its own child process, so that memory is measured from a fixed start."""
+    """Run a check in its own child process, so that memory is measured from a fixed start -> its outcome."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -122,7 +122,7 @@ def test_the_model_gets_a_sentence_for_a_tools_content_that_cannot_be_sent(block
         {"type": "image"},
     ],
 )
-def test_blocks_of_tools_that_no_model_accepts_are_refused(block: dict[str, Any]) -> None:
+def test_blocks_of_tools_that_cannot_be_mapped_are_refused(block: dict[str, Any]) -> None:
     call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
     with pytest.raises(glmv.UnsupportedContent, match=r"^messages\[2\] \(tool\)"):
         to_glmv([HumanMessage("?"), call, ToolMessage([block], tool_call_id="c")], "glm-4.6v")

@@ -146,7 +146,7 @@ def test_an_answer_that_never_fits_has_a_note(emu: Emulator, ask: Ask) -> None:
 @pytest.mark.parametrize(
     "options", [{"extra_body": {"thinking": True}}, {"thinking": True, "allowed_openai_params": ["thinking"]}]
 )
-def test_the_option_thinking_is_accepted_in_extra_body_and_if_allowed(
+def test_thinking_is_accepted_in_extra_body_and_as_an_allowed_openai_param(
     emu: Emulator, ask: Ask, options: dict[str, Any]
 ) -> None:
     emu.say(Reply("Yes.", reasoning="Let me see."))

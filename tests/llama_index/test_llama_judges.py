@@ -104,7 +104,7 @@ def reply(row: Judging, arguments: dict[str, Any]) -> str | Reply:
 
 
 def before(row: Judging, emu: Emulator) -> int:
-    """Script the text answer that an agent gets before it asks for an object; the number of requests for it."""
+    """Script the text answer that an agent gets before it asks for an object. Returns how many requests that takes."""
     if not row.entry.startswith("FunctionAgent"):
         return 0
     emu.say("It is cabin C12 on deck 4.")

@@ -73,7 +73,7 @@ class Run:
     failed: list[str] = field(default_factory=list)
 
     def tests_for(self, mutant: Mutant) -> list[str]:
-        """The tests that can notice a change, the fastest first; for code that an import runs, all of the module."""
+        """The tests that can notice a change, the fastest first; all of its module if an import runs the change."""
         fastest = sorted(self.seconds, key=self.seconds.__getitem__)
         if mutant.lines is None:
             return [test for test in fastest if self.lines.get(test)] or fastest
@@ -184,7 +184,7 @@ def _status_of(child: int) -> int:
 
 
 class NoticedMutants:
-    """A file of the mutants that earlier runs noticed, so that only survivors are tried again; None is no file."""
+    """A file of the mutants that earlier runs noticed, so that only survivors are tried again. None: no file."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
