@@ -18,7 +18,7 @@ test: $(READY) ## run the test suite (ARGS="-k stream" to choose)
 
 RELIABILITY := $(addprefix tests/, core/network core/figures core/exchange/test_flow.py core/exchange/test_gate.py core/test_properties.py \
   core/exchange/test_retry.py core/wire/test_sse.py contract/test_canary.py emulator/server/test_abuse.py emulator/faults/test_faults.py \
-  emulator/faults/test_verdicts.py langchain/test_langchain_citizen.py langchain/test_langchain_errors.py \
+  emulator/faults/test_verdicts.py langchain/test_langchain_model_features.py langchain/test_langchain_errors.py \
   langchain/test_langchain_streams.py llama_index/test_llama_events.py llama_index/test_llama_responses.py)
 TIMES := 1
 test-reliability: $(READY) ## only the tests of faults, limits and keys (TIMES=50 repeats them up to the first failure)

@@ -3,7 +3,7 @@
     python benchmarks/batches.py                        # all four; about ten minutes, one of them for the outage
     python benchmarks/batches.py evening --rows 700
 
-Each prints the outcome of the rows, and exits with code 1 if a row is missing, occurs twice, or failed for a reason
+Each run prints the outcome of the rows. The exit code is 1 if a row is missing, occurs twice, or failed for a reason
 that the user cannot change.
 """
 
@@ -67,7 +67,7 @@ class Place:
         )
 
     def run(self, emulator: Emulator, *, limit: int = 0) -> tuple[int, str]:
-        """Run to the end -> exit code and last line of output."""
+        """Run the job to its end -> exit code and last line of output."""
         run = self.begin(emulator, limit=limit)
         said, wrong = run.communicate()
         return run.returncode, (said + wrong).strip().splitlines()[-1][:160]
@@ -78,49 +78,51 @@ class Place:
         failed = Counter(line["error_class"] for line in lines if "error" in line)
         unhelpful = [line for line in lines if "error" in line and line["error_class"] not in ACTIONABLE]
         whole = sorted(line["key"] for line in lines) == sorted(path.name for path in self.photos.iterdir())
-        told = f"{len(lines)} rows of {self.rows}, {len(lines) - failed.total()} answered, failed: {dict(failed) or 0}"
-        return whole and not unhelpful, told
+        counts = (
+            f"{len(lines)} rows of {self.rows}, {len(lines) - failed.total()} answered, failed: {dict(failed) or 0}"
+        )
+        return whole and not unhelpful, counts
 
 
 def kills(place: Place, arguments: argparse.Namespace) -> str:
-    """Kill runs at random moments, then let one end."""
+    """Kill several runs at random moments, then let one run end by itself."""
     chance = random.Random(arguments.seed)
     with Emulator() as emulator:
         for _ in range(KILLS):
             run = place.begin(emulator)
-            asked = len(emulator.requests) + chance.randrange(1, max(2, place.rows // (KILLS + 5)))
-            while len(emulator.requests) < asked and run.poll() is None:
+            reached = len(emulator.requests) + chance.randrange(1, max(2, place.rows // (KILLS + 5)))
+            while len(emulator.requests) < reached and run.poll() is None:
                 time.sleep(chance.random() / 200)
             os.kill(run.pid, signal.SIGKILL)
             run.communicate()
         _, said = place.run(emulator)
         bound = place.rows + KILLS * WIDTH
-        paid = len(emulator.requests)
-        assert paid <= bound, f"{paid} requests, at most {bound} were to be expected"
-        return f"{KILLS} kills, {paid} requests (at most {bound}); {said}"
+        sent = len(emulator.requests)
+        assert sent <= bound, f"{sent} requests, expected at most {bound}"
+        return f"{KILLS} kills, {sent} requests (at most {bound}); {said}"
 
 
 def disk(place: Place, arguments: argparse.Namespace) -> str:
     """No space for the ledger: once by a limit of file sizes, once by a full disk."""
-    told = []
+    reports = []
     with Emulator() as emulator:
         code, said = place.run(emulator, limit=150_000)
         assert code != 0, "a file of 150 KB was large enough: more rows are needed"
         _, after = place.run(emulator)
         good, rows = place.verdict()
         assert good, rows
-        told.append(f"a file that may not grow: {said}; then: {after}, {len(emulator.requests)} requests")
+        reports.append(f"a file of limited size:  {said}; then: {after}, {len(emulator.requests)} requests")
     with Emulator() as emulator, small_disk(place.out.parent) as grow:
         if grow is None:
-            return f"{told[0]}; nobody may mount a small disk here"
+            return f"{reports[0]}; no small disk: mounting is not allowed"
         code, said = place.run(emulator)
         assert code != 0, "the disk was large enough: more rows are needed"
         grow()
         _, after = place.run(emulator)
         good, rows = place.verdict()
         assert good, rows
-        told.append(f"a full disk: {said}; then: {after}, {len(emulator.requests)} requests; {rows}")
-    return "; ".join(told)
+        reports.append(f"a full disk: {said}; then: {after}, {len(emulator.requests)} requests; {rows}")
+    return "; ".join(reports)
 
 
 @contextmanager
@@ -143,13 +145,14 @@ def outage(place: Place, arguments: argparse.Namespace) -> str:
     run = place.begin(first)
     while len(first.requests) < place.rows // 3:
         time.sleep(0.01)
-    asked, port, key = len(first.requests), int(first.origin.rpartition(":")[2]), first.api_key
+    reached, port, key = len(first.requests), int(first.origin.rpartition(":")[2]), first.api_key
     first.stop()
     time.sleep(arguments.outage)
     with Emulator(port=port, api_key=key) as second:
         said, _ = run.communicate()
         return (
-            f"away for {arguments.outage:.0f} s after {asked} requests, {len(second.requests)} after it; {said.strip()}"
+            f"server stopped for {arguments.outage:.0f} s after {reached} requests, "
+            f"{len(second.requests)} requests after it; {said.strip()}"
         )
 
 
@@ -173,7 +176,7 @@ SCENARIOS = {"kills": kills, "disk": disk, "outage": outage, "evening": evening}
 def main() -> int:
     """Run the named scenarios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenario", nargs="*", choices=[*SCENARIOS, []], help="all, where none is named")
+    parser.add_argument("scenario", nargs="*", choices=[*SCENARIOS, []], help="the scenarios to run; without any, all")
     parser.add_argument("--rows", type=int, default=300)
     parser.add_argument("--outage", type=float, default=60.0, help="seconds")
     parser.add_argument("--seed", type=int, default=7)
@@ -184,12 +187,12 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             place = Place(Path(folder), arguments.rows)
             try:
-                told = SCENARIOS[name](place, arguments)
+                report = SCENARIOS[name](place, arguments)
                 good, rows = (True, "") if name == "disk" else place.verdict()
             except AssertionError as error:
-                told, good, rows = str(error), False, ""
+                report, good, rows = str(error), False, ""
         wrong += not good
-        print(f"{name:8} {'good' if good else 'BAD '} {time.monotonic() - begun:6.1f} s  {told}  {rows}", flush=True)
+        print(f"{name:8} {'good' if good else 'BAD '} {time.monotonic() - begun:6.1f} s  {report}  {rows}", flush=True)
     return 1 if wrong else 0
 
 

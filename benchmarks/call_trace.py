@@ -2,7 +2,7 @@
 
     python benchmarks/call_trace.py
 
-Prints one line for each kind of call. "Switches" counts calls of and returns to a project function in
+Prints one line for each kind of call. "Switches" counts how often a call or a return goes to a project function in
 another package ("langchain_glmv", "glmv.request", "glmv.wire", ...). For streams it also prints how many functions in
 other files each delta passes.
 """
@@ -54,7 +54,7 @@ class Trace:
 
 
 def package_of(file: str) -> str:
-    """A file -> its package, and the sub-package of the core: "glmv/wire/decode.py" -> "glmv/wire"."""
+    """A file -> its package; for the core, its sub-package: "glmv/wire/decode.py" -> "glmv/wire"."""
     first, second, *_ = [*file.split("/"), ""]
     return f"{first}/{second.removesuffix('.py')}" if first == "glmv" else first
 

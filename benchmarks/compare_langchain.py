@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from comparison import ROOT, python_of, ran, row, servers, table, write
+from comparison import ROOT, python_of, results_of, row, servers, table, write
 
 PROBES = "langchain_probes.py"
 PAGE = ROOT / "docs" / "compare-langchain.md"
@@ -32,10 +32,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def main() -> None:
     classes = {"ChatGLMV": ("glmv", sys.executable)}
     classes |= {name: (package, python_of(package, wanted)) for name, (package, wanted) in OTHERS.items()}
-    with servers(SETTINGS) as given:
-        results = {name: ran(python, PROBES, name, given) for name, (_, python) in classes.items()}
+    with servers(SETTINGS) as urls:
+        results = {name: results_of(python, PROBES, name, urls) for name, (_, python) in classes.items()}
         # In turns, so that a slower machine affects all of them.
-        starts = [{name: ran(python, PROBES, name, given, "--start") for name, (_, python) in classes.items()}
+        starts = [{name: results_of(python, PROBES, name, urls, "--start") for name, (_, python) in classes.items()}
                   for _ in range(5)]  # fmt: skip
     calls = [found.pop("seconds") for found in results.values()]
     lines, notes = table(results)
@@ -50,16 +50,17 @@ HEAD = """# ChatGLMV beside other classes that reach GLM-4V
 
 Written by `benchmarks/compare_langchain.py` from a run, not by hand. Every class is used unmodified, as its
 documentation says and with its defaults, against the emulator that ships with glmv. The emulator follows the
-platform's documents, so this shows how the classes meet those; the platform itself may be more forgiving, or less.
-The rows are what we think a LangChain user expects, chosen by us; the last three nobody meets. Times are CPU times of
-the process that calls, taken in turns.
-Rows with ¹ rest on our emulator alone: no third party showed that the platform behaves so. They are counted apart.
+platform's documentation, so the table shows whether the classes comply with that; the platform itself may be more
+or less strict. We chose the rows: what we think a LangChain user expects. No class meets the last three. Times are
+CPU times of the calling process; the classes are measured in turns.
+Rows with ¹ depend only on our emulator: no third party has shown that the platform behaves in this way. They are
+counted separately.
 
-{day}, langchain-core {core}: {told}.
+{day}, langchain-core {core}: {versions}.
 
 {table}
 
-## What was seen where the answer is no
+## Observations where the answer is no
 
 {notes}
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from comparison import ROOT, python_of, ran, row, servers, table, write
+from comparison import ROOT, python_of, results_of, row, servers, table, write
 
 PROBES = "llama_index_probes.py"
 PAGE = ROOT / "docs" / "compare-llama-index.md"
@@ -32,10 +32,10 @@ def main() -> None:
     classes = {"GLMVMultiModal": ("glmv", sys.executable)}
     classes |= {name: (package, python_of(package, f"{package} pillow")) for name, package in OTHERS.items()}
     results = {}
-    with servers(SETTINGS) as given:
+    with servers(SETTINGS) as urls:
         for name, (_, python) in classes.items():
-            ran(python, PROBES, name, given, "--warm")  # fills the file caches
-            results[name] = ran(python, PROBES, name, given)
+            results_of(python, PROBES, name, urls, "--warm")  # fills the file caches
+            results[name] = results_of(python, PROBES, name, urls)
     seconds = [found.pop("seconds") for found in results.values()]
     lines, notes = table(results)
     met = [sum(found for found, _ in found.values()) for found in results.values()]
@@ -51,17 +51,18 @@ HEAD = """# GLMVMultiModal beside other classes that reach GLM-4V in LlamaIndex
 
 Written by `benchmarks/compare_llama_index.py` from a run, not by hand. Every class is used unmodified, as its
 documentation says and with its defaults, against the emulator that ships with glmv. The emulator follows the
-platform's documents, so this shows how the classes meet those; the platform itself may be more forgiving, or less.
-The rows are what we think a LlamaIndex user expects, chosen by us; the last two nobody meets. ZhipuAI is asked with
-glm-4v, the one vision model that it knows, and with glm-4-plus where tools are the question; the others with
-glm-4.6v. `chat` is timed against the same emulator, whose own work is part of it.
-Rows with ¹ rest on our emulator alone: no third party showed that the platform behaves so. They are counted apart.
+platform's documentation, so the table shows whether the classes comply with that; the platform itself may be more
+or less strict. We chose the rows: what we think a LlamaIndex user expects. No class meets the last two. ZhipuAI is
+tested with glm-4v, the only vision model that it knows, and with glm-4-plus in the rows about tools; the other classes
+with glm-4.6v. The time of `chat` includes the work of the emulator.
+Rows with ¹ depend only on our emulator: no third party has shown that the platform behaves in this way. They are
+counted separately.
 
-{day}, llama-index-core {core}: {told}.
+{day}, llama-index-core {core}: {versions}.
 
 {table}
 
-## What was seen where the answer is no
+## Observations where the answer is no
 
 {notes}
 """

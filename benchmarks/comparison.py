@@ -49,16 +49,20 @@ def write(
     """Write a page.
 
     Args:
-        head: its text, with the fields day, core, told, table and notes.
+        head: its text, with the fields day, core, versions, table and notes.
         core: the package of the framework.
         pythons: class -> its package, and the interpreter of its environment.
-        lines, notes: the table, and what was seen where the answer is no.
+        lines, notes: the table, and the observations where the answer is no.
     """
-    told = ", ".join(
+    versions = ", ".join(
         f"{name} ({package} {_version_in(python, package)})" for name, (package, python) in pythons.items()
     )
     text = head.format(
-        day=datetime.now(UTC).date(), core=version(core), told=told, table="\n".join(lines), notes="\n".join(notes)
+        day=datetime.now(UTC).date(),
+        core=version(core),
+        versions=versions,
+        table="\n".join(lines),
+        notes="\n".join(notes),
     )
     page.write_text(text, encoding="utf-8")
     print(f"wrote {page.relative_to(ROOT)}")
@@ -80,12 +84,12 @@ def servers(settings: dict[str, dict[str, Any]]) -> Iterator[dict[str, str]]:
     """An emulator for each name, a picture and a clip: name -> base URL, URL or path."""
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         plain = stack.enter_context(Emulator(api_key=KEY))
-        given = {
+        addresses = {
             name: stack.enter_context(Emulator(api_key=KEY, **options)).base_url for name, options in settings.items()
         }
         picture = Path(folder) / "red.png"
         Image.new("RGB", (64, 64), "red").save(picture)
-        yield given | {
+        yield addresses | {
             "url": plain.base_url,
             "key": KEY,
             "file": str(picture),
@@ -94,10 +98,10 @@ def servers(settings: dict[str, dict[str, Any]]) -> Iterator[dict[str, str]]:
         }
 
 
-def ran(python: str, probes: str, name: str, given: dict[str, str], *options: str) -> Any:
-    """The output of a file of probes for a class."""
+def results_of(python: str, probes: str, name: str, addresses: dict[str, str], *options: str) -> Any:
+    """Run a file of probes for a class, in the environment of the class -> the JSON that it prints."""
     command = [python, str(HERE / probes), name, *options]
-    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, cwd=ROOT, timeout=900)
+    done = subprocess.run(command, input=json.dumps(addresses), capture_output=True, text=True, cwd=ROOT, timeout=900)
     if done.returncode != 0:
         raise SystemExit(f"{name}: {done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])

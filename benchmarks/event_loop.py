@@ -1,4 +1,4 @@
-"""Delay of other users of a server by pictures, and the cost of a history with pictures for a later turn.
+"""How much pictures delay the other users of a server, and what a history with pictures costs in a later turn.
 
 The server (uvicorn), its model server (benchmarks/server.py) and the users (httpx) are separate processes. Users send
 photographs in a row as fast as they are answered: a JPEG with EXIF rotation, a HEIC and a WEBP, each with different
@@ -47,16 +47,16 @@ def photographs(megapixels: float) -> list[bytes]:
     picture = Image.frombytes("RGB", (400, 300), chance.randbytes(360_000)).resize(size, Image.Resampling.BICUBIC)
     turned = Image.Exif()
     turned[0x0112] = 6
-    made = []
+    pictures = []
     for kind, options in (("JPEG", {"quality": 90, "exif": turned}), ("HEIF", {"quality": 60}), ("WEBP", {})):
         out = io.BytesIO()
         picture.save(out, kind, **options)
-        made.append(out.getvalue())
-    return made
+        pictures.append(out.getvalue())
+    return pictures
 
 
 def another(picture: bytes, number: int) -> bytes:
-    """The same picture with other bytes at its end, which readers ignore: a `free` box of ISO files."""
+    """The same picture with different bytes at its end (a `free` box of ISO files), which readers ignore."""
     return picture + (24).to_bytes(4, "big") + b"free" + number.to_bytes(16, "big")
 
 
@@ -127,9 +127,9 @@ def serve(subject: str, upstream: str, port: int) -> None:
         return StreamingResponse(ask(await request.body()), media_type="text/plain")
 
     async def facts(_: Request) -> Response:
-        told = {"delays": list(delays), **used()}
+        measurements = {"delays": list(delays), **used()}
         delays.clear()
-        return JSONResponse(told)
+        return JSONResponse(measurements)
 
     async def run() -> None:
         watching = asyncio.create_task(watch())
@@ -144,9 +144,10 @@ def serve(subject: str, upstream: str, port: int) -> None:
 
 
 async def use(url: str, users: int, requests: int, pictures: list[bytes], looks: int) -> dict[str, Any]:
-    """This many users send requests until all are answered; one more user repeatedly sends text only.
+    """Users send requests with pictures until all are answered, while one more user repeatedly sends text only.
 
-    Without users, the one asks alone. Returns waits in words and with pictures, delays of the loop, RSS and open files.
+    With `users=0` the text-only user is alone. Returns the waits of the text-only user ("waits") and of the others
+    ("picture_waits") in seconds, the delays of the event loop, and memory and open files.
     """
     import httpx
 
@@ -179,7 +180,7 @@ async def use(url: str, users: int, requests: int, pictures: list[bytes], looks:
                 if done % max(requests // looks, 1) == 0:
                     await look()
 
-        async def in_words(stop: asyncio.Event) -> None:
+        async def send_text(stop: asyncio.Event) -> None:
             while not stop.is_set():
                 waits.append(await once(b""))
                 await asyncio.sleep(0.05)
@@ -187,7 +188,7 @@ async def use(url: str, users: int, requests: int, pictures: list[bytes], looks:
         await once(b"")
         await http.get("/facts")  # resets the measurements of the start
         stop = asyncio.Event()
-        one = asyncio.create_task(in_words(stop))
+        one = asyncio.create_task(send_text(stop))
         if users:
             await asyncio.gather(*(user() for _ in range(users)))
         else:
@@ -289,7 +290,7 @@ def started(*arguments: str) -> subprocess.Popen[str]:
 
 
 def role(*arguments: object) -> Any:
-    """The JSON output of another process of this program."""
+    """Run this program with other arguments in a new process -> the JSON that it prints."""
     process = started(str(Path(__file__)), *map(str, arguments))
     out, _ = process.communicate()
     if process.returncode:
@@ -298,7 +299,7 @@ def role(*arguments: object) -> Any:
 
 
 def measured(subject: str, upstream: str, runs: list[tuple[int, int, float]]) -> list[dict[str, Any]]:
-    """Runs of (users, requests, megapixels) against one new server."""
+    """Measure each run, (users, requests, megapixels), against one new server."""
     port = free_port()
     server = started(str(Path(__file__)), "--serve", subject, upstream, str(port))
     url = f"http://127.0.0.1:{port}"
@@ -324,10 +325,10 @@ def _wait_for(url: str) -> None:
 
 
 _ABOUT = """\
-{users} users at once send {requests:,} photographs of {megapixels:g} megapixels (turned JPEG, HEIC, WEBP) to a server
-of one process that asks the model by `astream`, and one more user asks in words. Memory and open files are those after
-a fifth of the requests, and at the end. Delays are medians of three rounds. ChatOpenAI sends each file as it is,
-whatever the model takes."""
+{users} users at once send {requests:,} photographs of {megapixels:g} megapixels (JPEG with EXIF rotation, HEIC,
+WEBP) to a server of one process that calls the model by `astream`, and one more user sends text only. Memory and open
+files are measured after a fifth of the requests, and at the end. Delays are medians of three rounds. ChatOpenAI sends
+each file unchanged, even if the model does not accept its format."""
 
 
 def target(what: str, here: float, wanted: float, unit: str = "") -> str:
@@ -345,7 +346,7 @@ def tables(users: int, requests: int, megapixels: float) -> list[str]:
         "",
         _ABOUT.format(users=users, requests=requests, megapixels=megapixels),
         "",
-        "| | loop's delay, p99.9 | the same, without pictures | a user in words, p95 | alone | memory | open files |",
+        "| | loop's delay, p99.9 | without pictures | text-only user's wait, p95 | wait alone | memory | open files |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     targets = []
@@ -369,8 +370,8 @@ def tables(users: int, requests: int, megapixels: float) -> list[str]:
             )
             print(lines[-1], file=sys.stderr)
             if subject == "ChatGLMV":
-                targets.append(target("the loop's delay, more than without pictures", delay - calm, DELAY_AIM, " ms"))
-                targets.append(target("a user in words waits, more than alone", wait - single, WAIT_AIM, " ms"))
+                targets.append(target("the loop's delay, beyond that without pictures", delay - calm, DELAY_AIM, " ms"))
+                targets.append(target("the text-only user's wait, beyond that alone", wait - single, WAIT_AIM, " ms"))
         turns = [
             [role("--history", subject, base.removesuffix("/first")) for subject in ("ChatGLMV", "httpx")]
             for _ in range(HISTORY_ROUNDS)
@@ -401,37 +402,37 @@ def leaks(users: int, requests: int, megapixels: float) -> list[str]:
 def written(page: Path, lines: list[str]) -> None:
     """Put lines between the markers of a page, or at its end if it has no markers."""
     text = page.read_text("utf-8")
-    made = "\n".join([BEGIN, "", *lines, "", END])
+    part = "\n".join([BEGIN, "", *lines, "", END])
     old = section(text)
-    page.write_text(text.replace(old, made) if old else f"{text.rstrip()}\n\n{made}\n", "utf-8")
+    page.write_text(text.replace(old, part) if old else f"{text.rstrip()}\n\n{part}\n", "utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, help="pictures that are sent: 120, with --leaks 10000")
+    parser.add_argument("--requests", type=int, help="number of pictures to send; default 120, with --leaks 10000")
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--megapixels", type=float, default=12)
     parser.add_argument("--print", action="store_true", help="write no page")
-    parser.add_argument("--leaks", action="store_true", help="show memory and open files at ten points, and no more")
+    parser.add_argument("--leaks", action="store_true", help="only show memory and open files at ten points")
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--load", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--history", nargs=2, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.serve:
-        serve(given.serve[0], given.serve[1], int(given.serve[2]))
-    elif given.load:
-        url, users, requests, megapixels = given.load
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve(arguments.serve[0], arguments.serve[1], int(arguments.serve[2]))
+    elif arguments.load:
+        url, users, requests, megapixels = arguments.load
         load(url, int(users), int(requests), float(megapixels))
-    elif given.history:
-        history(*given.history)
-    elif given.leaks:
+    elif arguments.history:
+        history(*arguments.history)
+    elif arguments.leaks:
         prepared("uvicorn", "starlette", "pillow", "pillow-heif")
-        print("\n".join(leaks(given.users, given.requests or 10_000, given.megapixels)))
+        print("\n".join(leaks(arguments.users, arguments.requests or 10_000, arguments.megapixels)))
     else:
         prepared("uvicorn", "starlette", "pillow", "pillow-heif")
-        lines = tables(given.users, given.requests or 120, given.megapixels)
+        lines = tables(arguments.users, arguments.requests or 120, arguments.megapixels)
         print("\n".join(lines))
-        if not given.print:
+        if not arguments.print:
             written(PAGE, lines)
 
 

@@ -89,7 +89,7 @@ def _(subject: Subject) -> object:
     return "red" in subject.model().invoke(human(COLOUR, STANDARD)).text
 
 
-@probe("Bare strings between blocks, as core's own merge_message_runs leaves them", alone=True)
+@probe("Strings between blocks are read, as core's own merge_message_runs produces them", alone=True)
 def _(subject: Subject) -> object:
     from langchain_core.messages import HumanMessage
 
@@ -107,12 +107,12 @@ def _(subject: Subject) -> object:
     return "red" in subject.model().invoke(human(COLOUR, block)).text
 
 
-@probe("The same on a server that takes raw base64 only, as the platform documents")
+@probe("A standard image block is seen by a server that takes raw base64 only, as the platform documents")
 def _(subject: Subject) -> object:
     return "red" in subject.at("strict").invoke(human(COLOUR, STANDARD)).text
 
 
-@probe("A video as a standard video block is looked at", alone=True)
+@probe("A video as a standard video block is seen", alone=True)
 def _(subject: Subject) -> object:
     return (
         "blue" in subject.model().invoke(human({"type": "video", "url": subject.given["clip"]}, "Which colour?")).text
@@ -131,7 +131,7 @@ def _(subject: Subject) -> object:
     return "red" in subject.model().invoke(messages).text
 
 
-@probe("Audio is refused before anything is sent, in words")
+@probe("Audio is refused before anything is sent, and the error names it")
 def _(subject: Subject) -> object:
     block = {"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"}
     error = raised(lambda: subject.model().invoke(human("Hear", block)))
@@ -151,18 +151,18 @@ def _(subject: Subject) -> object:
     return any(block["type"] == "reasoning" for c in subject.model().stream(COLOUR) for block in c.content_blocks)
 
 
-@probe("usage_metadata of an answer")
+@probe("An answer has usage_metadata")
 def _(subject: Subject) -> object:
     return bool(subject.model().invoke("Hi").usage_metadata)
 
 
-@probe("usage_metadata of a stream, by default and once")
+@probe("A stream has usage_metadata by default, in exactly one chunk")
 def _(subject: Subject) -> object:
     chunks = [chunk for chunk in subject.model().stream("Hi") if chunk.usage_metadata]
     return len(chunks) == 1
 
 
-@probe("Facts of a stream with tool calls come once, though the wire of 2025 repeats them")
+@probe("Metadata of a stream with tool calls are not doubled, although the platform's chunks of 2025 repeat them")
 def _(subject: Subject) -> object:
     model = subject.at("of 2025").bind_tools([look_tool()])
     facts = whole(model.stream("What is the weather in Berlin?")).response_metadata
@@ -187,12 +187,12 @@ def _(subject: Subject) -> object:
     tool = look_tool()
     model = subject.model().bind_tools([tool])
     messages: list[Any] = [HumanMessage("What is the weather in Berlin?")]
-    said = model.invoke(messages)
-    messages += [said, tool.invoke(said.tool_calls[0])]
+    answer = model.invoke(messages)
+    messages += [answer, tool.invoke(answer.tool_calls[0])]
     return "rain" in model.invoke(messages).text.lower()
 
 
-@probe('tool_choice="any" makes it call a tool', alone=True)
+@probe('tool_choice="any" makes the model call a tool', alone=True)
 def _(subject: Subject) -> object:
     return len(subject.model().bind_tools([look_tool()], tool_choice="any").invoke("Hello!").tool_calls) == 1
 
@@ -208,14 +208,14 @@ def _(subject: Subject) -> object:
     return filled(found)
 
 
-@probe('with_structured_output(method="function_calling") does', alone=True)
+@probe('with_structured_output(method="function_calling") reads a picture into the class', alone=True)
 def _(subject: Subject) -> object:
     model = subject.model().with_structured_output(schema(), method="function_calling")
     found = model.invoke(human("Describe the picture.", STANDARD))
     return filled(found)
 
 
-@probe("The same with a model that answers in prose first", alone=True)
+@probe("with_structured_output() works with a model that answers in prose first", alone=True)
 def _(subject: Subject) -> object:
     model = subject.at("stubborn").with_structured_output(schema())
     found = model.invoke(human("Describe the picture.", STANDARD))
@@ -230,7 +230,7 @@ def _(subject: Subject) -> object:
     return _is(lambda: busy(subject).invoke("Hi"), "ModelRateLimitError")
 
 
-@probe("A busy platform is one in a stream, too")
+@probe("A busy platform is a ModelRateLimitError in a stream, too")
 def _(subject: Subject) -> object:
     return _is(lambda: list(busy(subject).stream("Hi")), "ModelRateLimitError")
 
@@ -318,13 +318,13 @@ def _(subject: Subject) -> object:
 def main() -> None:
     warnings.simplefilter("ignore")
     make = CLASSES[sys.argv[1]]
-    given = json.load(sys.stdin)
+    addresses = json.load(sys.stdin)
     if sys.argv[2:] == ["--start"]:
         started = time.process_time()
-        make(given["url"], given["key"])
+        make(addresses["url"], addresses["key"])
         print(time.process_time() - started)
         return
-    subject = Subject(make, given)
+    subject = Subject(make, addresses)
     results: dict[str, Any] = {name: outcome(function, subject) for name, function in PROBES.items()}
     model = subject.model()
     results["seconds"] = fastest(lambda: model.invoke("Hi"), time.process_time)

@@ -185,7 +185,7 @@ def _(subject: Model) -> object:
     return says(subject.model().complete("How many pictures are there?", image_documents=documents), "2")
 
 
-@probe("A video as a VideoBlock is looked at", alone=True)
+@probe("A video as a VideoBlock is seen", alone=True)
 def _(subject: Model) -> object:
     from llama_index.core.base.llms.types import VideoBlock
 
@@ -204,7 +204,7 @@ def _(subject: Model) -> object:
     return says(subject.text().chat([*user("Take a screenshot. Which colour has it?"), asked, shot]), "red")
 
 
-@probe("Audio is refused before anything is sent, by the name of the block")
+@probe("Audio is refused before anything is sent, and the error names the block")
 def _(subject: Model) -> object:
     from llama_index.core.base.llms.types import AudioBlock
 
@@ -221,7 +221,7 @@ def _(subject: Model) -> object:
     return says(subject.model().chat(user(block, CachePoint(cache_control=CacheControl(type="x")), COLOUR)), "red")
 
 
-@probe("The empty system message that chat engines send does no harm")
+@probe("The empty system message that chat engines send is accepted")
 def _(subject: Model) -> object:
     from llama_index.core.llms import ChatMessage
 
@@ -249,7 +249,7 @@ def _(subject: Model) -> object:
     return says(index(subject).as_chat_engine(chat_mode="context", llm=subject.model()).chat(COLOUR), "red")
 
 
-@probe("It is a MultiModalLLM too, and can be called as one")
+@probe("The class is also a MultiModalLLM, and can be called as one")
 def _(subject: Model) -> object:
     from llama_index.core.multi_modal_llms import MultiModalLLM
 
@@ -268,7 +268,7 @@ def _(subject: Model) -> object:
     return any(block.block_type == "thinking" for block in response.message.blocks)
 
 
-@probe("Thinking is streamed where agents look for it, asynchronously from the first chunk on")
+@probe("Thinking is streamed in thinking_delta, which agents read, in asynchronous calls from the first chunk on")
 def _(subject: Model) -> object:
     async def ask() -> list[Any]:
         return [chunk async for chunk in await subject.model().astream_chat(user("Think: what is red?"))]
@@ -323,14 +323,14 @@ def _(subject: Model) -> object:
     return call.tool_kwargs == {"a": 2, "b": 3}, str(call)
 
 
-@probe("A required tool is called even when words would do", alone=True)
+@probe("A required tool is called even when a text answer would do", alone=True)
 def _(subject: Model) -> object:
     llm = subject.text()
     response = llm.chat_with_tools([add_tool()], user_msg="Say hello.", tool_required=True)
     return len(llm.get_tool_calls_from_response(response)) == 1
 
 
-@probe("The same in a stream", alone=True)
+@probe("A required tool is called in a stream, too", alone=True)
 def _(subject: Model) -> object:
     llm = subject.text()
     chunks = list(llm.stream_chat_with_tools([add_tool()], user_msg="Say hello.", tool_required=True))
@@ -370,14 +370,14 @@ def _(subject: Model) -> object:
     return filled(found)
 
 
-@probe("The same streamed, field by field", alone=True)
+@probe("as_structured_llm() streams the object field by field", alone=True)
 def _(subject: Model) -> object:
     llm = subject.model().as_structured_llm(schema())
     found = [chunk.raw for chunk in llm.stream_chat(user(image(image=square()), "Describe it."))]
     return (found[-1].colour, found[-1].width) == ("red", 64) and len(found) > 1, str(found[-1])
 
 
-@probe("The same with a model that answers in prose first", alone=True)
+@probe("as_structured_llm() works with a model that answers in prose first", alone=True)
 def _(subject: Model) -> object:
     llm = subject.at("stubborn").as_structured_llm(schema())
     found = llm.chat(user(image(image=square()), "Describe it.")).raw
@@ -403,13 +403,13 @@ def _(subject: Model) -> object:
     return all(says(asyncio.run(llm.achat(user("Hi"))))[0] for _ in range(3))
 
 
-@probe("A busy platform is an error that tells its status code")
+@probe("A busy platform raises an error that has the status code")
 def _(subject: Model) -> object:
     llm = subject.at("busy", **({} if subject.make is zhipuai else {"max_retries": 0}))
     return _status(lambda: llm.chat(user("Hi")), 429)
 
 
-@probe("A wrong key is an error that tells its status code")
+@probe("A wrong key raises an error that has the status code")
 def _(subject: Model) -> object:
     return _status(lambda: subject.make(subject.url, "wrong-id.wrong-secret").chat(user("Hi")), 401)
 
@@ -428,13 +428,13 @@ def _(subject: Model) -> object:
 # ---- metadata, the key and copies
 
 
-@probe("metadata of a model of today: glm-4.6v")
+@probe("metadata are right for a current model, glm-4.6v")
 def _(subject: Model) -> object:
     metadata = subject.model(model="glm-4.6v").metadata
     return metadata.context_window == 131_072 and metadata.is_function_calling_model, str(metadata)
 
 
-@probe("A model that nobody has heard of is sent as it is")
+@probe("An unknown model name is accepted unchanged")
 def _(subject: Model) -> object:
     return subject.model(model="glm-of-tomorrow").metadata.model_name == "glm-of-tomorrow"
 
@@ -478,7 +478,7 @@ def _(subject: Model) -> object:
     return says(copy.deepcopy(llm).chat(user("Hi")))
 
 
-@probe("An HTTP client of one's own can be given")
+@probe("An HTTP client of the application can be passed")
 def _(subject: Model) -> object:
     import httpx
 
@@ -496,7 +496,7 @@ def _(subject: Model) -> object:
     return bool(subject.text().chat(user("Hi"), logprobs=True).logprobs)
 
 
-@probe("Pictures are embedded as such, beside texts")
+@probe("Pictures can be embedded, like texts")
 def _(subject: Model) -> object:
     return False, "the platform has no model for it"
 
@@ -507,7 +507,7 @@ def main() -> None:
     started = time.perf_counter()
     made = outcome(lambda subject: subject.text() is not None, subject)
     loaded = time.perf_counter() - started
-    results: dict[str, Any] = {"It can be imported and made": made}
+    results: dict[str, Any] = {"The class can be imported, and an object made": made}
     if sys.argv[2:] != ["--warm"]:
         results |= {name: outcome(function, subject) if made[0] else [False, ""] for name, function in PROBES.items()}
         results["seconds"] = [loaded, _chat_seconds(subject.text()) if made[0] else None]

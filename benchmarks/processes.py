@@ -1,4 +1,4 @@
-"""Several processes on one account, and one process with too high a limit: are all calls answered, and how soon?
+"""Several processes on one account, and one process with a limit above the server's: are all calls answered, how soon?
 
 The server answers a limited number of concurrent calls, each after half a second, and refuses further ones: our own
 server with HTTP 429 and the platform's code 1302, nginx with `limit_conn` and `limit_conn_status 429`. The callers are
@@ -64,37 +64,38 @@ http {{
 TEXT = """
 ## Several processes on one account
 
-The platform counts the calls of an account that are under way, whatever process they come from, and refuses the one too
-many (codes 1302 and 1305; gateways answer HTTP 429). Each process has a gate for each key, host and model. It
-lets as many calls through as the model's row documents, or `max_concurrency`, and when calls are refused all the same,
-it goes by what it sees:
+The platform counts the concurrent calls of an account, from all of its processes, and refuses calls above the limit
+(codes 1302 and 1305; gateways answer HTTP 429). Each process has a gate for each key, host and model. The gate allows
+as many concurrent calls as the model's row documents, or `max_concurrency`. If calls are refused nevertheless, it
+adapts:
 
-- Its width shrinks at once, to 0.7 of what was under way, and grows by one after a round of answers.
-- It sends nothing for a moment: half a second, half as long again with each further refusal in a row, eight seconds at
-  most, or what `Retry-After` asks for. An answer ends the moment, since the slot of that call is free there.
+- Its width (the number of calls that it allows) shrinks at once, to 0.7 of the calls that were under way. It grows by
+  one after a round of answers.
+- It sends nothing during a pause: half a second, 1.5 times as long after each further refusal in a row, at most eight
+  seconds, or what `Retry-After` asks for. An answer ends the pause, because it frees a slot of the server.
 - A refused call keeps its place in the queue. Its refusals do not count against `max_retries` while other calls of the
-  gate are answered, for five minutes at most. What bounds the wait is `deadline`.
-- Where all calls are refused, each is sent `max_retries + 1` times at most, and who has waited for a minute without an
-  answer to any of them gets the `RateLimitError`, sent or not. `max_retries=0` fails at once, and pauses nothing: the
-  caller decides.
+  gate are answered, for at most five minutes. `deadline` limits the wait.
+- If all calls are refused, each is sent at most `max_retries + 1` times. A call that has waited for a minute in which
+  no call was answered raises `RateLimitError`, even if it was never sent. With `max_retries=0` a refused call raises at
+  once and pauses no other call: the caller decides.
 
 The retry budget is for outages: `retry_budget=35` retries of a client in a row after broken connections, timeouts and
-errors of the server (HTTP 5xx). An answer earns a little back, a full one takes 490 answers. Refusals as too many at
-once cost nothing. A call that is not tried again for the budget says so: "the retry budget of this client is used up
-(retry_budget=35)". `retry_budget=None` is without a bound.
+errors of the server (HTTP 5xx). Each answer gives back a little; 490 answers refill an empty budget. Refusals because
+of too many calls cost nothing. If the budget prevents a retry, the error says: "the retry budget of this client is used
+up (retry_budget=35)". `retry_budget=None` sets no limit.
 
-A call that waits for a slot that a stream of its own thread or task holds logs a warning after five seconds, which
+If a call waits for a slot that a stream of its own thread or task holds, it logs a warning after five seconds, which
 names the stream (logger `glmv`).
 
-Processes share slots by refusals, which cost requests. Where a number of slots has to be kept exactly over several
-machines, give it to one that hands them out: [Ray](ray.md) divides the slots of an account among its workers, and
-[LiteLLM's proxy](servers.md#litellm) counts calls for all that ask through it (`max_parallel_requests` of a key or a
-model).
+Processes share slots by refusals, which cost requests. If several machines must never exceed a number of slots
+together, let one program assign them: [Ray](ray.md) divides the slots of an account among its workers, and
+[LiteLLM's proxy](servers.md#litellm) counts the calls of all clients that use it (`max_parallel_requests` of a key or
+a model).
 """.strip().splitlines()
 
 
 class Case(NamedTuple):
-    """Processes, the calls of each, its `max_concurrency` (0 is the default) and the slots of the server."""
+    """Number of processes, calls and `max_concurrency` of each process (0 is the default), and slots of the server."""
 
     processes: int
     calls: int
@@ -120,7 +121,7 @@ async def serve(port: int, slots: int, seconds: float) -> None:
     answer = json.dumps({"id": "1", "choices": [{"finish_reason": "stop", "message": {"content": "hello"}}]}).encode()
     busy = json.dumps({"error": {"code": "1302", "message": "Too many at once"}}).encode()
 
-    def said(status: str, body: bytes) -> bytes:
+    def response(status: str, body: bytes) -> bytes:
         fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}"
         return f"HTTP/1.1 {status}\r\n{fields}\r\n\r\n".encode() + body
 
@@ -132,19 +133,19 @@ async def serve(port: int, slots: int, seconds: float) -> None:
                 length = re.search(rb"(?i)content-length: *(\d+)", head)
                 await reader.readexactly(int(length[1]) if length else 0)
                 if head.startswith(b"GET "):
-                    writer.write(said("200 OK", json.dumps([requests, refused]).encode()))
+                    writer.write(response("200 OK", json.dumps([requests, refused]).encode()))
                     continue
                 requests += 1
                 if slots and under_way >= slots:
                     refused += 1
-                    writer.write(said("429 Too Many Requests", busy))
+                    writer.write(response("429 Too Many Requests", busy))
                     continue
                 under_way += 1
                 try:
                     await asyncio.sleep(seconds)
                 finally:
                     under_way -= 1
-                writer.write(said("200 OK", answer))
+                writer.write(response("200 OK", answer))
         writer.close()
 
     async with await asyncio.start_server(connected, "127.0.0.1", port, backlog=4096) as server:
@@ -152,8 +153,8 @@ async def serve(port: int, slots: int, seconds: float) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def waits_for(port: int) -> None:
@@ -223,7 +224,7 @@ SERVERS = {"ours": own, "nginx": nginx}
 
 
 async def calls(client: str, port: int, number: int, at_once: int) -> dict[str, Any]:
-    """This many calls at the same time; returns start, end, and the number of failures of each kind."""
+    """Make this many calls at the same time -> start, end, and the number of failures of each kind."""
     base_url = f"http://127.0.0.1:{port}/v1"
     ask: Any
     if client == "glmv":
@@ -291,14 +292,14 @@ class Result(NamedTuple):
 
 
 def run(server: str, client: str, case: Case) -> Result:
-    """One run with a new server."""
+    """Measure one case with a new server."""
     with SERVERS[server](case.slots) as (port, count):
         command = [sys.executable, __file__, "--call", client, str(port), str(case.calls), str(case.at_once)]
         callers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(case.processes)]
-        told = [json.loads(caller.communicate()[0]) for caller in callers]
+        results = [json.loads(caller.communicate()[0]) for caller in callers]
         requests, refused = count()
-    failed = sum((Counter(one["failed"]) for one in told), Counter())
-    seconds = max(one["ended"] for one in told) - min(one["began"] for one in told)
+    failed = sum((Counter(one["failed"]) for one in results), Counter())
+    seconds = max(one["ended"] for one in results) - min(one["began"] for one in results)
     return Result(case, failed, requests, refused, seconds)
 
 
@@ -311,24 +312,24 @@ HEAD = [
 def measured(rounds: int, clients: list[str], servers: list[str]) -> list[str]:
     """The tables; rows are printed as they are measured."""
     today = time.strftime("%Y-%m-%d")
-    told = (
+    paragraph = (
         f"Python {sys.version.split()[0]}, {os.cpu_count()} processors, {today}. {SEVERAL.processes} processes of "
         f"{SEVERAL.calls} calls of {SECONDS:g} s, default settings, {SEVERAL.slots} at once allowed (ideal "
         f"{SEVERAL.ideal:g} s). openai is used with `asyncio.Semaphore(10)` in each process. ✓: all are answered, with "
         f"at most {MOST_REQUESTS} requests a call and in at most {MOST_TIME} times the ideal time."
     )
-    lines = [*TEXT, "", told, "", *HEAD]
+    lines = [*TEXT, "", paragraph, "", *HEAD]
     for server in servers:
         for client in clients:
             for _ in range(rounds if client == "glmv" else 1):
                 lines.append(run(server, client, SEVERAL).row(server, client))
                 print(lines[-1], flush=True)
     for case in ALONE if "glmv" in clients else ():
-        told = (
+        paragraph = (
             f"One process, {case.calls} calls, `max_concurrency={case.at_once}`, {case.slots} at once allowed (ideal "
             f"{case.ideal:.1f} s; at most {MOST_TIME} times that):"
         )
-        lines += ["", told, "", *HEAD]
+        lines += ["", paragraph, "", *HEAD]
         lines.append(run("ours", "glmv", case).row("ours", "glmv"))
         print(lines[-1], flush=True)
     return lines
@@ -336,8 +337,8 @@ def measured(rounds: int, clients: list[str], servers: list[str]) -> list[str]:
 
 def section(text: str) -> str:
     """The text between the markers of the page, including them; "" if there are no markers."""
-    found = re.search(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, re.DOTALL)
-    return found.group() if found else ""
+    match = re.search(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, re.DOTALL)
+    return match.group() if match else ""
 
 
 def main() -> None:
@@ -348,25 +349,25 @@ def main() -> None:
     parser.add_argument("--print", action="store_true", help="write no page")
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--call", nargs=4, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.serve:
-        port, slots, seconds = given.serve
+    arguments = parser.parse_args()
+    if arguments.serve:
+        port, slots, seconds = arguments.serve
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(serve(int(port), int(slots), float(seconds)))
         return
-    if given.call:
-        client, *numbers = given.call
+    if arguments.call:
+        client, *numbers = arguments.call
         print(json.dumps(asyncio.run(calls(client, *map(int, numbers)))))
         return
-    clients = given.client or ["glmv", "openai"]
+    clients = arguments.client or ["glmv", "openai"]
     if "openai" in clients and importlib.util.find_spec("openai") is None:
         prepared()
-    lines = measured(given.rounds, clients, given.server or list(SERVERS))
-    if not given.print:
+    lines = measured(arguments.rounds, clients, arguments.server or list(SERVERS))
+    if not arguments.print:
         text = PAGE.read_text("utf-8")
         old = section(text)
-        made = "\n".join([BEGIN, "", *lines, "", END])
-        PAGE.write_text(text.replace(old, made) if old else f"{text.rstrip()}\n\n{made}\n", "utf-8")
+        part = "\n".join([BEGIN, "", *lines, "", END])
+        PAGE.write_text(text.replace(old, part) if old else f"{text.rstrip()}\n\n{part}\n", "utf-8")
 
 
 if __name__ == "__main__":

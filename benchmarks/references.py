@@ -1,4 +1,4 @@
-"""Sizes of a picture in state, caches and traces, as base64 and by reference: writes a table of docs/pictures.md.
+"""Bytes of a picture in state, caches and traces, as base64 and by reference: writes a table of docs/pictures.md.
 
     python benchmarks/references.py
 
@@ -120,11 +120,11 @@ class Case:
 
     def sent_to_langsmith(self, **hiding: Any) -> int:
         """Bytes that a LangSmith client sends about one call, to a local server that records them."""
-        sent: list[int] = []
+        sizes: list[int] = []
 
         class Server(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                sent.append(len(self.rfile.read(int(self.headers["Content-Length"]))))
+                sizes.append(len(self.rfile.read(int(self.headers["Content-Length"]))))
                 self.send_response(200)
                 self.end_headers()
 
@@ -139,8 +139,8 @@ class Case:
             client = Client(api_url=url, api_key="none", auto_batch_tracing=False, info={}, **hiding)
             self.model.invoke(self.asked(), {"callbacks": [LangChainTracer(client=client)]})
             server.shutdown()
-        assert sent
-        return sum(sent)
+        assert sizes
+        return sum(sizes)
 
     def spans(self, instrumentor: Any, ask: Callable[[], object], shortened: bool) -> int:
         """Characters of OpenInference's spans of one call."""
@@ -174,7 +174,7 @@ ROWS: list[tuple[str, Callable[[Case], int]]] = [
     ("`SQLChatMessageHistory`, 1 message", Case.history),
     ("`SQLiteCache`, 1 answer", Case.cache),
     ("`astream_events`, the first event", Case.events),
-    ("LangSmith, what is sent of a call", Case.sent_to_langsmith),
+    ("LangSmith, data sent about a call", Case.sent_to_langsmith),
     ("LangSmith, with `hide_inputs=redact`", lambda case: case.sent_to_langsmith(hide_inputs=redact)),
     ("OpenInference, spans of a call", lambda case: case.langchain_spans(False)),
     ("OpenInference, through `redact_spans`", lambda case: case.langchain_spans(True)),
@@ -185,13 +185,13 @@ ROWS: list[tuple[str, Callable[[Case], int]]] = [
 
 
 def size_of(path: Path) -> int:
-    """Bytes of an SQLite database after its log is written back."""
+    """Bytes of the file of an SQLite database, after its write-ahead log was written into it."""
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path.stat().st_size
 
 
-def shown(size: int) -> str:
+def size_text(size: int) -> str:
     """A size in kB or MB."""
     return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
 
@@ -202,9 +202,9 @@ def table() -> str:
     with tempfile.TemporaryDirectory() as name, Emulator() as emulator:
         emulator.answer(lambda ask: "A picture of noise.")
         cases = [Case(emulator, Path(name) / kind, data, kind == "reference") for kind in ("base64", "reference")]
-        lines = [f"| one picture of {shown(len(data))} in | as base64 | by reference |", "|---|--:|--:|"]
+        lines = [f"| one picture of {size_text(len(data))} in | as base64 | by reference |", "|---|--:|--:|"]
         for title, measure in ROWS:
-            sizes = [shown(measure(case)) for case in cases]
+            sizes = [size_text(measure(case)) for case in cases]
             print(title, *sizes, file=sys.stderr)
             lines.append(f"| {title} | {sizes[0]} | {sizes[1]} |")
     return "\n".join(lines)

@@ -53,7 +53,7 @@ SHOWN = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one order: the output of the client's process, and the requests that the server received."""
+    """What one call caused: the output of the client's process, and the requests that the server received."""
 
     said: dict[str, Any]
     requests: int
@@ -82,8 +82,8 @@ def right(good: Good, got: Outcome) -> bool:
             return bool(text == good.text)
         case {"error": _}:
             readable = got.length <= 600 and "\x1b" not in got.message
-            told = good.code in (got.code or "") or good.code in got.message
-            return good.text is None and bool(got.typed) and readable and told
+            has_code = good.code in (got.code or "") or good.code in got.message
+            return good.text is None and bool(got.typed) and readable and has_code
     return False
 
 
@@ -108,9 +108,9 @@ class Worker:
         threading.Thread(target=self._listen, args=(process.stderr, self._stderr), daemon=True).start()
         self.asynchronous = json.loads(process.stdout.readline())["async"]  # type: ignore[union-attr] # it is a pipe
         server = Server().plays(well)
-        said, _ = self.do(order_of("whole", server.base_url), STARTS_WITHIN)
+        output, _ = self.do(order_of("whole", server.base_url), STARTS_WITHIN)
         server.stop()
-        assert said.get("text") == TEXT, f"{self.name} does not even call: {said}"
+        assert output.get("text") == TEXT, f"{self.name} cannot make a call without a fault: {output}"
 
     @staticmethod
     def _listen(stderr: Any, lines: list[str]) -> None:
@@ -123,7 +123,7 @@ class Worker:
             self._process = None
 
     def do(self, order: dict[str, Any], seconds: float = LIMIT) -> tuple[dict[str, Any], int]:
-        """The result of an order, and the number of lines written to standard error."""
+        """Let the client carry out an order -> its output, and the number of lines that it wrote to standard error."""
         if self._process is None:
             self.start()
         process = self._process
@@ -143,13 +143,13 @@ class Worker:
 
 
 def order_of(use: str, base: str, *, asynchronous: bool = False, **options: Any) -> dict[str, Any]:
-    """The order for a client's process."""
+    """An order to a client's process: which call to make, where, and with which options."""
     options = {"timeout": TIMEOUT} | options
     return {"use": use, "async": asynchronous, "base": base, "options": options}
 
 
-def asked(name: str, python: Path, faults: list[Fault]) -> list[list[Outcome]]:
-    """The outcomes of one client for each fault, synchronous and asynchronous."""
+def outcomes_of(name: str, python: Path, faults: list[Fault]) -> list[list[Outcome]]:
+    """Measure one client -> its outcomes for each fault, synchronous and asynchronous."""
     worker = Worker(name, python)
     worker.start()
     found: list[list[Outcome]] = []
@@ -159,14 +159,16 @@ def asked(name: str, python: Path, faults: list[Fault]) -> list[list[Outcome]]:
             modes = (False,)
         if name in fault.without:
             modes = ()
-        found.append([observed(worker, fault, mode) for mode in modes if worker.asynchronous or not mode])
-        sys.stderr.write(f"{name}: {fault.number} {fault.title}: {[told(one, fault.good.text) for one in found[-1]]}\n")
+        found.append([outcome_of(worker, fault, mode) for mode in modes if worker.asynchronous or not mode])
+        sys.stderr.write(
+            f"{name}: {fault.number} {fault.title}: {[summary_of(one, fault.good.text) for one in found[-1]]}\n"
+        )
     worker.stop()
     return found
 
 
-def observed(worker: Worker, fault: Fault, asynchronous: bool) -> Outcome:
-    """One fault, one client."""
+def outcome_of(worker: Worker, fault: Fault, asynchronous: bool) -> Outcome:
+    """Measure one client with one fault."""
     if fault.fresh:
         worker.start()
     server = Server().plays(*(fault.scripts or (well,)))
@@ -185,11 +187,11 @@ def observed(worker: Worker, fault: Fault, asynchronous: bool) -> Outcome:
         server.stop()
 
 
-def told(got: Outcome, wanted: str | None = TEXT) -> str:
+def summary_of(got: Outcome, wanted: str | None = TEXT) -> str:
     """One outcome in a few words; `wanted` is the answer that a correct client returns."""
     count = f"{got.requests} request{'s' * (got.requests != 1)}"
     grown = f", +{got.megabytes:.0f} MB" if got.megabytes > 40 else ""
-    elsewhere = f", {got.followed} bytes went elsewhere" if got.followed else ""
+    elsewhere = f", {got.followed} bytes sent to another host" if got.followed else ""
     after = f"{count}, {got.seconds:.1f} s{grown}{elsewhere}"
     match got.said:
         case {"never": True}:
@@ -221,12 +223,14 @@ def cell(fault: Fault, outcomes: list[Outcome]) -> tuple[str, bool | None]:
     if not outcomes:
         return "–", None
     marks = [right(fault.good, one) for one in outcomes]
-    shown = [f"{'✓' if mark else '✗'} {told(one, fault.good.text)}" for one, mark in zip(outcomes, marks, strict=True)]
+    shown = [
+        f"{'✓' if mark else '✗'} {summary_of(one, fault.good.text)}" for one, mark in zip(outcomes, marks, strict=True)
+    ]
     kinds = {(one.error, one.text, mark) for one, mark in zip(outcomes, marks, strict=True)}
     return shown[0] if len(kinds) == 1 else "; async: ".join(shown), all(marks)
 
 
-def built(name: str, requirement: str) -> Path:
+def interpreter_of(name: str, requirement: str) -> Path:
     """The interpreter of a client's environment, which is built once under .contract/."""
     folder = ENVIRONMENTS / f"reliability-{name}"
     python = folder / "bin" / "python"
@@ -268,7 +272,7 @@ def table(faults: list[Fault], found: dict[str, list[list[Outcome]]]) -> list[st
 HEAD = """# What happens when things go wrong
 
 Generated by `python benchmarks/reliability.py`; do not edit it here. Every client met the same faults, on loopback,
-from a fake server (`tests/support/faults.py`), with a timeout of 2 s where it can be set and all else as it comes.
+from a fake server (`tests/support/faults.py`), with a timeout of 2 s where it can be set, and default settings.
 Nothing here was measured against the platform itself.
 
 {machine}
@@ -280,16 +284,16 @@ Nothing here was measured against the platform itself.
 ## The faults
 
 A cell says what the application saw, how many requests reached the server, and after how long. ✓ and ✗ follow one
-rule for all clients, in `benchmarks/reliability.py`: where the fault passes, the right thing is the whole answer;
-where it does not, an error of the client's own (not one of the HTTP library or of the JSON parser under it, which an
-application would have to know), soon, and without requests that cannot help. The rules are ours, and so is the choice
-of faults: they are what `glmv` was built to stand, and others may want other things.
+rule for all clients, in `benchmarks/reliability.py`. If the fault passes, the client must return the whole answer. If
+it does not, the client must raise an error of its own (not one of its HTTP library or JSON parser, which an application
+would have to know), soon, and without requests that cannot help. The rules are ours, and so is the choice
+of faults: `glmv` was built to handle these, and other applications may need other behaviour.
 
 `glmv`, `ChatGLMV` and `GLMV` were run synchronously and asynchronously; one cell stands for both unless they differ.
-"–" means that the client has no such call. "success" shows the beginning of a text that was handed over as the answer
-and is not the one that was asked for. Only `glmv` has a deadline for a whole call and queues calls by itself. "+ MB"
-is memory that a fresh process came to need beyond what a calm call had taken. A signed token (21, 39) is what the
-platform's own clients send when they are told to keep one; openai has a plain key only.
+"–" means that the client has no such call. "success" shows the beginning of a text that the client returned as the
+answer, although it is not the right one. Only `glmv` has a deadline for a whole call and queues calls by itself. "+ MB"
+is the memory that a fresh process needed beyond that of a call without a fault. A signed token (21, 39) is what the
+platform's own clients send when they are set to cache it; openai can only send a plain key.
 
 {faults}
 
@@ -311,23 +315,25 @@ def main() -> None:
     parser.add_argument("--clients", nargs="*", default=[*OURS, *OTHERS])
     parser.add_argument("--faults", nargs="*", type=int)
     parser.add_argument("--dry", action="store_true", help="print the table of faults, write nothing")
-    given = parser.parse_args()
-    faults = [one for one in FAULTS if one.compared and (not given.faults or one.number in given.faults)]
-    pythons = {name: Path(sys.executable) if name in OURS else built(name, OTHERS[name]) for name in given.clients}
+    arguments = parser.parse_args()
+    faults = [one for one in FAULTS if one.compared and (not arguments.faults or one.number in arguments.faults)]
+    pythons = {
+        name: Path(sys.executable) if name in OURS else interpreter_of(name, OTHERS[name]) for name in arguments.clients
+    }
     abused: list[str] = []
-    if not given.dry:
+    if not arguments.dry:
         from tests.abuses.table import abuses
 
         abused = abuses()  # before threads start, because it forks
     with ThreadPoolExecutor(3) as threads:
-        running = {name: threads.submit(asked, name, pythons[name], faults) for name in given.clients}
-        found = {name: future.result() for name, future in running.items()}
-    lines = table(faults, found)
+        running = {name: threads.submit(outcomes_of, name, pythons[name], faults) for name in arguments.clients}
+        outcomes = {name: future.result() for name, future in running.items()}
+    lines = table(faults, outcomes)
     sys.stdout.write("\n".join(lines) + "\n")
-    if not given.dry:
-        made = page(given.clients, pythons, lines, abused)
+    if not arguments.dry:
+        text = page(arguments.clients, pythons, lines, abused)
         several = processes.section(PAGE.read_text("utf-8"))
-        PAGE.write_text(f"{made.rstrip()}\n\n{several}\n" if several else made, "utf-8")
+        PAGE.write_text(f"{text.rstrip()}\n\n{several}\n" if several else text, "utf-8")
 
 
 if __name__ == "__main__":

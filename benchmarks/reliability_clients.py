@@ -159,7 +159,7 @@ class OpenAI(OpenAILike):
 
 
 def _options(where: dict[str, Any]) -> dict[str, Any]:
-    """Both of the platform's clients sign a token if they are set to cache one."""
+    """Options of the platform's clients; both sign a token only if they are set to cache it."""
     signing = {"disable_token_cache": False} if where["options"].get("auth") == "token" else {}
     return {"api_key": KEY, "base_url": where["base"], "timeout": where["options"]["timeout"]} | signing
 

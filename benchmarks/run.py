@@ -103,7 +103,7 @@ SUBJECTS = {
 # Many rounds for subjects that take a tenth of a second and vary by a fifth, few rounds for subjects that take seconds.
 ROUNDS = {"whole": 41, "stream": 15, "first": 5, "picture": 11, "video": 9, "talk": 9, "calls": 21, "bytes": 9,
           "many": 3, "import": 25}  # fmt: skip
-CLEAR_CODE = "Where a faster call would cost clear code, the code stays clear: see decisions 0013 and 0014."
+CLEAR_CODE = "Clear code is preferred to a faster call: see decisions 0013 and 0014."
 
 
 class Runner:
@@ -137,11 +137,11 @@ class Runner:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write("go\n")
             self.process.stdin.flush()
-        found = json.loads(self.answer() or "{}")
-        if "value" in found:
-            self.values.append(found["value"])
-        if "memory" in found:
-            self.memory.append(found["memory"])
+        result = json.loads(self.answer() or "{}")
+        if "value" in result:
+            self.values.append(result["value"])
+        if "memory" in result:
+            self.memory.append(result["memory"])
 
     def close(self) -> None:
         """End the process."""
@@ -235,11 +235,11 @@ def table(task: str, runners: dict[str, Runner]) -> tuple[list[str], list[str]]:
         if name not in medians or to is None:
             lines.append(f"| {name} | failed: {runner.failed} | |{' |' * (task in MEMORY)}")
             continue
-        shown = f"| {name} | {medians[name]:,.2f} | {ratio(runner, runners[to]):.2f} |"
+        row = f"| {name} | {medians[name]:,.2f} | {ratio(runner, runners[to]):.2f} |"
         if task in MEMORY:
             # A process seldom returns memory to the system.
-            shown += f" {max(runner.memory):.1f} {MEMORY[task][0]} |"
-        lines.append(shown)
+            row += f" {max(runner.memory):.1f} {MEMORY[task][0]} |"
+        lines.append(row)
     checks = list(_checks(task, medians, runners))
     if checks:
         lines += ["", "| target | here | wanted | |", "|---|---:|---:|---|"]
@@ -273,21 +273,21 @@ def profiles(url: str) -> list[str]:
     lines = [
         "## Where the time goes",
         "",
-        "By `cProfile`, which makes calls of Python functions look dearer than they are.",
+        "By `cProfile`, which makes calls of Python functions look more expensive than they are.",
     ]
     for name, task in PROFILES:
         runner = Runner(name, f"profile {task}", url)
-        found = json.loads(runner.answer() or "[]")
+        shares = json.loads(runner.answer() or "[]")
         lines += ["", f"{name}, {TITLES[task][0].lower()}:", "", "| where | of the time |", "|---|---:|"]
-        lines += [f"| {where} | {share:.0%} |" for where, share in found[:10]] or [f"| failed: {runner.failed} | |"]
+        lines += [f"| {where} | {share:.0%} |" for where, share in shares[:10]] or [f"| failed: {runner.failed} | |"]
         runner.close()
     return [*lines, ""]
 
 
 def section(text: str) -> str:
     """The text between the markers of the page, including them; "" if there are no markers."""
-    found = re.search(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, re.DOTALL)
-    return found.group() if found else ""
+    match = re.search(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, re.DOTALL)
+    return match.group() if match else ""
 
 
 def prepared(*more: str) -> None:
@@ -310,7 +310,7 @@ def prepared(*more: str) -> None:
 def main() -> None:
     """Measure, print, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, help="for every task, in place of its own")
+    parser.add_argument("--rounds", type=int, help="rounds of every task; without it, each task has its own number")
     parser.add_argument("--task", action="append", choices=list(TITLES))
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "performance.md")
     options = parser.parse_args()
@@ -333,8 +333,10 @@ def main() -> None:
         server.kill()
         server.wait()
     if not options.task:
-        kept = section(options.out.read_text("utf-8")) if options.out.exists() else ""  # of `make bench-server`
-        options.out.write_text("\n".join([*_head(missed), *pages, *([kept, ""] if kept else [])]), encoding="utf-8")
+        other_part = section(options.out.read_text("utf-8")) if options.out.exists() else ""  # of `make bench-server`
+        options.out.write_text(
+            "\n".join([*_head(missed), *pages, *([other_part, ""] if other_part else [])]), encoding="utf-8"
+        )
     for miss in missed:
         print(f"missed: {miss}", file=sys.stderr)
 
@@ -350,9 +352,9 @@ def _head(missed: list[str]) -> list[str]:
         "# What a call and a chunk cost",
         "",
         "Written by `make bench` (benchmarks/run.py). A server in its own process writes pre-rendered bytes; every",
-        "subject is a process of its own; they are measured in turns, 3 to 41 rounds, medians; a ratio is the median",
-        "of the ratios of each round. CPU time is that of the client's process.",
-        "Absolute figures are of one small machine and drift; the ratios are what counts.",
+        "subject is a process of its own; they are measured in turns; figures are medians of 3 to 41 rounds; a ratio",
+        "is the median of the ratios of each round. CPU time is that of the client's process.",
+        "Absolute figures are of one small machine and vary between runs; compare the ratios.",
         "",
         (
             f"Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "

@@ -70,9 +70,9 @@ def job(count: int, base_url: str, key: str, out: Path) -> dict[str, Any]:
         thinking=False,
     )
     begun, cpu = time.monotonic(), time.process_time()
-    told = running.write(out, on_row=mark)
+    progress = running.write(out, on_row=mark)
     seconds = time.monotonic() - begun
-    assert told.answered == count, str(told)
+    assert progress.answered == count, str(progress)
     return {
         "count": count,
         "seconds": seconds,
@@ -86,8 +86,8 @@ def job(count: int, base_url: str, key: str, out: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def served(count: int) -> Iterator[tuple[str, str, str]]:
-    """A base URL, a key, and the name of the server."""
+def server_of(count: int) -> Iterator[tuple[str, str, str]]:
+    """Run a server for a job of this many pictures -> its base URL, a key, and its name."""
     if count <= EMULATED:
         from glmv_emulator import Emulator
 
@@ -105,7 +105,7 @@ def served(count: int) -> Iterator[tuple[str, str, str]]:
 
 def measured(count: int) -> dict[str, Any]:
     """One row of the table."""
-    with tempfile.TemporaryDirectory() as place, served(count) as (base_url, key, who):
+    with tempfile.TemporaryDirectory() as place, server_of(count) as (base_url, key, who):
         command = [sys.executable, __file__, "--job", str(count), base_url, str(Path(place) / "o.jsonl")]
         done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "GLMV_KEY": key})
     return {**json.loads(done.stdout), "who": who}
@@ -178,7 +178,10 @@ def _measurements(rows: list[dict[str, Any]]) -> str:
 
 def _arithmetic() -> str:
     """Estimates for ten million pictures, by documented concurrency and listed prices of each model."""
-    lines = ["| model | at once | days by calls | money by calls | money by batches | price of |", "| --- " * 6 + "|"]
+    lines = [
+        "| model | at once | days by calls | money by calls | money by batches | date of the price |",
+        "| --- " * 6 + "|",
+    ]
     for model in (model for model in glmv.models() if model.sees):
         days = f"{MANY * SECONDS / model.concurrency / DAY:,.0f}" if model.concurrency else "-"
         calls = batches = dated = "-"
@@ -197,16 +200,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--job", nargs=3, metavar=("COUNT", "URL", "OUT"))
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
-    given = parser.parse_args()
-    if given.job is not None:
-        count, base_url, out = given.job
+    arguments = parser.parse_args()
+    if arguments.job is not None:
+        count, base_url, out = arguments.job
         print(json.dumps(job(int(count), base_url, os.environ["GLMV_KEY"], Path(out))))
         return
     rows = []
-    for count in given.sizes:
+    for count in arguments.sizes:
         rows.append(measured(count))
         print({name: round(value, 2) if isinstance(value, float) else value for name, value in rows[-1].items()})
-    if tuple(given.sizes) == SIZES:
+    if tuple(arguments.sizes) == SIZES:
         PAGE.write_text(page(rows), "utf-8")
 
 

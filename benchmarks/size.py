@@ -1,4 +1,4 @@
-"""Lines of code of each package, without blank lines, comments and docstrings, and the aims: `make size`."""
+"""Lines of code of each package, without blank lines, comments and docstrings, and how many we aim at: `make size`."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ def talk(client: Any, pictures: int) -> float:
 
 
 def glmv_words(url: str) -> Subject:
-    """The same conversation without its pictures."""
+    """The conversation of `talk` without its pictures."""
     import glmv
 
     client = glmv.Client(KEY, base_url=url, model=MODEL)
@@ -487,7 +487,7 @@ def measure_picture(subject: Subject) -> dict[str, float]:
 
 
 def measure_video(subject: Subject) -> dict[str, float]:
-    """The same of a 20 MB video."""
+    """CPU milliseconds of a call with a 20 MB video, and its peak memory as a multiple of its base64 size."""
     return _measure_blob(subject.video, video_of(20_000_000), 2)
 
 

@@ -24,8 +24,8 @@ def flow(chunks: int) -> Generator[Any, Any, glmv.Completion]:
     return glmv.Completion("", model="glm-4.6v", usage=glmv.Usage(1000, 100, 1100))
 
 
-def seen(chunks: int) -> Generator[Any, Any, glmv.Completion]:
-    """The same call with telemetry."""
+def flow_with_telemetry(chunks: int) -> Generator[Any, Any, glmv.Completion]:
+    """The call of `flow` with telemetry."""
     return watched(flow(chunks), OPERATION, ADDRESS)
 
 
@@ -35,13 +35,13 @@ def microseconds(work: Callable[[], object], number: int) -> float:
 
 def report(name: str) -> None:
     """One row: the time that telemetry adds to a call and to each of its chunks."""
-    call = microseconds(lambda: list(seen(0)), 1000) - microseconds(lambda: list(flow(0)), 1000)
-    more = microseconds(lambda: list(seen(CHUNKS)), 100) - microseconds(lambda: list(flow(CHUNKS)), 100)
+    call = microseconds(lambda: list(flow_with_telemetry(0)), 1000) - microseconds(lambda: list(flow(0)), 1000)
+    more = microseconds(lambda: list(flow_with_telemetry(CHUNKS)), 100) - microseconds(lambda: list(flow(CHUNKS)), 100)
     print(f"{name:25} {call:8.1f} us a call {(more - call) / CHUNKS:8.3f} us a chunk")
 
 
 def main() -> None:
-    """Without OpenTelemetry, with only the API, with the SDK; the order matters, because imports cannot be undone."""
+    """Measure without OpenTelemetry, with its API and with its SDK, in this order, because imports cannot be undone."""
     report("not imported")
     from opentelemetry import metrics, trace
 

@@ -88,7 +88,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> Generator[None, None,
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collectreport(report: pytest.CollectReport) -> Generator[None, None, None]:
-    """The same for files that are skipped completely."""
+    """Record files that are skipped completely for reasons that are not on the list."""
     if report.skipped and isinstance(report.longrepr, tuple):
         _judge(report.nodeid, report.longrepr[2])
     return (yield)
@@ -101,13 +101,13 @@ def _judge(nodeid: str, reason: str) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run of CI that skipped for another reason."""
+    """Fail a run of CI that skipped a test for a reason that is not on the list."""
     if os.environ.get("CI") and _unexpected and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the tests that were skipped for another reason."""
+    """In CI, print the tests that were skipped for a reason that is not on the list."""
     if os.environ.get("CI"):
         for skip in sorted(_unexpected):
             terminalreporter.write_line(f"SKIPPED for a reason that is not on the list of tests/conftest.py: {skip}")
@@ -124,7 +124,7 @@ def a_clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept_of_pictures() -> None:
+def empty_picture_cache() -> None:
     """Empty the cache of fitted pictures before each test."""
     answer = sys.modules.get("glmv.media.kept")
     if answer is not None:

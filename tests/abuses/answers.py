@@ -61,14 +61,14 @@ def bases(setup: Setup) -> str:
     kinds = set()
     for base in ("http://example.org/api/paas/v4", "http://glm:8000/v1", "https://user:canary-word@example.org/v4",
                  "ftp://example.org"):  # fmt: skip
-        with watched() as found:
+        with watched() as events:
             try:
                 setup.subject.ask(setup.subject.model(base, max_retries=0, timeout=1), PROMPT)
             except glmv.GLMVError as error:
                 kinds.add(type(error).__name__)
                 if "canary-word" in f"{error}":
                     raise Wrong("user information in the message") from error
-        if any("connect" in one for one in found) and base.startswith("http://"):
+        if any("connect" in one for one in events) and base.startswith("http://"):
             raise Wrong(f"connected to {base}")
     return f"{', '.join(sorted(kinds))}, nothing sent"
 
@@ -163,7 +163,7 @@ def odd_schemas(setup: Setup) -> str:
     ]
     for schema in schemas:
         form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
-        with watched() as found:
+        with watched() as events:
             try:
                 model = setup.model(model="glm-4.6v")
                 match setup.subject:
@@ -176,7 +176,7 @@ def odd_schemas(setup: Setup) -> str:
                 kinds.add("answered")
             except glmv.GLMVError as error:
                 kinds.add(type(error).__name__)
-        if any("169.254" in one for one in found):
+        if any("169.254" in one for one in events):
             raise Wrong("a remote schema was fetched")
     if time.monotonic() - began > 20:
         raise Wrong(f"{time.monotonic() - began:.0f} s")

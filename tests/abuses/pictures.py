@@ -40,11 +40,11 @@ def internal_urls(setup: Setup) -> str:
             "http://2130706433/x.png", "http://0x7f000001/x.png", "http://localhost./x.png")  # fmt: skip
     model = setup.model()
     setup.subject.ask(model, PROMPT)
-    with watched() as found:
+    with watched() as events:
         for url in urls:
             with suppress(glmv.InvalidRequestError):
                 setup.subject.ask(model, "What is it?", by_url(url))
-    strange = [one for one in found if "connect" in one and str(port(setup.emu)) not in one]
+    strange = [one for one in events if "connect" in one and str(port(setup.emu)) not in one]
     if strange or any(exchange.media and exchange.media[0] is not None for exchange in setup.emu.requests):
         raise Wrong(f"fetched: {strange}")
     return "handed on, never fetched; the emulator does not either"
@@ -72,7 +72,7 @@ def _refused_unopened(setup: Setup, urls: tuple[str, ...]) -> str:
     setup.subject.ask(model, PROMPT)
     kinds = set()
     for url in urls:
-        with watched() as found:
+        with watched() as events:
             try:
                 setup.subject.ask(model, "What is it?", by_url(url))
             except glmv.GLMVError as error:
@@ -81,7 +81,7 @@ def _refused_unopened(setup: Setup, urls: tuple[str, ...]) -> str:
                 kinds.add(f"{type(error).__name__} of the framework")
             else:
                 raise Wrong(f"{url!r} was sent")
-        opened = [one for one in found if "open" in one and ".py" not in one]
+        opened = [one for one in events if "open" in one and ".py" not in one]
         if opened:
             raise Wrong(f"{url!r}: {opened}")
     return f"{', '.join(sorted(kinds))}; nothing opened"
@@ -122,9 +122,9 @@ def llama_documents(setup: Setup) -> str:
     match setup.subject:
         case LlamaIndex():
             model = setup.model()
-            with watched() as found, suppress(Exception):
+            with watched() as events, suppress(Exception):
                 model.complete("What is it?", image_documents=[ImageDocument(metadata={"file_path": "/etc/passwd"})])
-            if any("passwd" in one for one in found):
+            if any("passwd" in one for one in events):
                 raise Wrong("metadata was read")
             with trap() as listening:
                 url = f"http://127.0.0.1:{listening.getsockname()[1]}/x.png"
@@ -138,10 +138,10 @@ def llama_documents(setup: Setup) -> str:
                 link.symlink_to(theirs.name)
                 for allowed, path in (([ours], theirs.name), ([ours], link), (False, link)):
                     confined = setup.model(local_files=allowed)
-                    with watched() as found, suppress(glmv.InvalidRequestError):
+                    with watched() as events, suppress(glmv.InvalidRequestError):
                         setup.subject.ask(confined, "What is it?", ImageBlock(path=path))
                         raise Wrong(f"{path} was sent with local_files={allowed}")
-                    if any(str(path) in one or theirs.name in one for one in found):
+                    if any(str(path) in one or theirs.name in one for one in events):
                         raise Wrong(f"{path} was opened with local_files={allowed}")
             return "metadata is not read, a URL not fetched, a path outside local_files not opened"
     raise NotApplicable
@@ -150,13 +150,13 @@ def llama_documents(setup: Setup) -> str:
 def templates(setup: Setup) -> str:
     match setup.subject:
         case LangChain():
-            with watched() as found:
+            with watched() as events:
                 try:
                     part = {"type": "image_url", "image_url": {"path": "{picture}"}}
                     chain = ChatPromptTemplate.from_messages([("user", [part])]) | setup.model()
                     chain.invoke({"picture": "/etc/passwd"})
                 except Exception as error:
-                    if any("passwd" in one for one in found):
+                    if any("passwd" in one for one in events):
                         raise Wrong("the file was opened") from error
                     return f"{type(error).__name__}, nothing opened"
             raise Wrong("was sent")
@@ -217,7 +217,7 @@ def odd_base64(setup: Setup) -> str:
             continue
         except glmv.GLMVError as error:
             raise Wrong(f"{what}: {error}"[:100]) from error
-    made = time.monotonic()
+    start = time.monotonic()
     huge = setup.subject.part(by_url("data:image/png;base64," + "A" * (200 * 1024 * 1024)))
     began = time.monotonic()
     with suppress(glmv.GLMVError, ValueError):
@@ -225,7 +225,7 @@ def odd_base64(setup: Setup) -> str:
     took = time.monotonic() - began
     if took > 5:
         raise Wrong(f"200 MB took {took:.1f} s")
-    before = f", after {began - made:.1f} s in the framework's own block" if began - made > 1 else ""
+    before = f", after {began - start:.1f} s in the framework's own block" if began - start > 1 else ""
     return f"put right or refused; 200 MB refused in {took:.1f} s{before}"
 
 

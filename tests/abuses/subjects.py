@@ -32,7 +32,7 @@ SECRET = CANARY.partition(".")[2]
 
 
 class Subject:
-    """A client under test: how it takes a question, a picture in a message, and a picture that the programmer gives."""
+    """A client under test: how to make it, how to ask it, and how to send it a picture or a file."""
 
     name = ""
 
@@ -40,15 +40,15 @@ class Subject:
         raise NotImplementedError
 
     def ask(self, model: Any, *content: Any) -> str:
-        """`content` holds texts, and dicts as in a message."""
+        """Ask with this content: texts, and content parts as dicts. Returns the text of the answer."""
         raise NotImplementedError
 
     def part(self, one: Any) -> Any:
-        """A message's content part in the framework's form."""
+        """A content part (a dict) in the form of the framework."""
         return one
 
     def trusted(self, path: Path) -> Any:
-        """What the programmer writes to send a file."""
+        """The content with which an application sends a file that it trusts."""
         raise NotImplementedError
 
     def surfaces(self, model: Any) -> list[Any]:
@@ -142,7 +142,7 @@ sys.addaudithook(_watch)
 
 @contextmanager
 def watched() -> Iterator[list[str]]:
-    """Files opened and connections made meanwhile, except the emulator's connections and files of code."""
+    """Record opened files, looked-up hosts, connections and started programs, as texts, while the block runs."""
     global _seen
     _seen = results = []
     try:
@@ -164,7 +164,7 @@ class Setup:
         return self.subject.ask(self.model(**options), *content)
 
     def error(self, *content: Any, **options: Any) -> Exception:
-        """The error of a call that has to fail with a `glmv` error."""
+        """Call, and return the `glmv` error that it raises; `Wrong` if it raises another error or none."""
         try:
             got = self.ask(*(content or (PROMPT,)), **options)
         except glmv.GLMVError as error:

@@ -14,8 +14,8 @@ from tests.abuses import answers, emulator, keys, pictures
 from tests.abuses.subjects import CANARY, SUBJECTS, Check, NotApplicable, Setup, Subject, Wrong
 
 
-def tried(check: Check, subject: Subject) -> str:
-    """Run a check in its own child process, so that memory is measured from a fixed start."""
+def run_in_child(check: Check, subject: Subject) -> str:
+    """Run a check in its own child process, so that memory is measured from a fixed start -> its outcome."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -47,7 +47,7 @@ OURS = sorted([*keys.CHECKS, *pictures.CHECKS, *answers.CHECKS])
 
 
 def abuses() -> list[str]:
-    """The section of the page."""
+    """The lines of the section about abuses in docs/reliability.md."""
     os.environ["LANGSMITH_TRACING"] = "false"
     lines = [
         "## The abuses",
@@ -56,11 +56,11 @@ def abuses() -> list[str]:
         "|--:|---|---|---|---|",
     ]
     for number, title, check in OURS:
-        cells = [tried(check, subject) for subject in SUBJECTS]
+        cells = [run_in_child(check, subject) for subject in SUBJECTS]
         lines.append(f"| {number} | {title} | " + " | ".join(cells) + " |")
         sys.stderr.write(lines[-1] + "\n")
     lines += ["", "| # | abuse | the emulator |", "|--:|---|---|"]
     for number, title, check in emulator.CHECKS:
-        lines.append(f"| {number} | {title} | {tried(check, SUBJECTS[0])} |")
+        lines.append(f"| {number} | {title} | {run_in_child(check, SUBJECTS[0])} |")
         sys.stderr.write(lines[-1] + "\n")
     return lines

@@ -80,7 +80,7 @@ MARKS = 2  # <|begin_of_image|> and <|end_of_image|>, or <|begin_of_video|> and 
 
 
 def without_torchvision() -> None:
-    """transformers' video processors import torchvision, which only resizing needs."""
+    """Register empty modules as torchvision: transformers' video processors import it, but only resizing needs it."""
     for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.v2"):
         sys.modules.setdefault(name, types.ModuleType(name))
     sys.modules["torchvision.transforms.v2"].functional = types.ModuleType("functional")  # type: ignore[attr-defined]

@@ -45,18 +45,18 @@ def prose(page: str) -> str:
 
 
 def strings(code: str) -> tuple[str, list[str]]:
-    """Python code -> what it does, and its strings, in their order."""
+    """Python code -> its syntax tree with empty strings, and the strings in their order."""
     tree = ast.parse(code)
-    found = []
+    texts = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.append(node.value)
+            texts.append(node.value)
             node.value = ""
-    return ast.dump(tree), found
+    return ast.dump(tree), texts
 
 
-def plain(code: str) -> str:
-    """Commands without what is quoted in them, and without comments."""
+def without_quotes(code: str) -> str:
+    """Commands without comments, and with empty quotes in place of quoted text."""
     return re.sub(r'"[^"]*"', '""', re.sub(r" *#.*", "", code))
 
 
@@ -72,7 +72,7 @@ def test_a_chinese_page_has_the_code_of_the_english_one_except_for_words(page: s
     assert [language for language, _ in ours] == [language for language, _ in theirs]
     for (language, mine), (_, other) in zip(ours, theirs, strict=True):
         if language != "python":
-            assert plain(mine) == plain(other)
+            assert without_quotes(mine) == without_quotes(other)
             continue
         (does, words), (done, said) = strings(mine), strings(other)
         assert does == done
@@ -100,7 +100,7 @@ def test_pages_in_two_languages_link_to_each_other(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", [*(f"docs/zh/{page}" for page in PAGES), "README.zh-CN.md"])
-def test_chinese_readers_are_led_to_chinese_pages(page: str) -> None:
+def test_a_chinese_page_links_to_the_chinese_page_if_there_is_one(page: str) -> None:
     translated = {(DOCS / ENGLISH.get(name, name)).resolve() for name in PAGES}
     here = ROOT / page
     links = re.findall(r"(?<!\[English)\]\((?!http|#)([^)#]+)", here.read_text("utf-8"))
@@ -121,7 +121,7 @@ def slug(heading: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that the pages speak of."""
+    """A folder with the files that the code of the pages uses."""
     here = tmp_path_factory.mktemp("reader")
     for name in ("photo.jpg", "photos/a.jpg", "receipts/a.jpg", "pictures/a.jpg"):
         (here / name).parent.mkdir(exist_ok=True)
@@ -151,7 +151,7 @@ def test_each_block_of_a_chinese_page_runs(
     logging.getLogger("glmv").setLevel(logging.NOTSET)
 
 
-def test_a_line_break_between_chinese_characters_is_no_space_on_the_page() -> None:
+def test_a_line_break_between_chinese_characters_is_not_shown_as_a_space() -> None:
     join = runpy.run_path(str(DOCS / "page_settings.py"))["BREAK"].sub
     assert join("", "模型，\n图片和\n消息。\n`image` 和\nPillow") == "模型，图片和消息。`image` 和\nPillow"
     assert join("", "标题：\n\n- 一\n- 二\n\n| 甲 |\n| 乙 |\n") == "标题：\n\n- 一\n- 二\n\n| 甲 |\n| 乙 |\n"

@@ -42,7 +42,7 @@ def test_the_blocks_of_a_page_run_one_after_the_other(page: str, run_code: RunCo
 
 
 @pytest.mark.filterwarnings("default")
-def test_the_blocks_about_many_pictures_run_one_after_the_other(
+def test_the_blocks_of_the_page_about_batches_run_one_after_the_other(
     run_code: RunCode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pyarrow", reason="the extra `batch` writes Parquet")
@@ -58,7 +58,7 @@ def test_the_blocks_about_many_pictures_run_one_after_the_other(
 
 
 @pytest.mark.filterwarnings("default")
-def test_the_blocks_about_pictures_run_one_after_the_other(run_code: RunCode) -> None:
+def test_the_blocks_of_the_page_about_pictures_run_one_after_the_other(run_code: RunCode) -> None:
     printed = run_code("\n".join(blocks("pictures.md")))
     assert printed.startswith("{Image(")
     assert printed.splitlines()[0].count("Image(") == 1
@@ -108,7 +108,7 @@ def test_the_tests_of_the_testing_page_pass(code: str) -> None:
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", [code for code in TESTING if "def test_" not in code])
-def test_the_other_blocks_of_the_testing_page_run(code: str, run_code: RunCode) -> None:
+def test_the_blocks_without_tests_of_the_testing_page_run(code: str, run_code: RunCode) -> None:
     server = Server().plays(answer)
     try:
         printed = run_code(code.replace("http://127.0.0.1:11434", f"http://127.0.0.1:{server.port}"))
@@ -117,7 +117,7 @@ def test_the_other_blocks_of_the_testing_page_run(code: str, run_code: RunCode) 
     assert ("a cup" in printed) == ("11434" in code)
 
 
-def test_the_chinese_tables_of_faults_are_those_of_the_emulator() -> None:
+def test_the_tables_of_faults_in_both_languages_equal_those_of_the_emulator() -> None:
     testing = runpy.run_path(str(DOCS / "testing.py"))
     for path, words in testing["PAGES"].items():
         text = path.read_text("utf-8")
@@ -205,13 +205,13 @@ def test_the_reference_names_every_public_name(package: str) -> None:
     assert (DOCS / "reference" / f"{package}.md").read_text("utf-8") == page(package)
 
 
-def test_the_table_of_validators_equals_that_of_the_code() -> None:
+def test_the_table_of_validators_equals_the_table_in_the_code() -> None:
     judging = runpy.run_path(str(DOCS / "judging.py"))
     text = (DOCS / "structured.md").read_text("utf-8")
     assert judging["filled"](text) == text, "python docs/judging.py writes it"
 
 
-def test_every_class_of_error_has_a_message_that_a_call_raised() -> None:
+def test_the_errors_page_shows_for_every_class_a_message_that_a_call_raised() -> None:
     errors = runpy.run_path(str(DOCS / "errors.py"))
     text = (DOCS / "errors.md").read_text("utf-8")
     chinese = (DOCS / "zh" / "errors.md").read_text("utf-8")
@@ -228,7 +228,7 @@ def test_every_class_of_error_has_a_message_that_a_call_raised() -> None:
         assert errors["filled"](readme) == readme, "python docs/errors.py writes them"
 
 
-def test_the_figures_of_the_comparison_are_those_of_the_pages_that_scripts_wrote() -> None:
+def test_the_comparison_has_the_figures_of_the_generated_pages() -> None:
     text = (DOCS / "compare.md").read_text("utf-8")
     assert runpy.run_path(str(DOCS / "figures.py"))["rendered"](text) == text, "python docs/figures.py writes them"
 

@@ -44,7 +44,7 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def inspect(load: Callable[[str], ModuleType], emulator: Emulator, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Tins -> results of the flow, by number from 0."""
+    """inspect(tin, ...) -> the result of the flow for one photo of each tin; the photos are numbered from 0."""
 
     def inspected(*tins: Any) -> dict[str, Any]:
         paths = [tmp_path / f"{number}.png" for number in range(len(tins))]
@@ -98,6 +98,6 @@ def test_a_file_that_is_not_a_picture_is_left_to_a_person(load: Any, emulator: E
     (tmp_path / "notes.png").write_text("no picture at all")
     model = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key)
     flow = load("flow").inspection(model, load("rules").Order())
-    (found,) = flow.invoke({"paths": [str(tmp_path / "notes.png")]})["findings"]
-    assert found["verdict"] == "by hand"
+    (finding,) = flow.invoke({"paths": [str(tmp_path / "notes.png")]})["findings"]
+    assert finding["verdict"] == "by hand"
     assert emulator.requests == []

@@ -38,8 +38,8 @@ def test_sql_queries_return_the_values_drawn_on_the_receipts(load: Callable[[str
     with Emulator() as emulator:
         lake.job(draw.fill(tmp_path / "pictures"), base_url=emulator.base_url, api_key=emulator.api_key).write(table)
     drawn = sorted((shop, day, draw.total(lines)) for shop, day, lines in draw.RECEIPTS)
-    found = lake.query(table, "select shop, date, total from lake where total is not null").fetchall()
-    assert sorted(found) == drawn
+    rows = lake.query(table, "select shop, date, total from lake where total is not null").fetchall()
+    assert sorted(rows) == drawn
     assert lake.query(table, lake.QUESTIONS["Which day was dearest?"]).fetchall() == [("2026-03-10", 25.5)]
     others = lake.query(table, lake.QUESTIONS["Which pictures are no receipts?"]).fetchall()
     assert [key for key, _ in others] == ["cat.jpg", "coffee.jpg", "rocket.jpg"]

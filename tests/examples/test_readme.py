@@ -109,7 +109,7 @@ def test_on_a_package_index_the_readme_has_no_broken_link(address: str) -> None:
     assert blocks(shown) == blocks(README)
 
 
-def test_a_package_has_the_readme_for_an_index() -> None:
+def test_the_metadata_of_the_package_contain_the_readme_for_a_package_index() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     hook = runpy.run_path(str(ROOT / project["tool"]["hatch"]["metadata"]["hooks"]["custom"]["path"]))
     metadata: dict[str, dict[str, str]] = {}

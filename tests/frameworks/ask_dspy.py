@@ -26,12 +26,12 @@ SAID = [
 ]
 
 
-def written(fields: dict[str, str]) -> str:
-    """Fields in the form that DSPy's adapter for chats reads."""
+def chat_fields(fields: dict[str, str]) -> str:
+    """Names and values of fields -> an answer of the model in the form that DSPy's chat adapter reads."""
     return "\n\n".join(f"[[ ## {name} ## ]]\n{value}" for name, value in {**fields, "completed": ""}.items())
 
 
-with play(*map(written, SAID)) as emu:
+with play(*map(chat_fields, SAID)) as emu:
     dspy.configure(lm=dspy.LM(f"glmv/{MODEL}", api_base=emu.base_url, api_key=emu.api_key, cache=False))
     found = dspy.ReAct(Stock, tools=[count_stock])(photo=dspy.Image(DATA_URI), question=QUESTION)
     report(emu, found.answer, "dspy", "litellm")

@@ -119,11 +119,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FRAMEWORKS))
     parser.add_argument("--write", action="store_true", help="write the table of docs/frameworks.md")
-    asked = parser.parse_args()
-    unknown = set(asked.names) - FRAMEWORKS.keys()
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - FRAMEWORKS.keys()
     if unknown:
         parser.error(f"no such framework: {', '.join(sorted(unknown))}")
-    chosen = {name: FRAMEWORKS[name] for name in FRAMEWORKS if not asked.names or name in asked.names}
+    chosen = {name: FRAMEWORKS[name] for name in FRAMEWORKS if not arguments.names or name in arguments.names}
     if any(framework.proxied for framework in chosen.values()):
         problem = installed("proxy", "schema", PROXY)
         assert not problem, problem
@@ -133,7 +133,7 @@ def main() -> int:
         print(rows[name], flush=True)
         if not passed:
             failed.append(framework.title)
-    if asked.write:
+    if arguments.write:
         write(rows)
     print(f"{len(rows) - len(failed)} passed, {len(failed)} failed")
     return bool(failed)

@@ -56,7 +56,7 @@ def play(*answers: str | Reply) -> Iterator[Emulator]:
 
 
 def report(emu: Emulator, answer: object, *packages: str) -> None:
-    """Check what was asked and answered, and print it for the table.
+    """Check the requests and the answer, and print the versions for the table.
 
     Args:
         emu: the emulator of the run.
@@ -81,7 +81,7 @@ def _version(package: str) -> str:
 
 @contextlib.contextmanager
 def proxy(emu: Emulator) -> Iterator[str]:
-    """LiteLLM's proxy with our provider, for frameworks that use only OpenAI-compatible servers; its base URL."""
+    """Run LiteLLM's proxy with our provider, for frameworks that need an OpenAI-compatible server -> its base URL."""
     params = {"model": f"glmv/{MODEL}", "api_base": emu.base_url, "api_key": emu.api_key}
     config = {
         "model_list": [{"model_name": MODEL, "litellm_params": params}],

@@ -61,12 +61,12 @@ def looks_first(ask: Ask) -> Reply:
     return default_answer(ask)
 
 
-Made = Callable[..., ChatGLMV]
+ModelMaker = Callable[..., ChatGLMV]
 
 
 @pytest.fixture
-def made() -> Iterator[Made]:
-    """Make models, each with its own emulator that answers by the given function."""
+def new_model() -> Iterator[ModelMaker]:
+    """A function that makes models; each has its own emulator, which answers by the given function."""
     running: list[Emulator] = []
 
     def make(answers: Any = looks_first, *, concurrency: dict[str, int] | None = None, **options: Any) -> ChatGLMV:
@@ -81,22 +81,22 @@ def made() -> Iterator[Made]:
         emulator.stop()
 
 
-def requests(made: Any, number: int = 0) -> int:
-    return len(made.running[number].requests)
+def requests(new_model: Any, number: int = 0) -> int:
+    return len(new_model.running[number].requests)
 
 
-async def test_an_agent_answers_from_the_screenshot_of_its_tool(made: Made, screenshot: BaseTool) -> None:
-    agent = create_agent(made(), [screenshot])
+async def test_an_agent_answers_from_the_screenshot_of_its_tool(new_model: ModelMaker, screenshot: BaseTool) -> None:
+    agent = create_agent(new_model(), [screenshot])
     question = {"messages": [HumanMessage("What is the main colour of the screen?")]}
     for result in (agent.invoke(question), await agent.ainvoke(question)):
-        human, call, shot, said = result["messages"]
-        assert [message.type for message in (human, call, shot, said)] == ["human", "ai", "tool", "ai"]
+        human, call, shot, answer = result["messages"]
+        assert [message.type for message in (human, call, shot, answer)] == ["human", "ai", "tool", "ai"]
         assert shot.content[1]["type"] == "image"
-        assert "red" in said.text
+        assert "red" in answer.text
 
 
-def test_streamed_tokens_of_an_agent_have_stable_ids(made: Made, screenshot: BaseTool) -> None:
-    agent = create_agent(made(), [screenshot])
+def test_streamed_tokens_of_an_agent_have_stable_ids(new_model: ModelMaker, screenshot: BaseTool) -> None:
+    agent = create_agent(new_model(), [screenshot])
     pieces: dict[str, str] = {}
     for chunk, _ in agent.stream({"messages": [HumanMessage("What is the main colour?")]}, stream_mode="messages"):
         if isinstance(chunk, AIMessageChunk):
@@ -105,10 +105,12 @@ def test_streamed_tokens_of_an_agent_have_stable_ids(made: Made, screenshot: Bas
     assert "red" in list(pieces.values())[1]
 
 
-def test_a_checkpointer_restores_the_conversation_with_its_pictures(made: Made, screenshot: BaseTool, red: str) -> None:
+def test_a_checkpointer_restores_the_conversation_with_its_pictures(
+    new_model: ModelMaker, screenshot: BaseTool, red: str
+) -> None:
     saver = InMemorySaver()
     config: Any = {"configurable": {"thread_id": "1"}}
-    model = made()
+    model = new_model()
     create_agent(model, [screenshot], checkpointer=saver).invoke(
         {"messages": [HumanMessage("What is the main colour?")]}, config
     )
@@ -121,11 +123,11 @@ def test_a_checkpointer_restores_the_conversation_with_its_pictures(made: Made, 
     assert "red" in result["messages"][-1].text
 
 
-def test_a_custom_graph_with_a_retry_policy_runs_the_tool_loop(made: Made, screenshot: BaseTool) -> None:
+def test_a_custom_graph_with_a_retry_policy_runs_the_tool_loop(new_model: ModelMaker, screenshot: BaseTool) -> None:
     class State(TypedDict):
         messages: Annotated[list[AnyMessage], add_messages]
 
-    bound = made().bind_tools([screenshot])
+    bound = new_model().bind_tools([screenshot])
     graph = StateGraph(State)
     graph.add_node("model", lambda state: {"messages": [bound.invoke(state["messages"])]}, retry_policy=RetryPolicy())
     graph.add_node("tools", ToolNode([screenshot]))
@@ -136,33 +138,37 @@ def test_a_custom_graph_with_a_retry_policy_runs_the_tool_loop(made: Made, scree
     assert "red" in result["messages"][-1].text
 
 
-def test_the_profile_makes_an_agent_request_json_in_place_of_a_tool_call(made: Made, screenshot: BaseTool) -> None:
+def test_the_profile_makes_an_agent_request_json_in_place_of_a_tool_call(
+    new_model: ModelMaker, screenshot: BaseTool
+) -> None:
     def answers(ask: Ask) -> Reply:
         reply = looks_first(ask)
         return reply if reply.tool_calls else Reply('```json\n{"colour": "red"}\n```')
 
     for strategy in (Seen, ProviderStrategy(Seen)):
-        result = create_agent(made(answers), [screenshot], response_format=strategy).invoke(
+        result = create_agent(new_model(answers), [screenshot], response_format=strategy).invoke(
             {"messages": [HumanMessage("Look.")]}
         )
         assert result["structured_response"] == Seen(colour="red")
 
 
-def test_an_agent_with_a_tool_strategy_answers_by_a_tool_call(made: Made) -> None:
-    asked: list[Ask] = []
+def test_an_agent_with_a_tool_strategy_answers_by_a_tool_call(new_model: ModelMaker) -> None:
+    requests_seen: list[Ask] = []
 
     def answers(ask: Ask) -> Reply:
-        asked.append(ask)
-        return Reply("It is red.") if len(asked) == 1 else Reply(tool_calls=[ToolCall("Seen", {"colour": "red"})])
+        requests_seen.append(ask)
+        return (
+            Reply("It is red.") if len(requests_seen) == 1 else Reply(tool_calls=[ToolCall("Seen", {"colour": "red"})])
+        )
 
-    agent = create_agent(made(answers), [], response_format=ToolStrategy(Seen))
+    agent = create_agent(new_model(answers), [], response_format=ToolStrategy(Seen))
     result = agent.invoke({"messages": [HumanMessage("Look.")]})
     assert result["structured_response"] == Seen(colour="red")
-    assert len(asked) == 2
+    assert len(requests_seen) == 2
 
 
-def test_summarization_reads_the_context_window_from_the_profile(made: Made) -> None:
-    model = made(lambda ask: Reply("A summary."), profile={"max_input_tokens": 200})
+def test_summarization_reads_the_context_window_from_the_profile(new_model: ModelMaker) -> None:
+    model = new_model(lambda ask: Reply("A summary."), profile={"max_input_tokens": 200})
     middleware = SummarizationMiddleware(model, trigger=("fraction", 0.5), keep=("messages", 1))
     agent = create_agent(model, [], middleware=[middleware])
     history = [HumanMessage("word " * 200), AIMessage("yes"), HumanMessage("And now?")]
@@ -171,35 +177,35 @@ def test_summarization_reads_the_context_window_from_the_profile(made: Made) -> 
     assert len(result["messages"]) < 4
 
 
-def test_context_editing_uses_the_models_token_count(made: Made, screenshot: BaseTool) -> None:
+def test_context_editing_uses_the_models_token_count(new_model: ModelMaker, screenshot: BaseTool) -> None:
     editing = ContextEditingMiddleware(edits=[ClearToolUsesEdit(trigger=10, keep=0)], token_count_method="model")
-    agent = create_agent(made(), [screenshot], middleware=[editing])
+    agent = create_agent(new_model(), [screenshot], middleware=[editing])
     assert agent.invoke({"messages": [HumanMessage("Look.")]})["messages"][-1].type == "ai"
 
 
-def test_retry_middleware_retries_a_busy_platform_but_not_a_wrong_key(made: Made) -> None:
+def test_retry_middleware_retries_a_busy_platform_but_not_a_wrong_key(new_model: ModelMaker) -> None:
     retry = ModelRetryMiddleware(max_retries=2, initial_delay=0, on_failure="error")
     with pytest.raises(ModelRateLimitError):
-        create_agent(made(concurrency={"glm-4.6v": 0}), [], middleware=[retry]).invoke(
+        create_agent(new_model(concurrency={"glm-4.6v": 0}), [], middleware=[retry]).invoke(
             {"messages": [HumanMessage("Hi")]}
         )
-    assert requests(made) == 3
+    assert requests(new_model) == 3
     with pytest.raises(ModelAuthenticationError):
-        create_agent(made(api_key="wrong-id.wrong-secret"), [], middleware=[retry]).invoke(
+        create_agent(new_model(api_key="wrong-id.wrong-secret"), [], middleware=[retry]).invoke(
             {"messages": [HumanMessage("Hi")]}
         )
-    assert requests(made, 1) == 1
+    assert requests(new_model, 1) == 1
 
 
-def test_fallback_middleware_calls_the_other_model(made: Made) -> None:
-    busy, free = made(concurrency={"glm-4.6v": 0}), made()
+def test_fallback_middleware_calls_the_other_model(new_model: ModelMaker) -> None:
+    busy, free = new_model(concurrency={"glm-4.6v": 0}), new_model()
     agent = create_agent(busy, [], middleware=[ModelFallbackMiddleware(free)])
     assert agent.invoke({"messages": [HumanMessage("Hi")]})["messages"][-1].text
-    assert (requests(made, 0), requests(made, 1)) == (1, 1)
+    assert (requests(new_model, 0), requests(new_model, 1)) == (1, 1)
 
 
-def test_fallbacks_keep_their_tools(made: Made, screenshot: BaseTool) -> None:
-    busy, free = made(concurrency={"glm-4.6v": 0}), made()
+def test_fallbacks_keep_their_tools(new_model: ModelMaker, screenshot: BaseTool) -> None:
+    busy, free = new_model(concurrency={"glm-4.6v": 0}), new_model()
     answer = (
         busy.with_fallbacks([free], exceptions_to_handle=(ModelRateLimitError,))
         .bind_tools([screenshot])
@@ -208,41 +214,43 @@ def test_fallbacks_keep_their_tools(made: Made, screenshot: BaseTool) -> None:
     assert [call["name"] for call in answer.tool_calls] == ["screenshot"]
 
 
-def test_with_retry_retries_by_error_class(made: Made) -> None:
-    busy = made(concurrency={"glm-4.6v": 0})
+def test_with_retry_retries_by_error_class(new_model: ModelMaker) -> None:
+    busy = new_model(concurrency={"glm-4.6v": 0})
     again = busy.with_retry(
         retry_if_exception_type=(ModelRateLimitError,), wait_exponential_jitter=False, stop_after_attempt=2
     )
     with pytest.raises(ModelRateLimitError):
         again.invoke("Hi")
-    assert requests(made) == 2
+    assert requests(new_model) == 2
 
 
-def test_call_limits_end_an_agent_that_never_stops_calling(made: Made) -> None:
+def test_call_limits_end_an_agent_that_never_stops_calling(new_model: ModelMaker) -> None:
     def answers(ask: Ask) -> Reply:
         return Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2})])
 
-    agent = create_agent(made(answers), [add], middleware=[ModelCallLimitMiddleware(run_limit=3, exit_behavior="end")])
+    agent = create_agent(
+        new_model(answers), [add], middleware=[ModelCallLimitMiddleware(run_limit=3, exit_behavior="end")]
+    )
     result = agent.invoke({"messages": [HumanMessage("Add.")]})
-    assert requests(made) == 3
+    assert requests(new_model) == 3
     assert len([message for message in result["messages"] if isinstance(message, ToolMessage)]) == 3
 
 
-def test_several_calls_of_one_answer_run_and_are_paired_with_results(made: Made) -> None:
+def test_several_calls_of_one_answer_run_and_are_paired_with_results(new_model: ModelMaker) -> None:
     def answers(ask: Ask) -> Reply:
         if any(message["role"] == "tool" for message in ask.messages):
             return Reply(", ".join(message["content"] for message in ask.messages if message["role"] == "tool"))
         return Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2}), ToolCall("add", {"a": 3, "b": 4})])
 
-    result = create_agent(made(answers), [add]).invoke({"messages": [HumanMessage("Add.")]})
+    result = create_agent(new_model(answers), [add]).invoke({"messages": [HumanMessage("Add.")]})
     assert result["messages"][-1].text == "3, 7"
 
 
-def test_parallel_tool_calls_false_keeps_the_first_call(made: Made) -> None:
+def test_parallel_tool_calls_false_keeps_the_first_call(new_model: ModelMaker) -> None:
     def answers(ask: Ask) -> Reply:
         return Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2}), ToolCall("add", {"a": 3, "b": 4})])
 
-    bound = made(answers).bind_tools([add], parallel_tool_calls=False)
+    bound = new_model(answers).bind_tools([add], parallel_tool_calls=False)
     assert [call["args"] for call in bound.invoke("Add.").tool_calls] == [{"a": 1, "b": 2}]
     first, *rest = bound.stream("Add.")
     assert [call["args"] for call in first.__add__(rest).tool_calls] == [{"a": 1, "b": 2}]
@@ -259,39 +267,39 @@ def test_parallel_tool_calls_false_keeps_the_first_call(made: Made) -> None:
         {"type": "tool", "name": "add"},
     ],
 )
-def test_every_form_of_tool_choice_forces_the_tool(made: Made, choice: Any) -> None:
-    asked: list[Ask] = []
+def test_every_form_of_tool_choice_forces_the_tool(new_model: ModelMaker, choice: Any) -> None:
+    requests_seen: list[Ask] = []
 
     def answers(ask: Ask) -> Reply:
-        asked.append(ask)
-        return Reply("No.") if len(asked) % 2 else Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2})])
+        requests_seen.append(ask)
+        return Reply("No.") if len(requests_seen) % 2 else Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2})])
 
-    bound = made(answers).bind_tools([add], tool_choice=choice)
+    bound = new_model(answers).bind_tools([add], tool_choice=choice)
     assert [call["name"] for call in bound.invoke("Hello").tool_calls] == ["add"]
     first, *rest = bound.stream("Hello")
     assert [call["name"] for call in first.__add__(rest).tool_calls] == ["add"]
-    assert len(asked) == 4
+    assert len(requests_seen) == 4
 
 
 @pytest.mark.parametrize(("choice", "tools"), [("auto", 1), (False, 1), (None, 1), ("none", 0)])
-def test_a_tool_that_is_not_forced_need_not_be_called(made: Made, choice: Any, tools: int) -> None:
-    asked: list[Ask] = []
+def test_a_tool_that_is_not_forced_need_not_be_called(new_model: ModelMaker, choice: Any, tools: int) -> None:
+    requests_seen: list[Ask] = []
 
     def answers(ask: Ask) -> Reply:
-        asked.append(ask)
+        requests_seen.append(ask)
         return Reply("No.")
 
-    assert made(answers).bind_tools([add], tool_choice=choice).invoke("Hello").text == "No."
-    assert [len(ask.tools) for ask in asked] == [tools]
+    assert new_model(answers).bind_tools([add], tool_choice=choice).invoke("Hello").text == "No."
+    assert [len(ask.tools) for ask in requests_seen] == [tools]
 
 
-def test_a_tool_choice_of_an_unknown_tool_is_refused(made: Made) -> None:
+def test_a_tool_choice_of_an_unknown_tool_is_refused(new_model: ModelMaker) -> None:
     with pytest.raises(ValueError, match="subtract"):
-        made().bind_tools([add], tool_choice="subtract").invoke("Hello")
+        new_model().bind_tools([add], tool_choice="subtract").invoke("Hello")
 
 
-def test_streaming_can_be_turned_off_for_tools_only(made: Made) -> None:
-    model = made(disable_streaming="tool_calling")
+def test_streaming_can_be_turned_off_for_tools_only(new_model: ModelMaker) -> None:
+    model = new_model(disable_streaming="tool_calling")
     list(model.stream("Hello"))
     list(model.bind_tools([add]).stream("Hello"))
-    assert [request.stream for request in made.running[0].requests] == [True, False]  # type: ignore[attr-defined]  # see the fixture
+    assert [request.stream for request in new_model.running[0].requests] == [True, False]  # type: ignore[attr-defined]  # see the fixture

@@ -198,7 +198,7 @@ def test_streaming_true_streams_inside_invoke(emulator: Emulator, question: Any)
     assert [request.stream for request in emulator.requests] == [True]
 
 
-def test_a_model_set_for_one_call_answers_and_is_named(model: ChatGLMV, question: Any) -> None:
+def test_a_model_passed_for_one_call_is_named_in_the_metadata(model: ChatGLMV, question: Any) -> None:
     for message in (model.invoke(question, model="glm-4.5v"), model.bind(model="glm-4.5v").invoke(question)):
         assert message.response_metadata["model_name"] == "glm-4.5v"
 

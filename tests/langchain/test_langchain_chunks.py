@@ -1,4 +1,4 @@
-"""Deltas become chunks that LangChain merges correctly, in v0, v1 and events."""
+"""Deltas become chunks that LangChain merges correctly, in output versions v0 and v1 and in events."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_only_the_last_chunk_has_chunk_position_last() -> None:
     assert [chunk.chunk_position for chunk in chunks(glmv.Delta("a"), glmv.Delta("b"), last())] == [None, None, "last"]
 
 
-def test_total_tokens_are_unchanged() -> None:
+def test_total_tokens_of_the_server_are_passed_on_unchanged() -> None:
     whole = merged(last(usage=glmv.Usage(20, 5, 99)))
     assert whole.usage_metadata is not None
     assert whole.usage_metadata["total_tokens"] == 99

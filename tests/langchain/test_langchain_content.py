@@ -25,8 +25,8 @@ def store(tmp_path: Path) -> glmv.PictureStore:
     return glmv.PictureStore(tmp_path / "store")
 
 
-def holding(reference: str) -> list[dict[str, Any]]:
-    """Blocks with a reference, at any depth."""
+def blocks_with(reference: str) -> list[dict[str, Any]]:
+    """Blocks that contain the reference, directly or inside of other blocks."""
     block = {"type": "image", "file_id": reference}
     return [
         block,
@@ -41,7 +41,7 @@ def holding(reference: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("number", range(7))
 def test_a_reference_at_any_depth_is_resolved(number: int, store: glmv.PictureStore) -> None:
-    block = holding(store.add(png()))[number]
+    block = blocks_with(store.add(png()))[number]
     (resolved,) = resolve([HumanMessage(["Look.", block])], store)
     assert "file_id" not in str(resolved.content)
     assert str(resolved.content).count(b64encode(png()).decode()) == 1
@@ -49,13 +49,13 @@ def test_a_reference_at_any_depth_is_resolved(number: int, store: glmv.PictureSt
 
 @pytest.mark.parametrize("number", range(7))
 def test_a_reference_at_any_depth_is_sent_as_its_picture(number: int, store: glmv.PictureStore) -> None:
-    block = holding(store.add(png()))[number]
+    block = blocks_with(store.add(png()))[number]
     mapped, _ = to_glmv([HumanMessage(["Look.", block])], "glm-4.6v", store)
     assert [part for part in mapped[0].content if not isinstance(part, glmv.Text)] == [glmv.Image.from_bytes(png())]
 
 
 @pytest.mark.parametrize("block", ["", {"type": "text", "text": ""}, {"text": ""}, {"type": "input_text", "text": ""}])
-def test_a_block_without_words_is_left_out(block: Any) -> None:
+def test_an_empty_text_block_is_left_out(block: Any) -> None:
     message = HumanMessage(["Look."])
     message.content = ["Look.", block]
     mapped, notes = to_glmv([message], "glm-4.6v")
@@ -66,7 +66,9 @@ def test_a_block_without_words_is_left_out(block: Any) -> None:
     "block",
     ["words", {"type": "file", "file_id": "file-7"}, {"type": "image", "url": "https://example.com/a"}, {"file": 3}],
 )
-def test_messages_without_references_are_the_same_objects(block: Any, store: glmv.PictureStore) -> None:
+def test_resolve_returns_the_same_message_objects_if_they_have_no_references(
+    block: Any, store: glmv.PictureStore
+) -> None:
     message = HumanMessage(["Look.", block])
     assert resolve([message], store)[0] is message
 
@@ -84,7 +86,7 @@ async def test_stored_pictures_are_read_outside_of_the_event_loop(
 
     monkeypatch.setattr(glmv.PictureStore, "get", recorded)
     seeing = model.model_copy(update={"picture_store": store})
-    block: Any = [*holding(store.add(png())), "No picture."][number]
+    block: Any = [*blocks_with(store.add(png())), "No picture."][number]
     await seeing.ainvoke([HumanMessage(["Look.", block])])
     assert len(reads) == (number < 7)
     assert threading.current_thread() not in reads
@@ -120,14 +122,14 @@ def test_the_model_gets_a_sentence_for_a_tools_content_that_cannot_be_sent(block
         {"type": "image"},
     ],
 )
-def test_other_blocks_of_tools_are_refused(block: dict[str, Any]) -> None:
+def test_blocks_of_tools_that_cannot_be_mapped_are_refused(block: dict[str, Any]) -> None:
     call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
     with pytest.raises(glmv.UnsupportedContent, match=r"^messages\[2\] \(tool\)"):
         to_glmv([HumanMessage("?"), call, ToolMessage([block], tool_call_id="c")], "glm-4.6v")
 
 
 def mime_types(*blocks: Any) -> list[Any]:
-    """What a tracer reads in the blocks of a prompt."""
+    """The MIME types that a tracer reads in the blocks of a prompt; None for a block without one."""
     message = typed(ChatPromptValue(messages=[HumanMessage(list(blocks))])).to_messages()[0]
     return [block.get("mime_type") for block in message.content if isinstance(block, dict)]
 
@@ -151,7 +153,7 @@ def test_a_tracer_reads_the_mime_type_of_each_base64_picture(block: dict[str, An
 
 
 @pytest.mark.parametrize("prompt", [StringPromptValue(text="Hi"), ChatPromptValue(messages=[HumanMessage("Hi")])])
-def test_a_prompt_without_pictures_is_the_same_object(prompt: Any) -> None:
+def test_a_prompt_without_pictures_is_returned_as_the_same_object(prompt: Any) -> None:
     assert typed(prompt) is prompt
 
 
@@ -163,7 +165,7 @@ def test_the_type_of_a_large_picture_is_read_from_its_beginning_alone(prefix: st
 
 
 @pytest.mark.parametrize("text", ["AAAA", "*" * 100_000])
-def test_base64_that_is_no_picture_is_refused_before_tracing(text: str) -> None:
+def test_base64_that_is_not_a_picture_is_refused_before_tracing(text: str) -> None:
     with pytest.raises(glmv.InvalidRequestError):
         mime_types({"type": "image", "base64": text})
 

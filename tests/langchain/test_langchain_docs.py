@@ -17,7 +17,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+def page_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
     """A folder with the files that the page names, and an environment with a key and a base URL."""
     av = pytest.importorskip("av")
     Pillow.new("RGB", (320, 200), "orange").save(tmp_path / "photo.jpg")
@@ -35,7 +35,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulator: Emulator) ->
         monkeypatch.setattr(table, "_BUILTIN_PROVIDERS", dict(table._BUILTIN_PROVIDERS))
 
 
-@pytest.mark.usefixtures("desk")
+@pytest.mark.usefixtures("page_folder")
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_every_block_of_the_page_runs(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(BLOCKS[number], f"{PAGE.name}, block {number + 1}", "exec"), {"__name__": "block"})

@@ -1,4 +1,4 @@
-"""Failed answers of other servers through ChatGLMV: LangChain's error classes, and retries if they may help."""
+"""Failed answers of other servers raise LangChain's error classes in ChatGLMV, and are retried if that may help."""
 
 from __future__ import annotations
 

@@ -133,17 +133,17 @@ async def test_aimage_and_avideo_raise_the_same_errors_as_image_and_video(tmp_pa
     for awaited, plain in ((aimage, image), (avideo, video)):
         with pytest.raises(ValueError, match="does not exist") as expected:
             plain(tmp_path / "none")
-        with pytest.raises(ValueError, match="does not exist") as found:
+        with pytest.raises(ValueError, match="does not exist") as caught:
             await awaited(tmp_path / "none")  # type: ignore[operator]  # each takes its own sources
-        assert str(found.value) == str(expected.value)
+        assert str(caught.value) == str(expected.value)
 
 
 async def test_pictures_of_a_tool_are_prepared_in_threads(model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
     result = HumanMessage("Look.")
     call = {"name": "look", "args": {}, "id": "1", "type": "tool_call"}
-    shown = ToolMessage([image(photo())], tool_call_id="1")
+    tool_result = ToolMessage([image(photo())], tool_call_id="1")
     threads = Threads(monkeypatch)
-    await model.ainvoke([result, AIMessage("", tool_calls=[call]), shown])
+    await model.ainvoke([result, AIMessage("", tool_calls=[call]), tool_result])
     threads.hold_off(threading.get_ident())
 
 

@@ -60,7 +60,7 @@ def test_an_unambiguous_history_is_answered(history: list[AnyMessage], emulator:
 
 
 @pytest.mark.parametrize("history", REFUSED[:3])
-def test_another_history_is_refused_with_langchains_remedy(history: list[AnyMessage], emulator: Emulator) -> None:
+def test_an_incomplete_history_is_refused_with_langchains_remedy(history: list[AnyMessage], emulator: Emulator) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r'messages\[\d\].*start_on="human"'):
         model(emulator).invoke(history)
     assert len(emulator.requests) == 0
@@ -130,7 +130,7 @@ def test_an_invalid_link_of_a_tool_does_not_end_the_run(kind: str, url: str, emu
 
 
 @pytest.mark.parametrize("lost", [Pillow.new("RGB", (5, 6)), glmv.Image.from_bytes(PNG)])
-def test_a_lost_picture_is_refused_with_advice_to_use_image(lost: Any, emulator: Emulator) -> None:
+def test_a_tool_result_that_loses_its_picture_is_refused_with_advice(lost: Any, emulator: Emulator) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"with langchain_glmv\.image\(source\) before the tool returns"):
         run(emulator, lost)
 
@@ -159,6 +159,6 @@ def test_old_pictures_of_a_long_history_are_left_out(emulator: Emulator) -> None
     assert counted[0] < counted[1]
 
 
-def test_extra_headers_are_refused_naming_default_headers() -> None:
+def test_extra_headers_are_refused_and_the_error_names_default_headers() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="default_headers"):
         ChatGLMV(extra_headers={"X-Team": "a"})

@@ -1,4 +1,4 @@
-"""Which code validates an answer: agents, tools and middleware, where LangChain has its own loops."""
+"""Which code validates an answer: `glmv`, or LangChain's own loops in agents, tools and middleware."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def run(emulator: Emulator, way: str, tools: Any = (), **agent: Any) -> dict[str
     return answer
 
 
-def asked(emulator: Emulator, number: int) -> str:
+def request_text(emulator: Emulator, number: int) -> str:
     """All text of one request."""
     return json.dumps(emulator.requests[number].body["messages"], ensure_ascii=False)
 
@@ -110,10 +110,10 @@ def asked(emulator: Emulator, number: int) -> str:
 @pytest.mark.parametrize("misfits", [MISFITS[:1], MISFITS[1:3], MISFITS], ids=len)
 def test_the_loop_of_a_tool_strategy_runs_until_the_arguments_fit(way: str, misfits: list[Any], emu: Emulator) -> None:
     emu.say(*(ticket(one) for one in misfits), ticket(GOOD))
-    found = run(emu, way, response_format=ToolStrategy(Ticket))
-    assert found["structured_response"] == Ticket(**GOOD)
+    state = run(emu, way, response_format=ToolStrategy(Ticket))
+    assert state["structured_response"] == Ticket(**GOOD)
     assert len(emu.requests) == 1 + len(misfits)
-    assert "Failed to parse structured output" in asked(emu, 1)
+    assert "Failed to parse structured output" in request_text(emu, 1)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -138,9 +138,9 @@ def test_the_loop_continues_after_arguments_that_are_not_json(way: str, emu: Emu
 )
 def test_the_text_of_handle_errors_reaches_the_model(handle_errors: Any, text: str, way: str, emu: Emulator) -> None:
     emu.say(ticket(MISFITS[1]), ticket(MISFITS[2]), ticket(GOOD))
-    found = run(emu, way, response_format=ToolStrategy(Ticket, handle_errors=handle_errors))
-    assert found["structured_response"] == Ticket(**GOOD)
-    assert (text in asked(emu, 1), asked(emu, 2).count(text)) == (True, 2)
+    state = run(emu, way, response_format=ToolStrategy(Ticket, handle_errors=handle_errors))
+    assert state["structured_response"] == Ticket(**GOOD)
+    assert (text in request_text(emu, 1), request_text(emu, 2).count(text)) == (True, 2)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -161,10 +161,10 @@ def test_two_calls_instead_of_one_raise_langchains_error(emu: Emulator) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_the_loop_continues_after_text_instead_of_a_call(way: str, emu: Emulator) -> None:
     emu.say("Seat 14.", "Coach B, seat 14.", ticket(GOOD))
-    found = run(emu, way, response_format=ToolStrategy(Ticket))
-    assert found["structured_response"] == Ticket(**GOOD)
-    assert [message.text for message in found["messages"]][1] == "Coach B, seat 14."
-    assert any("calls no tool" in note for note in found["messages"][1].response_metadata["notes"])
+    state = run(emu, way, response_format=ToolStrategy(Ticket))
+    assert state["structured_response"] == Ticket(**GOOD)
+    assert [message.text for message in state["messages"]][1] == "Coach B, seat 14."
+    assert any("calls no tool" in note for note in state["messages"][1].response_metadata["notes"])
     assert len(emu.requests) == 3
 
 
@@ -173,14 +173,14 @@ def test_a_tool_reports_invalid_arguments_to_the_model(way: str, emu: Emulator) 
     for arguments in ({"number": "seven"}, {"number": 7}):
         emu.say(ticket(arguments, name="refund"))
     emu.say(ticket({"number": 7, "reason": "late"}, name="refund"), ticket(GOOD))
-    found = run(emu, way, [refund], response_format=ToolStrategy(Ticket))
-    assert found["structured_response"] == Ticket(**GOOD)
-    assert [message.status for message in found["messages"] if message.type == "tool"][:3] == [
+    state = run(emu, way, [refund], response_format=ToolStrategy(Ticket))
+    assert state["structured_response"] == Ticket(**GOOD)
+    assert [message.status for message in state["messages"] if message.type == "tool"][:3] == [
         "error",
         "error",
         "success",
     ]
-    assert "7 is refunded: late" in asked(emu, 3)
+    assert "7 is refunded: late" in request_text(emu, 3)
 
 
 class AskOnceMore(AgentMiddleware[Any, Any, Any]):
@@ -192,8 +192,8 @@ class AskOnceMore(AgentMiddleware[Any, Any, Any]):
         try:
             return handler(request)
         except StructuredOutputError as error:
-            said = [*request.messages, error.ai_message, HumanMessage(f"That was wrong: {error}")]
-            return handler(request.override(messages=[one for one in said if not getattr(one, "tool_calls", None)]))
+            history = [*request.messages, error.ai_message, HumanMessage(f"That was wrong: {error}")]
+            return handler(request.override(messages=[one for one in history if not getattr(one, "tool_calls", None)]))
 
 
 @pytest.mark.parametrize("strategy", [ToolStrategy(Ticket, handle_errors=False), ProviderStrategy(Ticket)])
@@ -202,9 +202,9 @@ def test_middleware_can_catch_structured_output_errors_and_ask_again(strategy: A
         emu.say(ticket(MISFITS[0]), ticket(GOOD))
     else:
         emu.say("Seat 14.", json.dumps(MISFITS[1]), json.dumps(GOOD))
-    found = run(emu, "invoke", response_format=strategy, middleware=[AskOnceMore()])
-    assert found["structured_response"] == Ticket(**GOOD)
-    assert "That was wrong: Failed to parse" in asked(emu, -1)
+    state = run(emu, "invoke", response_format=strategy, middleware=[AskOnceMore()])
+    assert state["structured_response"] == Ticket(**GOOD)
+    assert "That was wrong: Failed to parse" in request_text(emu, -1)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -260,10 +260,12 @@ def test_a_tool_selector_set_to_fail_raises_its_own_error(emu: Emulator) -> None
     "choice", ["any", "required", True, "refund", {"type": "function", "function": {"name": "refund"}}]
 )
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_forced_call_is_repaired_once_and_its_arguments_not_validated(way: str, choice: Any, emu: Emulator) -> None:
+def test_a_forced_call_is_repaired_once_and_its_arguments_are_not_validated(
+    way: str, choice: Any, emu: Emulator
+) -> None:
     bound = connect(emu).bind_tools([refund, timetable], tool_choice=choice)
     emu.say("No.", ticket({"number": []}, name="refund"))
-    answer = said(bound, way)
+    answer = answer_of(bound, way)
     assert [call["args"] for call in answer.tool_calls] == [{"number": []}]
     named = ["refund"] if choice not in ("any", "required", True) else ["refund", "timetable"]
     for request in emu.requests:
@@ -271,13 +273,13 @@ def test_a_forced_call_is_repaired_once_and_its_arguments_not_validated(way: str
         assert [name for name in ("refund", "timetable") if name in instruction] == named
     assert all(name in emu.requests[1].body["messages"][-1]["content"] for name in named)
     emu.say("No.", "Never.")
-    answer = said(bound, way)
+    answer = answer_of(bound, way)
     assert (answer.text, answer.tool_calls) == ("Never.", [])
     assert any("calls no tool" in note for note in answer.response_metadata["notes"])
     assert answer.usage_metadata is not None
 
 
-def said(model: Any, way: str) -> Any:
+def answer_of(model: Any, way: str) -> Any:
     async def total() -> Any:
         parts = [part async for part in model.astream("Refund it.")]
         return parts[0].__add__(parts[1:]) if parts[1:] else parts[0]
@@ -305,7 +307,7 @@ def test_a_call_cut_by_the_token_limit_is_repaired_once(emu: Emulator) -> None:
     assert any("max_tokens" in note for note in answer.response_metadata["notes"])
 
 
-def test_misfits_can_be_raised(emu: Emulator) -> None:
+def test_on_misfit_raise_raises_if_the_repair_calls_no_tool_either(emu: Emulator) -> None:
     bound = connect(emu).bind_tools([refund], tool_choice="any", on_misfit="raise")
     emu.say("No.", "Never.")
     with pytest.raises(glmv.MalformedResponse):
@@ -317,7 +319,9 @@ def test_misfits_can_be_raised(emu: Emulator) -> None:
     "schema", [TicketDict, {**Ticket.model_json_schema(), "title": "TicketDict"}], ids=["typed", "json"]
 )
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_dict_that_does_not_fit_twice_is_returned(way: str, schema: Any, method: Any, emu: Emulator) -> None:
+def test_a_dict_is_returned_although_its_repair_does_not_fit_either(
+    way: str, schema: Any, method: Any, emu: Emulator
+) -> None:
     wrong = {"seat": "aisle", "coach": 4}
     both = [ticket(wrong, name="TicketDict") if method == "function_calling" else json.dumps(wrong)] * 2
     emu.say(*both)
@@ -335,7 +339,7 @@ def test_a_dict_that_does_not_fit_twice_is_returned(way: str, schema: Any, metho
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
 @pytest.mark.parametrize("schema", [Ticket, TicketDict])
-def test_an_answer_without_json_or_call_is_an_error_for_dicts(
+def test_for_a_dict_schema_an_answer_without_json_or_call_raises(
     schema: Any, way: str, method: Any, emu: Emulator
 ) -> None:
     emu.say("Seat 14.", "In coach B.")
@@ -343,7 +347,7 @@ def test_an_answer_without_json_or_call_is_an_error_for_dicts(
         last_of(connect(emu).with_structured_output(schema, method=method), way)
 
 
-def test_a_truncated_object_is_an_error_for_dicts(emu: Emulator) -> None:
+def test_for_a_dict_schema_a_truncated_object_raises(emu: Emulator) -> None:
     half = Reply('{"seat": 14, "coach": "B', finish_reason="length")
     emu.say(half, half)
     with pytest.raises(OutputParserException, match="max_tokens"):
@@ -378,7 +382,7 @@ def last_of(structured: Any, way: str) -> Any:
             return list(structured.stream("Which seat?"))[-1]
 
 
-def test_a_misfit_of_a_bound_response_format_raises(emu: Emulator) -> None:
+def test_an_answer_that_does_not_fit_a_bound_response_format_raises(emu: Emulator) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "Ticket", "schema": Ticket.model_json_schema()}}
     emu.say(json.dumps(MISFITS[1]), json.dumps(MISFITS[0]))
     with pytest.raises(glmv.MalformedResponse):
@@ -408,7 +412,7 @@ print("langchain.chat_models" in sys.modules)
 """
 
 
-def test_only_register_imports_langchain() -> None:
+def test_the_package_langchain_is_imported_only_by_register() -> None:
     done = subprocess.run([sys.executable, "-c", USE], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.split("\n")[:2] == ["[]", "True"]
 

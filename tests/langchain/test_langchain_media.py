@@ -61,7 +61,7 @@ def test_the_helper_accepts_a_pillow_picture() -> None:
     assert (block["type"], block["mime_type"]) == ("image", "image/png")
 
 
-def test_thinking_precedes_the_answer_and_can_be_switched(model: ChatGLMV, blue: str) -> None:
+def test_thinking_precedes_the_answer_and_can_be_switched_off(model: ChatGLMV, blue: str) -> None:
     question = [HumanMessage(["What is the main colour?", {"type": "image", "base64": blue, "mime_type": "image/png"}])]
     thinking = model.invoke(question, thinking=True)
     assert [block["type"] for block in thinking.content_blocks] == ["reasoning", "text"]

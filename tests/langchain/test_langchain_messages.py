@@ -26,7 +26,7 @@ PAPER = "https://papers.example/paper.pdf"
 PDF = b64encode(b"%PDF-1.4 a paper").decode()
 
 
-def sent(*messages: AnyMessage) -> tuple[glmv.Message, ...]:
+def to_messages(*messages: AnyMessage) -> tuple[glmv.Message, ...]:
     return glmv.chat_request(to_glmv(messages, "glm-4.6v")[0], glmv.Options(), {}).messages
 
 
@@ -35,7 +35,7 @@ def notes(*messages: AnyMessage) -> tuple[str, ...]:
 
 
 def part(block: Any) -> Any:
-    [message] = sent(HumanMessage([block]))
+    [message] = to_messages(HumanMessage([block]))
     [only] = message.content
     return only
 
@@ -163,7 +163,7 @@ def test_the_title_precedes_the_text_of_a_document() -> None:
 
 
 def test_pictures_keep_their_positions_between_texts(red: str, blue: str) -> None:
-    [message] = sent(
+    [message] = to_messages(
         HumanMessage(["before", {"type": "image", "base64": red}, "between", {"type": "image", "base64": blue}])
     )
     assert [type(item).__name__ for item in message.content] == ["Text", "Image", "Text", "Image"]
@@ -192,7 +192,7 @@ def test_unsupported_blocks_are_refused_with_type_role_index_and_model(block: An
     message = HumanMessage("")
     message.content = [block]
     with pytest.raises(glmv.UnsupportedContent) as refusal:
-        sent(SystemMessage("Be brief."), message)
+        to_messages(SystemMessage("Be brief."), message)
     assert "messages[1] (human)" in str(refusal.value)
     assert named in str(refusal.value)
     assert "glm-4.6v" in str(refusal.value)
@@ -202,7 +202,7 @@ def test_unsupported_blocks_are_refused_with_type_role_index_and_model(block: An
 @pytest.mark.parametrize("path", ["/etc/hostname", "file:///etc/hostname", "photo.png", "C:\\photo.png"])
 def test_a_path_in_a_message_is_refused_and_not_opened(path: str) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"messages\[0\] \(human\), block 'image_url'"):
-        sent(HumanMessage([{"type": "image_url", "image_url": {"url": path}}]))
+        to_messages(HumanMessage([{"type": "image_url", "image_url": {"url": path}}]))
 
 
 def test_unsupported_fields_are_left_out_with_one_note_each(red: str) -> None:
@@ -229,17 +229,17 @@ def test_the_detail_of_a_picture_is_left_out_with_a_note(block: dict[str, Any]) 
 
 
 def test_system_texts_are_joined_by_newlines() -> None:
-    [message] = sent(SystemMessage(["one", {"type": "text", "text": "two"}]))
+    [message] = to_messages(SystemMessage(["one", {"type": "text", "text": "two"}]))
     assert (message.role, message.text) == ("system", "one\ntwo")
 
 
 def test_tool_calls_of_an_assistant_are_sent_with_json_arguments() -> None:
-    [message] = sent(AIMessage("", tool_calls=[{"id": "c1", "name": "f", "args": {"city": "北京"}}]))
+    [message] = to_messages(AIMessage("", tool_calls=[{"id": "c1", "name": "f", "args": {"city": "北京"}}]))
     assert message.tool_calls == (glmv.ToolCall("c1", "f", '{"city": "北京"}'),)
 
 
 def test_reasoning_and_tool_calls_of_another_provider_are_sent_in_glm_form() -> None:
-    [message] = sent(
+    [message] = to_messages(
         AIMessage(
             [
                 {"type": "thinking", "thinking": "hm ", "signature": "x"},
@@ -261,14 +261,14 @@ def test_reasoning_and_tool_calls_of_another_provider_are_sent_in_glm_form() -> 
 
 
 def test_reasoning_in_two_fields_is_read_once() -> None:
-    [message] = sent(
+    [message] = to_messages(
         AIMessage([{"type": "reasoning", "reasoning": "hm"}, "yes"], additional_kwargs={"reasoning_content": "hm"})
     )
     assert message.reasoning == "hm"
 
 
 def test_an_invalid_tool_call_is_sent_as_text_with_its_result() -> None:
-    assistant, tool = sent(
+    assistant, tool = to_messages(
         AIMessage("", invalid_tool_calls=[{"id": "c1", "name": "f", "args": '{"x": ', "error": "cut"}]),
         ToolMessage("not run", tool_call_id="c1", status="error"),
     )
@@ -278,7 +278,7 @@ def test_an_invalid_tool_call_is_sent_as_text_with_its_result() -> None:
 
 
 def test_pictures_of_tools_follow_all_tool_results_in_a_user_message(red: str, blue: str) -> None:
-    conversation = sent(
+    conversation = to_messages(
         HumanMessage("Compare."),
         AIMessage("", tool_calls=[{"id": call, "name": "shot", "args": {}} for call in ("c1", "c2")]),
         ToolMessage(
@@ -298,16 +298,18 @@ def test_pictures_of_tools_follow_all_tool_results_in_a_user_message(red: str, b
 
 
 def test_moved_pictures_come_first_in_the_next_user_message(red: str) -> None:
-    system, user = sent(SystemMessage(["A logo:", {"type": "image", "base64": red}]), HumanMessage("Where is it?"))
+    system, user = to_messages(
+        SystemMessage(["A logo:", {"type": "image", "base64": red}]), HumanMessage("Where is it?")
+    )
     assert system.text.startswith("A logo:")
     assert [type(item).__name__ for item in user.content] == ["Text", "Image", "Text"]
     assert user.content[-1] == glmv.Text("Where is it?")
 
 
-def test_pictures_of_an_assistant_move_before_the_next_assistant_message(red: str) -> None:
+def test_pictures_of_an_assistant_move_to_a_user_message_right_after_it(red: str) -> None:
     roles = [
         message.role
-        for message in sent(
+        for message in to_messages(
             HumanMessage("Draw."), AIMessage(["Here:", {"type": "image", "base64": red}]), AIMessage("Done.")
         )
     ]
@@ -315,7 +317,7 @@ def test_pictures_of_an_assistant_move_before_the_next_assistant_message(red: st
 
 
 def test_a_tool_result_inside_a_user_message_becomes_a_tool_message(red: str) -> None:
-    tool, user = sent(
+    tool, user = to_messages(
         HumanMessage(
             [
                 {"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "image", "base64": red}]},
@@ -328,24 +330,26 @@ def test_a_tool_result_inside_a_user_message_becomes_a_tool_message(red: str) ->
 
 
 def test_roles_of_chat_messages_are_mapped_and_unknown_roles_refused() -> None:
-    assert [message.role for message in sent(ChatMessage("a", role="user"), ChatMessage("b", role="assistant"))] == [
+    assert [
+        message.role for message in to_messages(ChatMessage("a", role="user"), ChatMessage("b", role="assistant"))
+    ] == [
         "user",
         "assistant",
     ]
     with pytest.raises(glmv.UnsupportedContent, match="'banana'"):
-        sent(ChatMessage("a", role="banana"))
+        to_messages(ChatMessage("a", role="banana"))
 
 
 @pytest.mark.parametrize("message", [FunctionMessage("a", name="f"), RemoveMessage(id="1")])
 def test_messages_of_other_classes_are_refused_by_name(message: Any) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=type(message).__name__):
-        sent(message)
+        to_messages(message)
 
 
 @pytest.mark.parametrize("content", ["", [], [{"type": "text", "text": ""}]])
 def test_empty_user_messages_are_refused_and_other_empty_ones_left_out(content: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"messages\[0\] \(human\) is empty"):
-        sent(HumanMessage(content))
+        to_messages(HumanMessage(content))
     assert to_glmv([SystemMessage(content), AIMessage(content)], "glm-4.6v")[0] == []
     assert len(notes(SystemMessage(content), AIMessage(content))) == 2
 
@@ -354,12 +358,12 @@ def test_the_callers_messages_are_not_changed(red: str) -> None:
     block = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{red}", "detail": "low"}}
     message = HumanMessage(["look", block])
     before = message.model_dump_json()
-    sent(message)
+    to_messages(message)
     assert message.model_dump_json() == before
 
 
 def texts(block: Any) -> list[str]:
-    [message] = sent(HumanMessage([block]))
+    [message] = to_messages(HumanMessage([block]))
     return [item.text for item in message.content if isinstance(item, glmv.Text)]
 
 
@@ -402,7 +406,7 @@ def test_results_of_searches_and_tools_are_sent_with_their_titles_and_sources(bl
         ({"type": "image", "url": URL, "cache_control": {"type": "ephemeral"}}, "cache_control"),
     ],
 )
-def test_marks_of_caches_are_left_out_with_a_note(block: dict[str, Any], name: str) -> None:
+def test_cache_points_and_cache_control_are_left_out_with_a_note(block: dict[str, Any], name: str) -> None:
     message = HumanMessage(["Hi"])
     message.content = ["Hi", block]
     assert notes(message) == (f"{name} was left out: GLM has no field for it.",)
@@ -459,7 +463,7 @@ def test_a_refusal_says_what_to_write_instead(block: dict[str, Any], hint: str) 
     message = HumanMessage("")
     message.content = [block]
     with pytest.raises(glmv.UnsupportedContent) as refusal:
-        sent(message)
+        to_messages(message)
     assert str(refusal.value).startswith("messages[0] (human)")
     assert hint in str(refusal.value)
 
@@ -467,6 +471,6 @@ def test_a_refusal_says_what_to_write_instead(block: dict[str, Any], hint: str) 
 def test_the_position_of_a_broken_picture_is_named_once() -> None:
     block = {"type": "search_result", "content": [{"type": "image", "base64": b64encode(b"no picture").decode()}]}
     with pytest.raises(glmv.InvalidRequestError) as refusal:
-        sent(SystemMessage("Be brief."), HumanMessage([block]))
+        to_messages(SystemMessage("Be brief."), HumanMessage([block]))
     assert str(refusal.value).startswith("messages[1] (human), block 'image': ")
     assert str(refusal.value).count("messages[") == 1

@@ -25,13 +25,13 @@ def model_of(case: Case, **options: Any) -> ChatGLMV:
 def test_answers_of_other_servers_are_read(name: str) -> None:
     case = CASES[name]
     model = model_of(case)
-    asked: Any = model.bind_tools(TOOLS) if case.tools else model
+    runnable: Any = model.bind_tools(TOOLS) if case.tools else model
     message: Any = None
     if case.stream:
-        for piece in asked.stream("hi"):
+        for piece in runnable.stream("hi"):
             message = piece if message is None else message + piece
     else:
-        message = asked.invoke("hi")
+        message = runnable.invoke("hi")
     assert isinstance(message, AIMessage)
     assert message.content == case.text
     assert message.additional_kwargs.get("reasoning_content", "") == case.reasoning

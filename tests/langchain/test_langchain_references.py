@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> PictureStore:
 
 
 @pytest.fixture
-def seeing(model: ChatGLMV, store: PictureStore) -> ChatGLMV:
+def model_with_store(model: ChatGLMV, store: PictureStore) -> ChatGLMV:
     """The model with the store."""
     return model.model_copy(update={"picture_store": store})
 
@@ -50,7 +50,7 @@ def digest(data: bytes) -> str:
     return sha256(data).hexdigest()[:12]
 
 
-def sent(emulator: Emulator, number: int = -1) -> list[str]:
+def sent_digests(emulator: Emulator, number: int = -1) -> list[str]:
     """The digests of all pictures and videos of a request, as recorded by the emulator."""
     return [
         part[part["type"]]["url"].rpartition("sha256 ")[2].removesuffix(">")
@@ -71,7 +71,7 @@ def test_a_block_names_its_picture_by_reference(store: PictureStore, tmp_path: P
     assert clip == {"type": "video", "file_id": store.add(mp4()), "mime_type": "video/mp4"}
 
 
-def test_a_url_stays_a_url(store: PictureStore) -> None:
+def test_a_url_is_not_replaced_by_a_reference(store: PictureStore) -> None:
     assert image("https://example.com/a.png", store=store) == {"type": "image", "url": "https://example.com/a.png"}
     assert not store.folder.exists()
 
@@ -98,27 +98,27 @@ def test_an_invalid_picture_is_refused_before_it_is_stored(store: PictureStore) 
 )
 @pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke", "astream"])
 async def test_the_picture_of_a_reference_is_sent(
-    seeing: ChatGLMV, emulator: Emulator, store: PictureStore, shape: Any, way: str
+    model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore, shape: Any, way: str
 ) -> None:
     question = [HumanMessage(["What is the main colour?", shape(store.add(png("blue")))])]
     match way:
         case "invoke":
-            text = seeing.invoke(question).text
+            text = model_with_store.invoke(question).text
         case "stream":
-            text = "".join(chunk.text for chunk in seeing.stream(question))
+            text = "".join(chunk.text for chunk in model_with_store.stream(question))
         case "ainvoke":
-            text = (await seeing.ainvoke(question)).text
+            text = (await model_with_store.ainvoke(question)).text
         case _:
-            text = "".join([chunk.text async for chunk in seeing.astream(question)])
+            text = "".join([chunk.text async for chunk in model_with_store.astream(question)])
     assert "blue" in text
-    assert sent(emulator) == [digest(png("blue"))]
+    assert sent_digests(emulator) == [digest(png("blue"))]
 
 
 def test_references_are_resolved_in_tool_and_system_messages(
-    seeing: ChatGLMV, emulator: Emulator, store: PictureStore
+    model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     call = {"name": "look", "args": {}, "id": "c1", "type": "tool_call"}
-    seeing.invoke(
+    model_with_store.invoke(
         [
             SystemMessage([{"type": "text", "text": "Like this:"}, image(png("red"), store=store)]),
             HumanMessage("Look."),
@@ -126,13 +126,15 @@ def test_references_are_resolved_in_tool_and_system_messages(
             ToolMessage([image(png("blue"), store=store)], tool_call_id="c1"),
         ]
     )
-    assert set(sent(emulator)) == {digest(png(color)) for color in ("red", "blue")}
+    assert set(sent_digests(emulator)) == {digest(png(color)) for color in ("red", "blue")}
 
 
-def test_a_video_by_reference_is_sent(seeing: ChatGLMV, emulator: Emulator, store: PictureStore, clip: Path) -> None:
-    answer = seeing.invoke([HumanMessage([video(clip, store=store), "What colour does the video show?"])])
+def test_a_video_by_reference_is_sent(
+    model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore, clip: Path
+) -> None:
+    answer = model_with_store.invoke([HumanMessage([video(clip, store=store), "What colour does the video show?"])])
     assert "blue" in answer.text
-    assert sent(emulator) == [digest(clip.read_bytes())]
+    assert sent_digests(emulator) == [digest(clip.read_bytes())]
 
 
 @pytest.mark.parametrize(
@@ -147,10 +149,12 @@ def test_a_video_by_reference_is_sent(seeing: ChatGLMV, emulator: Emulator, stor
 )
 @pytest.mark.parametrize("kind", ["image", "video"])
 def test_an_unresolvable_reference_is_refused_with_its_position(
-    seeing: ChatGLMV, emulator: Emulator, reference: str, message: str, kind: str
+    model_with_store: ChatGLMV, emulator: Emulator, reference: str, message: str, kind: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=message) as info:
-        seeing.invoke([SystemMessage("Be short."), HumanMessage(["What?", {"type": kind, "file_id": reference}])])
+        model_with_store.invoke(
+            [SystemMessage("Be short."), HumanMessage(["What?", {"type": kind, "file_id": reference}])]
+        )
     assert info.value.message.startswith(f"messages[1] (human), block '{kind}': ")
     assert emulator.requests == []
 
@@ -167,28 +171,30 @@ def test_without_a_store_a_reference_is_refused_with_advice(
 
 
 def test_a_missing_reference_in_a_tool_result_is_reported_to_the_model(
-    seeing: ChatGLMV, emulator: Emulator, store: PictureStore
+    model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     block = image(png("red"), store=store)
     store.remove(block["file_id"])
     call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c1"}])
-    answer = seeing.invoke([HumanMessage("Look."), call, ToolMessage([block], tool_call_id="c1")])
+    answer = model_with_store.invoke([HumanMessage("Look."), call, ToolMessage([block], tool_call_id="c1")])
     text = emulator.requests[-1].body["messages"][-1]["content"]
     assert text == "[A picture of this result cannot be shown to you: its reference is not in the store]"
     assert any("not in the store" in note for note in answer.response_metadata["notes"])
 
 
-def test_a_reference_of_another_store_is_refused(seeing: ChatGLMV, emulator: Emulator, tmp_path: Path) -> None:
+def test_a_reference_of_another_store_is_refused(
+    model_with_store: ChatGLMV, emulator: Emulator, tmp_path: Path
+) -> None:
     with pytest.raises(InvalidRequestError, match="another store"):
-        seeing.invoke([HumanMessage([image(png(), store=PictureStore(tmp_path / "other"))])])
+        model_with_store.invoke([HumanMessage([image(png(), store=PictureStore(tmp_path / "other"))])])
     assert emulator.requests == []
 
 
-def test_a_video_in_an_image_block_is_refused(seeing: ChatGLMV, store: PictureStore) -> None:
+def test_a_video_in_an_image_block_is_refused(model_with_store: ChatGLMV, store: PictureStore) -> None:
     with pytest.raises(InvalidRequestError, match="is a video: put it into a block of that type"):
-        seeing.invoke([HumanMessage([{"type": "image", "file_id": store.add(mp4())}])])
+        model_with_store.invoke([HumanMessage([{"type": "image", "file_id": store.add(mp4())}])])
     with pytest.raises(InvalidRequestError, match="is an image: put it into a block of that type"):
-        seeing.invoke([HumanMessage([{"type": "video", "file_id": store.add(png())}])])
+        model_with_store.invoke([HumanMessage([{"type": "video", "file_id": store.add(png())}])])
 
 
 def test_resolve_finds_the_references_in_the_content_of_a_document(store: PictureStore) -> None:
@@ -198,25 +204,25 @@ def test_resolve_finds_the_references_in_the_content_of_a_document(store: Pictur
     assert resolved.content == [{**block, "source": {"type": "content", "content": [image(png())]}}]
 
 
-def test_other_file_ids_of_documents_are_not_resolved(seeing: ChatGLMV) -> None:
+def test_other_file_ids_of_documents_are_not_resolved(model_with_store: ChatGLMV) -> None:
     with pytest.raises(UnsupportedContent, match=r"glm-4\.6v does not accept a file by id"):  # as without a store
-        seeing.invoke([HumanMessage(["Sum up.", {"type": "file", "file_id": "file-123"}])])
+        model_with_store.invoke([HumanMessage(["Sum up.", {"type": "file", "file_id": "file-123"}])])
 
 
-def test_a_removed_picture_cannot_be_sent(seeing: ChatGLMV, store: PictureStore) -> None:
+def test_a_removed_picture_cannot_be_sent(model_with_store: ChatGLMV, store: PictureStore) -> None:
     question = [HumanMessage(["What is the main colour?", image(png(), store=store)])]
-    assert "red" in seeing.invoke(question).text
+    assert "red" in model_with_store.invoke(question).text
     store.remove(store.add(png()))
     with pytest.raises(InvalidRequestError, match="it was removed"):
-        seeing.invoke(question)
+        model_with_store.invoke(question)
 
 
 # ---- models: what holds the store ----------------------------------------------------------------------------------
 
 
 def test_a_store_is_passed_as_an_object_or_as_its_folder(store: PictureStore) -> None:
-    for given in (store, store.folder, str(store.folder)):
-        assert ChatGLMV(picture_store=given).picture_store == store
+    for setting in (store, store.folder, str(store.folder)):
+        assert ChatGLMV(picture_store=setting).picture_store == store
     assert ChatGLMV().picture_store is None
     for wrong in (7, "", ["a"]):
         with pytest.raises(ValueError, match=r"picture_store|PictureStore"):
@@ -224,44 +230,49 @@ def test_a_store_is_passed_as_an_object_or_as_its_folder(store: PictureStore) ->
 
 
 def test_a_store_can_be_set_on_an_existing_model(model: ChatGLMV, emulator: Emulator, store: PictureStore) -> None:
-    asked = [HumanMessage([image(png(), store=store), "What?"])]
+    messages = [HumanMessage([image(png(), store=store), "What?"])]
     copied = model.model_copy(update={"picture_store": str(store.folder)})
     assigned = model.model_copy()
     assigned.picture_store = store.folder  # type: ignore[assignment]  # the field takes a folder, too
-    for seeing in (copied, assigned):
-        assert seeing.picture_store == store
-        seeing.invoke(asked)
-        assert sent(emulator) == [digest(png())]
+    for model_with_store in (copied, assigned):
+        assert model_with_store.picture_store == store
+        model_with_store.invoke(messages)
+        assert sent_digests(emulator) == [digest(png())]
     assert model.picture_store is None
     assigned.picture_store = None
     with pytest.raises(UnsupportedContent, match="cannot be resolved without a store"):
-        assigned.invoke(asked)
+        assigned.invoke(messages)
 
 
 def test_copies_pickles_and_json_of_a_model_hold_the_folder_and_no_picture(
-    seeing: ChatGLMV, store: PictureStore
+    model_with_store: ChatGLMV, store: PictureStore
 ) -> None:
     big = png(size=(900, 900))
     question = [HumanMessage(["What is the main colour?", image(big, store=store)])]
-    assert "red" in seeing.invoke(question).text
-    data = pickle.dumps(seeing)
-    text = langchain_glmv.dumps(seeing)
+    assert "red" in model_with_store.invoke(question).text
+    data = pickle.dumps(model_with_store)
+    text = langchain_glmv.dumps(model_with_store)
     assert len(data) < 5_000
     assert json.loads(text)["kwargs"]["picture_store"] == str(store.folder)
-    assert dumpd(seeing)["kwargs"]["picture_store"] == str(store.folder)
+    assert dumpd(model_with_store)["kwargs"]["picture_store"] == str(store.folder)
     assert "not_implemented" not in text
-    for copy in (pickle.loads(data), langchain_glmv.load(text), seeing.model_copy(), seeing.model_copy(deep=True)):
+    for copy in (
+        pickle.loads(data),
+        langchain_glmv.load(text),
+        model_with_store.model_copy(),
+        model_with_store.model_copy(deep=True),
+    ):
         assert copy.picture_store == store
     assert "picture_store" not in json.loads(langchain_glmv.dumps(ChatGLMV()))["kwargs"]
 
 
 def test_references_work_with_bound_tools_and_structured_output(
-    seeing: ChatGLMV, emulator: Emulator, store: PictureStore
+    model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     question = [HumanMessage(["What is the main colour?", image(png("blue"), store=store)])]
     schema = {"title": "Seen", "type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]}
-    assert seeing.with_structured_output(schema).invoke(question)
-    assert len(sent(emulator)) == 1
+    assert model_with_store.with_structured_output(schema).invoke(question)
+    assert len(sent_digests(emulator)) == 1
 
 
 # ---- state, histories, caches, traces ------------------------------------------------------------------------------
@@ -290,7 +301,7 @@ def ten_turns(agent: Any, first: list[Any]) -> None:
 
 @pytest.mark.parametrize("saver", ["memory", "sqlite"])
 def test_ten_agent_turns_with_a_3_mb_picture_keep_checkpoints_below_1_mb(
-    seeing: ChatGLMV, emulator: Emulator, store: PictureStore, tmp_path: Path, saver: str
+    model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore, tmp_path: Path, saver: str
 ) -> None:
     from langchain.agents import create_agent
 
@@ -301,33 +312,35 @@ def test_ten_agent_turns_with_a_3_mb_picture_keep_checkpoints_below_1_mb(
     match saver:
         case "memory":
             memory = InMemorySaver()
-            ten_turns(create_agent(seeing, [], checkpointer=memory), [block])
+            ten_turns(create_agent(model_with_store, [], checkpointer=memory), [block])
             size = len(pickle.dumps([dict(memory.blobs), [*map(str, memory.storage.values())], dict(memory.writes)]))
         case _:
             sqlite = pytest.importorskip("langgraph.checkpoint.sqlite")
-            with sqlite.SqliteSaver.from_conn_string(str(tmp_path / "state.db")) as kept:
-                ten_turns(create_agent(seeing, [], checkpointer=kept), [block])
+            with sqlite.SqliteSaver.from_conn_string(str(tmp_path / "state.db")) as saver_on_disk:
+                ten_turns(create_agent(model_with_store, [], checkpointer=saver_on_disk), [block])
             size = sum(path.stat().st_size for path in tmp_path.glob("state.db*"))
     assert size < 1_000_000
     assert len(emulator.requests) == 10
-    assert all(len(sent(emulator, number)) == 1 for number in range(10))
+    assert all(len(sent_digests(emulator, number)) == 1 for number in range(10))
 
 
 def test_a_conversation_continues_in_another_process_with_the_folder(
-    seeing: ChatGLMV, emulator: Emulator, store: PictureStore
+    model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     from langchain.agents import create_agent
 
     memory, thread = InMemorySaver(), {"configurable": {"thread_id": "t"}}
     question = HumanMessage(["What is the main colour?", image(png("blue"), store=store)])
-    create_agent(seeing, [], checkpointer=memory).invoke({"messages": [question]}, thread)
-    other = pickle.loads(pickle.dumps(seeing)).model_copy(update={"api_key": emulator.api_key})
+    create_agent(model_with_store, [], checkpointer=memory).invoke({"messages": [question]}, thread)
+    other = pickle.loads(pickle.dumps(model_with_store)).model_copy(update={"api_key": emulator.api_key})
     answer = create_agent(other, [], checkpointer=memory).invoke({"messages": [HumanMessage("Once more?")]}, thread)
     assert answer["messages"][-1].text
-    assert sent(emulator) == [digest(png("blue"))]
+    assert sent_digests(emulator) == [digest(png("blue"))]
 
 
-def test_a_tool_of_an_agent_can_return_a_reference(seeing: ChatGLMV, emulator: Emulator, store: PictureStore) -> None:
+def test_a_tool_of_an_agent_can_return_a_reference(
+    model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore
+) -> None:
     from langchain.agents import create_agent
 
     @tool
@@ -336,17 +349,17 @@ def test_a_tool_of_an_agent_can_return_a_reference(seeing: ChatGLMV, emulator: E
         return [image(png("blue"), store=store)]
 
     emulator.call("screenshot")
-    agent = create_agent(seeing, [screenshot])
+    agent = create_agent(model_with_store, [screenshot])
     result = agent.invoke({"messages": [HumanMessage("Take a screenshot. What is its main colour?")]})
     assert "blue" in result["messages"][-1].text
     assert b64encode(png("blue")).decode() not in repr(result)
 
 
 def test_a_cache_key_contains_the_reference_and_no_picture(
-    seeing: ChatGLMV, emulator: Emulator, store: PictureStore, tmp_path: Path
+    model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore, tmp_path: Path
 ) -> None:
     cache = InMemoryCache()
-    cached = seeing.model_copy(update={"cache": cache})
+    cached = model_with_store.model_copy(update={"cache": cache})
     question = [HumanMessage(["What is the main colour?", image(png(), store=store)])]
     other = [HumanMessage(["What is the main colour?", image(png("blue"), store=store)])]
     first = cached.invoke(question)
@@ -362,19 +375,21 @@ def test_a_cache_key_contains_the_reference_and_no_picture(
     assert b64encode(png()).decode() not in keys
 
 
-def test_a_trace_holds_the_reference_and_no_picture(seeing: ChatGLMV, store: PictureStore) -> None:
+def test_a_trace_holds_the_reference_and_no_picture(model_with_store: ChatGLMV, store: PictureStore) -> None:
     runs = RunCollectorCallbackHandler()
     chain = ChatPromptTemplate.from_messages([("human", [{"type": "text", "text": "{q}"}]), ("placeholder", "{shown}")])
     results = [HumanMessage([image(png(size=(300, 300)), store=store)])]
-    (chain | seeing).invoke({"q": "What is it?", "shown": results}, {"callbacks": [runs]})
+    (chain | model_with_store).invoke({"q": "What is it?", "shown": results}, {"callbacks": [runs]})
     traced = repr([(run.inputs, run.outputs, run.serialized, run.child_runs) for run in runs.traced_runs])
     assert store.add(png(size=(300, 300))) in traced
     assert b64encode(png(size=(300, 300))).decode()[:100] not in traced
 
 
-async def test_events_of_a_stream_hold_the_reference_and_no_picture(seeing: ChatGLMV, store: PictureStore) -> None:
+async def test_events_of_a_stream_hold_the_reference_and_no_picture(
+    model_with_store: ChatGLMV, store: PictureStore
+) -> None:
     data = png(size=(300, 300))
-    events = [event async for event in seeing.astream_events([HumanMessage([image(data, store=store)])])]
+    events = [event async for event in model_with_store.astream_events([HumanMessage([image(data, store=store)])])]
     assert store.add(data) in repr(events)
     assert b64encode(data).decode()[:100] not in repr(events)
 
@@ -383,20 +398,22 @@ async def test_events_of_a_stream_hold_the_reference_and_no_picture(seeing: Chat
 
 
 def test_a_reference_counts_as_many_tokens_as_its_picture(
-    seeing: ChatGLMV, model: ChatGLMV, store: PictureStore
+    model_with_store: ChatGLMV, model: ChatGLMV, store: PictureStore
 ) -> None:
     data = png(size=(1400, 900))
-    by_reference = seeing.get_num_tokens_from_messages([HumanMessage(["What?", image(data, store=store)])])
+    by_reference = model_with_store.get_num_tokens_from_messages([HumanMessage(["What?", image(data, store=store)])])
     assert by_reference == model.get_num_tokens_from_messages([HumanMessage(["What?", image(data)])])
     assert by_reference > 1_000
 
 
-def test_trimming_counts_the_tokens_of_pictures_behind_references(seeing: ChatGLMV, store: PictureStore) -> None:
+def test_trimming_counts_the_tokens_of_pictures_behind_references(
+    model_with_store: ChatGLMV, store: PictureStore
+) -> None:
     history = [
         HumanMessage([image(png(size=(1400, 900)), store=store)]), AIMessage("A red one."), HumanMessage("And now?")
     ]  # fmt: skip
-    assert trim_messages(history, max_tokens=500, token_counter=seeing, strategy="last") == history[1:]
-    assert trim_messages(history, max_tokens=50_000, token_counter=seeing, strategy="last") == history
+    assert trim_messages(history, max_tokens=500, token_counter=model_with_store, strategy="last") == history[1:]
+    assert trim_messages(history, max_tokens=50_000, token_counter=model_with_store, strategy="last") == history
 
 
 # ---- resolve -------------------------------------------------------------------------------------------------------
@@ -438,11 +455,11 @@ def test_resolve_refuses_references_missing_from_the_store(store: PictureStore, 
 
 
 def test_a_fallback_to_another_model_works_with_resolved_pictures(
-    seeing: ChatGLMV, model: ChatGLMV, emulator: Emulator, store: PictureStore
+    model_with_store: ChatGLMV, model: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     """The other model does not support stores, like models of other providers."""
-    broken = seeing.model_copy(update={"api_key": "no.key", "max_retries": 0})
+    broken = model_with_store.model_copy(update={"api_key": "no.key", "max_retries": 0})
     chain = broken.with_fallbacks([RunnableLambda(lambda messages: resolve(messages, store)) | model])
     question = [HumanMessage(["What is the main colour?", image(png("blue"), store=store)])]
     assert "blue" in chain.invoke(question).text
-    assert sent(emulator) == [digest(png("blue"))]
+    assert sent_digests(emulator) == [digest(png("blue"))]

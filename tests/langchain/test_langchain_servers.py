@@ -81,7 +81,7 @@ async def test_streams_end_with_usage_metadata(dialect: Any) -> None:
         ({}, {"stream_options": False}),
     ],
 )
-def test_usage_is_not_requested_if_it_is_not_wanted(settings: Any, call: Any) -> None:
+def test_usage_is_not_requested_if_it_is_switched_off(settings: Any, call: Any) -> None:
     server = OtherServer(MESSAGES | {"stream"})
     model = ChatGLMV(**server.options(**settings))
     assert [chunk.usage_metadata for chunk in model.stream("hi", **call) if chunk.usage_metadata] == []
@@ -130,7 +130,7 @@ def test_temperatures_beyond_the_platforms_range_are_sent_to_other_servers(diale
 
 
 @pytest.mark.parametrize("options", [{"model": "zai-org/GLM-4.5V-FP8"}, {"model": "ours", "base_model": "glm-4.5v"}])
-def test_profile_and_limits_follow_the_catalogue_row(options: dict[str, Any]) -> None:
+def test_profile_and_limits_are_those_of_the_base_model(options: dict[str, Any]) -> None:
     server = OtherServer(OPENAI)
     model = ChatGLMV(**server.options(**options))
     assert model.profile == profile_of("glm-4.5v")
@@ -165,14 +165,14 @@ def test_base_model_can_be_bound_to_one_call() -> None:
 
 def test_base_model_is_kept_by_copies_pickles_dumps_and_traces() -> None:
     model = ChatGLMV(model="ours", base_model="z-ai/glm-4.6v", api_key="k", base_url="https://server.example/v1")
-    for kept in (
+    for copy in (
         model,
         pickle.loads(pickle.dumps(model)),
         model.model_copy(deep=True),
         langchain_glmv.load(langchain_glmv.dumps(model)),
     ):
-        assert (kept.model, kept.base_model) == ("ours", "glm-4.6v")
-        assert kept.profile == profile_of("glm-4.6v")
+        assert (copy.model, copy.base_model) == ("ours", "glm-4.6v")
+        assert copy.profile == profile_of("glm-4.6v")
     assert model._identifying_params["base_model"] == "glm-4.6v"
     assert model._get_invocation_params()["base_model"] == "glm-4.6v"
     assert ChatGLMV(model="ours", api_key="k")._get_llm_string() != model._get_llm_string()

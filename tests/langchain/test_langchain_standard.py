@@ -38,7 +38,7 @@ class TestChatGLMVUnit(ChatModelUnitTests):
 
     @property
     def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
-        # The key is read from the environment, too, but when it is first needed: see test_langchain_citizen.py.
+        # The key is read from the environment, too, but when it is first needed: see test_langchain_model_features.py.
         return {"LC_OUTPUT_VERSION": "v1"}, {"model": "glm-4.6v"}, {"output_version": "v1"}
 
     @pytest.mark.xfail(
@@ -154,7 +154,7 @@ class TestChatGLMVIntegration(Family, ChatModelIntegrationTests):
 
 
 def renamed() -> types.ModuleType:
-    """LangChain's integration tests with other tools, parameters and wording: words are replaced in the source."""
+    """LangChain's integration tests, with names of tools and parameters and wording replaced in their source."""
     source = inspect.getsource(chat_models)
     for old, new in RENAMED.items():
         assert re.search(old, source), f"langchain-tests no longer holds {old}"

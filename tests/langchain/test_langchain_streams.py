@@ -54,9 +54,9 @@ def ended_by(emulator: Emulator) -> list[str | None]:
 
 
 async def until(emulator: Emulator, connections: int) -> None:
-    """Wait until the event loop has closed abandoned streams and the server has noticed it.
+    """Wait until the server has at most this many connections, because abandoned streams have been closed.
 
-    There may be fewer connections, because the server closes idle ones.
+    There may be fewer, because the server closes idle connections.
     """
     async with asyncio.timeout(20):
         while emulator.connections > connections:
@@ -96,7 +96,7 @@ async def test_the_error_of_a_broken_stream_has_the_text_so_far(
     assert handler.seen[0][0] is failure.value
 
 
-def test_a_broken_stream_can_be_retried_completely(make: Models, emulator: Emulator) -> None:
+def test_with_retry_repeats_a_broken_stream_from_its_beginning(make: Models, emulator: Emulator) -> None:
     emulator.inject("cut", after=3)
     patient = make(streaming=True).with_retry(
         retry_if_exception_type=(errors.ModelConnectionError,), wait_exponential_jitter=False, stop_after_attempt=2

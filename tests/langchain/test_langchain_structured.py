@@ -57,16 +57,16 @@ SCHEMAS = [Picture, PictureDict, Picture.model_json_schema()]
 
 
 @pytest.fixture
-def saying() -> Iterator[Models]:
-    """A model with scripted answers, and its requests."""
+def new_model() -> Iterator[Models]:
+    """A function that makes a model with scripted answers, and returns it with a list of its requests."""
     running: list[Emulator] = []
 
-    def make(*said: str | Reply, **options: Any) -> tuple[ChatGLMV, list[Ask]]:
+    def make(*replies: str | Reply, **options: Any) -> tuple[ChatGLMV, list[Ask]]:
         requests: list[Ask] = []
 
         def answers(ask: Ask) -> Reply:
             requests.append(ask)
-            reply = said[min(len(requests), len(said)) - 1]
+            reply = replies[min(len(requests), len(replies)) - 1]
             return reply if isinstance(reply, Reply) else Reply(reply)
 
         running.append(Emulator().start())
@@ -84,16 +84,16 @@ def call(name: str, **arguments: Any) -> Reply:
     return Reply(tool_calls=[ToolCall(name, arguments)])
 
 
-def as_dict(found: Any) -> Any:
-    return found.model_dump() if isinstance(found, BaseModel) else found
+def as_dict(result: Any) -> Any:
+    return result.model_dump() if isinstance(result, BaseModel) else result
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "typeddict", "json_schema"])
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-async def test_every_method_fills_every_kind_of_schema(saying: Models, schema: Any, method: Any) -> None:
+async def test_every_method_fills_every_kind_of_schema(new_model: Models, schema: Any, method: Any) -> None:
     name = "Picture" if schema is not PictureDict else "PictureDict"
     result = call(name, **GOOD) if method == "function_calling" else json.dumps(GOOD)
-    model, _ = saying(result)
+    model, _ = new_model(result)
     structured = model.with_structured_output(schema, method=method)
     chunks = [
         structured.invoke("What?"),
@@ -107,7 +107,7 @@ async def test_every_method_fills_every_kind_of_schema(saying: Models, schema: A
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_pydantic_v1_class_is_filled_if_langchain_core_supports_it(saying: Models) -> None:
+def test_a_pydantic_v1_class_is_filled_if_langchain_core_supports_it(new_model: Models) -> None:
     from pydantic.v1 import BaseModel as BaseModelV1
 
     class Old(BaseModelV1):
@@ -115,13 +115,13 @@ def test_a_pydantic_v1_class_is_filled_if_langchain_core_supports_it(saying: Mod
 
         colour: str
 
-    found = saying('{"colour": "red"}')[0].with_structured_output(Old).invoke("What?")  # type: ignore[arg-type]  # v1 is not in the annotation of core either
-    assert isinstance(found, Old)
+    result = new_model('{"colour": "red"}')[0].with_structured_output(Old).invoke("What?")  # type: ignore[arg-type]  # v1 is not in the annotation of core either
+    assert isinstance(result, Old)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_a_pydantic_v1_class_applies_its_own_coercions(saying: Models, method: Any) -> None:
+def test_a_pydantic_v1_class_applies_its_own_coercions(new_model: Models, method: Any) -> None:
     from pydantic.v1 import BaseModel as BaseModelV1
     from pydantic.v1 import validator
 
@@ -136,40 +136,42 @@ def test_a_pydantic_v1_class_applies_its_own_coercions(saying: Models, method: A
                 raise ValueError("the number must be even")
             return number
 
-    said = [call("Page", number=one) if method == "function_calling" else json.dumps({"number": one}) for one in "78"]
-    model, asked = saying(*said)
-    found: Any = model.with_structured_output(Page, method=method).invoke("?")  # type: ignore[arg-type]  # v1, as above
-    assert found.number == 8
-    assert "must be even" in str(asked[1])
+    replies = [
+        call("Page", number=one) if method == "function_calling" else json.dumps({"number": one}) for one in "78"
+    ]
+    model, requests = new_model(*replies)
+    page: Any = model.with_structured_output(Page, method=method).invoke("?")  # type: ignore[arg-type]  # v1, as above
+    assert page.number == 8
+    assert "must be even" in str(requests[1])
 
 
 @pytest.mark.parametrize(
     "template", ["```json\n{}\n```", "Sure:\n{}\nAnything else?", "<|begin_of_box|>{}<|end_of_box|>"]
 )
-def test_json_is_found_in_fences_prose_and_boxes(saying: Models, template: str) -> None:
-    model, _ = saying(template.replace("{}", json.dumps(GOOD)))
+def test_json_is_found_in_fences_prose_and_boxes(new_model: Models, template: str) -> None:
+    model, _ = new_model(template.replace("{}", json.dumps(GOOD)))
     assert model.with_structured_output(Picture).invoke("What?") == Picture(**GOOD)
 
 
-def test_the_stream_gives_partial_objects_and_then_the_whole(saying: Models) -> None:
-    parts = list(saying(json.dumps(GOOD))[0].with_structured_output(PictureDict).stream("What?"))
+def test_the_stream_gives_partial_objects_and_then_the_whole(new_model: Models) -> None:
+    parts = list(new_model(json.dumps(GOOD))[0].with_structured_output(PictureDict).stream("What?"))
     assert parts[-1] == GOOD
     assert len(parts) > 1
 
 
-def test_an_answer_that_does_not_fit_is_repaired_once_with_the_error(saying: Models) -> None:
-    model, asked = saying('{"colour": "red", "width": 0}', json.dumps(GOOD))
+def test_an_answer_that_does_not_fit_is_repaired_once_with_the_error(new_model: Models) -> None:
+    model, requests = new_model('{"colour": "red", "width": 0}', json.dumps(GOOD))
     assert model.with_structured_output(Picture).invoke("What?") == Picture(**GOOD)
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-async def test_a_streamed_misfit_restarts_the_object(saying: Models, method: Any) -> None:
+async def test_a_streamed_misfit_restarts_the_object(new_model: Models, method: Any) -> None:
     wrong = {"colour": "red", "width": 0}
     results = [call("PictureDict", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
     schema = {**Picture.model_json_schema(), "title": "PictureDict"}
     for asynchronously in (False, True):
-        model, asked = saying(*results)
+        model, requests = new_model(*results)
         structured = ChatPromptTemplate.from_messages(["{question}"]) | model.with_structured_output(
             schema, method=method
         )
@@ -178,22 +180,22 @@ async def test_a_streamed_misfit_restarts_the_object(saying: Models, method: Any
             [part async for part in structured.astream(question)] if asynchronously else [*structured.stream(question)]
         )
         assert (parts[-1], wrong in parts) == (GOOD, True)
-        assert len(asked) == 2
-        assert "width" in str(asked[1])
+        assert len(requests) == 2
+        assert "width" in str(requests[1])
 
 
-def test_a_streamed_misfit_that_is_not_repaired_raises(saying: Models) -> None:
-    model, asked = saying('{"colour": "red", "width": 0}')
+def test_a_streamed_misfit_that_is_not_repaired_raises(new_model: Models) -> None:
+    model, requests = new_model('{"colour": "red", "width": 0}')
     with pytest.raises(OutputParserException) as refusal:
         list(model.with_structured_output(Picture).stream("What?"))
     assert isinstance(refusal.value, glmv.MalformedResponse)
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
-def test_a_streamed_object_is_one_traced_run(saying: Models) -> None:
+def test_a_streamed_object_is_one_traced_run(new_model: Models) -> None:
     from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 
-    model, _ = saying('{"colour": "red", "width": 0}', json.dumps(GOOD))
+    model, _ = new_model('{"colour": "red", "width": 0}', json.dumps(GOOD))
     collector = RunCollectorCallbackHandler()
     list(model.with_structured_output(Picture).stream("What?", {"callbacks": [collector]}))
     (root,) = collector.traced_runs
@@ -206,40 +208,40 @@ def test_a_streamed_object_is_one_traced_run(saying: Models) -> None:
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_a_model_with_streaming_true_repairs_an_answer(saying: Models, method: Any) -> None:
+def test_a_model_with_streaming_true_repairs_an_answer(new_model: Models, method: Any) -> None:
     wrong = {"colour": "red", "width": 0}
     results = [call("Picture", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
-    model, asked = saying(*results, streaming=True)
+    model, requests = new_model(*results, streaming=True)
     assert model.with_structured_output(Picture, method=method).invoke("What?") == Picture(**GOOD)
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
-def test_the_sum_of_a_restarted_stream_is_an_ordinary_message(saying: Models) -> None:
+def test_the_sum_of_a_restarted_stream_is_an_ordinary_message(new_model: Models) -> None:
     from langchain_core.messages import AIMessageChunk
 
     schema = {"title": "Picture", **Picture.model_json_schema()}
     wanted = {"type": "json_schema", "json_schema": {"name": "Picture", "schema": schema}}
     asking: dict[str, Any] = {"response_format": wanted, "may_replace": True}
-    model, _ = saying('{"colour": "red", "width": 0}', json.dumps(GOOD))
+    model, _ = new_model('{"colour": "red", "width": 0}', json.dumps(GOOD))
     first, *rest = model.stream("What?", **asking)
     assert type(first.__add__(rest)) is AIMessageChunk
     assert dumpd(first)["id"][-1] == "AIMessageChunk"
-    model, _ = saying('{"colour": "red", "width": 0}', json.dumps(GOOD), streaming=True)
+    model, _ = new_model('{"colour": "red", "width": 0}', json.dumps(GOOD), streaming=True)
     answer = model.invoke("What?", **asking)
     assert type(answer) is AIMessage
     assert json.loads(answer.text) == GOOD
     assert answer.usage_metadata is not None
 
 
-def test_the_model_gets_the_error_of_pydantic(saying: Models) -> None:
-    model, asked = saying('{"number": 2}', '{"number": 3}')
+def test_the_model_gets_the_error_of_pydantic(new_model: Models) -> None:
+    model, requests = new_model('{"number": 2}', '{"number": 3}')
     assert model.with_structured_output(Odd).invoke("What?") == Odd(number=3)
-    assert "the number must be odd" in str(asked[1])
+    assert "the number must be odd" in str(requests[1])
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-def test_answers_without_structure_raise_and_never_return_none(saying: Models, method: Any) -> None:
-    structured = saying("I would rather not.")[0].with_structured_output(Picture, method=method)
+def test_answers_without_structure_raise_and_never_return_none(new_model: Models, method: Any) -> None:
+    structured = new_model("I would rather not.")[0].with_structured_output(Picture, method=method)
     with pytest.raises(OutputParserException) as refusal:
         structured.invoke("What?")
     assert isinstance(refusal.value, glmv.MalformedResponse)
@@ -248,9 +250,9 @@ def test_answers_without_structure_raise_and_never_return_none(saying: Models, m
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-async def test_include_raw_returns_the_message_and_the_parsed_object(saying: Models, method: Any) -> None:
+async def test_include_raw_returns_the_message_and_the_parsed_object(new_model: Models, method: Any) -> None:
     result = call("Picture", **GOOD) if method == "function_calling" else json.dumps(GOOD)
-    structured = saying(result)[0].with_structured_output(Picture, method=method, include_raw=True)
+    structured = new_model(result)[0].with_structured_output(Picture, method=method, include_raw=True)
     for found in (structured.invoke("What?"), await structured.ainvoke("What?")):
         assert isinstance(found, dict)
         assert isinstance(found["raw"], AIMessage)
@@ -258,17 +260,17 @@ async def test_include_raw_returns_the_message_and_the_parsed_object(saying: Mod
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-async def test_include_raw_does_not_raise_for_an_answer_that_does_not_fit(saying: Models, method: Any) -> None:
-    structured = saying("I would rather not.")[0].with_structured_output(Picture, method=method, include_raw=True)
+async def test_include_raw_does_not_raise_for_an_answer_that_does_not_fit(new_model: Models, method: Any) -> None:
+    structured = new_model("I would rather not.")[0].with_structured_output(Picture, method=method, include_raw=True)
     streamed = list(structured.stream("What?"))
-    for found in (structured.invoke("What?"), await structured.ainvoke("What?"), streamed[-1]):
-        assert isinstance(found, dict)
-        assert found["parsed"] is None
-        assert isinstance(found["parsing_error"], OutputParserException)
+    for result in (structured.invoke("What?"), await structured.ainvoke("What?"), streamed[-1]):
+        assert isinstance(result, dict)
+        assert result["parsed"] is None
+        assert isinstance(result["parsing_error"], OutputParserException)
     assert structured.invoke("What?")["raw"].text == "I would rather not."  # type: ignore[index]  # a dict
 
 
-def test_a_repair_stays_in_one_traced_run(saying: Models) -> None:
+def test_a_repair_stays_in_one_traced_run(new_model: Models) -> None:
     from langchain_core.callbacks import BaseCallbackHandler
 
     class Starts(BaseCallbackHandler):
@@ -279,16 +281,16 @@ def test_a_repair_stays_in_one_traced_run(saying: Models) -> None:
 
     handler = Starts()
     handler.options = []
-    model, asked = saying("no", json.dumps(GOOD))
+    model, requests = new_model("no", json.dumps(GOOD))
     model.with_structured_output(Picture, strict=True).invoke("What?", {"callbacks": [handler]})
-    assert len(asked) == 2
+    assert len(requests) == 2
     [options] = handler.options
     assert options["ls_structured_output_format"]["kwargs"] == {"method": "json_schema", "strict": True}
     assert options["ls_structured_output_format"]["schema"]["title"] == "Picture"
 
 
-def test_both_turns_are_counted_and_noted(saying: Models) -> None:
-    model, _ = saying("no", json.dumps(GOOD))
+def test_a_repaired_answer_has_two_attempts_and_a_note(new_model: Models) -> None:
+    model, _ = new_model("no", json.dumps(GOOD))
     raw = model.with_structured_output(Picture, include_raw=True).invoke("What?")["raw"]  # type: ignore[index]  # a dict
     assert raw.response_metadata["attempts"] == 2
     assert any("second time" in note for note in raw.response_metadata["notes"])
@@ -298,14 +300,14 @@ def test_both_turns_are_counted_and_noted(saying: Models) -> None:
     "wrong",
     [{"method": "telepathy"}, {"temprature": 1}, {"schema": None}, {"schema": None, "method": "function_calling"}],
 )
-def test_invalid_arguments_are_refused_when_the_runnable_is_made(saying: Models, wrong: dict[str, Any]) -> None:
+def test_invalid_arguments_are_refused_when_the_runnable_is_made(new_model: Models, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"temprature|telepathy|schema") as refusal:
-        saying("x")[0].with_structured_output(**{"schema": Picture, **wrong})
+        new_model("x")[0].with_structured_output(**{"schema": Picture, **wrong})
     assert isinstance(refusal.value, LangChainException) == ("temprature" in wrong)
 
 
-def test_json_mode_without_a_schema_gives_any_object(saying: Models) -> None:
-    assert saying('{"a": [1]}')[0].with_structured_output(method="json_mode").invoke("JSON please") == {"a": [1]}
+def test_json_mode_without_a_schema_gives_any_object(new_model: Models) -> None:
+    assert new_model('{"a": [1]}')[0].with_structured_output(method="json_mode").invoke("JSON please") == {"a": [1]}
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
@@ -355,10 +357,10 @@ def test_a_picture_fills_a_schema_for_any_wrapping_of_the_answer(nature: Any, me
         assert list(structured.stream(question))[-1] == Picture(colour="blue", width=64)
 
 
-def test_a_model_with_other_tools_can_call_one_of_them_instead(saying: Models) -> None:
+def test_a_model_with_other_tools_can_call_one_of_them_instead(new_model: Models) -> None:
     tool = {"title": "look", "description": "Look again.", "type": "object", "properties": {}}
-    answering, _ = saying(json.dumps(GOOD))
-    calling, _ = saying(call("look"))
+    answering, _ = new_model(json.dumps(GOOD))
+    calling, _ = new_model(call("look"))
     for include_raw in (False, True):
         answer = answering.with_structured_output(Picture, tools=[tool], include_raw=include_raw).invoke("What?")
         assert (answer["parsed"] if isinstance(answer, dict) else answer) == Picture(**GOOD)
@@ -370,20 +372,20 @@ def test_a_model_with_other_tools_can_call_one_of_them_instead(saying: Models) -
     assert calling.with_structured_output(Picture, tools=[tool]).invoke("What?") is None
 
 
-def test_a_class_as_response_format_is_checked_by_its_own_rules(saying: Models) -> None:
-    model, asked = saying('{"number": 2}')
+def test_a_class_as_response_format_is_checked_by_its_own_rules(new_model: Models) -> None:
+    model, requests = new_model('{"number": 2}')
     with pytest.raises(glmv.MalformedResponse, match="the number must be odd"):
         model.invoke("What?", response_format=Odd)
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
-def test_a_bare_json_schema_is_a_response_format(saying: Models) -> None:
-    answer = saying(json.dumps(GOOD))[0].invoke("What?", response_format=Picture.model_json_schema())
+def test_a_bare_json_schema_is_a_response_format(new_model: Models) -> None:
+    answer = new_model(json.dumps(GOOD))[0].invoke("What?", response_format=Picture.model_json_schema())
     assert json.loads(answer.text) == GOOD
 
 
-def test_response_format_can_be_a_class_in_bind(saying: Models) -> None:
-    answer = saying(json.dumps(GOOD))[0].bind(response_format=Picture).invoke("What?")
+def test_response_format_can_be_a_class_in_bind(new_model: Models) -> None:
+    answer = new_model(json.dumps(GOOD))[0].bind(response_format=Picture).invoke("What?")
     assert Picture.model_validate_json(answer.text) == Picture(**GOOD)
 
 
@@ -423,9 +425,9 @@ def met(kind: str) -> str:
 
 @pytest.mark.parametrize("kind", MET)
 @pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "typeddict", "json_schema"])
-async def test_each_way_to_call_returns_the_object_with_one_request(saying: Models, schema: Any, kind: str) -> None:
+async def test_each_way_to_call_returns_the_object_with_one_request(new_model: Models, schema: Any, kind: str) -> None:
     name = "PictureDict" if schema is PictureDict else "Picture"
-    model, asked = saying(met(kind).replace('{"Picture"', f'{{"{name}"'))
+    model, requests = new_model(met(kind).replace('{"Picture"', f'{{"{name}"'))
     structured = model.with_structured_output(schema)
     chunks = [
         structured.invoke("What?"),
@@ -436,7 +438,7 @@ async def test_each_way_to_call_returns_the_object_with_one_request(saying: Mode
     assert [as_dict(one) for one in chunks] == [GOOD] * 4
     raw: Any = model.with_structured_output(schema, include_raw=True).invoke("What?")
     assert (as_dict(raw["parsed"]), raw["parsing_error"]) == (GOOD, None)
-    assert len(asked) == 5
+    assert len(requests) == 5
 
 
 class Pages(BaseModel):
@@ -468,9 +470,9 @@ def grows(objects: list[Any]) -> bool:
 @pytest.mark.parametrize(
     ("schema", "number"), [(Pages, "1250"), (Pages, '"1250"'), (Pages.model_json_schema(), "1250")], ids=str
 )
-def test_each_streamed_object_extends_the_one_before(saying: Models, schema: Any, number: str) -> None:
-    said = f'{{"titles": ["On [1]", "{{}}"], "count": {number}, "note": "so \\"far\\""}}'
-    model, _ = saying(Reply(chunking=list(said)))
+def test_each_streamed_object_extends_the_one_before(new_model: Models, schema: Any, number: str) -> None:
+    text = f'{{"titles": ["On [1]", "{{}}"], "count": {number}, "note": "so \\"far\\""}}'
+    model, _ = new_model(Reply(chunking=list(text)))
     objects = list(model.with_structured_output(schema).stream("What?"))
     assert len(objects) > 5
     assert grows(objects)
@@ -495,8 +497,8 @@ TRIP = {
 }  # fmt: skip
 
 
-def test_streamed_objects_keep_set_values_and_replace_defaults(saying: Models) -> None:
-    model, _ = saying(Reply(chunking=list(json.dumps(TRIP))))
+def test_streamed_objects_keep_set_values_and_replace_defaults(new_model: Models) -> None:
+    model, _ = new_model(Reply(chunking=list(json.dumps(TRIP))))
     trips: Any = list(model.with_structured_output(Trip).stream("What?"))
     assert trips[-1] == Trip(**TRIP)
     for name in Trip.model_fields:
@@ -511,26 +513,28 @@ def test_streamed_objects_keep_set_values_and_replace_defaults(saying: Models) -
                 assert {*values} == {getattr(trips[-1], name)}
 
 
-def test_only_the_final_object_of_a_repaired_answer_is_shown(saying: Models) -> None:
-    said = 'Maybe {"count": 1, "note": "draft"}, no: {"count": 2, "titles": ["A", "B"]}'
-    model, asked = saying(Reply(chunking=list(said)))
+def test_only_the_final_object_of_a_repaired_answer_is_shown(new_model: Models) -> None:
+    text = 'Maybe {"count": 1, "note": "draft"}, no: {"count": 2, "titles": ["A", "B"]}'
+    model, requests = new_model(Reply(chunking=list(text)))
     *before, last = list(model.with_structured_output(Pages).stream("What?"))
     assert last == Pages(count=2, titles=["A", "B"])
     assert grows(before)
     assert before[-1] == Pages(count=1, note="draft")
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
-async def test_a_validator_error_is_repaired_in_function_calling(saying: Models) -> None:
-    model, asked = saying(call("Odd", number=2), call("Odd", number="3"), call("Odd", number=2), call("Odd", number=3))
+async def test_a_validator_error_is_repaired_in_function_calling(new_model: Models) -> None:
+    model, requests = new_model(
+        call("Odd", number=2), call("Odd", number="3"), call("Odd", number=2), call("Odd", number=3)
+    )
     structured = model.with_structured_output(Odd, method="function_calling")
     assert structured.invoke("What?") == Odd(number=3)
-    assert "the number must be odd" in str(asked[1])
+    assert "the number must be odd" in str(requests[1])
     assert [part async for part in structured.astream("What?")][-1] == Odd(number=3)
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_a_strict_class_is_validated_by_its_json_rules(saying: Models, method: Any) -> None:
+def test_a_strict_class_is_validated_by_the_strict_rules_for_json(new_model: Models, method: Any) -> None:
     from datetime import date
 
     class Day(BaseModel, strict=True):
@@ -539,10 +543,10 @@ def test_a_strict_class_is_validated_by_its_json_rules(saying: Models, method: A
         when: date
         number: int
 
-    def said(number: Any) -> Any:
+    def reply(number: Any) -> Any:
         values = {"when": "2026-01-31", "number": number}
         return call("Day", **values) if method == "function_calling" else json.dumps(values)
 
-    model, asked = saying(said("3"), said(3))
+    model, requests = new_model(reply("3"), reply(3))
     assert model.with_structured_output(Day, method=method).invoke("What?") == Day(when=date(2026, 1, 31), number=3)
-    assert len(asked) == 2
+    assert len(requests) == 2

@@ -50,7 +50,7 @@ def emu(glmv_emulator: Emulator, litellm: Any) -> Any:
 
 @pytest.fixture
 def settings(emu: Emulator) -> dict[str, Any]:
-    """Keywords of a call."""
+    """Keyword arguments of `litellm.completion` for a call to the emulator."""
     return {"model": "glmv/glm-4.6v", "api_base": emu.base_url, "api_key": emu.api_key, "max_retries": 0}
 
 

@@ -94,7 +94,7 @@ def test_a_tool_may_be_forced(emu: Emulator, ask: Ask, choice: Any) -> None:
     assert answer.choices[0].finish_reason == "tool_calls"
 
 
-async def test_tool_calls_are_streamed_and_answered(
+async def test_tool_calls_can_be_streamed_and_their_results_sent_back(
     emu: Emulator, aask: Ask, litellm: Any, settings: dict[str, Any]
 ) -> None:
     emu.call("look", where="left").also("look", where="right")
@@ -146,7 +146,9 @@ def test_an_answer_that_never_fits_has_a_note(emu: Emulator, ask: Ask) -> None:
 @pytest.mark.parametrize(
     "options", [{"extra_body": {"thinking": True}}, {"thinking": True, "allowed_openai_params": ["thinking"]}]
 )
-def test_thinking_is_requested_by_the_option(emu: Emulator, ask: Ask, options: dict[str, Any]) -> None:
+def test_thinking_is_accepted_in_extra_body_and_as_an_allowed_openai_param(
+    emu: Emulator, ask: Ask, options: dict[str, Any]
+) -> None:
     emu.say(Reply("Yes.", reasoning="Let me see."))
     message = ask(**options).choices[0].message
     assert (message.content, message.reasoning_content) == ("Yes.", "Let me see.")
@@ -158,7 +160,9 @@ def test_thinking_is_requested_by_the_option(emu: Emulator, ask: Ask, options: d
     [("length", "length"), ("sensitive", "content_filter"), ("stop", "stop"), ("tool_calls", "tool_calls")],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_finish_reasons_are_those_of_openai(emu: Emulator, ask: Ask, reason: str, expected: str, stream: bool) -> None:
+def test_finish_reasons_have_the_names_of_openai(
+    emu: Emulator, ask: Ask, reason: str, expected: str, stream: bool
+) -> None:
     emu.say(Reply("Yes.", finish_reason=reason))
     answer = ask(stream=stream, on_sensitive="return")
     last = list(answer)[-1] if stream else answer
@@ -196,7 +200,7 @@ def test_one_client_serves_all_calls_of_a_key_over_one_connection(emu: Emulator,
     assert len({request.connection for request in emu.requests}) == 1
 
 
-def test_asynchronous_calls_work_in_one_loop_after_another(emu: Emulator, aask: Ask) -> None:
+def test_asynchronous_calls_work_in_several_event_loops_in_a_row(emu: Emulator, aask: Ask) -> None:
     async def streamed() -> str:
         return text_of([chunk async for chunk in await aask(stream=True)])
 
@@ -225,7 +229,7 @@ async def test_a_stream_that_is_left_early_frees_its_connection(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_a_stream_that_is_closed_has_freed_its_slot(
+async def test_closing_a_stream_frees_its_slot_before_it_returns(
     emu: Emulator, ask: Ask, aask: Ask, asynchronous: bool
 ) -> None:
     options = {"max_concurrency": 1, "deadline": 5}

@@ -34,10 +34,10 @@ def test_a_message_may_be_an_object() -> None:
 
 
 def test_messages_are_not_changed() -> None:
-    given = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "https://a.example/b.pdf"}}], "x": 1}]
-    before = repr(given)
-    to_glmv(given)
-    assert repr(given) == before
+    messages = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "https://a.example/b.pdf"}}], "x": 1}]
+    before = repr(messages)
+    to_glmv(messages)
+    assert repr(messages) == before
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_a_thinking_budget_is_left_out(given: Any, sent: Any) -> None:
 
 
 def test_options_of_the_connection_are_separated_from_those_of_the_call() -> None:
-    made = call_settings({"dialect": "vllm", "seed": 1}, api_base="http://127.0.0.1:1/v1", headers={"a": "b"})
-    assert made.connection == {"dialect": "vllm", "base_url": "http://127.0.0.1:1/v1"}
-    assert made.options == {"on_misfit": "return", "seed": 1, "extra_headers": {"a": "b"}}
+    settings = call_settings({"dialect": "vllm", "seed": 1}, api_base="http://127.0.0.1:1/v1", headers={"a": "b"})
+    assert settings.connection == {"dialect": "vllm", "base_url": "http://127.0.0.1:1/v1"}
+    assert settings.options == {"on_misfit": "return", "seed": 1, "extra_headers": {"a": "b"}}
 
 
 def test_the_default_timeouts_of_litellm_are_ignored() -> None:
@@ -109,18 +109,18 @@ def test_the_default_timeouts_of_litellm_are_ignored() -> None:
     assert call_settings({}, timeout=7.0).options["timeout"] == 7.0
 
 
-def test_the_base_model_of_an_alias_is_one_of_the_catalogue() -> None:
+def test_a_base_model_that_is_not_in_the_catalogue_is_ignored() -> None:
     assert call_settings({}, base_model="glm-4.6v").options["base_model"] == "glm-4.6v"
     assert "base_model" not in call_settings({}, base_model="azure/gpt-4").options
 
 
 @pytest.mark.parametrize("given", [{"n": 1}, {"logprobs": False}, {"presence_penalty": 0.0}, {"modalities": ["text"]}])
-def test_unsupported_options_without_an_effect_are_left_out(given: dict[str, Any]) -> None:
+def test_unsupported_options_at_their_default_value_are_left_out(given: dict[str, Any]) -> None:
     assert call_settings(given).options == {"on_misfit": "return"}
 
 
 @pytest.mark.parametrize("given", [{"n": 2}, {"logprobs": True}, {"frequency_penalty": 0.5}, {"logit_bias": {"1": 2}}])
-def test_unsupported_options_are_refused_or_dropped(given: dict[str, Any]) -> None:
+def test_other_unsupported_options_are_refused_unless_drop_params_is_set(given: dict[str, Any]) -> None:
     with pytest.raises(NotOfGLM, match=rf"{next(iter(given))}=.* drop_params"):
         call_settings(given)
     assert call_settings(given, drop=True).options == {"on_misfit": "return"}
@@ -148,7 +148,7 @@ def test_the_least_recently_used_clients_are_removed() -> None:
     assert clients.of("id.2", {}) is not second
 
 
-def test_clients_for_settings_that_are_refused_are_not_kept() -> None:
+def test_a_client_whose_settings_are_refused_is_not_stored() -> None:
     clients = ClientCache()
     for dialect in ("klingon", {"name": "vllm"}):
         with pytest.raises(glmv.InvalidRequestError):

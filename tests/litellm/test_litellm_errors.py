@@ -27,7 +27,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("fault", "kind", "status"), REFUSALS)
-def test_a_refusal_is_the_class_of_litellm(
+def test_a_refused_call_raises_the_matching_class_of_litellm(
     emu: Emulator, ask: Ask, litellm: Any, fault: dict[str, Any], kind: str, status: int, stream: bool
 ) -> None:
     emu.fail(**fault)
@@ -62,17 +62,17 @@ def test_the_error_has_the_pause_that_the_platform_asks_for(emu: Emulator, ask: 
 def test_the_error_of_a_broken_stream_has_the_text_so_far(emu: Emulator, ask: Ask, litellm: Any, fault: str) -> None:
     emu.inject(fault)
     emu.answer(lambda _: Reply("One two three four five six seven eight nine ten.", chunking=1))
-    shown: list[str] = []
+    pieces: list[str] = []
     stream = ask(stream=True)
     with pytest.raises(litellm.exceptions.MidStreamFallbackError) as caught:
-        shown.extend(chunk.choices[0].delta.content or "" for chunk in stream)
+        pieces.extend(chunk.choices[0].delta.content or "" for chunk in stream)
     error = caught.value.original_exception
     assert isinstance(error, litellm.APIConnectionError)
-    assert "".join(shown)
-    assert error.provider_specific_fields["partial_text"].startswith("".join(shown)[:3])
+    assert "".join(pieces)
+    assert error.provider_specific_fields["partial_text"].startswith("".join(pieces)[:3])
 
 
-def test_a_stream_that_is_withdrawn_is_a_violation(emu: Emulator, ask: Ask, litellm: Any) -> None:
+def test_a_withdrawn_stream_raises_content_policy_violation_error(emu: Emulator, ask: Ask, litellm: Any) -> None:
     emu.inject("withdrawn")
     emu.answer(lambda _: Reply("One two three four five six seven eight nine ten.", chunking=1))
     with pytest.raises(litellm.ContentPolicyViolationError) as caught:
@@ -81,7 +81,9 @@ def test_a_stream_that_is_withdrawn_is_a_violation(emu: Emulator, ask: Ask, lite
 
 
 @pytest.mark.parametrize("options", [{"timeout": 0.2}, {"deadline": 0.2}])
-def test_a_limit_of_time_is_a_timeout(emu: Emulator, ask: Ask, litellm: Any, options: dict[str, Any]) -> None:
+def test_a_call_that_exceeds_its_timeout_or_deadline_raises_timeout(
+    emu: Emulator, ask: Ask, litellm: Any, options: dict[str, Any]
+) -> None:
     emu.stall()
     with pytest.raises(litellm.Timeout) as caught:
         ask(**options)
@@ -101,17 +103,17 @@ def test_an_unsupported_option_is_an_unsupported_params_error(ask: Ask, emu: Emu
         ask(temprature=0.5)
 
 
-def test_every_error_of_glmv_has_a_class(litellm: Any) -> None:
+def test_every_error_of_glmv_is_converted_to_a_class_of_litellm(litellm: Any) -> None:
     from glmv_litellm.errors import TABLE, as_litellm
 
     errors = [getattr(glmv, name) for name in glmv.__all__ if isinstance(getattr(glmv, name), type)]
     errors = [kind for kind in errors if issubclass(kind, glmv.GLMVError) and kind is not glmv.GLMVError]
     assert set(errors) <= set(TABLE)
-    known = tuple(litellm.exceptions.LITELLM_EXCEPTION_TYPES)
+    classes = tuple(litellm.exceptions.LITELLM_EXCEPTION_TYPES)
     for kind in errors:
-        made = as_litellm(kind("It failed", status_code=503, code="1234"), "glm-4.6v")
-        assert isinstance(made, known), kind
-        assert "It failed" in str(made)
+        error = as_litellm(kind("It failed", status_code=503, code="1234"), "glm-4.6v")
+        assert isinstance(error, classes), kind
+        assert "It failed" in str(error)
 
 
 def test_max_retries_is_the_number_of_retries(emu: Emulator, ask: Ask) -> None:

@@ -97,7 +97,7 @@ class LLMConformance:
 
     @_STREAMS
     def test_a_stream_grows_by_its_deltas(self, llm: LLM, way: str) -> None:
-        """`delta` is the new text, the response all of it."""
+        """`delta` is the new text; the response has the whole text so far."""
         so_far = ""
         for response in WAYS[way](llm):
             so_far += response.delta or ""
@@ -128,7 +128,7 @@ class LLMConformance:
         assert _words(llm.chat([ChatMessage(role="system", content=None), *_chat()]))
 
     def test_a_history_is_not_modified(self, llm: LLM) -> None:
-        """Neither its messages nor their blocks."""
+        """A call changes neither the messages nor their blocks."""
         history = [ChatMessage(role="system", content="Be brief."), *_chat()]
         before = copy.deepcopy(history)
         llm.chat(history)
@@ -136,7 +136,7 @@ class LLMConformance:
         assert history == before
 
     def test_an_answer_can_be_sent_back(self, llm: LLM) -> None:
-        """With all the blocks it has."""
+        """The answer is sent with all its blocks in a later conversation."""
         first = llm.chat(_chat()).message
         assert _words(llm.chat([*_chat(), first, *_chat()]))
 
@@ -144,7 +144,7 @@ class LLMConformance:
 
     @_EVERY_WAY
     def test_events_come_once_and_in_order(self, llm: LLM, way: str, events: Any) -> None:
-        """Start, one event per chunk, end, even if one method calls another."""
+        """A start event, one event per chunk and an end event, even if one method of the model calls another."""
         responses = WAYS[way](llm)
         kind = "LLMCompletion" if "complete" in way else "LLMChat"
         within = len(responses) if "stream" in way else 0
@@ -175,7 +175,7 @@ class LLMConformance:
         results += [repr(llm), str(llm), json.dumps(llm.to_dict(), default=str), repr(pickle.dumps(llm))]
         assert glmv_emulator.api_key.partition(".")[2] not in "".join(results)
 
-    # ---- what it is
+    # ---- the model itself
 
     def test_metadata_needs_no_request(self, llm: LLM) -> None:
         """LlamaIndex reads it for every call."""
@@ -205,7 +205,7 @@ class LLMConformance:
 
     @pytest.mark.parametrize("streamed", [False, True])
     def test_a_picture_reaches_the_model(self, llm: LLM, red: bytes, streamed: bool) -> None:
-        """The dominant colour of a red picture, which the emulator measures."""
+        """The emulator measures the red picture and answers with its colour."""
         messages = [ChatMessage(blocks=[ImageBlock(image=red), TextBlock(text=QUESTION)])]
         last = list(llm.stream_chat(messages))[-1] if streamed else llm.chat(messages)
         assert "red" in _words(last).lower()
@@ -228,7 +228,7 @@ class LLMConformance:
 
     @pytest.mark.parametrize("streamed", [False, True])
     def test_structured_predict_returns_an_object(self, llm: LLM, glmv_emulator: Emulator, streamed: bool) -> None:
-        """`structured_predict` and its stream."""
+        """Both `structured_predict` and `stream_structured_predict` return an object of the class."""
         glmv_emulator.say('{"name": "red"}')
         prompt = PromptTemplate("Name a {what}.")
         if streamed:

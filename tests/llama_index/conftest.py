@@ -82,7 +82,7 @@ def connect(glmv_emulator: Emulator) -> Iterator[Callable[..., GLMV]]:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A server for chunks that the emulator does not send, or that a test compares unchanged."""
+    """A scripted server: it sends chunks that the emulator does not send, and tests can compare the exact bytes."""
     running = Server()
     yield running
     running.stop()
@@ -134,7 +134,7 @@ class Recorder(BaseEventHandler):
 
 @pytest.fixture
 def events() -> Iterator[Recorder]:
-    """Instrumentation events in order: `events.names`, `events.seen`."""
+    """Instrumentation events in order: `events.seen` has the events, `events.names` their class names."""
     handler = Recorder()
     root = get_dispatcher()
     root.add_event_handler(handler)

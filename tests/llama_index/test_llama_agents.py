@@ -41,15 +41,15 @@ async def test_a_screenshot_returned_by_a_tool_reaches_the_model(
     emu.call("shoot")
     emu.say("a red page")
     assert str(await FunctionAgent(tools=[shoot], llm=connect()).run("What is on the screen?")) == "a red page"
-    *_, asked, answered, shown = emu.requests[1].body["messages"]
+    *_, asked, answered, pictures = emu.requests[1].body["messages"]
     (call,) = asked["tool_calls"]
     assert call["id"].startswith("call_emu-")
     assert call["function"]["name"] == "shoot"
     assert answered["tool_call_id"] == call["id"]
     assert answered["content"].startswith("taken")
-    assert shown["role"] == "user"
-    assert f"the tool shoot (call {call['id']})" in shown["content"][0]["text"]
-    assert shown["content"][1] == {"type": "image_url", "image_url": {"url": as_kept(red)}}
+    assert pictures["role"] == "user"
+    assert f"the tool shoot (call {call['id']})" in pictures["content"][0]["text"]
+    assert pictures["content"][1] == {"type": "image_url", "image_url": {"url": as_kept(red)}}
 
 
 async def test_two_calls_of_one_chunk_both_run(emu: Emulator, connect: Callable[..., GLMV]) -> None:

@@ -124,7 +124,7 @@ def test_a_model_outlives_its_event_loop(connect: Callable[..., GLMV]) -> None:
     assert asyncio.run(ask()) == asyncio.run(ask()) == asyncio.run(ask())
 
 
-def test_a_closed_model_opens_again(connect: Callable[..., GLMV]) -> None:
+def test_a_closed_model_can_be_used_again(connect: Callable[..., GLMV]) -> None:
     llm = connect()
     with llm:
         first = llm.complete("hello").text

@@ -23,7 +23,7 @@ ENGINES_SEE = "multimodal" in inspect.signature(RetrieverQueryEngine.from_args).
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, glmv_emulator: Any) -> None:
+def page_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, glmv_emulator: Any) -> None:
     """A folder with the files that the page names, and an environment with a key and a base URL."""
     Image.new("RGB", (320, 200), "orange").save(tmp_path / "photo.jpg")
     Image.new("RGB", (320, 200), "black").save(tmp_path / "night.jpg")
@@ -36,7 +36,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, glmv_emulator: Any) ->
     monkeypatch.setattr(Settings, "_llm", None)
 
 
-@pytest.mark.usefixtures("desk")
+@pytest.mark.usefixtures("page_folder")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # agents use deprecated parts of pydantic
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_every_block_of_the_page_runs(number: int, capsys: pytest.CaptureFixture[str]) -> None:

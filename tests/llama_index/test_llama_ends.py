@@ -1,4 +1,4 @@
-"""Failed answers of other servers through GLMV: the errors of `glmv`, and retries if they may help."""
+"""Failed answers of other servers raise the errors of `glmv` in GLMV, and are retried if that may help."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_each_call_emits_its_events_once_and_in_order(
 
 @BOTH_FACES
 @EVERY_WAY
-def test_each_call_is_one_event_of_the_callback_manager_and_counted_once(
+def test_each_call_is_one_event_of_the_callback_manager_and_is_counted_once(
     kind: type[GLMV],
     ask: Callable[[GLMV], Any],
     expected: list[str],
@@ -146,7 +146,7 @@ def test_a_call_that_fails_ends_its_event_with_the_error(connect: Callable[..., 
     assert isinstance(end.payload[EventPayload.EXCEPTION], glmv.UnsupportedContent)
 
 
-def test_a_stream_that_is_closed_early_leaves_the_connection(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_a_stream_that_is_closed_early_yields_no_further_chunk(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say(RED)
     responses = connect().stream_chat(ASK)
     assert next(responses).delta == "a "
@@ -166,7 +166,7 @@ def test_reasoning_reaches_agents_from_the_first_chunk_on(
 
 
 def test_raw_is_the_plain_dict_of_the_chunk(server: Server) -> None:
-    sent = [chunk("red"), chunk("", "stop", usage={**USAGE, "total_tokens": 105})]
-    server.plays(lambda peer: peer.stream(*sent, DONE))
+    chunks = [chunk("red"), chunk("", "stop", usage={**USAGE, "total_tokens": 105})]
+    server.plays(lambda peer: peer.stream(*chunks, DONE))
     with GLMV(api_key="test-id.test-secret", base_url=server.base_url) as llm:
-        assert [response.raw for response in llm.stream_chat(ASK)] == sent
+        assert [response.raw for response in llm.stream_chat(ASK)] == chunks

@@ -381,7 +381,7 @@ def test_a_picture_that_cannot_be_described_gives_no_node(
     assert f"{folder / 'a.PNG'} was not described" in caplog.text
 
 
-def test_an_error_mark_is_not_embedded_and_removed_by_the_next_caption(
+def test_an_error_mark_is_not_embedded_and_is_removed_by_the_next_caption(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, draw: Callable[..., bytes]
 ) -> None:
     documents = load_images(folder / "b.png")
@@ -421,10 +421,10 @@ def test_a_stored_index_finds_its_pictures_from_another_working_directory(
     monkeypatch.chdir(folder)
     VectorStoreIndex(nodes_of(load_images("."), llm), embed_model=alike).storage_context.persist("kept")
     monkeypatch.chdir(folder / "inner")
-    kept = load_index_from_storage(StorageContext.from_defaults(persist_dir=str(folder / "kept")), embed_model=alike)
+    stored = load_index_from_storage(StorageContext.from_defaults(persist_dir=str(folder / "kept")), embed_model=alike)
     memory = ChatMemoryBuffer.from_defaults()  # core's default leaves a database open
     engine = engines.MultiModalContextChatEngine.from_defaults(
-        retriever=kept.as_retriever(), multi_modal_llm=llm, memory=memory
+        retriever=stored.as_retriever(), multi_modal_llm=llm, memory=memory
     )
     assert str(engine.chat("What is there?")) == "Two pictures."
     parts = emu.requests[-1].body["messages"][-1]["content"]

@@ -1,4 +1,4 @@
-"""Files that typed fields may name, and handling of content that cannot be sent."""
+"""Which files the blocks and documents of a call may name, and what happens to content that cannot be sent."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_the_error_does_not_show_whether_an_outside_file_exists(
     assert results[0] == results[1]
 
 
-def test_content_without_a_file_is_accepted_with_any_folders(
+def test_bytes_and_urls_are_accepted_if_no_local_files_are_allowed(
     emu: Emulator, connect: Callable[..., GLMV], red: bytes
 ) -> None:
     emu.say("red")
@@ -322,7 +322,7 @@ def test_unsupported_media_are_left_out_before_anything_is_read(on_unsupported: 
     assert Intake("glm-4.6v", row=glmv.find_model("glm-4.6v"), on_unsupported="warn").medium(**picture).url
 
 
-def test_an_error_keeps_its_class_and_gets_its_position_once() -> None:
+def test_an_error_keeps_its_class_and_its_position_is_added_only_once() -> None:
     intake = Intake(on_unsupported="warn")
     with pytest.raises(glmv.LimitExceeded) as caught:
         intake.refuse(glmv.LimitExceeded("too large"), "messages[0]")
@@ -332,7 +332,7 @@ def test_an_error_keeps_its_class_and_gets_its_position_once() -> None:
     assert intake.notes == ["messages[0]: too odd. It was left out."]
 
 
-def test_an_intake_without_rules_allows_every_file_and_raises(red_path: Path, red: bytes) -> None:
+def test_by_default_an_intake_reads_every_file_and_raises_for_unsupported_content(red_path: Path, red: bytes) -> None:
     intake = Intake()
     assert intake.medium(glmv.Image, path=red_path).data() == red
     with pytest.raises(glmv.UnsupportedContent, match=r"^messages\[0\]: too odd\.$"):
@@ -341,7 +341,7 @@ def test_an_intake_without_rules_allows_every_file_and_raises(red_path: Path, re
 
 
 @pytest.mark.parametrize("rule", ["raise", "warn"])
-def test_each_rule_for_unsupported_content_can_be_set_and_no_other(rule: Any, connect: Callable[..., GLMV]) -> None:
+def test_on_unsupported_accepts_only_raise_and_warn(rule: Any, connect: Callable[..., GLMV]) -> None:
     assert connect(on_unsupported=rule).on_unsupported == rule
     with pytest.raises(ValueError, match=r"on_unsupported"):
         connect(on_unsupported=f"{rule}s")

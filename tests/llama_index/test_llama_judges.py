@@ -1,4 +1,4 @@
-"""Which code validates an answer: the table, tested in LlamaIndex, whole and streamed."""
+"""Which code validates an answer in LlamaIndex, whole and streamed: each row of the table `JUDGING`."""
 
 from __future__ import annotations
 
@@ -98,13 +98,13 @@ CASES = [(row, name) for row in JUDGING for name in ENTRIES.get(row.entry, ()) i
 EACH = pytest.mark.parametrize(("row", "way"), CASES, ids=lambda value: getattr(value, "entry", value))
 
 
-def said(row: Judging, arguments: dict[str, Any]) -> str | Reply:
+def reply(row: Judging, arguments: dict[str, Any]) -> str | Reply:
     by_call = row.entry.startswith(("chat_with_tools", "predict_and_call"))
     return Reply(tool_calls=[ToolCall("book", arguments)]) if by_call else json.dumps(arguments)
 
 
 def before(row: Judging, emu: Emulator) -> int:
-    """Requests that an agent needs for a text answer before it is asked for an object."""
+    """Script the text answer that an agent gets before it asks for an object. Returns how many requests that takes."""
     if not row.entry.startswith("FunctionAgent"):
         return 0
     emu.say("It is cabin C12 on deck 4.")
@@ -122,21 +122,21 @@ def test_each_entry_point_repairs_and_raises_as_the_table_says(
 ) -> None:
     first = before(row, emu)
     wrong_arguments = {"deck": "low", "cabin": "C12"}  # wrong to the class and to the tool's schema
-    emu.say(*["Somewhere below." if wrong == "missing" else said(row, wrong_arguments)] * 2)
+    emu.say(*["Somewhere below." if wrong == "missing" else reply(row, wrong_arguments)] * 2)
     run = ENTRIES[row.entry][way]
     if wrong in row.raises:
         with pytest.raises(glmv.MalformedResponse):
             run(connect())
     elif row.entry.startswith("chat_with_tools"):
-        found = run(connect())
-        assert [call.tool_kwargs for call in connect().get_tool_calls_from_response(found, False)] == (
+        result = run(connect())
+        assert [call.tool_kwargs for call in connect().get_tool_calls_from_response(result, False)] == (
             [] if wrong == "missing" else [wrong_arguments]
         )
         if wrong == "missing":
-            assert "calls no tool" in found.additional_kwargs["notes"][-1]
-            assert found.message.content == "Somewhere below."
+            assert "calls no tool" in result.additional_kwargs["notes"][-1]
+            assert result.message.content == "Somewhere below."
             with pytest.raises(ValueError, match="expected, but the answer has only text"):
-                connect().get_tool_calls_from_response(found)
+                connect().get_tool_calls_from_response(result)
     else:
         with pytest.warns(match="problem with the generation of the structured output"):
             assert run(connect()) is None
@@ -149,22 +149,22 @@ def test_each_entry_point_repairs_and_raises_as_the_table_says(
     [(row, way, wrong) for row, way in CASES for wrong in row.asks_again],
     ids=lambda value: getattr(value, "entry", value),
 )
-def test_a_first_misfit_is_repaired_once(
+def test_a_wrong_first_answer_is_repaired_once(
     wrong: Any, row: Judging, way: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     before(row, emu)
     wrong_arguments = {**MISFIT, "deck": "low"} if row.entry.startswith(("chat_with", "predict_and")) else MISFIT
-    emu.say("Somewhere below." if wrong == "missing" else said(row, wrong_arguments), said(row, GOOD))
-    found = ENTRIES[row.entry][way](connect())
+    emu.say("Somewhere below." if wrong == "missing" else reply(row, wrong_arguments), reply(row, GOOD))
+    result = ENTRIES[row.entry][way](connect())
     match row.entry.partition("(")[0]:
         case "FunctionAgent":
-            assert found == GOOD
+            assert result == GOOD
         case "chat_with_tools":
-            assert [call.tool_kwargs for call in connect().get_tool_calls_from_response(found)] == [GOOD]
+            assert [call.tool_kwargs for call in connect().get_tool_calls_from_response(result)] == [GOOD]
         case "predict_and_call":
-            assert found == "C12 on deck 4"
+            assert result == "C12 on deck 4"
         case _:
-            assert found == Berth(**GOOD)
+            assert result == Berth(**GOOD)
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
@@ -174,8 +174,8 @@ async def test_an_agent_with_a_first_tool_reports_invalid_arguments_to_the_model
     emu.call("book", deck=4)
     emu.call("book", **GOOD)
     emu.say("It is booked.")
-    made = FunctionAgent(tools=[BOOK], llm=connect(), initial_tool_choice="book", streaming=streaming)
-    assert str(await made.run("Which berth?")) == "It is booked."
+    agent = FunctionAgent(tools=[BOOK], llm=connect(), initial_tool_choice="book", streaming=streaming)
+    assert str(await agent.run("Which berth?")) == "It is booked."
     requests = [one["content"] for one in emu.requests[1].body["messages"] if one["role"] == "tool"]
     assert len(emu.requests) == 3
     assert "cabin" in requests[0]

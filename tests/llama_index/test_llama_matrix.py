@@ -29,7 +29,7 @@ from pydantic import BaseModel
 from glmv_emulator import Emulator, Reply
 from llama_index_glmv import GLMV, GLMVMultiModal
 
-BOTH_FACES = pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
+BOTH_CLASSES = pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
 ENGINES_SEE = "multimodal" in inspect.signature(RetrieverQueryEngine.from_args).parameters
 RECENT = pytest.mark.skipif(not ENGINES_SEE, reason="core before 0.14.23 has no multimodal=True")
 # Agents use deprecated parts of pydantic and of the workflows below them.
@@ -50,7 +50,7 @@ class Colour(BaseModel):
 
 @pytest.fixture
 def index(red_path: Path, alike: Any) -> MultiModalVectorStoreIndex:
-    """A text and a picture."""
+    """An index of one text and one picture."""
     nodes = [TextNode(text="Pictures of walls."), ImageNode(image_path=str(red_path), text="a wall")]
     return MultiModalVectorStoreIndex(nodes, embed_model=alike, image_embed_model=alike)
 
@@ -79,20 +79,20 @@ def saw_red(emu: Emulator, red: bytes, as_kept: Callable[[bytes], str]) -> Calla
     return newest
 
 
-def test_glmv_multi_modal_is_both_kinds_of_model() -> None:
+def test_glmv_multi_modal_is_an_llm_and_a_multi_modal_llm() -> None:
     llm = GLMVMultiModal()
     assert isinstance(llm, LLM)
     assert isinstance(llm, MultiModalLLM)
     assert isinstance(llm, GLMV)
 
 
-@BOTH_FACES
+@BOTH_CLASSES
 def test_settings_accept_both_models(kind: type[GLMV], settings: Any) -> None:
     settings.llm = kind()
     assert type(settings.llm) is kind
 
 
-@BOTH_FACES
+@BOTH_CLASSES
 @OLD_ENGINE
 def test_the_query_engine_of_a_multi_modal_index_sends_its_pictures(
     kind: type[GLMV],
@@ -107,7 +107,7 @@ def test_the_query_engine_of_a_multi_modal_index_sends_its_pictures(
     assert saw_red()
 
 
-@BOTH_FACES
+@BOTH_CLASSES
 @CHATS_SEE
 @pytest.mark.parametrize("mode", [ChatMode.CONTEXT, ChatMode.CONDENSE_PLUS_CONTEXT])
 @pytest.mark.parametrize("streaming", [False, True])
@@ -128,7 +128,7 @@ def test_the_chat_engines_of_a_multi_modal_index_send_its_pictures(
     assert saw_red()
 
 
-@BOTH_FACES
+@BOTH_CLASSES
 @OLD_ENGINE
 async def test_the_simple_multi_modal_query_engine_sends_pictures(
     kind: type[GLMV],
@@ -143,7 +143,7 @@ async def test_the_simple_multi_modal_query_engine_sends_pictures(
     assert saw_red()
 
 
-@BOTH_FACES
+@BOTH_CLASSES
 @RECENT
 def test_the_retriever_query_engine_sends_the_pictures_of_nodes(
     kind: type[GLMV],
@@ -161,7 +161,7 @@ def test_the_retriever_query_engine_sends_the_pictures_of_nodes(
     assert any(isinstance(found.node, ImageNode) for found in response.source_nodes)
 
 
-@BOTH_FACES
+@BOTH_CLASSES
 @RECENT
 def test_the_citation_query_engine_sends_pictures_and_cites_their_nodes(
     kind: type[GLMV],
@@ -177,7 +177,7 @@ def test_the_citation_query_engine_sends_pictures_and_cites_their_nodes(
     assert saw_red()
 
 
-@BOTH_FACES
+@BOTH_CLASSES
 def test_the_multi_modal_completion_program_reads_an_object_from_a_picture(
     kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV], saw_red: Callable[[], bool], red: bytes
 ) -> None:
@@ -192,7 +192,7 @@ def test_the_multi_modal_completion_program_reads_an_object_from_a_picture(
     assert saw_red()
 
 
-@BOTH_FACES
+@BOTH_CLASSES
 @pytest.mark.parametrize("evaluator", [MultiModalFaithfulnessEvaluator, MultiModalRelevancyEvaluator])
 async def test_the_multi_modal_evaluators_judge_an_answer_by_the_picture(
     kind: type[GLMV],
@@ -220,7 +220,7 @@ def paint(colour: str) -> str:
     return f"painted {colour}"
 
 
-@BOTH_FACES
+@BOTH_CLASSES
 @AGENT
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_a_function_agent_sees_and_calls_its_tool(
@@ -244,7 +244,7 @@ async def test_a_function_agent_sees_and_calls_its_tool(
     assert answered == {"role": "tool", "content": "painted red", "tool_call_id": call["id"]}
 
 
-@BOTH_FACES
+@BOTH_CLASSES
 @AGENT
 async def test_a_react_agent_sees_and_calls_its_tool(
     kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV], saw_red: Callable[[], bool], red: bytes
@@ -257,7 +257,7 @@ async def test_a_react_agent_sees_and_calls_its_tool(
     assert saw_red()
 
 
-@BOTH_FACES
+@BOTH_CLASSES
 @AGENT
 async def test_an_agent_workflow_sees_and_calls_its_tool(
     kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV], saw_red: Callable[[], bool], red: bytes
@@ -270,7 +270,7 @@ async def test_an_agent_workflow_sees_and_calls_its_tool(
     assert saw_red()
 
 
-@BOTH_FACES
+@BOTH_CLASSES
 async def test_prompts_are_answered_and_streamed(kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say(RED, RED, RED, RED)
     llm = connect(kind, system_prompt="Be brief.")
@@ -284,7 +284,7 @@ async def test_prompts_are_answered_and_streamed(kind: type[GLMV], emu: Emulator
         assert request.body["messages"][1]["content"] == "Colour of walls?"
 
 
-@BOTH_FACES
+@BOTH_CLASSES
 def test_a_chat_engine_keeps_pictures_in_its_memory(
     kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV], saw_red: Callable[[], bool], red: bytes
 ) -> None:

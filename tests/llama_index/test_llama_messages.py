@@ -273,23 +273,23 @@ def test_empty_reasoning_is_not_sent_back(block: ContentBlock) -> None:
     assert message.reasoning is None
 
 
-def test_reasoning_in_several_blocks_is_sent_in_lines() -> None:
+def test_reasoning_in_several_blocks_is_joined_by_newlines() -> None:
     blocks = [ThinkingBlock(content="hm"), ThinkingBlock(content="aha"), TextBlock(text="red")]
     assert mapped(ChatMessage(role="assistant", blocks=blocks))[0].reasoning == "hm\naha"
 
 
-def test_a_call_in_the_keywords_of_other_roles_is_not_sent() -> None:
+def test_tool_calls_in_additional_kwargs_of_other_roles_are_not_sent() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "zoom", "arguments": "{}"}}
     keywords = {"tool_calls": [call], "tool_call_id": "c1"}
-    (asked, result) = mapped(
+    (question, result) = mapped(
         ChatMessage(content="hi", additional_kwargs=keywords),
         ChatMessage(role="tool", content="red", additional_kwargs=keywords),
     )
-    assert (asked.tool_calls, asked.tool_call_id) == ((), None)
+    assert (question.tool_calls, question.tool_call_id) == ((), None)
     assert (result.tool_calls, result.tool_call_id) == ((), "c1")
 
 
-def test_texts_of_a_user_are_separate_parts_and_those_of_other_roles_are_lines() -> None:
+def test_texts_of_other_roles_than_user_are_joined_by_newlines() -> None:
     blocks = [TextBlock(text="a"), TextBlock(text="b")]
     assert [
         message.text for message in mapped(*(ChatMessage(role=role, blocks=blocks) for role in ("user", "system")))
@@ -325,7 +325,7 @@ def test_a_message_with_a_picture_and_empty_text_is_sent(red: bytes) -> None:
         (DocumentBlock(url="ftp://example.com/a.pdf"), "file"),
     ],
 )
-def test_an_invalid_medium_of_a_tool_is_replaced_by_a_sentence_and_noted(block: ContentBlock, what: str) -> None:
+def test_an_invalid_url_in_a_tool_result_is_replaced_by_a_sentence_and_noted(block: ContentBlock, what: str) -> None:
     intake = Intake()
     result = ChatMessage(role="tool", blocks=[TextBlock(text="Seen:"), block], additional_kwargs={"tool_call_id": "c1"})
     (message,) = to_glmv([result], intake)
@@ -338,7 +338,7 @@ def test_an_invalid_medium_of_a_tool_is_replaced_by_a_sentence_and_noted(block: 
         user(block)
 
 
-def test_a_file_that_is_no_picture_is_refused_in_a_tools_result_too(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_is_refused_in_a_tool_result_too(tmp_path: Path) -> None:
     path = tmp_path / "notes.png"
     path.write_text("no picture")
     with pytest.raises(glmv.InvalidRequestError, match=r"^messages\[0\] \(tool\), ImageBlock: "):
@@ -411,28 +411,28 @@ def linked(messages: list[glmv.Message], **kwargs: Any) -> list[glmv.Message]:
     return result
 
 
-def test_linked_media_come_first_in_the_newest_user_message(red: bytes) -> None:
+def test_media_of_url_options_come_first_in_the_newest_user_message(red: bytes) -> None:
     data = base64.b64encode(red).decode()
     first, answer, newest = (glmv.Message(role, role) for role in ("user", "assistant", "user"))
     messages = [first, answer, newest, answer]
-    sent = linked(
+    result = linked(
         messages, video_url=("https://example.com/a.mp4",), image_url=[URL, data, f"data:image/png;base64,{data}"]
     )
-    assert (sent[:2], sent[3:]) == (messages[:2], messages[3:])
+    assert (result[:2], result[3:]) == (messages[:2], messages[3:])
     picture = glmv.Image.from_bytes(red)
     video = glmv.Video.from_url("https://example.com/a.mp4")
-    assert sent[2].content == (glmv.Image.from_url(URL), picture, picture, video, glmv.Text("user"))
+    assert result[2].content == (glmv.Image.from_url(URL), picture, picture, video, glmv.Text("user"))
     assert messages[2] is newest
 
 
 @pytest.mark.parametrize("value", [None, "", [], ()])
-def test_no_linked_media_change_nothing(value: Any) -> None:
+def test_empty_url_options_do_not_change_the_messages(value: Any) -> None:
     messages = [glmv.Message("user", "hi")]
     assert linked(messages, image_url=value, video_url=value) == messages
     assert linked([], image_url=value) == []
 
 
-def test_linked_media_without_a_user_message_get_a_new_one() -> None:
+def test_media_of_url_options_get_a_new_user_message_if_there_is_none() -> None:
     system = glmv.Message("system", "Be brief.")
     assert linked([system], image_url=URL) == [system, glmv.Message("user", [glmv.Image.from_url(URL)])]
 
@@ -442,7 +442,7 @@ def test_linked_media_without_a_user_message_get_a_new_one() -> None:
     [(3, "it must be a URL or base64; got int. Pass files"), ("no/such.png", "it must be a URL or base64. ")],
 )
 @pytest.mark.parametrize("name", ["image_url", "video_url"])
-def test_other_values_of_linked_media_are_refused_with_advice(name: str, value: Any, words: str) -> None:
+def test_a_value_of_a_url_option_that_is_not_a_url_or_base64_is_refused(name: str, value: Any, words: str) -> None:
     with pytest.raises(glmv.InvalidRequestError) as caught:
         linked([glmv.Message("user", "hi")], **{name: [value]})
     assert caught.value.message.startswith(f"{name}: {words}")
@@ -450,8 +450,8 @@ def test_other_values_of_linked_media_are_refused_with_advice(name: str, value: 
 
 
 def arguments(tools: list[Any] | None = None, message: Any = "hi", **changes: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {"parallel": True, "required": False, "options": {}} | changes
-    return chat_arguments(tools or [], message, given.pop("history", None), **given)
+    settings: dict[str, Any] = {"parallel": True, "required": False, "options": {}} | changes
+    return chat_arguments(tools or [], message, settings.pop("history", None), **settings)
 
 
 def zoom(at: int) -> int:
@@ -462,17 +462,17 @@ def zoom(at: int) -> int:
 ZOOM = FunctionTool.from_defaults(zoom, description="Magnifies. " * 200)
 
 
-def test_a_conversation_with_tools_gets_the_new_message_at_its_end() -> None:
+def test_chat_with_tools_appends_the_new_message_to_the_history() -> None:
     history = [ChatMessage(role="system", content="Be brief.")]
-    asked = ChatMessage(role="user", content="hi")
-    assert arguments(message="hi", history=history) == {"messages": [*history, asked]}
-    assert arguments(message=asked, history=history) == {"messages": [*history, asked]}
+    question = ChatMessage(role="user", content="hi")
+    assert arguments(message="hi", history=history) == {"messages": [*history, question]}
+    assert arguments(message=question, history=history) == {"messages": [*history, question]}
     assert arguments(message=None, history=history) == {"messages": history}
     assert arguments(message=None) == {"messages": []}
     assert len(history) == 1
 
 
-def test_tools_of_a_conversation_are_sent_whole_and_only_as_needed() -> None:
+def test_tools_are_sent_with_whole_descriptions_and_only_the_needed_fields() -> None:
     [tool] = arguments([ZOOM])["tools"]
     assert tool["function"]["name"] == "zoom"
     assert len(tool["function"]["description"]) > 1024
@@ -492,11 +492,11 @@ def test_tools_of_a_conversation_are_sent_whole_and_only_as_needed() -> None:
         (False, {"top_p": 0.5}, {"top_p": 0.5}),
     ],
 )
-def test_a_required_call_is_requested_and_arguments_that_do_not_fit_are_returned(
+def test_tool_required_sets_tool_choice_and_on_misfit_unless_the_call_sets_them(
     required: bool, options: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    made = arguments([ZOOM], required=required, options=options)
-    assert {name: value for name, value in made.items() if name not in ("messages", "tools")} == expected
+    result = arguments([ZOOM], required=required, options=options)
+    assert {name: value for name, value in result.items() if name not in ("messages", "tools")} == expected
 
 
 @pytest.mark.parametrize(
@@ -510,7 +510,7 @@ def test_a_required_call_is_requested_and_arguments_that_do_not_fit_are_returned
         ([{"function": {"name": ""}}, {"function": None}, {}, 3], []),
     ],
 )
-def test_other_integrations_calls_are_read_as_far_as_they_name_a_tool(
+def test_tool_calls_of_other_integrations_are_read_if_they_name_a_tool(
     calls: Any, expected: list[glmv.ToolCall]
 ) -> None:
     assert legacy_calls(calls) == expected

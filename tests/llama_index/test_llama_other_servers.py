@@ -55,7 +55,7 @@ def test_answers_of_other_servers_are_read(name: str) -> None:
     assert len({call.tool_call_id for call in calls}) == len(calls)
 
 
-def test_both_calls_of_one_id_are_selected() -> None:
+def test_two_calls_with_the_same_id_are_both_selected() -> None:
     llm = llm_of(CASES["one id for two calls"])
     *_, response = llm.stream_chat_with_tools([TOOL], user_msg="hi", allow_parallel_tool_calls=True)
     selected = llm.get_tool_calls_from_response(response)

@@ -64,12 +64,12 @@ async def test_stored_messages_are_small_and_their_pictures_are_sent(store: Pict
     memory = ChatMemoryBuffer.from_defaults(token_limit=100_000)
     memory.put(ChatMessage(blocks=[ImageBlock(path=path), TextBlock(text="What is the main colour?")]))
     (message,) = memory.get_all()
-    kept = message.model_dump_json()
-    assert len(kept) < 1_000
-    assert b64encode(data).decode()[:60] not in kept
+    stored = message.model_dump_json()
+    assert len(stored) < 1_000
+    assert b64encode(data).decode()[:60] not in stored
     with Emulator() as emulator:
         llm = connected(emulator, store, "the store")
-        again = ChatMessage.model_validate_json(kept)
+        again = ChatMessage.model_validate_json(stored)
         assert "red" in ((await llm.achat([again])).message.content or "")
         await llm.aclose()
 

@@ -57,7 +57,7 @@ async def test_streams_end_with_usage(dialect: Any) -> None:
     assert ["stream_options" in body for body in server.bodies] == [True, True, True, False]
 
 
-def test_usage_is_not_requested_if_it_is_not_wanted() -> None:
+def test_usage_is_not_requested_if_it_is_switched_off() -> None:
     server = OtherServer(MESSAGES | {"stream"})
     assert list(GLMV(**server.options(stream_options=False)).stream_chat(HI))[-1].message.content == "Hi"
 
@@ -77,7 +77,7 @@ def test_a_required_tool_uses_the_tool_choice_field_of_engines() -> None:
 
 @pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
 @pytest.mark.parametrize("options", [{"model": "zai-org/GLM-4.6V-FP8"}, {"model": "ours", "base_model": "glm-4.6v"}])
-def test_metadata_and_limits_follow_the_catalogue_row(kind: type[GLMV], options: dict[str, Any]) -> None:
+def test_metadata_and_limits_are_those_of_the_base_model(kind: type[GLMV], options: dict[str, Any]) -> None:
     server = OtherServer(OPENAI)
     llm = kind(**server.options(**options))
     assert (llm.metadata.context_window, llm.metadata.is_function_calling_model) == (131_072, True)
@@ -95,7 +95,7 @@ def test_metadata_of_a_model_without_tools_has_no_function_calling() -> None:
     assert GLMV(model="ours", base_model="glm-4v", context_window=9, api_key="k").metadata.context_window == 9
 
 
-def test_blocks_that_the_row_does_not_support_are_left_out(red: bytes) -> None:
+def test_blocks_that_the_base_model_does_not_support_are_left_out(red: bytes) -> None:
     server = OtherServer(OPENAI)
     llm = GLMV(**server.options(base_model="glm-4.6"), on_unsupported="warn")
     message = ChatMessage(blocks=[TextBlock(text="?"), ImageBlock(image=red)])
@@ -108,8 +108,8 @@ def test_blocks_that_the_row_does_not_support_are_left_out(red: bytes) -> None:
 
 def test_base_model_is_kept_by_copies_pickles_and_dicts() -> None:
     llm = GLMV(model="ours", base_model="z-ai/glm-4.6v", api_key="k")
-    for kept in (llm, pickle.loads(pickle.dumps(llm)), llm.model_copy(deep=True), GLMV.from_dict(llm.to_dict())):
-        assert (kept.base_model, kept.metadata.context_window) == ("glm-4.6v", 131_072)
+    for copy in (llm, pickle.loads(pickle.dumps(llm)), llm.model_copy(deep=True), GLMV.from_dict(llm.to_dict())):
+        assert (copy.base_model, copy.metadata.context_window) == ("glm-4.6v", 131_072)
     assert llm.to_payload()["base_model"] == "glm-4.6v"
     shared = GLMV(client=glmv.Client("k", model="ours", base_model="glm-4.6v"))
     assert shared.metadata.context_window == 131_072

@@ -223,7 +223,7 @@ def test_structured_calls_emit_start_and_end_events(
     assert json.loads(json.dumps(start.additional_kwargs))["response_format"]["type"] == "json_schema"
 
 
-def test_both_turns_are_counted(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_usage_includes_the_repair_of_an_answer(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 5}
     emu.say(Reply("Bread.", usage=usage), Reply(GOOD, usage=usage))
     response = connect().chat([ChatMessage(content="What?")], response_format={"type": "json_object"})
@@ -249,7 +249,7 @@ def test_a_restarted_object_keeps_nothing_of_the_earlier_one(
     assert len(emu.requests) == 2
 
 
-def test_a_restarted_message_stream_is_marked_and_counts_both_turns(
+def test_a_restarted_stream_has_replaces_in_one_chunk_and_usage_of_both_requests(
     emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 5}

@@ -94,7 +94,7 @@ def test_every_call_of_an_answer_is_selected() -> None:
     assert selected(response(*blocks)) == [("c1", "zoom", {"at": 1}), ("c2", "zoom", {"at": 2})]
 
 
-def test_a_call_without_an_id_has_an_empty_one() -> None:
+def test_a_call_without_an_id_gets_an_empty_id() -> None:
     assert selected(response(ToolCallBlock(tool_name="zoom"))) == [("", "zoom", {})]
 
 
@@ -144,15 +144,15 @@ def test_one_call_is_kept_without_parallel_calls() -> None:
 # ---- results
 
 
-def answered(result: Any) -> ChatMessage:
-    """The message that an agent makes from a tool's return value."""
+def tool_message(result: Any) -> ChatMessage:
+    """The tool message that an agent makes from what a tool returned."""
     output = FunctionTool.from_defaults(lambda: result, name="look", description="Look.")()
     return ChatMessage(role="tool", blocks=output.blocks, additional_kwargs={"tool_call_id": "c"})
 
 
 def conversation(result: Any) -> list[ChatMessage]:
     call = ToolCallBlock(tool_call_id="c", tool_name="look", tool_kwargs={})
-    return [ChatMessage("look"), ChatMessage(role="assistant", blocks=[call]), answered(result)]
+    return [ChatMessage("look"), ChatMessage(role="assistant", blocks=[call]), tool_message(result)]
 
 
 KINDS: dict[str, Callable[[bytes], Any]] = {
@@ -200,7 +200,9 @@ def test_a_picture_converted_to_text_is_left_out_on_request(
         [1, "b'GIF"],
     ],
 )
-def test_other_texts_of_a_tool_are_sent_unchanged(result: Any, emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_a_tool_text_that_is_not_the_repr_of_a_picture_is_sent_unchanged(
+    result: Any, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.say("Fine.")
     connect().chat(conversation(result))
     assert emu.requests[0].body["messages"][-1]["content"] == str(result)

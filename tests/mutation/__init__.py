@@ -1,1 +1,1 @@
-"""Mutation testing: small changes to the modules that decide, each of which the tests should notice."""
+"""Mutation testing: small changes to the modules that contain decisions; the tests should notice each change."""

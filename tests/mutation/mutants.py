@@ -39,7 +39,7 @@ class Mutant:
         line: of the source, from 1.
         change: what was changed, as "`a == b` -> `a != b`".
         tree: the changed module.
-        lines: a call runs one of these lines before it can notice the change; None where the import runs it.
+        lines: a test can notice the change only if it runs one of these lines; None if the import runs the change.
     """
 
     line: int
@@ -93,7 +93,7 @@ def _lines(tree: ast.Module, node: ast.expr | ast.stmt) -> frozenset[int] | None
 
 
 def _head(node: ast.expr | ast.stmt) -> range:
-    """The lines of an expression, or of a statement as far as the first one inside of it."""
+    """The lines of an expression, or of a statement up to the first statement inside it."""
     inner = [each.lineno for each in ast.walk(node) if isinstance(each, ast.stmt) and each is not node]
     last = node.end_lineno or node.lineno
     return range(node.lineno, max(min([last + 1, *inner]), node.lineno + 1))
@@ -105,13 +105,13 @@ def _short(code: str) -> str:
 
 
 def _code(node: ast.AST, *, words: bool = False) -> Iterator[ast.expr | ast.stmt]:
-    """The nodes of a module that may be changed, without annotations, docstrings, and words for people."""
+    """The nodes of a module that may be changed: all but annotations, docstrings and words for people."""
     if isinstance(node, ast.expr | ast.stmt) and not (words and isinstance(node, ast.Constant)):
         yield node
     for name, value in ast.iter_fields(node):
         if name in {"annotation", "returns", "type_comment", "decorator_list", "bases"}:
             continue
-        below = words or isinstance(node, ast.Raise | ast.JoinedStr) or _speaks(node)
+        below = words or isinstance(node, ast.Raise | ast.JoinedStr) or _takes_words_for_people(node)
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, ast.Import | ast.ImportFrom | ast.Global):
                 continue
@@ -123,8 +123,8 @@ def _code(node: ast.AST, *, words: bool = False) -> Iterator[ast.expr | ast.stmt
                 yield from _code(item, words=below)
 
 
-def _speaks(node: ast.AST) -> bool:
-    """Whether a call takes words for people."""
+def _takes_words_for_people(node: ast.AST) -> bool:
+    """Whether a node is a call whose arguments are words for people: an error, a note or a log message."""
     match node:
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
             return name in _WORDS_OF or name.endswith(("Error", "Exceeded", "Content", "Response", "Failure", "Cause"))

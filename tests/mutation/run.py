@@ -1,9 +1,9 @@
 """Run the tests of a module against its mutants, and write docs/mutation.md: `make mutate`.
 
-The tests are collected once. They run once without a change, which records the lines of the module that each test
-reaches; then, in a fork for each mutant, those that reach the changed lines run, the fastest first. A constant is set
-to its changed value there, wherever it was imported, and all tests that run the module run. For other changes to what
-an import runs, the changed module is imported in a new process.
+The tests are collected once. A first run without a change records which lines of the module each test reaches. Then
+each mutant gets a fork, in which the tests that reach its changed lines run, the fastest first. For a changed constant,
+the fork sets the new value wherever the constant was imported, and runs all tests that use the module. For other
+changes to code that an import runs, the changed module is imported in a new process.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Run:
     failed: list[str] = field(default_factory=list)
 
     def tests_for(self, mutant: Mutant) -> list[str]:
-        """The tests that can notice a change, the fastest first: to what an import runs, all that run the module."""
+        """The tests that can notice a change, the fastest first; all of its module if an import runs the change."""
         fastest = sorted(self.seconds, key=self.seconds.__getitem__)
         if mutant.lines is None:
             return [test for test in fastest if self.lines.get(test)] or fastest
@@ -171,11 +171,11 @@ class Forks:
                 os.setpgrp()
                 job(session)
                 return None  # and pytest runs the tests
-            self.statuses.append(_ended(child))
+            self.statuses.append(_status_of(child))
         return True
 
 
-def _ended(child: int) -> int:
+def _status_of(child: int) -> int:
     """Wait for a process, end what it started, and return its status."""
     status = os.waitpid(child, 0)[1]
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -183,19 +183,19 @@ def _ended(child: int) -> int:
     return status
 
 
-class Known:
-    """The mutants that earlier runs noticed, in a file, so that only survivors are tried again; None keeps nothing."""
+class NoticedMutants:
+    """A file of the mutants that earlier runs noticed, so that only survivors are tried again. None: no file."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._all: dict[str, list[str]] = json.loads(path.read_text()) if path is not None and path.exists() else {}
 
     def of(self, module: Path) -> set[str]:
-        """The changes of a module, as it is written now, that were noticed."""
+        """The changes that were noticed in a module; none if the module has been edited since."""
         return set(self._all.get(self._key(module), ()))
 
     def add(self, module: Path, mutant: Mutant) -> None:
-        """Keep one more."""
+        """Record that a mutant was noticed, and write the file."""
         changes = self._all.setdefault(self._key(module), [])
         if str(mutant) not in changes:
             changes.append(str(mutant))
@@ -207,7 +207,7 @@ class Known:
         return hashlib.sha256(module.read_bytes()).hexdigest()
 
 
-def survivors(module: Path, tests: Sequence[str], most: int, known: Known) -> tuple[int, list[Mutant]]:
+def survivors(module: Path, tests: Sequence[str], most: int, earlier: NoticedMutants) -> tuple[int, list[Mutant]]:
     """How many mutants of a module were tried, and those that no test noticed.
 
     Raises:
@@ -215,13 +215,13 @@ def survivors(module: Path, tests: Sequence[str], most: int, known: Known) -> tu
     """
     every = list(mutants(module.read_text(encoding="utf-8")))
     sample = sorted(random.Random(0).sample(every, min(most, len(every))), key=lambda each: each.line)
-    before = known.of(module)
+    before = earlier.of(module)
     chosen = [mutant for mutant in sample if str(mutant) not in before]
     for mutant in chosen:  # a mutant that does not compile would count as noticed
         compile(mutant.tree, str(module), "exec", dont_inherit=True)
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result"
-        _apart(lambda: _in_functions(module, tests, chosen, Path(folder), result, known))
+        _in_fork(lambda: _in_functions(module, tests, chosen, Path(folder), result, earlier))
         if not result.exists():
             raise SystemExit(f"The tests of {module.relative_to(ROOT)} did not run: {' '.join(tests)}")
         run, noticed = pickle.loads(result.read_bytes())
@@ -229,19 +229,19 @@ def survivors(module: Path, tests: Sequence[str], most: int, known: Known) -> tu
         raise SystemExit(f"Tests of {module.relative_to(ROOT)} fail without a change: {' '.join(run.failed)}")
     left = []
     for number in filter(noticed.get, noticed):
-        known.add(module, chosen[number])
+        earlier.add(module, chosen[number])
     for number, mutant in enumerate(chosen):
         if number not in noticed:
-            noticed[number] = _apart(lambda mutant=mutant: _at_import(module, mutant, tests, run)) != 0
+            noticed[number] = _in_fork(lambda mutant=mutant: _at_import(module, mutant, tests, run)) != 0
             if noticed[number]:
-                known.add(module, mutant)
+                earlier.add(module, mutant)
         if not noticed[number]:
             left.append(mutant)
     return len(sample), left
 
 
-def _apart(function: Callable[[], int]) -> int:
-    """Run a function in a fork that prints nothing; its process's status."""
+def _in_fork(function: Callable[[], int]) -> int:
+    """Run a function in a fork that prints nothing, and return the exit status of the fork."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -253,13 +253,16 @@ def _apart(function: Callable[[], int]) -> int:
             status = function()
         finally:
             os._exit(status)
-    return _ended(child)
+    return _status_of(child)
 
 
 def _in_functions(
-    module: Path, tests: Sequence[str], chosen: Sequence[Mutant], folder: Path, result: Path, known: Known
+    module: Path, tests: Sequence[str], chosen: Sequence[Mutant], folder: Path, result: Path, earlier: NoticedMutants
 ) -> int:
-    """Write a run without a change, and number of a mutant -> whether it is noticed, of those inside of functions."""
+    """Try the mutants inside of functions and the changed constants, each in a fork.
+
+    Writes to `result` the run without a change, and a dict: number of a mutant -> whether a test noticed it.
+    """
     run = Run()
     numbers: list[int] = []
 
@@ -291,7 +294,7 @@ def _in_functions(
             numbers.append(number)
             yield change
             if forks.statuses[-1] not in {0, _NOT_SWAPPED << 8}:  # kept now, in case this run is stopped
-                known.add(module, mutant)
+                earlier.add(module, mutant)
 
     forks = Forks(jobs)
     status = pytest.main([*QUIET, *tests], plugins=[forks])
@@ -311,7 +314,7 @@ def _swap(module: Path, code: CodeType) -> None:
     """Give the functions of an imported module the code of its mutant.
 
     Raises:
-        KeyError, ValueError: a function has other variables than before.
+        KeyError, ValueError: the code of a function does not fit, for example because it has other free variables.
     """
     changed: dict[tuple[str, int], CodeType] = {}
     rest = [code]
@@ -344,7 +347,7 @@ def _constant(mutant: Mutant) -> ast.Assign | ast.AnnAssign | None:
 
 
 def _assign(module: Path, statement: ast.Assign | ast.AnnAssign) -> None:
-    """Set a constant anew in its module, and where it was imported by its name.
+    """Set a constant to its changed value, in its module and in all modules that imported it by its name.
 
     Raises:
         ValueError: its value cannot be computed.
@@ -386,7 +389,7 @@ class _Loader(importlib.abc.Loader):
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds one module, changed, and nothing else."""
+    """Finds only one module, and gives it the changed code."""
 
     def __init__(self, name: str, path: Path, code: CodeType) -> None:
         self._name, self._path, self._code = name, path, code
@@ -408,7 +411,7 @@ def _at_import(module: Path, mutant: Mutant, tests: Sequence[str], run: Run) -> 
 
 
 def _rows() -> dict[str, str]:
-    """Module -> its row in the table as it is."""
+    """Path of a module -> its present row in the table of the page."""
     table = PAGE.read_text(encoding="utf-8").partition("<!-- table -->")[2].partition("<!-- end -->")[0]
     return {line.split("`")[1]: line for line in table.splitlines() if line.startswith("| `")}
 
@@ -426,7 +429,7 @@ def _write(rows: dict[str, str], order: Sequence[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("modules", nargs="*", help="paths; all without")
+    parser.add_argument("modules", nargs="*", help="paths of modules; without any, all modules")
     parser.add_argument("--most", type=int, default=60, help="mutants of a module that are tried, chosen at random")
     parser.add_argument(
         "--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}; rows of modules that did not run stay"
@@ -440,10 +443,10 @@ def main() -> None:
     rows = _rows()
     missed = False
     for name in options.modules or table["modules"]:
-        known: dict[str, str] = table["equivalent"].get(name, {})
-        tried, left = survivors(ROOT / name, table["modules"][name], options.most, Known(options.known))
-        same = [mutant for mutant in left if mutant.change in known]
-        others = [mutant for mutant in left if mutant.change not in known]
+        equivalents: dict[str, str] = table["equivalent"].get(name, {})
+        tried, left = survivors(ROOT / name, table["modules"][name], options.most, NoticedMutants(options.known))
+        same = [mutant for mutant in left if mutant.change in equivalents]
+        others = [mutant for mutant in left if mutant.change not in equivalents]
         share = len(others) / max(tried - len(same), 1)
         missed = missed or share > MOST
         print(f"{name}: {tried} mutants, {len(others)} survive ({share:.0%}), {len(same)} are equivalent", flush=True)

@@ -1,4 +1,4 @@
-"""Mutants: each one is a module that can be imported, and differs from its source."""
+"""Each mutant can be compiled, and differs from its source."""
 
 from __future__ import annotations
 

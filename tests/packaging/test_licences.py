@@ -1,4 +1,4 @@
-"""The page about licences against pyproject.toml, and against the wheels that are installed here."""
+"""The page about licences agrees with pyproject.toml and with the wheels that are installed here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_page_has_a_row_for_every_extra() -> None:
 
 
 @pytest.mark.parametrize("wheel", WHEELS)
-def test_the_page_names_what_the_wheel_contains(wheel: str) -> None:
+def test_the_page_names_every_copyleft_library_that_the_wheel_contains(wheel: str) -> None:
     try:
         names = [path.name for path in files(wheel) or []]
     except PackageNotFoundError:

@@ -41,17 +41,17 @@ def links(markdown: str) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", markdown)
 
 
-def test_the_index_shows_no_link_that_leads_nowhere(metadata: email.message.Message) -> None:
-    shown = str(metadata.get_payload())
-    assert shown.startswith("# glmv")
-    assert [target for target in links(shown) if not target.startswith(("https://", "http://", "#"))] == []
+def test_the_readme_for_the_index_has_only_links_that_work_there(metadata: email.message.Message) -> None:
+    readme = str(metadata.get_payload())
+    assert readme.startswith("# glmv")
+    assert [target for target in links(readme) if not target.startswith(("https://", "http://", "#"))] == []
 
 
 def test_urls_are_left_out_while_the_address_is_unknown(metadata: email.message.Message) -> None:
     known = PROJECT["tool"]["glmv"]["repository"]
-    shown = metadata.get_all("Project-URL") or []
-    assert bool(shown) == bool(known)
-    assert [url for url in shown if known not in url] == []
+    urls = metadata.get_all("Project-URL") or []
+    assert bool(urls) == bool(known)
+    assert [url for url in urls if known not in url] == []
 
 
 def test_all_urls_of_the_package_are_made_from_the_repository_address() -> None:

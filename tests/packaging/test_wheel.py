@@ -1,4 +1,4 @@
-"""A newcomer: an empty environment, the wheel, two commands. It installs from a package index: `make test-wheel`."""
+"""The wheel in an empty environment, as a new user installs and calls it. `make test-wheel` uses a package index."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.wheel
 
 
 def run(command: str, here: Path) -> subprocess.CompletedProcess[str]:
-    """A line as a shell in the empty environment runs it, with nothing of this checkout."""
+    """Run a command in the empty environment, without the variables that point to this checkout or to a key."""
     ours = ("PYTHON", "ZHIPUAI", "ZAI", "GLMV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     kept["PATH"] = f"{here / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
@@ -27,7 +27,7 @@ def run(command: str, here: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a photo of one's own, the wheel and an empty environment."""
+    """A folder with a photo of the user, the wheel and an empty environment."""
     wheels = sorted((ROOT / "dist").glob("glmv-*.whl"))
     assert wheels, "there is no wheel: make dist"
     here = tmp_path_factory.mktemp("newcomer")
@@ -41,10 +41,10 @@ def test_two_commands_answer_a_question_about_a_users_picture(newcomer: Path) ->
     wheel = next(newcomer.glob("*.whl")).name
     installed = run(f'pip install --quiet "./{wheel}[cli,emulator]"', newcomer)
     assert installed.returncode == 0, installed.stderr
-    asked = run('glmv ask --emulator photo.jpg "What is in this picture?"', newcomer)
-    assert asked.returncode == 0, asked.stderr
-    assert "321 x 123 pixels" in " ".join(asked.stdout.split())
-    assert "Traceback" not in asked.stderr
+    answer = run('glmv ask --emulator photo.jpg "What is in this picture?"', newcomer)
+    assert answer.returncode == 0, answer.stderr
+    assert "321 x 123 pixels" in " ".join(answer.stdout.split())
+    assert "Traceback" not in answer.stderr
 
 
 def test_the_wheel_contains_the_sample_pictures(newcomer: Path) -> None:

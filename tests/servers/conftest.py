@@ -21,10 +21,10 @@ HOW = "make test-servers runs the tests through other servers"
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run these tests only if their mark is selected."""
-    asked = config.option.markexpr
+    selected_marks = config.option.markexpr
     for item in items:
         for mark in ("servers", "engines"):
-            if item.get_closest_marker(mark) is not None and mark not in asked:
+            if item.get_closest_marker(mark) is not None and mark not in selected_marks:
                 item.add_marker(pytest.mark.skip(reason=f"make test-{mark}"))
 
 

@@ -49,11 +49,11 @@ def program(name: str) -> str | None:
 
 @contextlib.contextmanager
 def running(command: list[str], port: int, log: Path) -> Iterator[None]:
-    """Run a proxy during the block; it starts when the proxy accepts connections."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    """Run a proxy during the block; the block starts when the proxy accepts connections."""
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with (
         log.open("wb") as output,
-        subprocess.Popen(command, env=kept, stdout=output, stderr=subprocess.STDOUT) as process,
+        subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT) as process,
     ):
         try:
             end = time.monotonic() + STARTS_WITHIN

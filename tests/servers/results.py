@@ -55,16 +55,16 @@ class Results:
             return
         page = PAGE.read_text("utf-8")
         for table, outcomes in self._outcomes.items():
-            found = {cell: _verdict(of_ways) for cell, of_ways in outcomes.items()}
+            verdicts = {cell: _verdict(of_ways) for cell, of_ways in outcomes.items()}
             begin, end = (MARK.format(word, table, self._target) for word in ("begin", "end"))
             if self._write:
                 before, _, rest = page.partition(begin)
-                page = f"{before}{begin}\n{rendered(found, self._versions)}\n{end}{rest.partition(end)[2]}"
+                page = f"{before}{begin}\n{rendered(verdicts, self._versions)}\n{end}{rest.partition(end)[2]}"
             else:
-                there = shown(table, self._target)
+                there = table_of_page(table, self._target)
                 self._differences += [
                     f"{table}: {row!r}, {column!r} is {verdict!r}, the page has {there.get((row, column))!r}"
-                    for (row, column), verdict in found.items()
+                    for (row, column), verdict in verdicts.items()
                     if there.get((row, column)) != verdict
                 ]
         if self._write:
@@ -95,7 +95,7 @@ def cell_of(item: Any) -> tuple[str, tuple[str, str], str] | None:
     return table, (row, column), str(params.get("way", ""))
 
 
-def shown(table: str, target: str) -> Cells:
+def table_of_page(table: str, target: str) -> Cells:
     """A table of the page."""
     begin, end = (MARK.format(word, table, target) for word in ("begin", "end"))
     return parsed(PAGE.read_text("utf-8").partition(begin)[2].partition(end)[0])

@@ -52,7 +52,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(command: list[str], url: str, log: Path, **environment: str) -> Iterator[None]:
-    """Run a server during the block; it starts when `url` answers."""
+    """Run a server during the block; the block starts when `url` answers."""
     values = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with (
         log.open("wb") as output,
@@ -84,8 +84,8 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 def litellm(emu: Emulator, folder: Path) -> Iterator[Software]:
     """LiteLLM's proxy with a route by its provider `zai` and one by `openai`, both to the emulator's platform.
 
-    Models: `zai/glm-4.6v`, which can be asked to think, `zai/as-it-is`, which LiteLLM does not expect to be,
-    `zai/wrong-key`, `zai/unknown-model`, and the same with `openai/`. `glmv/glm-4.6v` goes by our own provider.
+    Models: `zai/glm-4.6v`, for which LiteLLM allows the option `thinking`; `zai/as-it-is`, for which it does not;
+    `zai/wrong-key` and `zai/unknown-model`; the same four with `openai/`; and `glmv/glm-4.6v`, by our own provider.
     """
     models = {"glm-4.6v": ("glm-4.6v", emu.api_key), "wrong-key": ("glm-4.6v", WRONG_KEY)}
     models |= {"unknown-model": ("glm-99v", emu.api_key), "as-it-is": ("glm-4.6v", emu.api_key)}

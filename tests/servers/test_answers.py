@@ -83,10 +83,10 @@ def test_a_conversation_keeps_its_turns_and_pictures(client: Way, emu: Emulator,
 
 @EVERY_ROUTE
 def test_a_stream_comes_in_pieces_and_is_the_same_answer(client: Way, picture: Draw) -> None:
-    asked = question(picture(), "Which colour has it, and what size?")
-    streamed = client.stream(asked)
+    first_question = question(picture(), "Which colour has it, and what size?")
+    streamed = client.stream(first_question)
     assert streamed.pieces > 1
-    assert streamed.text == client.ask(asked).text
+    assert streamed.text == client.ask(first_question).text
     assert streamed.finish_reason == "stop"
 
 
@@ -123,7 +123,7 @@ def test_thinking_is_switched_for_a_model_without_allowed_openai_params(
 
 
 @EVERY_ROUTE
-def test_an_answer_has_the_asked_structure(client: Way, picture: Draw) -> None:
+def test_an_answer_has_the_requested_structure(client: Way, picture: Draw) -> None:
     assert client.object(question(picture("red", (64, 48)), "Describe the picture."), Seen) == Seen(
         colour="red", width=64
     )

@@ -64,8 +64,8 @@ CASES: dict[str, tuple[Any, dict[str, Any], bool]] = {
 }
 
 
-def speak(peer: Peer) -> None:
-    """Return any answer, in the requested shape."""
+def send_answer(peer: Peer) -> None:
+    """Send an answer, whole or streamed as requested."""
     if peer.streaming:
         peer.stream(chunk('{"colour": "red"}'), chunk("", "stop", usage=WHOLE["usage"]), DONE)
     else:
@@ -75,12 +75,12 @@ def speak(peer: Peer) -> None:
 
 @pytest.fixture(scope="module")
 def bodies() -> dict[str, dict[str, Any]]:
-    """Client and case -> the body that is sent."""
-    server = Server().plays(speak)
+    """Name of the client and the case -> the request body that the client sends."""
+    server = Server().plays(send_answer)
     values = {}
     try:
         for name, kind in WAYS.items():
-            client = kind(given(f"http://127.0.0.1:{server.port}/v1"))
+            client = kind(client_settings(f"http://127.0.0.1:{server.port}/v1"))
             for case, (turns, options, streamed) in CASES.items():
                 (client.stream if streamed else client.ask)(turns, **options)
                 values[f"{name}: {case}"] = json.loads(server.requests[-1][1])
@@ -89,18 +89,20 @@ def bodies() -> dict[str, dict[str, Any]]:
     return values
 
 
-def given(base_url: str) -> dict[str, Any]:
+def client_settings(base_url: str) -> dict[str, Any]:
     return {"base_url": base_url, "api_key": "none", "model": MODEL, "dialect": "vllm", "max_retries": 0}
 
 
 @pytest.fixture(scope="module")
 def judge(bodies: dict[str, dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
-    """judge("vLLM") -> results of its classes for all bodies; run once per engine."""
+    """judge("vLLM") -> what the engine's classes say about all bodies; they run once per engine."""
     return functools.cache(lambda engine: software.judged(engine.lower(), bodies))
 
 
 @pytest.fixture
-def said(request: pytest.FixtureRequest, judge: Callable[[str], dict[str, Any]], route: str) -> dict[str, Any]:
+def engine_results(
+    request: pytest.FixtureRequest, judge: Callable[[str], dict[str, Any]], route: str
+) -> dict[str, Any]:
     result = judge(route)
     request.node.user_properties.append(("version", (route, result["version"])))
     return result
@@ -108,14 +110,14 @@ def said(request: pytest.FixtureRequest, judge: Callable[[str], dict[str, Any]],
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("route", ["vLLM", "SGLang"])
-def test_the_engine_accepts_a_recorded_request(way: str, said: dict[str, Any], case: str) -> None:
-    assert said["verdicts"][f"{way}: {case}"] == ""
+def test_the_engine_accepts_a_recorded_request(way: str, engine_results: dict[str, Any], case: str) -> None:
+    assert engine_results["verdicts"][f"{way}: {case}"] == ""
 
 
 @pytest.mark.parametrize("case", ["whole", "words", "call"])
 @pytest.mark.parametrize("route", ["vLLM", "SGLang"])
-def test_a_recorded_answer_of_the_engine_is_read(way: str, said: dict[str, Any], case: str) -> None:
-    result = said["answers"][case]
+def test_a_recorded_answer_of_the_engine_is_read(way: str, engine_results: dict[str, Any], case: str) -> None:
+    result = engine_results["answers"][case]
     with_answer = Server().plays(
         lambda peer: (
             peer.say(result)
@@ -124,7 +126,7 @@ def test_a_recorded_answer_of_the_engine_is_read(way: str, said: dict[str, Any],
         )
     )
     try:
-        client = WAYS[way](given(f"http://127.0.0.1:{with_answer.port}/v1"))
+        client = WAYS[way](client_settings(f"http://127.0.0.1:{with_answer.port}/v1"))
         answer: Answer = client.ask(HELLO) if case == "whole" else client.stream(HELLO)
     finally:
         with_answer.stop()
@@ -147,7 +149,9 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Software]:
 @pytest.fixture
 def client(request: pytest.FixtureRequest, serving: Software, way: str, route: str) -> Way:
     request.node.user_properties.append(("version", (route, serving.version)))
-    return WAYS[way](given(serving.bases[route]) | {"model": serving.model, "dialect": "transformers", "max_tokens": 8})
+    return WAYS[way](
+        client_settings(serving.bases[route]) | {"model": serving.model, "dialect": "transformers", "max_tokens": 8}
+    )
 
 
 TRANSFORMERS = pytest.mark.parametrize("route", ["transformers"])

@@ -24,20 +24,20 @@ def at(route: str) -> pytest.MarkDecorator:
 
 
 @at("small")
-def test_413_is_an_invalid_request_and_not_sent_again(
+def test_413_raises_invalid_request_and_is_not_retried(
     connect: Callable[..., Way], emu: Emulator, picture: Callable[..., bytes]
 ) -> None:
     noise = bytes(range(256)) * 4096  # it does not compress; a PNG may have any bytes behind its end
-    asked: Any = [("user", [picture() + noise, "Which colour has it?"])]
+    turns: Any = [("user", [picture() + noise, "Which colour has it?"])]
     with pytest.raises(glmv.InvalidRequestError) as caught:
-        connect(max_retries=2).ask(asked)
+        connect(max_retries=2).ask(turns)
     assert caught.value.status_code == 413
     assert caught.value.attempts == 1
     assert emu.requests == []
 
 
 @at("gone")
-def test_502_is_a_server_error_and_sent_again(connect: Callable[..., Way]) -> None:
+def test_502_raises_server_error_and_is_retried(connect: Callable[..., Way]) -> None:
     with pytest.raises(glmv.ServerError) as caught:
         connect(max_retries=1).ask(HELLO)
     assert caught.value.status_code == 502
@@ -70,7 +70,9 @@ def test_a_connection_that_is_closed_without_an_answer_is_a_failed_connection(cl
 
 
 @at("buffered")
-def test_a_platform_that_closes_early_is_asked_again(connect: Callable[..., Way], emu: Emulator) -> None:
+def test_a_call_is_retried_if_the_platform_closes_its_connection_early(
+    connect: Callable[..., Way], emu: Emulator
+) -> None:
     emu.inject("no-answer")  # nginx answers 502
     emu.inject("half-body")  # nginx sends the half and closes
     assert connect(max_retries=2).ask(HELLO).text
@@ -111,7 +113,7 @@ def test_one_connection_more_than_limit_conn_allows_is_refused_and_retryable(
 
 
 def hold(settings: dict[str, Any]) -> None:
-    """A call of another client."""
+    """Occupy a connection with a call of another client."""
     httpx.post(
         f"{settings['base_url']}/chat/completions",
         json={"model": settings["model"], "messages": [{"role": "user", "content": "Good morning"}]},
@@ -121,7 +123,7 @@ def hold(settings: dict[str, Any]) -> None:
 
 
 def until(true: Callable[[], object]) -> None:
-    """Wait for at most 5 seconds."""
+    """Wait until the function returns something true; fails after 5 seconds."""
     end = time.monotonic() + 5
     while not true():
         assert time.monotonic() < end

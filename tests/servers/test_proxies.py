@@ -31,7 +31,7 @@ Chat = Callable[..., str]
 
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test server counts as a server on another machine; variables of the shell are removed."""
+    """Make the client treat 127.0.0.1 as another machine, and remove the proxy variables of the shell."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
             monkeypatch.delenv(name)
@@ -58,23 +58,23 @@ def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def closed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForwardProxy]:
+def locked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForwardProxy]:
     """A proxy that requires a password."""
-    yield from started(request.param, tmp_path_factory.mktemp("closed"), password=True)
+    yield from started(request.param, tmp_path_factory.mktemp("locked"), password=True)
 
 
 @pytest.fixture(params=["blocking", "awaiting"])
 def chat(request: pytest.FixtureRequest) -> Chat:
-    """Call by a sync or async client."""
+    """chat(base_url) -> the text of an answer, by a sync or async client."""
 
     def ask(base_url: str, **options: Any) -> str:
-        given = {"base_url": base_url, "timeout": 20, "allow_http": True, **options}
+        settings = {"base_url": base_url, "timeout": 20, "allow_http": True, **options}
         if request.param == "blocking":
-            with glmv.Client("k", **given) as glm:
+            with glmv.Client("k", **settings) as glm:
                 return glm.chat("hi").text
 
         async def awaited() -> str:
-            async with glmv.AsyncClient("k", **given) as glm:
+            async with glmv.AsyncClient("k", **settings) as glm:
                 return (await glm.chat("hi")).text
 
         return asyncio.run(awaited())
@@ -86,7 +86,7 @@ def password_of(proxy: ForwardProxy) -> str:
     return "letters" if "tinyproxy" in proxy.folder.name else ENCODED
 
 
-def test_https_and_http_go_through(
+def test_calls_by_https_and_http_succeed_through_the_proxy(
     chat: Chat, proxy: ForwardProxy, encrypted: Encrypted, plain: Server, certificate: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
@@ -95,11 +95,11 @@ def test_https_and_http_go_through(
     assert chat(plain.base_url.replace("127.0.0.1", "localhost")) == "hello"
 
 
-def test_a_password_opens_the_proxy(
-    chat: Chat, closed: ForwardProxy, encrypted: Encrypted, plain: Server, certificate: Any, monkeypatch: Any
+def test_calls_succeed_through_a_proxy_that_requires_a_password(
+    chat: Chat, locked: ForwardProxy, encrypted: Encrypted, plain: Server, certificate: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-    monkeypatch.setenv("ALL_PROXY", closed.with_user(password_of(closed)))
+    monkeypatch.setenv("ALL_PROXY", locked.with_user(password_of(locked)))
     assert chat(encrypted.base_url) == "hello"
     assert chat(plain.base_url) == "hello"
 
@@ -107,20 +107,22 @@ def test_a_password_opens_the_proxy(
 @pytest.mark.parametrize("password", ["", "wrong-word"])
 @pytest.mark.parametrize("scheme", ["https", "http"])
 def test_a_proxy_with_a_wrong_password_is_asked_once_and_the_error_has_advice(
-    chat: Chat, closed: ForwardProxy, encrypted: Encrypted, plain: Server, password: str, scheme: str, monkeypatch: Any
+    chat: Chat, locked: ForwardProxy, encrypted: Encrypted, plain: Server, password: str, scheme: str, monkeypatch: Any
 ) -> None:
     variable = f"{scheme.upper()}_PROXY"
-    monkeypatch.setenv(variable, closed.with_user(password) if password else closed.url)
+    monkeypatch.setenv(variable, locked.with_user(password) if password else locked.url)
     base = encrypted.base_url if scheme == "https" else plain.base_url
     with pytest.raises(glmv.ConnectionFailed) as raised:
         chat(base)
     assert (raised.value.kind, raised.value.retryable, raised.value.attempts) == ("proxy_auth", False, 1)
-    assert f"The proxy {closed.place} ({variable})" in str(raised.value)
+    assert f"The proxy {locked.place} ({variable})" in str(raised.value)
     assert "%40" in str(raised.value)
     assert "wrong-word" not in str(raised.value)
 
 
-def test_a_host_that_the_proxy_cannot_reach_names_the_proxy(chat: Chat, proxy: ForwardProxy, monkeypatch: Any) -> None:
+def test_the_error_names_the_proxy_if_it_cannot_reach_the_host(
+    chat: Chat, proxy: ForwardProxy, monkeypatch: Any
+) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     with pytest.raises(glmv.ConnectionFailed) as raised:
         chat("https://127.0.0.1:9/v1", max_retries=0)
@@ -129,7 +131,9 @@ def test_a_host_that_the_proxy_cannot_reach_names_the_proxy(chat: Chat, proxy: F
 
 
 @pytest.mark.parametrize("base", ["https://glm.invalid/v1", "http://glm.invalid/v1"])
-def test_a_proxy_without_dns_is_named(chat: Chat, proxy: ForwardProxy, base: str, monkeypatch: Any) -> None:
+def test_the_error_names_the_proxy_if_it_cannot_resolve_the_host(
+    chat: Chat, proxy: ForwardProxy, base: str, monkeypatch: Any
+) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy.url)
     with pytest.raises(glmv.ConnectionFailed) as raised:
         chat(base, max_retries=0)
@@ -147,7 +151,7 @@ def test_a_host_that_squid_forbids_is_refused_for_good(
     assert (raised.value.kind, raised.value.attempts) == ("proxy_refused", 1)
 
 
-def test_the_error_of_a_refusal_by_squid_names_it_and_no_proxy_corrects_it(
+def test_the_error_names_squid_if_it_refuses_and_setting_no_proxy_helps(
     plain: Server, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
 ) -> None:
     with proxies.squid(tmp_path_factory.mktemp("squid"), allows="deny") as squid:
@@ -174,7 +178,7 @@ def test_the_error_of_an_http_request_that_tinyproxy_refuses_names_tinyproxy(
 
 @pytest.mark.parametrize("name", ["squid", "tinyproxy"])
 @pytest.mark.parametrize("base", ["https://glm.example/v1", "http://glm.example/v1"])
-def test_a_socks_variable_that_names_a_proxy_for_http_ends_soon(
+def test_a_call_by_socks_to_an_http_proxy_fails_soon_and_names_the_proxy(
     chat: Chat, tmp_path_factory: pytest.TempPathFactory, name: str, base: str, monkeypatch: Any
 ) -> None:
     with KINDS[name](tmp_path_factory.mktemp(name)) as proxy:
@@ -192,7 +196,7 @@ def test_doctor_names_the_proxy(proxy: ForwardProxy, plain: Server, monkeypatch:
         assert glm.reach(20) == f"the proxy {proxy.place} (ALL_PROXY)"
 
 
-def test_a_proxy_with_its_own_authority_is_trusted_once_ssl_cert_file_names_it(
+def test_a_proxy_that_signs_connections_is_trusted_once_ssl_cert_file_is_set(
     encrypted: Encrypted, tmp_path: Path, monkeypatch: Any
 ) -> None:
     assert MITMDUMP.exists(), HOW

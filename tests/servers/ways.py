@@ -1,4 +1,4 @@
-"""One question through `glmv`, LangChain and LlamaIndex, with the answer in one form."""
+"""One question through `glmv`, LangChain and LlamaIndex, with the answers in the same form."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Way:
     settings: dict[str, Any]
 
     def ask(self, turns: list[Turn], **options: Any) -> Answer:
-        """The answer to a conversation, unstreamed."""
+        """The answer to a conversation, without streaming."""
         raise NotImplementedError
 
     def stream(self, turns: list[Turn], **options: Any) -> Answer:
-        """The same, streamed and summed."""
+        """The sum of a streamed answer to a conversation."""
         raise NotImplementedError
 
     def object(self, turns: list[Turn], schema: type[Object]) -> Object:

@@ -41,8 +41,8 @@ QUESTION = "How large is the picture of 640 x 480 pixels?"
 
 @pytest.fixture
 def llm(emu: Emulator) -> Iterator[GLMV]:
-    with GLMV() as made:
-        yield made
+    with GLMV() as model:
+        yield model
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def embedding(emu: Emulator) -> Iterator[GLMVEmbedding]:
 
 @pytest.fixture
 def flow(llm: GLMV) -> list[Any]:
-    """The preparation steps that the documents show."""
+    """The transformations that the documentation shows for documents with pictures."""
     return [GLMVImageCaptioner(llm=llm, on_error="skip", nodes=True)]
 
 
@@ -68,7 +68,7 @@ def indexed(documents: Sequence[Any], steps: list[Any], store: Any, embedding: A
 
 
 def reopened(store: Any, embedding: Any) -> VectorStoreIndex:
-    """An index made only from the store."""
+    """An index that is made from the store, without the documents."""
     return VectorStoreIndex.from_vector_store(store, embed_model=embedding)
 
 
@@ -80,8 +80,8 @@ def names(nodes: Sequence[BaseNode]) -> list[str]:
     return sorted(node.metadata["file_name"] for node in nodes)
 
 
-def seen(emu: Emulator) -> list[str]:
-    """One entry for each picture of the newest request."""
+def sent_pictures(emu: Emulator) -> list[str]:
+    """A list with "image_url" once for each picture in the last message of the newest request."""
     parts = emu.requests[-1].body["messages"][-1]["content"]
     return [part["type"] for part in parts if part["type"] == "image_url"] if isinstance(parts, list) else []
 
@@ -128,7 +128,7 @@ def test_every_engine_sends_the_picture_that_a_store_returns(
     for name, engine in ENGINES.items():
         answer = str(engine(index, llm)(QUESTION))
         assert "640" in answer, name
-        assert seen(emu) == ["image_url"], name
+        assert sent_pictures(emu) == ["image_url"], name
 
 
 @pytest.mark.usefixtures("folder")
@@ -165,13 +165,13 @@ def test_a_store_on_disk_returns_pictures_from_another_working_directory(
     index = reopened(open_store(), embedding)
     for name, engine in ENGINES.items():
         assert "640" in str(engine(index, llm)(QUESTION)), name
-        assert seen(emu) == ["image_url"], name
+        assert sent_pictures(emu) == ["image_url"], name
 
 
 # LanceDB reads the names that its store for LlamaIndex puts into a deletion as columns, whatever the document is.
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "lancedb"], indirect=True)
 @pytest.mark.usefixtures("folder")
-def test_a_changed_picture_is_updated_and_a_deleted_one_removed(
+def test_a_changed_picture_is_updated_and_a_deleted_picture_is_removed(
     open_store: Open, embedding: GLMVEmbedding, flow: list[Any]
 ) -> None:
     store = open_store()
@@ -204,7 +204,7 @@ def test_pictures_of_another_file_system_are_kept_in_the_store(
     indexed(loaded, flow, store, embedding)
     for name, engine in ENGINES.items():
         assert "640" in str(engine(reopened(store, embedding), llm)(QUESTION)), name
-        assert seen(emu) == ["image_url"], name
+        assert sent_pictures(emu) == ["image_url"], name
 
 
 def test_pictures_given_as_bytes_are_kept_in_the_store(
@@ -265,7 +265,7 @@ def test_an_index_of_texts_and_pictures_returns_the_picture(open_store: Open, fl
     with GLMVMultiModal() as llm:
         answer = index.as_query_engine(llm=llm, similarity_top_k=1, image_similarity_top_k=1).query(QUESTION)
         assert "640" in str(answer)
-        assert "image_url" in seen(emu)
+        assert "image_url" in sent_pictures(emu)
         chat = index.as_chat_engine(chat_mode="context", llm=llm, similarity_top_k=1, image_similarity_top_k=1)
         assert "640" in str(chat.chat(QUESTION))
-        assert "image_url" in seen(emu)
+        assert "image_url" in sent_pictures(emu)

@@ -80,8 +80,8 @@ class End:
         kind: the error's class in `glmv`.
         whole, streamed: the server's responses, without and with a stream.
         words: words that the error's text has to contain.
-        passes: whether the call is retried and returns the second answer.
-        code: of the error.
+        passes: whether the call is retried, and then returns the answer to the second attempt.
+        code: the code that the error must have; None is any code.
     """
 
     kind: type[glmv.GLMVError]

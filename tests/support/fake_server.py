@@ -46,7 +46,7 @@ class Gone(Exception):
 
 
 class Peer:
-    """One connection, as a script uses it."""
+    """One connection of a client, with the actions that a script can use."""
 
     def __init__(self, sock: socket.socket, server: Server) -> None:
         self.sock = sock

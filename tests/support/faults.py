@@ -40,7 +40,7 @@ class Good:
 
     Attributes:
         text: the answer; None if the fault is permanent: then the client raises its own error soon.
-        most, least: seconds.
+        most, least: the most and the least seconds that the call may take.
         requests: how many may reach the server.
         code: the platform's code, which the error has to contain.
         megabytes: the most memory that a fresh process may use.
@@ -65,7 +65,7 @@ class Ours:
         facts: attributes of the error or of the completion.
         partial: the text kept by the error of a stream.
         says: words that the error's text has to contain.
-        pause: the least and the most seconds of the first pause between attempts; () where there is none.
+        pause: the least and the most seconds of the first pause between attempts; () if there is no pause.
         seconds: the least and the most that the call takes; a test adds its slack to the most.
     """
 
@@ -122,8 +122,8 @@ class Fault:
 @contextlib.contextmanager
 def nobody(server: Server) -> Iterator[str]:
     """A port without a server."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     yield f"http://127.0.0.1:{port}/v1"
 
 
@@ -286,7 +286,7 @@ def packed(megabytes: int) -> bytes:
 
 @contextlib.contextmanager
 def packed_before(server: Server) -> Iterator[str]:
-    """The fake server, after it has compressed its bomb, which takes seconds."""
+    """The fake server, after it has compressed the large answer of `gzip_bomb`, which takes seconds."""
     packed(256)
     yield server.base_url
 

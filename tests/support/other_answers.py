@@ -351,5 +351,5 @@ CASES: dict[str, Case] = {
 
 
 def each(select: Callable[[Case], bool] = lambda _: True) -> list[str]:
-    """Names of the matching cases."""
+    """Names of the cases that `select` accepts."""
     return [name for name, case in CASES.items() if select(case)]

@@ -39,7 +39,7 @@ def png(side: int) -> bytes:
 
 
 class Spans:
-    """Spans of two exporters of one provider: complete and shortened."""
+    """One provider with two exporters: `whole` gets complete spans, `shortened` gets them through `redact_spans`."""
 
     def __init__(self) -> None:
         self.whole, self.shortened = InMemorySpanExporter(), InMemorySpanExporter()
@@ -166,8 +166,10 @@ def test_tokens_are_counted_once_with_glmv_spans_off(
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: spans.provider)
 
     def ask(**options: Any) -> None:
-        given = {"base_url": emulator.base_url, "api_key": emulator.api_key, **options}
-        ChatGLMV(**given).invoke("hello") if framework == "langchain" else GLMV(**given).chat([ChatMessage("hello")])
+        settings = {"base_url": emulator.base_url, "api_key": emulator.api_key, **options}
+        ChatGLMV(**settings).invoke("hello") if framework == "langchain" else GLMV(**settings).chat(
+            [ChatMessage("hello")]
+        )
 
     ask()
     result = token_counts(spans)

@@ -1,7 +1,8 @@
 """Faults over real sockets, sync and async, streamed or not: the outcome is an answer or a typed error.
 
 The table is `tests/support/faults.py`; faults that need more than one call or a closer look have their own test here.
-Numbers are those of docs/reliability.md; faults 40 to 44 are tested in test_streams, test_lives and test_gate.
+Numbers are those of docs/reliability.md; faults 40 to 44 are tested in test_streams, test_threads_and_loops and
+test_gate.
 """
 
 from __future__ import annotations

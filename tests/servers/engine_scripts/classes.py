@@ -22,8 +22,8 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
 def verdict(request: Any, body: dict[str, Any]) -> str:
     """The error of a body; "" if it is valid."""
-    known = {name for key, field in request.model_fields.items() for name in (key, field.alias) if name}
-    if unknown := sorted(set(body) - known):
+    field_names = {name for key, field in request.model_fields.items() for name in (key, field.alias) if name}
+    if unknown := sorted(set(body) - field_names):
         return f"fields that the server does not know: {', '.join(unknown)}"
     try:
         for message in request.model_validate(body).messages:
@@ -53,7 +53,7 @@ def answers(protocol: Any) -> dict[str, Any]:
             "choices": [
                 {
                     "index": 0,
-                    "message": {"role": "assistant", "content": "A red cat.", thought(protocol): "I look."},
+                    "message": {"role": "assistant", "content": "A red cat.", reasoning_field(protocol): "I look."},
                     "finish_reason": "stop",
                 }
             ],
@@ -65,8 +65,8 @@ def answers(protocol: Any) -> dict[str, Any]:
         "whole": json.loads(whole.model_dump_json()),
         "words": [
             chunk({"role": "assistant", "content": ""}),
-            chunk({thought(protocol): "I "}),
-            chunk({thought(protocol): "look."}),
+            chunk({reasoning_field(protocol): "I "}),
+            chunk({reasoning_field(protocol): "look."}),
             chunk({"content": "A red"}),
             chunk({"content": " cat."}),
             chunk({"content": ""}, "stop"),
@@ -83,7 +83,7 @@ def answers(protocol: Any) -> dict[str, Any]:
     }
 
 
-def thought(protocol: Any) -> str:
+def reasoning_field(protocol: Any) -> str:
     """The field in which this version of the engine sends reasoning."""
     try:
         fields = protocol.DeltaMessage.model_fields

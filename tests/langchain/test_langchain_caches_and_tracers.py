@@ -17,7 +17,7 @@ from glmv_emulator import Emulator
 from langchain_glmv import ChatGLMV, redact
 
 
-def asked(picture: str) -> list[HumanMessage]:
+def question(picture: str) -> list[HumanMessage]:
     return [HumanMessage(["What is the main colour?", {"type": "image", "base64": picture, "mime_type": "image/png"}])]
 
 
@@ -29,12 +29,12 @@ def test_the_cache_key_depends_on_pictures_and_settings_but_not_the_api_key(
     model: ChatGLMV, emulator: Emulator, red: str, blue: str
 ) -> None:
     cache = InMemoryCache()
-    first = cached(model, cache).invoke(asked(red))
-    assert cached(model, cache).invoke(asked(red)).text == first.text
+    first = cached(model, cache).invoke(question(red))
+    assert cached(model, cache).invoke(question(red)).text == first.text
     assert len(emulator.requests) == 1
-    assert "blue" in cached(model, cache).invoke(asked(blue)).text
-    cached(model, cache, temperature=0.3).invoke(asked(red))
-    cached(model, cache).invoke(asked(red), model="glm-4.5v")
+    assert "blue" in cached(model, cache).invoke(question(blue)).text
+    cached(model, cache, temperature=0.3).invoke(question(red))
+    cached(model, cache).invoke(question(red), model="glm-4.5v")
     assert len(emulator.requests) == 4
     assert emulator.api_key not in repr(cache._cache)
 
@@ -42,12 +42,12 @@ def test_the_cache_key_depends_on_pictures_and_settings_but_not_the_api_key(
 def test_a_structured_answer_is_cached(model: ChatGLMV, emulator: Emulator, red: str) -> None:
     schema = {"title": "Seen", "type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]}
     cache = InMemoryCache()
-    answers = [cached(model, cache).with_structured_output(schema).invoke(asked(red)) for _ in range(2)]
+    answers = [cached(model, cache).with_structured_output(schema).invoke(question(red)) for _ in range(2)]
     assert answers[0] == answers[1]
     assert len(emulator.requests) == 1
 
 
-class Turnstile(BaseRateLimiter):
+class CountingLimiter(BaseRateLimiter):
     """A rate limiter that counts calls."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Turnstile(BaseRateLimiter):
 
 
 async def test_a_rate_limiter_is_used_before_every_call(model: ChatGLMV) -> None:
-    limiter = Turnstile()
+    limiter = CountingLimiter()
     limited = model.model_copy(update={"rate_limiter": limiter})
     limited.invoke("Hi")
     list(limited.stream("Hi"))
@@ -122,7 +122,7 @@ class Starts(BaseCallbackHandler):
 def test_a_trace_holds_the_whole_picture_and_redact_removes_it(model: ChatGLMV, red: str) -> None:
     """LangChain hands messages to tracers before it calls a model, so no model can keep pictures out of them."""
     starts = Starts()
-    model.invoke(asked(red), {"callbacks": [starts]})
+    model.invoke(question(red), {"callbacks": [starts]})
     inputs = {"messages": [[dumpd(message) for message in starts.messages]]}
     assert red in repr(inputs)
     assert red not in repr(redact(inputs))

@@ -1,4 +1,4 @@
-"""ChatGLMV supports LangChain's features of a model: options, copies, JSON, caches, traces, tokens, profile."""
+"""LangChain's features of a chat model in ChatGLMV: options, copies, JSON, cache keys, traces, profile, tokens."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_wrong_option_of_one_call_is_refused_before_sending(options: dict[str,
 # ---- secrets
 
 
-def test_the_key_is_in_no_text_about_the_model() -> None:
+def test_the_key_is_in_no_repr_json_cache_key_or_pickle_of_the_model() -> None:
     ours = model(default_headers={"x-token": "header-secret"})
     texts = [repr(ours), str(ours), langchain_glmv.dumps(ours), json.dumps(dumpd(ours)), ours.model_dump_json()]
     texts += [repr(ours.bind(stop=["x"])), str(ours._get_llm_string()), str(ours._get_invocation_params())]
@@ -165,7 +165,7 @@ def test_a_copy_accepts_another_key_as_a_plain_string() -> None:
     assert "other-secret" not in repr(other)
 
 
-def test_a_model_and_a_chain_survive_json_with_settings_and_without_the_key() -> None:
+def test_a_model_and_a_chain_are_restored_from_json_that_has_no_key() -> None:
     ours = model(temperature=0.3, base_url="https://x.example/v4")
     loaded = langchain_glmv.load(langchain_glmv.dumps(ours), api_key="other-id.other-secret")
     assert (loaded.temperature, loaded.base_url, loaded.model) == (0.3, "https://x.example/v4", "glm-4.6v")
@@ -177,7 +177,7 @@ def test_a_model_and_a_chain_survive_json_with_settings_and_without_the_key() ->
     assert again.last.kwargs["tools"][0]["function"]["name"] == "look"
 
 
-def test_json_with_the_module_of_the_class_is_loaded() -> None:
+def test_json_that_names_the_module_of_the_class_can_be_loaded() -> None:
     written = json.loads(langchain_glmv.dumps(model(temperature=0.3)))
     assert written["id"] == ["langchain_glmv", "ChatGLMV"]
     loaded = langchain_glmv.load({**written, "id": ["langchain_glmv", "chat_models", "ChatGLMV"]})
@@ -185,7 +185,7 @@ def test_json_with_the_module_of_the_class_is_loaded() -> None:
     assert loaded.temperature == 0.3
 
 
-def test_a_pickle_names_the_package_and_no_module_of_it() -> None:
+def test_a_pickle_names_the_package_but_none_of_its_modules() -> None:
     assert b"langchain_glmv." not in pickle.dumps(model())
 
 
@@ -207,10 +207,10 @@ def test_every_setting_that_changes_answers_changes_the_cache_key(change: dict[s
     assert model()._get_llm_string() != model(**change)._get_llm_string()
 
 
-# ---- what others ask
+# ---- traces, profile, bound options and tools
 
 
-def test_traces_have_provider_model_of_the_call_and_version() -> None:
+def test_traces_name_the_provider_the_model_of_the_call_and_the_version() -> None:
     ours = model(temperature=0.3, max_tokens=7)
     assert ours._get_ls_params(stop=["x"], model="glm-4.5v") == {
         "ls_provider": "glmv",
@@ -224,7 +224,7 @@ def test_traces_have_provider_model_of_the_call_and_version() -> None:
     assert ours.metadata["lc_versions"]["langchain-glmv"] == glmv.__version__
 
 
-def test_the_profile_is_the_catalogue_row() -> None:
+def test_the_profile_has_the_values_of_the_catalogue_row() -> None:
     row = glmv.find_model("glm-4.6v")
     assert row is not None
     profile = model().profile
@@ -265,7 +265,7 @@ def test_the_profile_of_glm_4v_flash_allows_only_picture_urls() -> None:
     assert (profile["image_inputs"], profile["image_url_inputs"]) == (False, True)
 
 
-def test_configurable_fields_keep_the_tools_and_change_the_option() -> None:
+def test_a_configurable_field_changes_only_its_option() -> None:
     configurable = model(temperature=0.1).configurable_fields(temperature=ConfigurableField(id="t"))
     prepared, _ = configurable._prepare({"configurable": {"t": 0.7}})
     assert isinstance(prepared, ChatGLMV)
@@ -327,7 +327,7 @@ def test_a_picture_counts_by_its_pixels_and_not_by_its_base64(size: tuple[int, i
     ("name", "tokens"),
     [("glm-4.6v", 7400), ("glm-4.5v", 6120), ("glm-5.3-flash", 7931), ("somebody-elses-model", 7400)],
 )
-def test_a_picture_counts_as_in_its_model_family(name: str, tokens: int) -> None:
+def test_the_tokens_of_a_picture_depend_on_the_model_family(name: str, tokens: int) -> None:
     from PIL import Image as Pillow
 
     ours = model(model=name)
@@ -336,7 +336,7 @@ def test_a_picture_counts_as_in_its_model_family(name: str, tokens: int) -> None
     assert both - text == pytest.approx(tokens, rel=0.02)
 
 
-def test_a_video_of_few_frames_counts_those_frames() -> None:
+def test_a_video_with_few_frames_counts_only_those_frames() -> None:
     pytest.importorskip("av", reason="the frame rate of a video is read by PyAV")
     from tests.emulator.platform.test_emulator_videos import clip
 
@@ -401,7 +401,7 @@ def test_redact_does_not_change_prose() -> None:
     assert redact(prose) == prose
 
 
-# ---- finding it
+# ---- init_chat_model and init_embeddings
 
 
 def test_init_chat_model_works_after_register(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -410,24 +410,24 @@ def test_init_chat_model_works_after_register(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ValueError, match="of_ours"):  # a name of this test's own: langchain remembers those it made
         init_chat_model("glm-4.5v", model_provider="of-ours")
     langchain_glmv.register("of-ours")
-    for made in (
+    for chat_model in (
         init_chat_model("of-ours:glm-4.5v", api_key=KEY, temperature=0.2),
         init_chat_model("glm-4.5v", model_provider="of-ours", api_key=KEY, temperature=0.2),
     ):
-        assert isinstance(made, ChatGLMV)
-        assert (made.model, made.temperature) == ("glm-4.5v", 0.2)
+        assert isinstance(chat_model, ChatGLMV)
+        assert (chat_model.model, chat_model.temperature) == ("glm-4.5v", 0.2)
 
 
 def test_init_embeddings_works_after_register(monkeypatch: pytest.MonkeyPatch) -> None:
     for table in (langchain_base, langchain_embeddings):
         monkeypatch.setattr(table, "_BUILTIN_PROVIDERS", dict(table._BUILTIN_PROVIDERS))
     langchain_glmv.register("My-Vectors")
-    for made in (
+    for embeddings in (
         init_embeddings("my-vectors:embedding-2", api_key=KEY),
         init_embeddings("embedding-2", provider="My-Vectors", api_key=KEY),
     ):
-        assert isinstance(made, GLMVEmbeddings)
-        assert made.model == "embedding-2"
+        assert isinstance(embeddings, GLMVEmbeddings)
+        assert embeddings.model == "embedding-2"
 
 
 def test_a_langchain_without_a_table_of_embeddings_still_makes_chat_models(monkeypatch: pytest.MonkeyPatch) -> None:
