@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.results import PAGE, shown
+from tests.servers.results import PAGE, table_of_page
 
 ROOT = PAGE.parents[1]
 # A separate process collects the tests, because this run may have selected only some.
@@ -40,7 +40,7 @@ def collected() -> set[tuple[str, str, str]]:
 def test_a_table_has_the_rows_and_columns_of_its_tests(
     collected: set[tuple[str, str, str]], table: str, target: str
 ) -> None:
-    on_page = {cell for cell, verdict in shown(table, target).items() if verdict != "–"}
+    on_page = {cell for cell, verdict in table_of_page(table, target).items() if verdict != "–"}
     assert on_page == {(row, column) for name, row, column in collected if name == table}
 
 
