@@ -92,11 +92,11 @@ def to_glmv(messages: Iterable[ChatMessage], intake: Intake) -> list[glmv.Messag
 
     Args:
         messages: the conversation; neither the messages nor their blocks are changed.
-        intake: the rules; it gets one note for each thing that is left out.
+        intake: the rules; it gets a note for content that is left out.
 
     Returns:
-        The messages without empty ones, with all blocks in order. glmv later moves media of tool and assistant messages
-        into user messages.
+        The messages that have content or tool calls, and all tool messages. Their parts are in the order of the
+        blocks. glmv later moves media of tool and assistant messages into user messages.
 
     Raises:
         UnsupportedContent: a block cannot be sent; the error names message, role and type.

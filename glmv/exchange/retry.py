@@ -193,7 +193,7 @@ def policy_of(
 
 def prepared_in(seconds: float, deadline: float) -> str:
     """The sentence about the time that preparing pictures took."""
-    return f"The pictures took {seconds:.1f} s of a deadline of {deadline:g} s to prepare."
+    return f"Preparing the pictures took {seconds:.1f} s; the deadline is {deadline:g} s."
 
 
 class Tries:

@@ -86,8 +86,8 @@ class Image(VisualMedium):
             if picture.width * picture.height > most:
                 hint = "" if small or picture.format != "jpg" else ", or save it as a JPEG that is not progressive"
                 raise LimitExceeded(
-                    f"{label} has {picture.width}x{picture.height} pixels by its header; the limit is {most:,}: "
-                    f"decoding more could use up the memory. Scale it down first{hint}."
+                    f"{label} has {picture.width}x{picture.height} pixels by its header, more than the limit of "
+                    f"{most:,}; decoding it could use up the memory. Scale it down first{hint}."
                 )
         self._picture = picture
 

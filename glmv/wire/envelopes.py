@@ -136,7 +136,7 @@ def _is_specific(code: str | None) -> bool:
 
 
 def _lone_reason(payload: Mapping[str, Any], *, refused: bool) -> str:
-    """The reason in a body with little else; "" if it is not an error."""
+    """The reason in an error body of no other known form; "" if the body is not an error or has no reason."""
     if not (refused or _BESIDE_REASONS.issuperset(payload)):
         return ""
     reasons = {name: value for name in _REASONS if (value := payload.get(name))}

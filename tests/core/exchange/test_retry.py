@@ -378,7 +378,7 @@ def test_the_time_to_prepare_the_pictures_counts_toward_the_deadline() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spent", "sentence"), [(1.0, ""), (4.0, " The pictures took 4.0 s of a deadline of 10 s to prepare.")]
+    ("spent", "sentence"), [(1.0, ""), (4.0, " Preparing the pictures took 4.0 s; the deadline is 10 s.")]
 )
 def test_the_error_of_a_late_call_names_a_long_preparation_of_pictures(spent: float, sentence: str) -> None:
     tries = OneCall(deadline=10.0, spent=spent, host="api.example").tries
