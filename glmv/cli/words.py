@@ -47,7 +47,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"; use glmv\.Video\b", "; the name of a video ends with .mp4, .mkv, .mov or .webm"),
     (r"; use glmv\.Image\b", "; the name of a picture must not end like a video's"),
     (r"\bsend image\.fitted\(max_side=\d+\)\[0\]", "make it smaller"),
-    (r"; glmv\.Image\.pages\(\) returns them", ""),
+    (r"; glmv\.Image\.pages\(\) returns all \w+", ""),
     (r" This is a URL: give it to from_url\.", " A URL begins with https:// or http://."),
     (r" For a local file use from_path, for bytes from_bytes\.", ""),
     # Options.
@@ -57,7 +57,10 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"^max_tokens: ", "--max-tokens: "),
     (r"\bmax_tokens=(\d+)", r"--max-tokens \1"),
     (r"^base_model: ", "--base-model: "),
-    (r"With thinking=True a stream returns it as reasoning", "--show-thinking shows it apart"),
+    (
+        r"With thinking=True a stream returns the reasoning apart from the text",
+        "--show-thinking shows the reasoning apart from the text",
+    ),
     (r"\bIt was cut off by max_tokens: raise that limit\b", "It was cut off by --max-tokens: raise that limit"),
     (r" \(idle_timeout\)", ""),
     (r" \(retry_budget=\d+\)", ""),

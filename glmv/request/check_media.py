@@ -250,7 +250,8 @@ def _video(video: Video, position: Position, model: Model, limits: Limits) -> Vi
         )
     if model.video_seconds is not None and video.duration is None:
         most = f"{model.video_seconds:g} s"
-        limits.add_note(Cause(f"{model.name} takes videos of at most {most}; the duration of {video!r} is not known."))
+        unknown = f"the duration of {video!r} is unknown, so it was not checked"
+        limits.add_note(Cause(f"{model.name} takes videos of at most {most}; {unknown}."))
     return video
 
 

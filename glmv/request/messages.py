@@ -76,7 +76,7 @@ def _message(item: object, index: int, add_note: AddNote) -> Message:
             )
 
 
-_OF_BYTES = "make a picture of them with glmv.Image.from_bytes."
+_OF_BYTES = "make a picture of these bytes with glmv.Image.from_bytes."
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",

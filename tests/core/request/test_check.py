@@ -535,8 +535,8 @@ class TestOptions:
         assert dict(request.options) == {"temperature": 0.01}
         (note,) = request.notes
         assert note == (
-            "temperature=0 was sent as 0.01, the lowest temperature of glm-4.6v; servers of dialect 'openai' do "
-            "not have do_sample."
+            "temperature=0 was sent as 0.01, the lowest temperature of glm-4.6v, because servers of dialect "
+            "'openai' have no do_sample=false."
         )
 
     @pytest.mark.parametrize("name", ["temperature", "top_p"])
