@@ -13,7 +13,7 @@ import re
 _WORDS: tuple[tuple[str, str], ...] = (
     # The position of a part. It is left out: the message names the picture, and there is only one message.
     (r"messages\[\d+\], part \d+: ", ""),
-    (r"(, the first too many) at messages\[\d+\], part \d+", r"\1 by their order"),
+    (r" The first one above the limit is at messages\[\d+\], part \d+\.", ""),
     (r" at messages\[\d+\], part \d+", ""),
     (r"messages\[\d+\]: ", ""),
     (r"messages\[\d+\] \(user\) is empty: give it text, a picture, a video or a file", "The question is empty"),
@@ -29,7 +29,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"^base_url (?=contains|is not|must|ends|would)", "The base URL "),
     (r" \(max_concurrency\)", " (--concurrency of glmv batch)"),
     (r"\braise max_concurrency\b", "raise --concurrency"),
-    (r"\bport=0 takes\b", "--port 0 takes"),
+    (r"\bport=0 uses\b", "--port 0 uses"),
     # Pictures and videos.
     (r", or pass fit=False to send it as it is", ""),
     (r" and others: glmv\.models\(\)", " and others: glmv models lists them"),

@@ -86,7 +86,7 @@ CODES: dict[str, Code] = {
     "1301": Code(ContentFilterError, Retry.NEVER, "The platform flagged the input or the answer as unsafe: change it."),
     "1302": Code(RateLimitError, Retry.BUSY, _BUSY),
     "1303": Code(RateLimitError, Retry.BUSY, _BUSY),
-    "1304": Code(QuotaError, Retry.NEVER, "Today's calls are used up: wait until tomorrow, or ask the platform."),
+    "1304": Code(QuotaError, Retry.NEVER, "Today's calls are used up: wait until tomorrow, or ask for a higher limit."),
     "1305": Code(RateLimitError, Retry.BUSY, "The model is overloaded: try again later or use another model."),
     "1308": Code(QuotaError, Retry.NEVER, _RESET),
     "1309": Code(QuotaError, Retry.NEVER, _PLAN),

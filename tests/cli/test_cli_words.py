@@ -52,7 +52,7 @@ PROGRAMMERS_ONLY = (
     "request_id=7",
     "temperature=0",
     "reasoning_effort=7 was sent",  # of a value, see below
-    "Remove fit=False to have it fitted",
+    "Remove fit=False to have the picture fitted",
     "File.from_path or from_bytes",
     "tool_choice",
     "response_format takes",

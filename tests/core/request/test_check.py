@@ -154,7 +154,7 @@ class TestCounts:
             (
                 "glm-4",
                 URL,
-                "pictures. Models that see are glm-4.6v, glm-4.5v, glm-4v-plus-0111 and others: glmv.models().",
+                "pictures. Models that do are glm-4.6v, glm-4.5v, glm-4v-plus-0111 and others: glmv.models().",
             ),
             (
                 "glm-4v",
