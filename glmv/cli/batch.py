@@ -84,7 +84,7 @@ Width = Annotated[
 ]
 Spend = Annotated[
     str | None,
-    typer.Option("--budget", help="Stop before more is spent: '10 CNY', '10元', '$3', '9000 tokens'."),
+    typer.Option("--budget", help="Stop before more than this is spent: '10 CNY', '10元', '$3', '9000 tokens'."),
 ]
 How = Annotated[
     Via,
@@ -94,7 +94,9 @@ How = Annotated[
         "for pictures they accept only glm-4v, glm-4v-plus and glm-4v-plus-0111.",
     ),
 ]
-RowOrder = Annotated[Order, typer.Option("--order", help="The order of rows: as they arrive, or as in the input.")]
+RowOrder = Annotated[
+    Order, typer.Option("--order", help="The order of rows: as the answers arrive, or as in the input.")
+]
 ProgressOption = Annotated[
     ProgressForm, typer.Option("--progress", help="A bar for people, or JSON lines for programs.")
 ]

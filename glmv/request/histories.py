@@ -100,7 +100,7 @@ RULES = (
             and bool(history.messages[at].tool_calls)
         ),
         "refused",
-        f" has tool calls of the assistant without a user message before it, which the platform requires. {ADVICE}",
+        f" has tool calls of the assistant without a user message before them, which the platform requires. {ADVICE}",
     ),
     Rule(
         lambda history, at: history.messages[at].role == "assistant" and not history.asked_before(at),
