@@ -84,7 +84,8 @@ def parser(prog: str) -> Parser:
     row("--stubborn", "answers in prose first if the prompt asks for JSON", action="store_true")
     row("--seed", "number that selects undocumented details and random faults", type=int, default=0, metavar="N")
     upstream = (
-        "an OpenAI-compatible server (Ollama, vLLM, llama.cpp) that answers instead, such as http://127.0.0.1:11434/v1"
+        "an OpenAI-compatible server (Ollama, vLLM, llama.cpp) that answers in place of the emulator, such as "
+        "http://127.0.0.1:11434/v1"
     )
     row("--upstream", upstream, metavar="URL")
     model = "the model to request from that server; by default the model in the request"

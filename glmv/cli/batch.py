@@ -70,7 +70,9 @@ Source = Annotated[
 Prompt = Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask about each picture.")]
 Out = Annotated[
     Path,
-    typer.Option("--out", "-o", help="The .jsonl, .csv or .parquet file; its ledger is next to it.", dir_okay=False),
+    typer.Option(
+        "--out", "-o", help="The output (.jsonl, .csv or .parquet); its ledger is next to it.", dir_okay=False
+    ),
 ]
 Column = Annotated[str | None, typer.Option("--column", help="The table's column with the path or URL.")]
 KeepColumns = Annotated[

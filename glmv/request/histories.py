@@ -148,7 +148,7 @@ def as_taken(messages: tuple[Message, ...], add_note: AddNote) -> tuple[Message,
     if history.first_user == len(messages):
         roles = shortened(" and ".join(dict.fromkeys(message.role for message in messages)), 120)
         raise InvalidRequestError(
-            "There is no user message: the platform requires one besides system and assistant; "
+            "There is no user message: the platform requires one besides system and assistant messages; "
             f"the roles of messages[0] to messages[{len(messages) - 1}] are {roles}. {ADVICE}"
         )
     return tuple(result)

@@ -161,7 +161,8 @@ def _tool_call(call: object, index: int) -> ToolCall:
             return ToolCall(str(rest.get("id") or ""), name, arguments)
         case _:
             raise UnsupportedContent(
-                f"messages[{index}].tool_calls: a call is {{'id', 'type', 'function': {{'name', 'arguments'}}}}."
+                f"messages[{index}].tool_calls: a call must have the form "
+                "{'id', 'type', 'function': {'name', 'arguments'}}."
             )
 
 

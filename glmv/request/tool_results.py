@@ -124,7 +124,7 @@ class _ResultText:
             case _:
                 parts = list(self._in_text(text))
         if any(not isinstance(part, Text) for part in parts):
-            self._add_note(f"{self._where}: media in the text of a tool's result were sent as media.")
+            self._add_note(f"{self._where}: media in the text of a tool's result were sent as media, not as text.")
         return parts
 
     # ---- blocks of messages

@@ -244,7 +244,8 @@ def _hung(call: Call) -> Iterator[Verdict]:
     if last.fault == "open-after-done" and last.last_sent is not None and last.ended is not None:
         waited = last.ended - last.last_sent
         if waited > DONE_IS_DONE:
-            yield Verdict("hung-after-done", f"waited {waited:.1f} s; {call}", "A stream ends with [DONE].")
+            evidence = f"waited {waited:.1f} s after [DONE]; {call}"
+            yield Verdict("hung-after-done", evidence, "Stop reading a stream at [DONE].")
 
 
 def _key_in_body(call: Call) -> Iterator[Verdict]:

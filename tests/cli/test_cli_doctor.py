@@ -199,8 +199,8 @@ def test_doctor_names_a_proxy_variable_in_the_case_in_which_it_is_set(no_proxies
 def test_doctor_says_which_of_two_spellings_of_a_variable_is_not_used(no_proxies: None) -> None:
     lines = doctor_lines({"https_proxy": "http://a.example:1", "HTTPS_PROXY": "http://b.example:2"})
     assert "https_proxy is set: http://a.example:1" in lines
-    assert "HTTPS_PROXY is set, but not used: https_proxy is set, too" in lines
-    assert "HTTPS_PROXY is set, but not used: https_proxy is empty" in doctor_lines(
+    assert "HTTPS_PROXY is set, but not used: https_proxy takes precedence" in lines
+    assert "HTTPS_PROXY is set, but not used: https_proxy takes precedence and is empty" in doctor_lines(
         {"https_proxy": "", "HTTPS_PROXY": "http://b.example:2"}
     )
 
