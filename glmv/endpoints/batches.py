@@ -178,7 +178,7 @@ def written(
         size += len(pieces[-1])
         if size > MAX_FILE_BYTES:
             raise LimitExceeded(
-                f"A batch takes at most 100 MB; request {shortened(custom_id)} exceeds that. Make several batches."
+                f"A batch takes at most 100 MB; with request {shortened(custom_id)} it is larger. Make several batches."
             )
         lines.append(Line(custom_id, call.reading))
     if not lines:

@@ -221,7 +221,7 @@ def _hasty(call: Call) -> Iterator[Verdict]:
 def _useless(call: Call) -> Iterator[Verdict]:
     tokens = sum(one.code in WORTH_A_NEW_TOKEN for one in call.attempts)
     if tokens > 2 or any(not _may_be_retried(one) for one, _, _ in call.pairs()):
-        yield Verdict("retried-unretryable", str(call), "A retry fails, too. Report the error to the user.")
+        yield Verdict("retried-unretryable", str(call), "A retry cannot succeed: report the error to the user.")
 
 
 def _gave_up(call: Call) -> Iterator[Verdict]:
