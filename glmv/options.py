@@ -418,7 +418,7 @@ def explained(error: ValidationError, model: type[BaseModel]) -> str:
         name = ".".join(str(step) for step in problem["loc"])
         chats = issubclass(model, Options)
         if problem["type"] == "extra_forbidden" and name == "extra_headers" and issubclass(model, Connection):
-            lines.append("extra_headers goes with one call; headers of every call are default_headers={...}")
+            lines.append("extra_headers is an option of one call; for headers of every call pass default_headers={...}")
         elif problem["type"] == "extra_forbidden" and not chats and name in _CHAT_ONLY:
             lines.append(f"{name}: an option of chat models; embeddings do not have it")
         elif problem["type"] == "extra_forbidden":

@@ -60,7 +60,7 @@ def _http_client(name: str, expected: str, value: object) -> object:
     if sends and other not in bases:
         return value
     what = f"the class {value.__qualname__}" if isinstance(value, type) else _name(type(value))
-    where = f"; it goes to {'http_client' if other == 'Client' else 'http_async_client'}" if other in bases else ""
+    where = f"; pass it as {'http_client' if other == 'Client' else 'http_async_client'}" if other in bases else ""
     raise InvalidRequestError(f"{name} is an httpx.{expected} or an httpx2.{expected}; got {what}{where}.")
 
 

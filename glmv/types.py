@@ -172,7 +172,9 @@ class Box:
             InvalidRequestError: the size of the picture is not known, because it is a URL.
         """
         if not (picture.width and picture.height):
-            raise InvalidRequestError(f"The size in pixels of {picture!r} is not known: it was not read here.")
+            raise InvalidRequestError(
+                f"The size in pixels of {picture!r} is not known: only the platform fetches the URL."
+            )
         return in_pixels(self.grid, picture.width, picture.height)
 
 

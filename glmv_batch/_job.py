@@ -175,7 +175,7 @@ class Job:
         beside = Path(f"{os.fspath(path)}.ledger" if ledger is None else ledger)
         # SQLite takes an empty file for a new database: all items would be paid for a second time.
         if beside.is_file() and not beside.stat().st_size and out.is_file() and out.stat().st_size:
-            raise LedgerUnreadable(beside, ValueError(f"it is empty, and {out.name} has answers"))
+            raise LedgerUnreadable(beside, ValueError(f"it is empty, but {out.name} has answers"))
         if self._is_read and isinstance(self._source, Iterator):
             raise glmv.InvalidRequestError(
                 "The source of this job can be read only once, and it was read: the output would lose rows. Make a new "

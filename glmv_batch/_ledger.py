@@ -139,7 +139,7 @@ class Ledger:
             )
         if meta.get("place", place) != place:
             raise glmv.InvalidRequestError(
-                f"The ledger {self.path} has answers of {meta['place']}, but this job uses {place}. Use another ledger "
+                f"The ledger {self.path} has answers of {meta['place']}, but this job uses {place}. Use one ledger "
                 "for each server."
             )
 

@@ -41,7 +41,7 @@ class Money(NamedTuple):
     date: str
 
     def __str__(self) -> str:
-        return "free" if self.amount == 0 else f"{self.amount:.4g} {self.currency} by the price of {self.date}"
+        return "free" if self.amount == 0 else f"{self.amount:.4g} {self.currency} at the prices of {self.date}"
 
 
 NOTHING = Money(0.0, "", "")

@@ -59,7 +59,7 @@ def parser(prog: str) -> Parser:
         group.add_argument(*short, name, help=lines.replace(NO_BREAK, " "), **settings)
 
     group = result.add_argument_group("where it listens")
-    row("--port", "0 uses a free one (default)", short=("-p",), type=_count, default=0, metavar="N")
+    row("--port", "the port; 0 uses a free port (default)", short=("-p",), type=_count, default=0, metavar="N")
     row(
         "--host",
         f"{LOOPBACK} by default; other addresses open the emulator to the network",
@@ -84,7 +84,8 @@ def parser(prog: str) -> Parser:
     row("--stubborn", "answers in prose first if the prompt asks for JSON", action="store_true")
     row("--seed", "number that selects undocumented details and random faults", type=int, default=0, metavar="N")
     upstream = (
-        "an OpenAI-compatible server (Ollama, vLLM, llama.cpp) that answers instead, such as http://127.0.0.1:11434/v1"
+        "an OpenAI-compatible server (Ollama, vLLM, llama.cpp) that answers in place of the emulator, such as "
+        "http://127.0.0.1:11434/v1"
     )
     row("--upstream", upstream, metavar="URL")
     model = "the model to request from that server; by default the model in the request"
@@ -98,11 +99,12 @@ def parser(prog: str) -> Parser:
     row("--pace", "seconds between two chunks of a stream", type=_seconds, default=0.0, metavar="SECONDS")
     polls = "polls until an asynchronous task has ended (default: 1)"
     row("--async-polls", polls, type=_count, default=1, metavar="N")
-    most = "concurrent requests of a model; more are refused with 1302"
+    most = "the most concurrent requests of a model; further requests are refused with 1302"
     row("--concurrency", most, many=True, type=_limit, metavar="MODEL=N")
 
     group = result.add_argument_group("what goes wrong")
-    row("--fault", 'such as busy or "cut; after=2"; each once, in order', many=True, dest="faults", metavar="FAULT")
+    faults = 'a fault for one request, such as busy or "cut; after=2"; several are used in order'
+    row("--fault", faults, many=True, dest="faults", metavar="FAULT")
     row("--chance", "the probability of a fault in a request, 0 to 1", type=float, metavar="P")
     days = ", ".join(f'"{name}"'.replace(" ", NO_BREAK) for name in PROFILES)
     row("--profile", f"a named set of faults: {days}", choices=tuple(PROFILES), metavar="NAME")

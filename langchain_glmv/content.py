@@ -245,7 +245,7 @@ def _missing(block: Block, what: str) -> str:
                 return f"Use the key 'base64' in place of {key!r}; langchain_glmv.{kind}(source) makes the whole block."
             case value:
                 type_name = type(value).__name__
-                return f"Its {key!r} is {type_name}: langchain_glmv.{kind}(source) makes a block from bytes or a file."
+                return f"The block's {key!r} is {type_name}: langchain_glmv.{kind}(source) takes bytes and open files."
     if _way_and_value(block)[0] == "id":
         return f"Give {what} by url or base64; the platform has no file ids for it."
     return f"Give {what} by url or base64; langchain_glmv.{kind}(source) makes the block."

@@ -31,7 +31,7 @@ class SharesClient(glmv.Component):
         match values:
             case {"client": glmv.Client(settings=settings) | glmv.AsyncClient(settings=settings)}:
                 if duplicates := sorted(_CLIENT_NAMES & values.keys()):
-                    raise ValueError(f"{', '.join(duplicates)}: cannot be set together with client, which has its own")
+                    raise ValueError(f"{', '.join(duplicates)}: cannot be set together with client, which sets them")
                 return {**{name: getattr(settings, name) for name in settings.model_fields_set & cls.shares}, **values}
             case {"client": other} if other is not None:
                 raise ValueError(f"client must be a glmv.Client or a glmv.AsyncClient; got {type(other).__name__}")

@@ -93,7 +93,7 @@ class Intake:
         error = type(error)(message)
         if not (self._warns and isinstance(error, glmv.UnsupportedContent)):
             raise error from None
-        self.notes.append(f"{error.message} It was left out.")
+        self.notes.append(f"{error.message} This content was left out.")
         warnings.warn(self.notes[-1], stacklevel=2)
 
     def medium(self, kind: type[M], *, data: object = None, path: Any = None, url: Any = None, **named: Any) -> M:

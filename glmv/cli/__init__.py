@@ -33,5 +33,7 @@ def main() -> None:
     except Exception as fault:  # nothing of this is expected: the test of the command line lets it through
         if os.environ.get(TRACEBACK):
             raise
-        print_error(f"This is a fault of glmv ({type(fault).__name__}: {fault}). {TRACEBACK}=1 shows where it is.")
+        print_error(
+            f"This is a fault of glmv ({type(fault).__name__}: {fault}). Set {TRACEBACK}=1 to see the traceback."
+        )
         raise SystemExit(FAULT) from None

@@ -32,7 +32,8 @@ Words = Annotated[
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Name of the model.")]
 BaseModelName = Annotated[
-    str | None, typer.Option("--base-model", help="Name of the model in `glmv models`, if the server uses another one.")
+    str | None,
+    typer.Option("--base-model", help="Name of the model in `glmv models`, if the server has a different name for it."),
 ]
 Base = Annotated[str | None, typer.Option("--base-url", help="The base URL of the API, for a proxy or another server.")]
 Emulated = Annotated[bool, typer.Option("--emulator", help="Ask the built-in emulator; no key is needed.")]

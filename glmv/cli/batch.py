@@ -70,7 +70,9 @@ Source = Annotated[
 Prompt = Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask about each picture.")]
 Out = Annotated[
     Path,
-    typer.Option("--out", "-o", help="The .jsonl, .csv or .parquet file; its ledger is next to it.", dir_okay=False),
+    typer.Option(
+        "--out", "-o", help="The output (.jsonl, .csv or .parquet); its ledger is next to it.", dir_okay=False
+    ),
 ]
 Column = Annotated[str | None, typer.Option("--column", help="The table's column with the path or URL.")]
 KeepColumns = Annotated[
@@ -84,7 +86,7 @@ Width = Annotated[
 ]
 Spend = Annotated[
     str | None,
-    typer.Option("--budget", help="Stop before more is spent: '10 CNY', '10元', '$3', '9000 tokens'."),
+    typer.Option("--budget", help="Stop before more than this is spent: '10 CNY', '10元', '$3', '9000 tokens'."),
 ]
 How = Annotated[
     Via,
@@ -94,7 +96,9 @@ How = Annotated[
         "for pictures they accept only glm-4v, glm-4v-plus and glm-4v-plus-0111.",
     ),
 ]
-RowOrder = Annotated[Order, typer.Option("--order", help="The order of rows: as they arrive, or as in the input.")]
+RowOrder = Annotated[
+    Order, typer.Option("--order", help="The order of rows: as the answers arrive, or as in the input.")
+]
 ProgressOption = Annotated[
     ProgressForm, typer.Option("--progress", help="A bar for people, or JSON lines for programs.")
 ]

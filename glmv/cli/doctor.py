@@ -55,7 +55,7 @@ def doctor(asking: Asking = False) -> None:
         mark, style = {True: ("ok  ", "green"), False: ("bad ", "red"), None: ("    ", "dim")}[good]
         out.print(Text.assemble((mark, style), line))
     if not sound:
-        err.print(Text("A call would fail: see the lines marked 'bad'. Without a key: glmv ask --emulator."))
+        err.print(Text("A call would fail: see the lines marked 'bad'. To ask without a key: glmv ask --emulator."))
         raise typer.Exit(1)
 
 

@@ -14,7 +14,7 @@ from glmv.cli.terminal import out, say_json
 
 LEGEND = "Empty: not documented, so not checked.  -: not accepted.  window, answer: maximum tokens."
 Everything = Annotated[bool, typer.Option("--all", help="List text models, too, not only vision models.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print everything known about them as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print all facts about the models as JSON.")]
 
 MIB = 1024 * 1024  # bytes; the platform says "MB"
 GAP = "  "
@@ -55,7 +55,7 @@ def models(everything: Everything = False, as_json: AsJson = False) -> None:
     for model, cells in zip(listed, rows, strict=True):
         _print(cells, widths, "dim" if model.status == "legacy" else "")
     if out.is_terminal:
-        more = f"  A wider terminal shows {', '.join(hidden)}, too; --json shows all." if hidden else ""
+        more = f"  A wider terminal also shows: {', '.join(hidden)}. --json shows everything." if hidden else ""
         out.print(Text(f"\n{LEGEND}{more}"))
 
 

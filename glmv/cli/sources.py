@@ -55,7 +55,7 @@ def check_order(command: str, sources: Sequence[str], question: str, *, more: st
         like = " ".join(f'"{_all_of(word)}"' if not folders and _is_folder(word) else quoted([word]) for word in there)
         kind = "a folder" if _is_folder(question) else "a file"
         raise glmv.InvalidRequestError(
-            f"The question comes last, and {question} is {kind}. Write: {command} {like} {_EXAMPLE}{more}"
+            f"The question comes last, but {question} is {kind}. Write: {command} {like} {_EXAMPLE}{more}"
         )
     count = len(sources)
     while count and not (sources[count - 1] == "-" or is_source(sources[count - 1])):
@@ -115,8 +115,8 @@ def _parts(source: str) -> Iterator[glmv.Image | glmv.Video]:
         yield from (_kind(path).from_path(path) for path in paths)
     elif _is_folder(source):
         raise glmv.InvalidRequestError(
-            f'{source} is a folder. For one answer about its files write "{_all_of(source)}" instead; '
-            f"for an answer to each: glmv batch {quoted([source])} {_EXAMPLE} -o answers.jsonl"
+            f'{source} is a folder. For one answer about all its files write "{_all_of(source)}"; '
+            f"for one answer about each file: glmv batch {quoted([source])} {_EXAMPLE} -o answers.jsonl"
         )
     else:
         yield _kind(source).from_path(source)

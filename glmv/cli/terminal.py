@@ -29,7 +29,7 @@ class _Console(Console):
 out = _Console(highlight=False)
 err = _Console(stderr=True, highlight=False)
 
-WITHOUT_A_KEY = "No key yet? --emulator asks the built-in emulator, which measures pictures and needs none."
+WITHOUT_A_KEY = "No key yet? --emulator asks the built-in emulator, which measures pictures and needs no key."
 EMULATOR = "[black on yellow] EMULATOR [/]"
 
 # Exit codes, as docs/cli.md lists them. The last two are those of any program that a signal ends: 128 + the number

@@ -13,7 +13,7 @@ import re
 _WORDS: tuple[tuple[str, str], ...] = (
     # The position of a part. It is left out: the message names the picture, and there is only one message.
     (r"messages\[\d+\], part \d+: ", ""),
-    (r"(, the first too many) at messages\[\d+\], part \d+", r"\1 by their order"),
+    (r" The first one above the limit is at messages\[\d+\], part \d+\.", ""),
     (r" at messages\[\d+\], part \d+", ""),
     (r"messages\[\d+\]: ", ""),
     (r"messages\[\d+\] \(user\) is empty: give it text, a picture, a video or a file", "The question is empty"),
@@ -29,7 +29,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"^base_url (?=contains|is not|must|ends|would)", "The base URL "),
     (r" \(max_concurrency\)", " (--concurrency of glmv batch)"),
     (r"\braise max_concurrency\b", "raise --concurrency"),
-    (r"\bport=0 takes\b", "--port 0 takes"),
+    (r"\bport=0 uses\b", "--port 0 uses"),
     # Pictures and videos.
     (r", or pass fit=False to send it as it is", ""),
     (r" and others: glmv\.models\(\)", " and others: glmv models lists them"),
@@ -48,7 +48,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"; use glmv\.Image\b", "; rename it: a name that ends with .mp4 or another suffix of videos is read as a video"),
     (r"; the content decides, not the name\.", "."),
     (r"\bsend image\.fitted\(max_side=\d+\)\[0\]", "make it smaller"),
-    (r"; glmv\.Image\.pages\(\) returns them", ""),
+    (r"; glmv\.Image\.pages\(\) returns all \w+", ""),
     (r" This is a URL: give it to from_url\.", " A URL begins with https:// or http://."),
     (r" For a local file use from_path, for bytes from_bytes\.", ""),
     # Options.
@@ -58,7 +58,10 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"^max_tokens: ", "--max-tokens: "),
     (r"\bmax_tokens=(\d+)", r"--max-tokens \1"),
     (r"^base_model: ", "--base-model: "),
-    (r"With thinking=True a stream returns it as reasoning", "--show-thinking shows it apart"),
+    (
+        r"With thinking=True a stream returns the reasoning apart from the text",
+        "--show-thinking shows the reasoning apart from the text",
+    ),
     (r"\bIt was cut off by max_tokens: raise that limit\b", "It was cut off by --max-tokens: raise that limit"),
     (r" \(idle_timeout\)", ""),
     (r" \(retry_budget=\d+\)", ""),

@@ -169,13 +169,16 @@ def written(
             raise
         if row is not None and row.sees and not row.batch:
             listed_models = ", ".join(each.name for each in models() if each.batch)
-            notes[f"model: the batch guide lists the vision models {listed_models}; {request.model} was sent."] = None
+            note = (
+                f"model: {request.model} was sent, but the only vision models in the batch guide are {listed_models}."
+            )
+            notes[note] = None
         head = json.dumps({"custom_id": custom_id, "method": "POST", "url": ENDPOINT}, ensure_ascii=False)
         pieces.append(f'{head[:-1]}, "body": '.encode() + bytes(call.body("")) + b"}\n")
         size += len(pieces[-1])
         if size > MAX_FILE_BYTES:
             raise LimitExceeded(
-                f"A batch takes at most 100 MB; {shortened(custom_id)} exceeds it. Make several batches."
+                f"A batch takes at most 100 MB; with request {shortened(custom_id)} it is larger. Make several batches."
             )
         lines.append(Line(custom_id, call.reading))
     if not lines:
@@ -316,7 +319,7 @@ def _order(rows: Mapping[str, Any], total: int | None) -> list[str]:
 def _result(context: Context, line: Line, row: Mapping[str, Any] | None, batch: Batch) -> BatchResult:
     if row is None:
         problem = MalformedResponse(
-            f"The output has no answer to {line.custom_id}; the status of the batch is {batch.status}."
+            f"The output has no answer to request {line.custom_id}; the status of the batch is {batch.status}."
         )
         return BatchResult(line.custom_id, error=problem)
     response = row.get("response")
@@ -330,7 +333,9 @@ def _result(context: Context, line: Line, row: Mapping[str, Any] | None, batch: 
         if error_body is not None:
             raise error_from(status, error_body)
         if not isinstance(body, dict):
-            raise MalformedResponse(f"The line for {line.custom_id} has no answer; its fields are {sorted(row)}.")
+            raise MalformedResponse(
+                f"The output's line for {line.custom_id} has no answer; the fields of the line are {sorted(row)}."
+            )
         return BatchResult(line.custom_id, context.answer(body, line.reading))
     except GLMVError as error:
         completion = withdrawn(error, context)

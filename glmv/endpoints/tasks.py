@@ -82,7 +82,7 @@ def once(request: ChatRequest, context: Context) -> ChatRequest:
     prepared = first_turn(request, context.address.dialect)
     if prepared.messages == request.messages:
         return prepared
-    note = "The prompt asks for JSON or a tool call. There is no second turn here, so the answer is not checked."
+    note = "The prompt asks for JSON or a tool call. Answers of tasks and batches are not checked for that."
     return prepared.but(notes=(*prepared.notes, note))
 
 

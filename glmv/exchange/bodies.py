@@ -156,7 +156,7 @@ class Unpacker:
         self._size += len(data)
         if self._size > self.limit:
             raise MalformedResponse(
-                f"The response body is larger than {self.limit} bytes, the limit for such a response. It was dropped."
+                f"The response body is larger than the limit of {self.limit} bytes. The response was dropped."
             )
         return (data,)
 

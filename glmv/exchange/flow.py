@@ -188,7 +188,7 @@ def _collect(body: bytearray, unpack: Unpacker, tries: Tries, until: float | Non
         for piece in unpack.feed(data):
             body += piece
         if until is not None and tries.policy.clock() >= until:
-            raise Failure("read_timeout", "The body did not end in time.")
+            raise Failure("read_timeout", "The response body did not end in time.")
 
 
 def _bytes(call: Call, tries: Tries) -> Generator[Step, Any, bytes]:

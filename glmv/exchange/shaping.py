@@ -19,12 +19,12 @@ from glmv.wire.marks import THOUGHT_END, StopCutter, read_boxes
 from glmv.wire.sse import Event
 
 _THOUGHT_IN_TEXT = (
-    "The server sent the reasoning as text: it needs a reasoning parser (vLLM and SGLang: --reasoning-parser glm45). "
-    "With thinking=True a stream returns it as reasoning."
+    "The server sent the reasoning as text: the server needs a reasoning parser (vLLM and SGLang: --reasoning-parser "
+    "glm45). With thinking=True a stream returns the reasoning apart from the text."
 )
 _CALLS_IN_TEXT = (
-    "The server left {count} tool call(s) in the text: it needs a tool parser (vLLM and SGLang: --tool-call-parser "
-    "glm45)."
+    "The server left {count} tool call(s) in the text: the server needs a tool parser (vLLM and SGLang: "
+    "--tool-call-parser glm45)."
 )
 # The most bytes of `[DONE]` in upper or lower case and with spaces around it.
 _DONE_BYTES = 32
@@ -203,7 +203,7 @@ class Shaper:
             case Ending.WITHDRAWN if self._call.sensitive == "raise":
                 raise ContentFilterError(
                     f"The server flagged the content and withdrew it (finish_reason {reason}): "
-                    "remove the part that was shown.",
+                    "remove the part of the answer that was shown.",
                     content_filter=last.content_filter,
                 )
             case Ending.FULL if not (total.text or total.reasoning or total.tool_calls):

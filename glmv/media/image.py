@@ -382,6 +382,6 @@ def _is_pil(value: object) -> TypeGuard[PILImage]:
 
 
 _SIDEWAYS = (
-    "its EXIF has a rotation, which the platform may ignore; it was sent as it is. "
+    "its EXIF has a rotation, which the platform may ignore; the picture was sent unrotated. "
     'To rotate it, install Pillow: pip install "glmv[images]".'
 )

@@ -335,7 +335,7 @@ def _remarks(picture: PILImage, facts: Picture) -> tuple[str, ...]:
     if count < 2:
         return ()
     many = FORMATS[facts.format].many
-    return (f"{many} 1 of {count}: the others are left out; glmv.Image.pages() returns them",)
+    return (f"only {many} 1 of {count} is sent; glmv.Image.pages() returns all {many}s",)
 
 
 def _count(picture: PILImage, facts: Picture) -> int:

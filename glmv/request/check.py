@@ -109,7 +109,8 @@ def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:
     if not (asks or limits.hold):
         # With the platform's limits, `as_taken` checks the whole history.
         limits.over(
-            InvalidRequestError, "There is no user message: the platform requires one besides system and assistant."
+            InvalidRequestError,
+            "There is no user message: the platform requires one besides system and assistant messages.",
         )
 
 

@@ -52,7 +52,8 @@ def note_doubts(request: ChatRequest, media: Sequence[Media], model: Model, add_
             add_note(Cause(f"{what}, and the documents disagree about this: {doubt}."))
     request_id = request.options.get("request_id")
     if request_id is not None and len(request_id) < _LEAST_REQUEST_ID:
-        note = f"request_id={request_id!r} was sent: docs.bigmodel.cn allows it, docs.z.ai requires 6 to 64 characters."
+        documents = "docs.bigmodel.cn states no length, docs.z.ai requires 6 to 64 characters"
+        note = f"request_id={request_id!r} was sent, and the documents disagree about it: {documents}."
         add_note(Cause(note))
 
 

@@ -94,7 +94,7 @@ def _served(image: Image, position: Position, dialect: Dialect, add_note: AddNot
     if image.width and image.height and min(image.width, image.height) < dialect.least_side:
         note = (
             f"{image!r} has a side of less than {dialect.least_side} pixels, which some versions of this server's "
-            "image processor refuse: if there is no answer, enlarge it."
+            "image processor refuse: if there is no answer, enlarge the picture."
         )
         add_note(Cause(note))
 
@@ -131,7 +131,7 @@ def _counts(parts: Sequence[tuple[Position, Media]], model: Model, limits: Limit
 
 
 _INSTEAD = {
-    "picture": "Models that see are glm-4.6v, glm-4.5v, glm-4v-plus-0111 and others: glmv.models().",
+    "picture": "Models that do are glm-4.6v, glm-4.5v, glm-4v-plus-0111 and others: glmv.models().",
     "video": "Use a model that does, such as glm-4.6v, or send some pictures of it: *video.frames(8).",
     "file": "Use a model that does, such as glm-4.6v, or put the text of the file into the prompt.",
 }
@@ -197,13 +197,13 @@ def _note_aspect(image: Image, most: float, processor: str, add_note: AddNote) -
     if max(image.width, image.height) > most * min(image.width, image.height):
         note = (
             f"{image!r} is more than {most:g} times as long as it is wide, and {processor} "
-            "refuses that: if there is no answer, cut it into pieces."
+            "refuses that: if there is no answer, cut the picture into pieces."
         )
         add_note(Cause(note))
 
 
 def _misfit(image: Image, position: Position, model: Model, limits: Limits) -> None:
-    hint = "Remove fit=False to have it fitted, or change it yourself."
+    hint = "Remove fit=False to have the picture fitted, or change the picture yourself."
     if model.image_formats and image.format not in model.image_formats:
         limits.over(
             UnsupportedContent,
@@ -250,7 +250,8 @@ def _video(video: Video, position: Position, model: Model, limits: Limits) -> Vi
         )
     if model.video_seconds is not None and video.duration is None:
         most = f"{model.video_seconds:g} s"
-        limits.add_note(Cause(f"{model.name} takes videos of at most {most}; the duration of {video!r} is not known."))
+        unknown = f"the duration of {video!r} is unknown, so it was not checked"
+        limits.add_note(Cause(f"{model.name} takes videos of at most {most}; {unknown}."))
     return video
 
 

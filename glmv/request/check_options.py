@@ -61,8 +61,8 @@ def _sampling(options: dict[str, Any], model: Model, limits: Limits, dialect: Di
         # The lowest one, as the platform's own SDKs send it (zhipuai `completions.py`).
         options["temperature"] = model.temperature[0]
         limits.add_note(
-            f"temperature=0 was sent as {model.temperature[0]:g}, the lowest temperature of {model.name}; "
-            f"servers of dialect {dialect.name!r} do not have do_sample."
+            f"temperature=0 was sent as {model.temperature[0]:g}, the lowest temperature of {model.name}, "
+            f"because servers of dialect {dialect.name!r} have no do_sample=false."
         )
     elif temperature == 0 and model.temperature[0] > 0:
         del options["temperature"]
@@ -91,7 +91,7 @@ def _thinking(options: dict[str, Any], model: Model, limits: Limits) -> None:
     if model.thinking_values:
         limits.over(
             InvalidRequestError,
-            f"thinking: {model.name} takes {' or '.join(model.thinking_values)} as its type; got {shown(kind)}.",
+            f"thinking: the type for {model.name} is {' or '.join(model.thinking_values)}; got {shown(kind)}.",
         )
         return
     wants = kind == "enabled"

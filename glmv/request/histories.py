@@ -100,7 +100,7 @@ RULES = (
             and bool(history.messages[at].tool_calls)
         ),
         "refused",
-        f" has tool calls of the assistant without a user message before it, which the platform requires. {ADVICE}",
+        f" has tool calls of the assistant without a user message before them, which the platform requires. {ADVICE}",
     ),
     Rule(
         lambda history, at: history.messages[at].role == "assistant" and not history.asked_before(at),
@@ -148,7 +148,7 @@ def as_taken(messages: tuple[Message, ...], add_note: AddNote) -> tuple[Message,
     if history.first_user == len(messages):
         roles = shortened(" and ".join(dict.fromkeys(message.role for message in messages)), 120)
         raise InvalidRequestError(
-            "There is no user message: the platform requires one besides system and assistant; "
+            "There is no user message: the platform requires one besides system and assistant messages; "
             f"the roles of messages[0] to messages[{len(messages) - 1}] are {roles}. {ADVICE}"
         )
     return tuple(result)

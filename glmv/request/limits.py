@@ -32,4 +32,6 @@ class Limits:
         """
         if self.hold:
             raise kind(message)
-        self.add_note(f"{message} It was sent all the same: this server may have other limits than the platform.")
+        self.add_note(
+            f"{message} The request was sent nevertheless: this server's limits may differ from the platform's."
+        )

@@ -76,7 +76,7 @@ def _message(item: object, index: int, add_note: AddNote) -> Message:
             )
 
 
-_OF_BYTES = "make a picture of them with glmv.Image.from_bytes."
+_OF_BYTES = "make a picture of these bytes with glmv.Image.from_bytes."
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -161,7 +161,8 @@ def _tool_call(call: object, index: int) -> ToolCall:
             return ToolCall(str(rest.get("id") or ""), name, arguments)
         case _:
             raise UnsupportedContent(
-                f"messages[{index}].tool_calls: a call is {{'id', 'type', 'function': {{'name', 'arguments'}}}}."
+                f"messages[{index}].tool_calls: a call must have the form "
+                "{'id', 'type', 'function': {'name', 'arguments'}}."
             )
 
 

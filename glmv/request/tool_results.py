@@ -124,7 +124,7 @@ class _ResultText:
             case _:
                 parts = list(self._in_text(text))
         if any(not isinstance(part, Text) for part in parts):
-            self._add_note(f"{self._where}: media in the text of a tool's result were sent as media.")
+            self._add_note(f"{self._where}: media in the text of a tool's result were sent as media, not as text.")
         return parts
 
     # ---- blocks of messages
@@ -259,7 +259,7 @@ class _ResultText:
 def in_words(kind: type[Media], error: InvalidRequestError, where: str, add_note: AddNote) -> Text:
     """A text for the model instead of media in a tool's result that cannot be sent; `add_note` records a note."""
     what = {"Image": "picture", "Video": "video"}.get(kind.__name__, "file")
-    add_note(f"{where}: a {what} of a tool's result cannot be sent; the model got a text instead: {error.message}")
+    add_note(f"{where}: a {what} in a tool's result was replaced by a sentence. The reason: {error.message}")
     return Text(f"[A {what} of this result cannot be shown to you: {error.message.split('. ')[0]}]")
 
 

@@ -141,7 +141,9 @@ def _not_let_through(status: int, way: Way, *, sure: bool = True) -> Failure:
     assert proxy is not None
     detail = f"HTTP {status}"
     if not sure:
-        detail += ", with a page that is not the server's; a gateway in front of the server may also have sent it"
+        detail += (
+            ", with a page that is not in the server's format; a gateway of the server may also have sent this page"
+        )
     if status < 500 and status not in (408, 429):
         return Failure("proxy_refused", f"{_name(proxy)} does not allow {way.host} ({detail}).{_around(proxy, way)}")
     failure = _not_passed_on(proxy, way.host, detail)
@@ -278,7 +280,7 @@ def _not_passed_on(proxy: Proxy | None, host: str, reason: str) -> Failure:
 def _wants_password(proxy: Proxy | None) -> Failure:
     encoded = "special characters of the password percent-encoded (@ is %40, : is %3A, / is %2F, # is %23)"
     if proxy is None:
-        advice = f"requires another user name and password: write them into its URL, {encoded}."
+        advice = f"requires a correct user name and password: write them into its URL, {encoded}."
     elif proxy.has_user:
         advice = f"does not accept the user name and password in {proxy.named_by}: correct them, {encoded}."
     else:

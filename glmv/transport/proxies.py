@@ -250,7 +250,9 @@ def proxy_variables() -> list[str]:
             sentences.append(f"{variable} is set: {os.environ[variable].rpartition('@')[2]}")
         # Programs prefer the name in lower case, so the value of the other one may be ignored unexpectedly.
         if variable != name and os.environ.get(name):
-            sentences.append(f"{name} is set, but not used: {name.lower()} is {'set, too' if variable else 'empty'}")
+            sentences.append(
+                f"{name} is set, but not used: {name.lower()} takes precedence{'' if variable else ' and is empty'}"
+            )
     no_proxy = _variable_of("no_proxy")
     ignored = [value for value in _no_proxy() if _bypass(value) is None]
     return sentences + [f"{no_proxy} contains {value[:100]!r}, which is not a host and is ignored" for value in ignored]

@@ -105,6 +105,6 @@ def trust_advice() -> str:
                 "signed the server's certificate (a company's proxy has its own authority)."
             )
     return (
-        "If a company's proxy or firewall replaces certificates, set SSL_CERT_FILE to a PEM file with its own "
+        "If a company's proxy or firewall replaces certificates, set SSL_CERT_FILE to a PEM file with the company's "
         "certificate."
     )

@@ -107,11 +107,11 @@ class Script:
         if not callable(function):
             raise TypeError(f"answer() takes a function from Ask to Reply or str; got {function!r}")
         if inspect.iscoroutinefunction(function):
-            raise TypeError("the function that answers is called in a thread: it must not be async")
+            raise TypeError("answer() calls its function in a thread: the function must not be async")
         try:
             inspect.signature(function).bind(Ask())
         except TypeError as problem:
-            raise TypeError(f"the function that answers is called with one Ask: {problem}") from None
+            raise TypeError(f"the function given to answer() must take one argument, an Ask: {problem}") from None
         except ValueError:  # some functions that are written in C have no signature
             pass
         self._function = function

@@ -162,5 +162,5 @@ beyond(
 beyond(
     44, "too-many", "more concurrent calls than the account allows",
     "queue calls: run only as many at once as the account allows",
-    'start `Emulator(concurrency={"glm-4v-flash": 10})`: one more is refused with 1302',
+    'start `Emulator(concurrency={"glm-4v-flash": 10})`: an eleventh call is refused with 1302',
 )  # fmt: skip

@@ -36,7 +36,7 @@ def bare_status(answer: Response, context: Context, status: int = 503, retry_aft
     return Response(status, HTML | hint | {"content-length": str(len(page))}, [page])
 
 
-@fault(14, "retry-after", "429 with Retry-After", "wait for the time that it states, then retry")
+@fault(14, "retry-after", "429 with Retry-After", "wait for the time that Retry-After states, then retry")
 def retry_after(answer: Response, context: Context, seconds: str = "3", code: str = "1302") -> Response:
     return _refusal(context, code, retry_after=seconds)
 
@@ -61,12 +61,12 @@ def overloaded(answer: Response, context: Context, code: str = "1305") -> Respon
     return _refusal(context, code)
 
 
-@fault(19, "arrears", "429 with code 1113 (or 1304, 1308): no balance or quota left", "do not retry; report it")
+@fault(19, "arrears", "429 with code 1113 (or 1304, 1308): no balance or quota left", "do not retry; report the error")
 def arrears(answer: Response, context: Context, code: str = "1113") -> Response:
     return _refusal(context, code)
 
 
-@fault(20, "content-filter", "400 with code 1301", "do not retry; report it")
+@fault(20, "content-filter", "400 with code 1301", "do not retry; report the error")
 def content_filter(answer: Response, context: Context) -> Response:
     return context.refuse(Refusal("1301", role="user"))
 
@@ -95,7 +95,7 @@ def login_page(answer: Response, context: Context) -> Response:
     return Response(200, HTML | {"content-length": str(len(page))}, [page])
 
 
-@fault(25, "empty-body", "200 and nothing (or null, or [])", "an error that says so", needs="whole")
+@fault(25, "empty-body", "200 and nothing (or null, or [])", "an error that says that the body is empty", needs="whole")
 def empty_body(answer: Response, context: Context, text: str = "") -> Response:
     body = text.encode()
     return Response(200, JSON | {"content-length": str(len(body))}, [body] if body else [])

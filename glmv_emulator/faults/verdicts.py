@@ -221,7 +221,7 @@ def _hasty(call: Call) -> Iterator[Verdict]:
 def _useless(call: Call) -> Iterator[Verdict]:
     tokens = sum(one.code in WORTH_A_NEW_TOKEN for one in call.attempts)
     if tokens > 2 or any(not _may_be_retried(one) for one, _, _ in call.pairs()):
-        yield Verdict("retried-unretryable", str(call), "A retry gets the same answer: report it to the user.")
+        yield Verdict("retried-unretryable", str(call), "A retry cannot succeed: report the error to the user.")
 
 
 def _gave_up(call: Call) -> Iterator[Verdict]:
@@ -244,7 +244,8 @@ def _hung(call: Call) -> Iterator[Verdict]:
     if last.fault == "open-after-done" and last.last_sent is not None and last.ended is not None:
         waited = last.ended - last.last_sent
         if waited > DONE_IS_DONE:
-            yield Verdict("hung-after-done", f"waited {waited:.1f} s; {call}", "A stream ends with [DONE].")
+            evidence = f"waited {waited:.1f} s after [DONE]; {call}"
+            yield Verdict("hung-after-done", evidence, "Stop reading a stream at [DONE].")
 
 
 def _key_in_body(call: Call) -> Iterator[Verdict]:
@@ -277,7 +278,7 @@ def _redirected(exchanges: Sequence[Exchange]) -> Iterator[Verdict]:
             what = f"with {one.size} bytes of body" if one.size else "without a body"
             yield Verdict(
                 "followed-redirect",
-                f"went to another origin {what}",
+                f"a redirected request went to another origin {what}",
                 "Refuse redirects: they send data to another server.",
             )
 
@@ -287,7 +288,8 @@ def _same_id(calls: Sequence[Call]) -> Iterator[Verdict]:
     for call in calls:
         for identity in {one.request_id for one in call.attempts if one.request_id}:
             if identity in calls_by_id:
-                yield Verdict("reused-request-id", f"{identity} in two calls; {call}", "Give each call another id.")
+                evidence = f"request_id {identity} in two calls; {call}"
+                yield Verdict("reused-request-id", evidence, "Use a new request_id for each call.")
             calls_by_id[identity] = call
 
 

@@ -80,7 +80,7 @@ class Batch:
         except Refusal as refusal:
             body, status = refusal.envelope(english=False), refusal.status
         except Exception as problem:
-            log.exception("the emulator failed at a line of a batch")
+            log.exception("the emulator failed while it answered a line of a batch")
             failure = Refusal("500", f"：{problem!r}", f": {problem!r}")
             body, status = failure.envelope(english=False), failure.status
         if status != 200 and scripted is not None:

@@ -95,7 +95,7 @@ class Middleware:
         except Refusal as refusal:
             answer = refused(refusal, scope["path"], headers, exchange)
         except Exception as problem:
-            log.exception("the emulator failed at %s", scope["path"])
+            log.exception("the emulator failed while it answered %s", scope["path"])
             answer = refused(Refusal("500", f"：{problem!r}", f": {problem!r}"), scope["path"], headers, exchange)
         await answer(scope, receive, send)
 

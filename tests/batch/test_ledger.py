@@ -194,7 +194,7 @@ def test_a_ledger_that_is_empty_although_its_output_has_answers_ends_the_job(
     whole, count = out.read_bytes(), len(emulator.requests)
     ledger.write_bytes(b"")
     with pytest.raises(
-        glmv.InvalidRequestError, match=r"other\.ledger is damaged: it is empty, and o\.csv has answers"
+        glmv.InvalidRequestError, match=r"other\.ledger is damaged: it is empty, but o\.csv has answers"
     ):
         job(emulator, photos).write(out, ledger=ledger)
     assert (out.read_bytes(), len(emulator.requests)) == (whole, count)

@@ -19,8 +19,8 @@ def test_cost_is_tokens_times_the_servers_price_with_its_date() -> None:
     result = cost("glm-4.6v", USED, USD_HOST)
     assert result is not None
     assert (round(result.amount, 6), result.currency) == (0.39, "USD")
-    assert str(result) == "0.39 USD by the price of 2026-06"
-    assert str(cost("glm-4.6v", glmv.Usage(10_000, 1_000), CNY_HOST)) == "0.013 CNY by the price of 2026-08"
+    assert str(result) == "0.39 USD at the prices of 2026-06"
+    assert str(cost("glm-4.6v", glmv.Usage(10_000, 1_000), CNY_HOST)) == "0.013 CNY at the prices of 2026-08"
 
 
 def test_cached_tokens_cost_less() -> None:

@@ -54,7 +54,7 @@ def test_an_unknown_price_is_reported_and_not_counted_as_free() -> None:
     progress.count(Row("a", "x", usage=USED, model="somebody-else"))
     assert progress.money == "price not known"
     progress.count(Row("b", "x", usage=USED, model="glm-4.6v"))
-    assert "USD by the price of 2026-06, 1 answers without a known price" in progress.money
+    assert "USD at the prices of 2026-06, 1 answers without a known price" in progress.money
 
 
 def test_a_machine_readable_line_is_json() -> None:

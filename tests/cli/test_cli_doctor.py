@@ -87,10 +87,10 @@ CNY_HOST, USD_HOST = "https://open.bigmodel.cn/api/paas/v4", "https://api.z.ai/a
 
 def test_the_cost_is_in_the_servers_currency_and_names_the_month_of_the_price() -> None:
     usage = glmv.Usage(10_000, 1_000, 11_000)
-    assert money("glm-4.6v", usage, CNY_HOST) == "0.013 CNY by the price of 2026-08"
-    assert money("glm-4.6v", usage, USD_HOST) == "0.0039 USD by the price of 2026-06"
+    assert money("glm-4.6v", usage, CNY_HOST) == "0.013 CNY at the prices of 2026-08"
+    assert money("glm-4.6v", usage, USD_HOST) == "0.0039 USD at the prices of 2026-06"
     cached = glmv.Usage(10_000, 1_000, 11_000, cached_tokens=8_000)
-    assert money("glm-4.6v", cached, USD_HOST) == "0.0019 USD by the price of 2026-06"
+    assert money("glm-4.6v", cached, USD_HOST) == "0.0019 USD at the prices of 2026-06"
 
 
 def test_the_cost_is_empty_if_no_price_is_known() -> None:
@@ -199,8 +199,8 @@ def test_doctor_names_a_proxy_variable_in_the_case_in_which_it_is_set(no_proxies
 def test_doctor_says_which_of_two_spellings_of_a_variable_is_not_used(no_proxies: None) -> None:
     lines = doctor_lines({"https_proxy": "http://a.example:1", "HTTPS_PROXY": "http://b.example:2"})
     assert "https_proxy is set: http://a.example:1" in lines
-    assert "HTTPS_PROXY is set, but not used: https_proxy is set, too" in lines
-    assert "HTTPS_PROXY is set, but not used: https_proxy is empty" in doctor_lines(
+    assert "HTTPS_PROXY is set, but not used: https_proxy takes precedence" in lines
+    assert "HTTPS_PROXY is set, but not used: https_proxy takes precedence and is empty" in doctor_lines(
         {"https_proxy": "", "HTTPS_PROXY": "http://b.example:2"}
     )
 

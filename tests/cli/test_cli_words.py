@@ -44,7 +44,7 @@ PROGRAMMERS_ONLY = (
     "from_path, from_bytes, from_base64, from_url",
     "a URL, a path, bytes, base64, an open file",
     "By content and limits: the picture file",
-    "extra_headers goes with one call",
+    "extra_headers is an option of one call",
     " Further keys of the body",
     "messages[7], part 7",  # stands before messages, see below
     "messages[7] has 7, but 7 does not support tools",
@@ -52,7 +52,7 @@ PROGRAMMERS_ONLY = (
     "request_id=7",
     "temperature=0",
     "reasoning_effort=7 was sent",  # of a value, see below
-    "Remove fit=False to have it fitted",
+    "Remove fit=False to have the picture fitted",
     "File.from_path or from_bytes",
     "tool_choice",
     "response_format takes",

@@ -15,8 +15,8 @@ from glmv.exchange.retry import RetryBudget
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"http_client": httpx.AsyncClient()}, "got httpx.AsyncClient; it goes to http_async_client"),
-        ({"http_async_client": httpx.Client()}, "got httpx.Client; it goes to http_client"),
+        ({"http_client": httpx.AsyncClient()}, "got httpx.AsyncClient; pass it as http_async_client"),
+        ({"http_async_client": httpx.Client()}, "got httpx.Client; pass it as http_client"),
         ({"http_client": "http://127.0.0.1:3128"}, "http_client is an httpx.Client or an httpx2.Client; got str"),
         ({"http_async_client": httpx.AsyncClient}, "got the class AsyncClient"),
         ({"http_client": object()}, "got object"),

@@ -110,7 +110,7 @@ def test_the_model_gets_a_sentence_for_a_tools_content_that_cannot_be_sent(block
     call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
     mapped, notes = to_glmv([HumanMessage("?"), call, ToolMessage([block], tool_call_id="c")], "glm-4.6v")
     assert mapped[-1].text.startswith(f"[A {kind} of this result cannot be shown to you: ")
-    assert notes[0].startswith(f"messages[2]: a {kind} in a tool's result cannot be sent; ")
+    assert notes[0].startswith(f"messages[2]: a {kind} in a tool's result was replaced by a sentence. ")
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_an_invalid_link_of_a_tool_does_not_end_the_run(kind: str, url: str, emu
     history = [HUMAN, ASKED, ToolMessage([{"type": kind, "url": url, "mime_type": ""}], tool_call_id="m1")]
     answer = model(emulator).invoke(history)
     assert "cannot be shown to you" in emulator.requests[-1].body["messages"][-1]["content"]
-    assert any("the model got a sentence instead" in note for note in answer.response_metadata["notes"])
+    assert any("was replaced by a sentence" in note for note in answer.response_metadata["notes"])
     with pytest.raises(glmv.InvalidRequestError):
         model(emulator).invoke([HumanMessage([{"type": kind, "url": url, "mime_type": ""}])])
 

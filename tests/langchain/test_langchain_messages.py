@@ -446,9 +446,9 @@ def test_a_document_keeps_its_name_and_type(block: dict[str, Any], name: str, mi
     ("block", "hint"),
     [
         ({"type": "image", "image": "iVBORw0"}, "Use the key 'base64' in place of 'image'"),
-        ({"type": "image", "bytes": b"x"}, "Its 'bytes' is bytes: langchain_glmv.image(source)"),
-        ({"type": "image", "base64": b"x"}, "Its 'base64' is bytes: langchain_glmv.image(source)"),
-        ({"type": "video", "video": b"x"}, "Its 'video' is bytes: langchain_glmv.video(source)"),
+        ({"type": "image", "bytes": b"x"}, "The block's 'bytes' is bytes: langchain_glmv.image(source)"),
+        ({"type": "image", "base64": b"x"}, "The block's 'base64' is bytes: langchain_glmv.image(source)"),
+        ({"type": "video", "video": b"x"}, "The block's 'video' is bytes: langchain_glmv.video(source)"),
         ({"type": "image", "file_id": "file-7"}, "the platform has no file ids for it."),
         ({"type": "video"}, "Give a video by url or base64; langchain_glmv.video(source) makes the block."),
         ({"type": "file", "base64": "AAAA", "mime_type": "audio/wav"}, "audio/wav"),

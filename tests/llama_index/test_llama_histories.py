@@ -110,7 +110,7 @@ def test_an_invalid_picture_of_a_tool_does_not_end_the_run(block: ImageBlock, em
     result = ChatMessage(role="tool", blocks=[block], additional_kwargs={"tool_call_id": "m1"})
     answer = llm(emulator).chat([USER, said("assistant", "", tool_calls=[call]), result])
     assert "cannot be shown to you" in emulator.requests[-1].body["messages"][-1]["content"]
-    assert any("the model got a sentence instead" in note for note in answer.additional_kwargs["notes"])
+    assert any("was replaced by a sentence" in note for note in answer.additional_kwargs["notes"])
     with pytest.raises(glmv.UnsupportedContent):
         llm(emulator).chat([ChatMessage(role="user", blocks=[block])])
 

@@ -212,7 +212,7 @@ def test_an_unsupported_block_is_left_out_on_request_with_a_warning(
     llm = connect(on_unsupported="warn")
     with pytest.warns(UserWarning, match=message):
         (note,) = llm.chat(chat(block)).additional_kwargs["notes"]
-    assert note.endswith("It was left out.")
+    assert note.endswith("This content was left out.")
     assert emu.requests[0].body["messages"] == [{"role": "user", "content": "What is it?"}]
 
 
@@ -329,7 +329,7 @@ def test_an_error_keeps_its_class_and_its_position_is_added_only_once() -> None:
     assert caught.value.message == "messages[0]: too large"
     with pytest.warns(UserWarning, match=r"^messages\[0\]: too odd\. It was left out\.$"):
         intake.refuse(glmv.UnsupportedContent("messages[0]: too odd."), "messages[0]")
-    assert intake.notes == ["messages[0]: too odd. It was left out."]
+    assert intake.notes == ["messages[0]: too odd. This content was left out."]
 
 
 def test_by_default_an_intake_reads_every_file_and_raises_for_unsupported_content(red_path: Path, red: bytes) -> None:

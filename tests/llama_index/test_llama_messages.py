@@ -333,7 +333,7 @@ def test_an_invalid_url_in_a_tool_result_is_replaced_by_a_sentence_and_noted(blo
     assert message.text.endswith("]")
     assert message.text.count(". ") == 0
     [note] = intake.notes
-    assert note.startswith(f"messages[0] (tool): a {what} in a tool's result cannot be sent; the model got a sentence")
+    assert note.startswith(f"messages[0] (tool): a {what} in a tool's result was replaced by a sentence. ")
     with pytest.raises(glmv.InvalidRequestError, match=rf"messages\[0\] \(user\), {type(block).__name__}: "):
         user(block)
 

@@ -190,7 +190,8 @@ def _file(medium: Medium) -> dict[str, Any]:
     data = medium.data
     if data is None:
         raise Unsendable(
-            "上游模型不接收文件，且模拟器不访问该 URL", "the upstream model takes no files, and no URL is fetched here"
+            "上游模型不接收文件，且模拟器不访问该 URL",
+            "the upstream model takes no files, and the emulator fetches no URL",
         )
     if _picture_type(data) is not None:
         return _picture(data)

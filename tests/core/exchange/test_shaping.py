@@ -149,7 +149,7 @@ def test_reasoning_that_ends_late_replaces_the_text_where_allowed(flow: Any) -> 
     assert (outcome.whole.text, outcome.whole.reasoning) == ("Red!", "It is red.")
     [note] = outcome.whole.notes
     assert note.startswith("The server sent the reasoning as text")
-    assert note.endswith("returns it as reasoning.")
+    assert note.endswith("returns the reasoning apart from the text.")
     late = {"choices": [{"delta": {"content": "ed.</think>Red", "tool_calls": [call]}}]}
     answer = flow.run(flow.streamed(pieces[0], late, pieces[2]), thought="possible", may_replace=True).whole
     assert (answer.text, answer.reasoning, [each.name for each in answer.tool_calls]) == ("Red!", "It is ed.", ["f"])
@@ -182,7 +182,7 @@ def test_calls_left_in_the_text_are_counted_in_a_note(flow: Any) -> None:
     answer = flow.run(flow.streamed(*pieces), tools=tools_of(TOOLS), notes=("n",)).whole
     assert [call.name for call in answer.tool_calls] == ["get_weather"] * 2
     assert answer.notes[0] == "n"
-    assert answer.notes[1].startswith("The server left 2 tool call(s) in the text: it needs a tool parser")
+    assert answer.notes[1].startswith("The server left 2 tool call(s) in the text: the server needs a tool parser")
     assert len(answer.notes) == 2
 
 

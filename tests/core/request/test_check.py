@@ -154,7 +154,7 @@ class TestCounts:
             (
                 "glm-4",
                 URL,
-                "pictures. Models that see are glm-4.6v, glm-4.5v, glm-4v-plus-0111 and others: glmv.models().",
+                "pictures. Models that do are glm-4.6v, glm-4.5v, glm-4v-plus-0111 and others: glmv.models().",
             ),
             (
                 "glm-4v",
@@ -535,8 +535,8 @@ class TestOptions:
         assert dict(request.options) == {"temperature": 0.01}
         (note,) = request.notes
         assert note == (
-            "temperature=0 was sent as 0.01, the lowest temperature of glm-4.6v; servers of dialect 'openai' do "
-            "not have do_sample."
+            "temperature=0 was sent as 0.01, the lowest temperature of glm-4.6v, because servers of dialect "
+            "'openai' have no do_sample=false."
         )
 
     @pytest.mark.parametrize("name", ["temperature", "top_p"])

@@ -171,7 +171,7 @@ def test_long_texts_are_read_in_linear_time(text: str) -> None:
 def test_media_that_cannot_be_sent_are_reported_to_the_model(block: dict[str, str]) -> None:
     result = request(json.dumps(["See:", block]))
     assert "of this result cannot be shown to you" in result.messages[2].text
-    assert any("the model got a text instead" in note for note in result.notes)
+    assert any("was replaced by a sentence" in note for note in result.notes)
 
 
 def test_an_invalid_link_in_a_dict_part_is_reported_to_the_model() -> None:

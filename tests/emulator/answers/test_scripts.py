@@ -148,7 +148,7 @@ def test_finish_reason_and_usage_of_a_reply_replace_the_computed_ones(glm: Any) 
         (lambda: Emulator().say("x", None), "Reply or a str"),  # type: ignore[arg-type]
         (lambda: Emulator().call("f", x=object()), "not serializable"),
         (lambda: Emulator().answer("x"), "takes a function"),  # type: ignore[arg-type]
-        (lambda: Emulator().answer(lambda: "x"), "called with one Ask"),  # type: ignore[arg-type, misc]
+        (lambda: Emulator().answer(lambda: "x"), "must take one argument"),  # type: ignore[arg-type, misc]
     ],
 )
 def test_an_invalid_answer_is_refused_when_it_is_scripted(make: Any, message_: str) -> None:
