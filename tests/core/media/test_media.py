@@ -289,7 +289,7 @@ WEBP_OF_268_MEGAPIXELS = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + b"\xfe
     [(BMP_OF_400_MEGAPIXELS, "20000x20000"), (GIF_OF_400_MEGAPIXELS, "20000x20000"), (WEBP_OF_268_MEGAPIXELS, "2684")],
     ids=["bmp", "gif", "webp"],
 )
-def test_a_small_file_of_too_many_pixels_in_other_formats_than_png_is_refused(data: bytes, size: str) -> None:
+def test_a_small_bmp_gif_or_webp_of_too_many_pixels_is_refused_from_its_header(data: bytes, size: str) -> None:
     tracemalloc.start()
     with pytest.raises(LimitExceeded, match=size):
         Image.from_base64(base64.b64encode(data))

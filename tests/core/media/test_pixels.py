@@ -188,7 +188,7 @@ def test_a_picture_of_unknown_size_with_too_many_pixels_is_refused_by_fitting(mo
         image.fitted(**LIMITS)
 
 
-def test_a_picture_made_without_pillow_is_fitted_once_pillow_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_made_without_pillow_is_fitted_when_pillow_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(Pillow.new("RGB", (300, 200), "navy"), "WEBP")
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "PIL", None)
