@@ -329,7 +329,9 @@ def test_a_broken_line_of_results_is_an_error_and_does_not_affect_other_lines(wi
         ({"response": {"body": {"choices": [{"finish_reason": "network_error", "message": {}}]}}}, glmv.GLMVError),
     ],
 )
-def test_status_code_and_body_of_a_failed_line_decide_the_class_of_its_error(wire: Any, row: Any, error: type[Exception]) -> None:
+def test_status_code_and_body_of_a_failed_line_decide_the_class_of_its_error(
+    wire: Any, row: Any, error: type[Exception]
+) -> None:
     data = json.dumps({"custom_id": "one-of-mine", **row}).encode()
     (result,) = gathered(wire(None).context(), Batch("b", "completed"), data)
     assert isinstance(result.error, error)

@@ -99,7 +99,9 @@ def test_a_hundred_texts_keep_their_order(glm: glmv.Client) -> None:
         assert together.vectors[index] == pytest.approx(glm.embed(texts[index], dimensions=256).vectors[0])
 
 
-def test_count_tokens_equals_the_prompt_tokens_of_a_chat_with_the_same_messages(glm: glmv.Client, photo: glmv.Image) -> None:
+def test_count_tokens_equals_the_prompt_tokens_of_a_chat_with_the_same_messages(
+    glm: glmv.Client, photo: glmv.Image
+) -> None:
     for messages in ("hello", ["What?", photo]):
         answer = glm.chat(messages)
         assert answer.usage is not None

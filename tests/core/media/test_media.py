@@ -182,7 +182,9 @@ def watched() -> Iterator[list[str]]:
 @pytest.mark.parametrize(
     "take", [Image.from_message, Video.from_message, File.from_url], ids=["image", "video", "file"]
 )
-def test_text_of_a_message_never_opens_a_file_or_fetches_a_url(take: Callable[[str], object], text: str, watched: list[str]) -> None:
+def test_text_of_a_message_never_opens_a_file_or_fetches_a_url(
+    take: Callable[[str], object], text: str, watched: list[str]
+) -> None:
     expected_refusal = "" if take == File.from_url and text.startswith("data:text/html;") else text
     try:
         take(text)

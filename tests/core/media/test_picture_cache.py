@@ -61,7 +61,9 @@ def block(url: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("form", ["{}", "data:image/jpeg;base64,{}", "data:;base64,{}"])
-def test_a_base64_picture_sent_again_in_a_history_is_checked_and_fitted_once(form: str, fits: CallCounter, reads: CallCounter) -> None:
+def test_a_base64_picture_sent_again_in_a_history_is_checked_and_fitted_once(
+    form: str, fits: CallCounter, reads: CallCounter
+) -> None:
     url = form.format(text())
     first = ask(block(url))
     before = reads.calls

@@ -170,7 +170,9 @@ def test_without_pillow_a_rotated_picture_is_sent_unchanged_with_a_note(monkeypa
     assert 'pip install "glmv[images]"' in str(note)
 
 
-def test_fitting_a_heic_without_its_decoder_raises_an_error_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fitting_a_heic_without_its_decoder_raises_an_error_with_the_install_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     image = Image.from_bytes(b"\0\0\0\x14ftypheic\0\0\0\0mif1" + bytes(100), name="a.heic")
     assert (image.format, image.width, image.height) == ("heic", None, None)

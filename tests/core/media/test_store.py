@@ -150,7 +150,9 @@ def test_a_removed_picture_can_be_added_again(store: PictureStore) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", encoded()[:50], encoded(color="red"), b"secret", encoded() + b"\0"])
-def test_get_refuses_a_changed_file_and_adding_the_picture_again_restores_it(store: PictureStore, damage: bytes) -> None:
+def test_get_refuses_a_changed_file_and_adding_the_picture_again_restores_it(
+    store: PictureStore, damage: bytes
+) -> None:
     reference = store.add(encoded())
     store.path(reference).write_bytes(damage)
     with pytest.raises(InvalidRequestError, match=r"was changed or damaged: add the original again\.$"):

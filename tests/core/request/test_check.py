@@ -168,7 +168,9 @@ class TestCounts:
             ),
         ],
     )
-    def test_a_picture_video_or_file_that_the_model_does_not_accept_is_refused(self, model: str, part: Any, word: str) -> None:
+    def test_a_picture_video_or_file_that_the_model_does_not_accept_is_refused(
+        self, model: str, part: Any, word: str
+    ) -> None:
         error = refused(UnsupportedContent, model, ["hi", part])
         assert f"part 1: {model} does not accept {word}" in error
         assert error.endswith(("models().", "frames(8).", "prompt."))
@@ -493,7 +495,9 @@ class TestOptions:
             ("glm-4.6v", {"type": "adaptive"}, "enabled or disabled"),
         ],
     )
-    def test_values_of_thinking_that_a_model_does_not_support_are_refused(self, model: str, thinking: Any, word: str) -> None:
+    def test_values_of_thinking_that_a_model_does_not_support_are_refused(
+        self, model: str, thinking: Any, word: str
+    ) -> None:
         assert word in refused(InvalidRequestError, model, "hi", thinking=thinking)
 
     def test_reasoning_effort_is_refused_for_models_without_this_option(self) -> None:

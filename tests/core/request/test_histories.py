@@ -117,7 +117,9 @@ def test_without_a_system_role_a_leading_greeting_is_put_before_the_user_text() 
         ([S, RESULT], "no user message"),
     ],
 )
-def test_the_error_of_a_history_without_its_beginning_asks_for_a_user_message(messages: list[Message], place: str) -> None:
+def test_the_error_of_a_history_without_its_beginning_asks_for_a_user_message(
+    messages: list[Message], place: str
+) -> None:
     with pytest.raises(InvalidRequestError, match="begin with a user message") as caught:
         checked(messages)
     assert place in str(caught.value)

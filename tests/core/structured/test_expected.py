@@ -139,7 +139,9 @@ def test_a_tool_that_takes_any_arguments_is_checked_without_jsonschema(monkeypat
         ([("a", "{}"), ("b", "{")], False),
     ],
 )
-def test_tool_calls_have_a_value_if_the_arguments_of_each_are_a_json_object(calls: list[tuple[str, str]], has: bool) -> None:
+def test_tool_calls_have_a_value_if_the_arguments_of_each_are_a_json_object(
+    calls: list[tuple[str, str]], has: bool
+) -> None:
     assert ToolCallExpected([WEATHER], None).has_value(with_calls(*calls)) is has
 
 

@@ -150,7 +150,9 @@ def test_on_misfit_return_value_raises_if_the_second_answer_has_no_value(
         ask(glm, stream, on_misfit="return_value", **options)
 
 
-def test_on_misfit_return_value_returns_misfitting_arguments_that_are_an_object(emu: Emulator, glm: glmv.Client) -> None:
+def test_on_misfit_return_value_returns_misfitting_arguments_that_are_an_object(
+    emu: Emulator, glm: glmv.Client
+) -> None:
     options: dict[str, Any] = {**ENTRIES['chat(tool_choice="required" or a name)'], "on_misfit": "return_value"}
     emu.say(calls(MISFIT), calls({"grams": "many"}))
     assert json.loads(ask(glm, False, **options).tool_calls[0].arguments) == {"grams": "many"}

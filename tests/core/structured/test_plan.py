@@ -133,7 +133,9 @@ def test_arguments_that_do_not_fit_are_sent_back_with_the_error(
 
 
 @both
-def test_the_error_after_two_answers_without_a_tool_call_has_the_second_answer(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_the_error_after_two_answers_without_a_tool_call_has_the_second_answer(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(text("No."), text("Still no."))
     with pytest.raises(glmv.MalformedResponse) as caught:
         ask(glm, stream, tools=[WEATHER], tool_choice="required")
@@ -160,7 +162,9 @@ def test_tool_choice_auto_is_sent_and_no_tool_choice_is_sent_by_default(
 
 
 @both
-def test_with_parallel_tool_calls_false_only_the_first_call_is_kept(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_with_parallel_tool_calls_false_only_the_first_call_is_kept(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.call("weather", town="A").also("clock")
     answer = ask(glm, stream, tools=[WEATHER, CLOCK], parallel_tool_calls=False)
     assert [c.name for c in answer.tool_calls] == ["weather"]
@@ -224,7 +228,9 @@ def test_the_message_of_a_failed_check_of_the_caller_is_sent_to_the_model(emu: E
 
 
 @both
-def test_json_from_a_text_model_is_requested_with_response_format_json_object(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_json_from_a_text_model_is_requested_with_response_format_json_object(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(text('{"name": "Ada", "age": 36}'))
     ask(glm, stream, model="glm-4-plus", response_format=PERSON)
     assert emu.requests[0].body["response_format"] == {"type": "json_object"}
@@ -375,7 +381,9 @@ DRAFT = '{"name": "Eve", "age": 1}'
 
 
 @both
-def test_the_last_fitting_json_is_the_answer_with_and_without_streaming(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_the_last_fitting_json_is_the_answer_with_and_without_streaming(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(text(f"Perhaps {DRAFT}? No:\n```json\n{RIGHT}\n```", reasoning="hm"))
     answer = ask(glm, stream, response_format=PERSON, may_replace=True)
     assert (answer.text, answer.reasoning, answer.attempts) == (RIGHT, "hm", 1)
@@ -403,7 +411,9 @@ def test_a_stream_without_may_replace_raises_if_other_json_follows_a_draft(emu: 
 @pytest.mark.parametrize(
     "answer", [f"[{RIGHT}]", f'{{"result": {RIGHT}}}', f'{{"person": {RIGHT}}}', json.dumps(RIGHT)]
 )
-def test_wrappers_around_the_json_of_an_answer_are_removed(stream: bool, answer: str, emu: Emulator, glm: glmv.Client) -> None:
+def test_wrappers_around_the_json_of_an_answer_are_removed(
+    stream: bool, answer: str, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(text(answer))
     assert ask(glm, stream, response_format=PERSON).text == RIGHT
 
