@@ -67,7 +67,7 @@ def test_the_processor_refuses_exactly_the_pictures_beyond_its_aspect_ratio_limi
         ("glm-5.3-flash", (6000, 6000), 8000),
     ],
 )
-def test_a_large_picture_counts_as_the_maximum_of_its_model_family(
+def test_the_token_count_of_a_large_picture_is_the_maximum_of_its_model_family(
     model: str, size: tuple[int, int], tokens: int
 ) -> None:
     row = find_model(model)

@@ -113,7 +113,7 @@ def test_a_batch_has_times_in_seconds_and_none_for_fields_without_a_value(wire: 
     assert (batch.output_file_id, batch.error_file_id, batch.total) == (None, None, None)
 
 
-def test_an_uploaded_file_is_submitted_by_its_id(wire: Any) -> None:
+def test_create_with_a_file_id_makes_a_batch_of_the_uploaded_file(wire: Any) -> None:
     server = wire(platform())
     server.client().batches.create("f-7", metadata={"job": "x"}, auto_delete_input_file=False)
     assert server.bodies == [
@@ -133,7 +133,7 @@ def test_options_together_with_an_uploaded_file_are_refused(wire: Any) -> None:
     assert server.requests == []
 
 
-def test_answers_come_in_the_order_of_the_requests(wire: Any) -> None:
+def test_the_answers_of_a_batch_come_in_the_order_of_its_requests(wire: Any) -> None:
     output = b"\n  " + line("glmv-000002", "three") + b"\r\n\n" + line("glmv-000000", "one\u2028\u0085still")
     server = wire(platform(output, refused("glmv-000001"), error_file_id="f-err"))
     batches = server.client(model="glm-4v").batches
@@ -357,7 +357,7 @@ def test_list_returns_batches_and_cancel_returns_the_batch_as_cancelling(wire: A
     assert server.lines == ["GET /batches", "POST /batches/batch_1/cancel"]
 
 
-async def test_the_async_client_creates_a_batch_waits_for_it_and_reads_its_results(wire: Any) -> None:
+async def test_the_async_client_creates_a_batch_and_waits_for_its_results(wire: Any) -> None:
     server = wire(platform(line("glmv-000000", "1") + line("glmv-000001", "2") + line("glmv-000002", "3")))
     async with server.async_client(model="glm-4v") as glm:
         batch = await glm.batches.create(["a", "b", "c"])

@@ -33,7 +33,7 @@ def test_one_text_may_be_given_as_a_string(wire: Any) -> None:
     assert platform.bodies == [{"model": "embedding-3", "input": "four"}]
 
 
-def test_more_than_sixty_four_texts_take_several_calls(wire: Any) -> None:
+def test_embedding_more_than_64_texts_sends_several_requests(wire: Any) -> None:
     platform = wire(vectors)
     texts = ["x" * (n + 1) for n in range(130)]
     answer = platform.client().embed(texts)

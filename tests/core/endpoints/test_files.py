@@ -58,7 +58,7 @@ def test_a_file_given_by_path_is_uploaded_as_a_form_with_purpose_name_and_type(w
     assert (file.purpose, file.created_at) == ("user_data", 1715673494)
 
 
-def test_bytes_are_sent_under_the_given_name(wire: Any) -> None:
+def test_bytes_are_uploaded_as_a_file_with_the_given_name(wire: Any) -> None:
     platform = wire(lambda _: STORED)
     platform.client().files.upload(b"{}\n", purpose="batch", name="in.jsonl")
     assert form(platform.requests[0])["file"] == ("in.jsonl", "application/jsonl", b"{}\n")
@@ -152,7 +152,7 @@ def test_deleting_a_file_with_an_empty_id_is_refused_before_sending(wire: Any, f
 @pytest.mark.parametrize(
     "data", [b"", b"\x00\xff", b'{"a":1}', b'{"custom_id":"x","error":{"code":"1301"}}', b"{broken", b"[1]"]
 )
-def test_content_returns_the_stored_bytes(wire: Any, data: bytes) -> None:
+def test_the_method_content_returns_the_bytes_of_a_stored_file(wire: Any, data: bytes) -> None:
     platform = wire(lambda _: data)
     assert platform.client().files.content("f-1") == data
     assert platform.lines == ["GET /files/f-1/content"]

@@ -38,7 +38,7 @@ def test_a_task_is_submitted_as_a_chat_request_without_the_field_stream(wire: An
     )
 
 
-def test_unsupported_content_is_refused_before_sending(wire: Any) -> None:
+def test_unsupported_content_of_a_task_is_refused_before_sending(wire: Any) -> None:
     platform = wire(lambda _: ACK)
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(6)]
     with pytest.raises(glmv.LimitExceeded):
@@ -60,7 +60,7 @@ def test_a_running_task_reports_its_status(wire: Any) -> None:
     assert (task.status, task.completion) == ("PROCESSING", None)
 
 
-def test_waiting_polls_with_growing_pauses_up_to_ten_seconds(wire: Any) -> None:
+def test_waiting_for_a_task_polls_with_growing_pauses_of_up_to_ten_seconds(wire: Any) -> None:
     answers = iter([ACK] * 9 + [DONE])
     platform = wire(lambda _: next(answers))
     task = platform.run(wait(platform.context(), "9"))
@@ -71,7 +71,7 @@ def test_waiting_polls_with_growing_pauses_up_to_ten_seconds(wire: Any) -> None:
     assert platform.pauses == sorted(platform.pauses)
 
 
-def test_waiting_ends_at_the_deadline_and_never_sleeps_beyond_it(wire: Any) -> None:
+def test_waiting_for_a_task_raises_at_the_deadline_and_never_sleeps_beyond_it(wire: Any) -> None:
     platform = wire(lambda _: ACK)
     started = platform.now
     with pytest.raises(glmv.DeadlineExceeded, match=r"Task 9 .* 6 s"):

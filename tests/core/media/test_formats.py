@@ -65,7 +65,7 @@ def test_a_bmp_with_any_reserved_bytes_is_recognized() -> None:
     assert Image.from_bytes(bytes(data)).fitted(**LIMITS)[0].format == "png"
 
 
-def test_suffixes_are_unique_and_lowercase_and_include_common_ones() -> None:
+def test_suffixes_of_images_and_videos_are_unique_lowercase_and_include_common_ones() -> None:
     endings = [*Image.suffixes, *Video.suffixes]
     assert len(set(endings)) == len(endings)
     assert all(ending.startswith(".") and ending == ending.lower() for ending in endings)
@@ -227,7 +227,7 @@ def panorama(orientation: int = 1) -> bytes:
 
 
 @pytest.mark.parametrize(("orientation", "sides", "at"), [(1, (7000, 3500), (9, 9)), (8, (3500, 7000), (9, 6990))])
-def test_a_large_photograph_is_scaled_down_when_it_is_opened(
+def test_to_pil_and_pages_scale_a_large_photograph_down(
     orientation: int, sides: tuple[int, int], at: tuple[int, int]
 ) -> None:
     image = Image.from_bytes(panorama(orientation))

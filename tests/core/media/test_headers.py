@@ -183,7 +183,7 @@ WHOLE = {kind: encoded(kind) for kind in FORMATS.values()}
 
 
 @given(st.sampled_from(sorted(WHOLE)), st.integers(0, 2000), st.binary(min_size=1, max_size=8))
-def test_a_damaged_picture_has_positive_sides_or_none(kind: str, at: int, junk: bytes) -> None:
+def test_a_damaged_picture_has_positive_or_unknown_sides(kind: str, at: int, junk: bytes) -> None:
     data = WHOLE[kind]
     at %= len(data)
     for damaged in (data[:at], data[:at] + junk + data[at + len(junk) :]):

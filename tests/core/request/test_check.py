@@ -139,7 +139,7 @@ class TestCounts:
         assert "messages[0], part 6" in message
         assert checked("glm-4v", ["hi", *[picture()] * 5]).notes == ()
 
-    def test_pictures_of_all_turns_are_counted(self) -> None:
+    def test_pictures_of_all_turns_count_for_the_limit_of_the_model(self) -> None:
         turns = [Message("user", ["a", URL]), Message("assistant", "b"), Message("user", ["c", URL])]
         assert "messages[2], part 1" in refused(LimitExceeded, "glm-4v-flash", turns)
 

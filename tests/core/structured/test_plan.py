@@ -366,7 +366,7 @@ def test_a_pydantic_class_validates_instead_of_the_schema(
 
 
 @pytest.mark.parametrize("options", [{"response_format": PERSON}, {"tools": [WEATHER], "tool_choice": "required"}])
-def test_without_jsonschema_a_call_is_refused_before_it_is_sent(
+def test_without_jsonschema_a_call_with_a_schema_is_refused_before_it_is_sent(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, emu: Emulator, glm: glmv.Client
 ) -> None:
     monkeypatch.setitem(sys.modules, "jsonschema", None)
@@ -609,7 +609,7 @@ def test_prose_before_a_required_call_is_part_of_the_answer(stream: bool, emu: E
     assert answer.attempts == 1
 
 
-def test_the_second_turn_quotes_the_calls_or_says_that_there_was_nothing() -> None:
+def test_second_turn_quotes_the_tool_calls_or_for_an_empty_answer_the_word_nothing() -> None:
     calling = glmv.Completion(text="", tool_calls=(glmv.ToolCall("1", "f", "{"),), finish_reason="stop")
     silent = glmv.Completion(text="", finish_reason="stop")
     for partial, quoted in ((calling, "{"), (silent, "(nothing)")):
