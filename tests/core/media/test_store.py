@@ -128,7 +128,7 @@ def test_anything_but_a_reference_is_refused_in_one_sentence(store: PictureStore
     assert len(files(store)) == 1
 
 
-def test_the_error_of_an_unknown_reference_names_the_store(store: PictureStore, tmp_path: Path) -> None:
+def test_the_error_of_an_unknown_reference_names_the_folder_of_the_store(store: PictureStore, tmp_path: Path) -> None:
     other = PictureStore(tmp_path / "other")
     reference = other.add(encoded())
     with pytest.raises(InvalidRequestError) as info:
@@ -280,7 +280,7 @@ def _set_age(path: Path, seconds: float) -> Path:
     return path
 
 
-def test_leftovers_of_killed_processes_are_deleted_by_a_later_write(store: PictureStore) -> None:
+def test_old_unfinished_files_of_killed_processes_are_deleted_by_a_later_write(store: PictureStore) -> None:
     store.add(encoded(color="red"))
     leftover = _file_of_a_killed_process(store)
     younger = _file_of_a_killed_process(store)

@@ -59,7 +59,7 @@ def clip_bytes(kind: str, **metadata: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_size_and_duration_are_read_from_the_container(kind: str) -> None:
+def test_the_width_height_and_duration_of_a_video_are_read_from_its_container(kind: str) -> None:
     video = Video.from_bytes(clip_bytes(kind), name="clip")
     assert video.container == kind[:3].replace("web", "webm")
     assert (video.width, video.height) == (WIDTH, HEIGHT)
@@ -67,7 +67,7 @@ def test_size_and_duration_are_read_from_the_container(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mp4", "mkv"])
-def test_a_title_that_is_not_utf8_does_not_hide_the_size(kind: str) -> None:
+def test_a_video_with_a_title_that_is_not_utf8_is_measured(kind: str) -> None:
     data = clip_bytes(kind, title="TITLE")
     assert data.count(b"TITLE") == 1
     video = Video.from_bytes(data.replace(b"TITLE", "标题".encode("gbk") + b"\xff"))
@@ -108,7 +108,7 @@ def test_a_video_is_measured_without_reading_its_frames(kind: str) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 4, 20])
-def test_frames_are_evenly_spaced(n: int) -> None:
+def test_frames_of_a_video_are_evenly_spaced_over_its_duration(n: int) -> None:
     pictures = Video.from_bytes(clip_bytes("mp4"), name="clip.mp4").frames(n)
     assert len(pictures) == n
     reds = []

@@ -77,7 +77,7 @@ def test_for_an_unknown_model_the_platforms_range_is_checked_only_at_the_platfor
     assert check(original, None, *PROXY) is original
 
 
-def test_a_picture_in_a_private_network_is_noted_for_servers_outside_of_it() -> None:
+def test_a_private_picture_url_is_noted_for_servers_outside_of_the_private_network() -> None:
     original = chat_request(["hi", Image.from_url("http://10.0.0.7/a.png")], Options(), {"model": "mine"})
     for noted, server in (
         (True, ()),
@@ -260,7 +260,7 @@ class TestPictures:
             original = chat_request(["hi", Image.from_bytes(data, fit=False)], Options(), {"model": "glm-4.6v"})
             assert check(original, row, *server).messages == original.messages
 
-    def test_the_callers_messages_are_not_changed(self) -> None:
+    def test_checking_a_request_does_not_change_the_callers_messages(self) -> None:
         content = (Text("hi"), picture("WEBP"))
         message = Message("user", content)
         checked("glm-4v", [Message("system", "be brief"), message], temperature=0)

@@ -64,7 +64,7 @@ DOUBTS = [
 
 
 @pytest.mark.parametrize(("row", "field"), DOUBTS)
-def test_every_doubt_of_the_catalogue_is_named_when_a_request_relies_on_it(row: Model, field: str) -> None:
+def test_a_note_names_every_doubt_of_the_catalog_on_which_a_request_relies(row: Model, field: str) -> None:
     doubt = row.doubt(field)
     assert doubt is not None
     messages, options = RELIES[field](row)
@@ -73,7 +73,7 @@ def test_every_doubt_of_the_catalogue_is_named_when_a_request_relies_on_it(row: 
 
 
 @pytest.mark.parametrize(("row", "field"), DOUBTS)
-def test_a_doubt_is_not_named_if_the_request_does_not_rely_on_it(row: Model, field: str) -> None:
+def test_no_note_names_a_doubt_of_the_catalog_on_which_the_request_does_not_rely(row: Model, field: str) -> None:
     messages, options = DOES_NOT.get(field, lambda row: ("hi", {}))(row)
     doubt = row.doubt(field)
     assert field == "status" or not [note for note in checked(row, messages, **options).notes if str(doubt) in note]

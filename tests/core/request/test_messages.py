@@ -137,7 +137,7 @@ PATHS = [
 
 @pytest.mark.parametrize("kind", ["image_url", "video_url"])
 @pytest.mark.parametrize("url", PATHS)
-def test_a_message_cannot_refer_to_a_file_or_to_a_scheme_other_than_http(kind: str, url: str) -> None:
+def test_a_message_with_a_file_path_or_a_url_that_is_not_http_is_refused(kind: str, url: str) -> None:
     with pytest.raises(glmv.InvalidRequestError):
         messages_of([{"role": "user", "content": [{"type": kind, kind: {"url": url}}]}])
 
@@ -218,7 +218,7 @@ def test_an_answer_dumped_by_the_openai_client_can_be_sent_back() -> None:
     assert request.notes == ()
 
 
-def test_fields_that_are_sent_cause_no_notes() -> None:
+def test_fields_of_a_message_that_are_sent_cause_no_notes() -> None:
     parts = [
         {"type": "text", "text": "hi"},
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},

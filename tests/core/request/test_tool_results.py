@@ -174,7 +174,7 @@ def test_media_of_a_tool_result_that_cannot_be_sent_are_reported_to_the_model(bl
     assert any("the model got a text instead" in note for note in result.notes)
 
 
-def test_an_invalid_link_in_a_dict_part_is_reported_to_the_model() -> None:
+def test_an_invalid_picture_url_in_a_dict_of_a_tool_result_is_reported_to_the_model() -> None:
     part = {"type": "image_url", "image_url": {"url": "file:///photos/a.png"}}
     turns: list[dict[str, Any]] = [
         {"role": "user", "content": "Look."},

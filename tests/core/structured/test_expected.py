@@ -86,7 +86,7 @@ def test_arguments_that_the_caller_checks_need_only_be_complete(
     assert not expected.by_schema
 
 
-def test_a_class_checks_the_arguments_instead_of_the_schema() -> None:
+def test_a_class_instead_of_the_schema_checks_the_arguments_of_a_tool_call() -> None:
     expected = ToolCallExpected([tool("weather", {"type": "object", "required": ["moon"]})], "weather", model=Weather)
     assert expected.check(with_calls(("weather", RIGHT))) == ("So:", None)
     assert "town" in (expected.check(with_calls(("weather", EMPTY)))[1] or "")
@@ -212,7 +212,7 @@ def test_any_callable_object_is_accepted_as_the_check_of_an_answer() -> None:
     check.assert_called_once_with(RIGHT)
 
 
-def test_a_class_checks_json_in_place_of_the_schema() -> None:
+def test_a_class_instead_of_the_schema_checks_the_json_of_an_answer() -> None:
     expected = JSONExpected({"type": "object", "required": ["moon"]}, Weather, name="weather")
     assert expected.check_text(RIGHT) == (RIGHT, None)
     assert expected.check_text(f'{{"weather": {RIGHT}}}') == (RIGHT, None)

@@ -344,7 +344,7 @@ def test_shown_text_is_not_replaced_without_may_replace(emu: Emulator, glm: glmv
 
 
 @both
-def test_a_pydantic_class_validates_instead_of_the_schema(
+def test_a_pydantic_class_instead_of_the_schema_validates_the_json(
     stream: bool, monkeypatch: pytest.MonkeyPatch, emu: Emulator, glm: glmv.Client
 ) -> None:
     class Person(BaseModel):
