@@ -43,7 +43,7 @@ def test_a_model_name_is_found_in_any_case(name: str) -> None:
         "THUDM/glm-4v-9b", "THUDM/GLM-4.1V-9B-Thinking", "glm-4-9b", "glm-4-32b-0414", "glm-4.6v:9b", "glm-4.6v-106b",
     ],
 )  # fmt: skip
-def test_an_unknown_model_has_no_row(name: str) -> None:
+def test_find_model_returns_none_for_an_unknown_name(name: str) -> None:
     assert find_model(name) is None
 
 
@@ -130,7 +130,7 @@ def test_a_model_name_with_the_prefixes_and_suffixes_of_hosts_is_recognized(name
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: model.name)
-def test_a_name_of_the_platform_is_never_resolved_to_another_model(model: Model) -> None:
+def test_a_platform_name_with_prefix_or_suffix_finds_the_row_of_that_model(model: Model) -> None:
     for name in (
         model.name,
         f"zai-org/{model.name}",
@@ -155,7 +155,7 @@ def test_a_model_name_with_the_suffix_free_costs_nothing_at_any_host() -> None:
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: model.name)
-def test_each_row_is_consistent(model: Model) -> None:
+def test_the_values_of_each_row_of_the_catalog_agree_with_each_other(model: Model) -> None:
     assert re.search(r"bigmodel\.cn|z\.ai", model.source)
     assert model.name == model.name.lower()
     fields = {field.name for field in dataclasses.fields(model)}
@@ -222,7 +222,7 @@ def test_rows_are_frozen_and_names_are_unique() -> None:
     assert len({model.name for model in models()}) == len(models())
 
 
-def test_model_generations_are_distinguished() -> None:
+def test_models_of_different_generations_have_their_documented_limits() -> None:
     assert (row("glm-4v").images, row("glm-4v").roles, row("glm-4v").string_content) == (
         5,
         ("user", "assistant"),
@@ -243,7 +243,7 @@ HEAD = '[sources]\nguide = "docs.bigmodel.cn"\n[doubts]\nwhich = "images: one or
 ROW = f'{HEAD}[[model]]\nnames = ["one"]\nsource = "guide"\nimages = 1\n'
 
 
-def test_the_key_like_copies_missing_values_from_the_row_that_it_names() -> None:
+def test_a_row_with_the_key_like_takes_missing_values_from_the_named_row() -> None:
     rows = rows_of(
         ROW
         + '[[model]]\nnames = ["two", "three"]\nlike = "one"\nimages = "undocumented"\ndoubts = ["which"]\nfile_mib = 2'
@@ -263,12 +263,12 @@ def test_the_key_like_copies_missing_values_from_the_row_that_it_names() -> None
         (ROW + '[[model]]\nnames = ["two"]\nlike = "none"', "none"),
     ],
 )
-def test_an_unknown_key_is_refused_with_its_name(text: str, key: str) -> None:
+def test_the_error_of_an_unknown_key_in_the_catalog_names_the_key(text: str, key: str) -> None:
     with pytest.raises(KeyError, match=key):
         rows_of(text)
 
 
-def test_each_name_has_only_one_row() -> None:
+def test_a_name_with_two_rows_in_the_catalog_is_refused() -> None:
     with pytest.raises(ValueError, match="'one' has two rows"):
         rows_of(ROW.replace('["one"]', '["one", "one"]'))
 
@@ -286,7 +286,7 @@ def test_concurrency_limits_apply_only_to_the_platform() -> None:
     "name",
     ["glm-4.6v" + "-fp8" * 20_000, "glm-4.6v" + "-fp8" * 900, "/" * 4_000, "glm-4.6v" + "_q4" * 30 + "_", "a" * 9**6],
 )
-def test_a_very_long_name_is_looked_up_quickly(name: str) -> None:
+def test_a_very_long_model_name_is_looked_up_quickly(name: str) -> None:
     begun = time.perf_counter()
     assert find_model(name) is None
     assert time.perf_counter() - begun < 0.2

@@ -42,11 +42,11 @@ def test_user_defined_http_client_classes_are_accepted() -> None:
 
 
 @pytest.mark.parametrize(("arguments", "capacity"), [({}, RetryBudget.CAPACITY), ({"retry_budget": 2}, 28.0)])
-def test_the_retry_budget_can_be_set(arguments: Any, capacity: float) -> None:
+def test_the_argument_retry_budget_sets_the_capacity_of_the_budget(arguments: Any, capacity: float) -> None:
     assert glmv.Client("id.secret", **arguments)._budget.capacity == capacity
 
 
-def test_a_client_without_a_budget_makes_no_retries_and_reports_it() -> None:
+def test_with_retry_budget_0_a_failed_call_is_not_retried_and_the_error_says_so() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         requests.append(request)
         return httpx.Response(500)

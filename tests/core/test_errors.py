@@ -17,7 +17,7 @@ KINDS = [
 ]
 
 
-def test_every_documented_error_class_exists_in_one_tree() -> None:
+def test_every_documented_error_class_is_public_and_a_glmv_error() -> None:
     names = {
         "AuthenticationError",
         "PermissionDeniedError",
@@ -76,7 +76,7 @@ def test_a_pickled_error_keeps_its_attributes(kind: type[GLMVError]) -> None:
         assert str(copied) == str(error)
 
 
-def test_request_errors_are_value_errors() -> None:
+def test_errors_about_an_invalid_request_are_value_errors() -> None:
     for kind in (
         glmv.InvalidRequestError,
         glmv.LimitExceeded,

@@ -29,13 +29,13 @@ def fields(kind: Any) -> dict[str, Any]:
     return {name: WIDER.get(name, hints[name]) for name in kind.model_fields}
 
 
-def test_the_keywords_of_a_client_are_the_fields_of_the_settings() -> None:
+def test_client_keywords_has_every_field_of_settings_but_the_key() -> None:
     expected = fields(glmv.Settings)
     del expected["api_key"]
     assert types(glmv.ClientKeywords) == expected
 
 
-def test_the_keywords_of_a_call_are_the_options_and_call_settings() -> None:
+def test_call_keywords_has_every_option_and_every_setting_of_a_call() -> None:
     call_fields = fields(CallOptions)
     assert types(glmv.CallKeywords).keys() == glmv.Options.model_fields.keys() | set(CALL_OPTIONS)
     values = {name: hint for name, hint in types(glmv.CallKeywords).items() if name != "validate"}
@@ -71,7 +71,7 @@ def test_the_signature_of_a_call_shows_each_option(kind: Any, method: str) -> No
 
 
 @pytest.mark.parametrize("name", ["Options", "Connection", "Settings"])
-def test_the_signature_of_settings_shows_their_fields_before_they_are_used(name: str) -> None:
+def test_the_signature_of_a_settings_class_shows_its_fields_before_first_use(name: str) -> None:
     kind = getattr(glmv, name)
 
     class Own(kind):  # type: ignore[misc]  # a class that was never used

@@ -44,7 +44,7 @@ def options(defaults: Options | None = None, **values: Any) -> dict[str, Any]:
         ({"temperature": 3, "top_p": 4}, ["temperature", "top_p"]),
     ],
 )
-def test_a_value_out_of_range_is_refused_with_the_range(values: dict[str, Any], words: list[str]) -> None:
+def test_the_error_of_an_invalid_value_names_the_option(values: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(glmv.InvalidRequestError) as raised:
         options(**values)
     for word in words:
@@ -65,7 +65,7 @@ def test_a_misspelled_option_is_refused_with_the_nearest_name(name: str, nearest
         options(**{name: 1})
 
 
-def test_a_misspelled_setting_is_refused_without_its_value() -> None:
+def test_the_error_of_a_misspelled_setting_does_not_show_its_value() -> None:
     with pytest.raises(glmv.InvalidRequestError) as raised:
         Settings(api_kye="test-id.canary-secret")  # type: ignore[call-arg]  # the mistake under test
     assert "Did you mean 'api_key'" in str(raised.value)
@@ -79,23 +79,23 @@ def test_a_secret_of_the_wrong_type_is_not_quoted(key: str) -> None:
     assert "canary" not in str(raised.value)
 
 
-def test_unset_options_are_absent() -> None:
+def test_options_that_are_not_set_are_left_out_of_the_request() -> None:
     assert options() == {}
     assert options(temperature=None, stop=None) == {}
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.0, 1.0])
-def test_zero_and_one_are_not_changed(value: float) -> None:
+def test_temperature_and_top_p_of_zero_or_one_are_not_changed(value: float) -> None:
     assert options(temperature=value, top_p=value) == {"temperature": value, "top_p": value}
 
 
 @pytest.mark.parametrize("name", ["stop", "stop_sequences"])
-def test_none_under_any_name_of_an_option_removes_its_default(name: str) -> None:
+def test_the_value_none_removes_the_default_of_an_option_under_any_of_its_names(name: str) -> None:
     defaults = Options(temperature=0.5, stop=["x"])
     assert options(defaults, **{name: None}) == {"temperature": 0.5}
 
 
-def test_an_override_has_priority_over_the_default() -> None:
+def test_an_option_of_a_call_has_priority_over_the_default() -> None:
     assert options(Options(temperature=0.5, top_p=0.1), temperature=0.7) == {"temperature": 0.7, "top_p": 0.1}
 
 
@@ -104,7 +104,7 @@ def test_a_single_stop_word_becomes_a_list_of_one() -> None:
     assert options(stop_sequences=["x", "y"]) == {"stop": ["x", "y"]}
 
 
-def test_the_model_of_a_call_has_priority_and_its_option_stream_is_dropped() -> None:
+def test_the_model_of_a_call_replaces_the_default_and_stream_is_left_out() -> None:
     request = chat_request("hi", Settings(model="glm-4v"), {"model": "glm-4.5v", "stream": True})
     assert (request.model, dict(request.options)) == ("glm-4.5v", {})
 
@@ -115,7 +115,7 @@ def test_extra_keywords_of_frameworks_are_left_out_with_a_note() -> None:
     assert [note for note in request.notes if "strict" in note]
 
 
-def test_call_settings_are_not_part_of_the_body() -> None:
+def test_settings_of_a_call_such_as_timeout_are_not_sent_in_the_body() -> None:
     call = {
         "timeout": 5,
         "deadline": 9,
@@ -129,7 +129,7 @@ def test_call_settings_are_not_part_of_the_body() -> None:
     assert dict(request.call) == {**call, "extra_headers": SecretHeaders({"a": "b"}), "validate": str}
 
 
-def test_the_callers_objects_are_not_changed() -> None:
+def test_making_a_request_does_not_change_the_callers_options() -> None:
     tools = [{"type": "function", "function": {"name": "f"}}]
     values: dict[str, Any] = {
         "tools": tools,
@@ -188,6 +188,6 @@ def test_the_range_of_a_dialect_applies_for_any_order_of_arguments() -> None:
         Settings(temperature=1.5, dialect="platform")
 
 
-def test_embeddings_have_no_base_model() -> None:
+def test_base_model_is_refused_for_embeddings() -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"base_model: .* embeddings do not have it"):
         glmv.Connection(base_model="glm-4.6v")

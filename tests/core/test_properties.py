@@ -125,7 +125,7 @@ def read(flow: Any, pieces: list[bytes], **call: Any) -> Any:
     cuts=st.lists(st.integers(0, 4000), max_size=9),
     end=st.sampled_from([b"\n", b"\r\n", b"\r"]),
 )
-def test_any_split_of_a_stream_gives_the_same_answer(
+def test_a_stream_split_into_any_pieces_gives_the_answer_of_the_unsplit_stream(
     flow: Any, chunks: list[dict[str, Any]], cuts: list[int], end: bytes
 ) -> None:
     stream = as_stream(chunks, end)
@@ -138,7 +138,9 @@ def test_any_split_of_a_stream_gives_the_same_answer(
 
 @settings(max_examples=25)
 @given(chunks=answers())
-def test_a_stream_of_single_bytes_gives_the_same_answer(flow: Any, chunks: list[dict[str, Any]]) -> None:
+def test_a_stream_split_into_single_bytes_gives_the_answer_of_the_unsplit_stream(
+    flow: Any, chunks: list[dict[str, Any]]
+) -> None:
     stream = as_stream(chunks)
     assert comparable(read(flow, [bytes([b]) for b in stream]).whole) == comparable(read(flow, [stream]).whole)
 
@@ -219,7 +221,7 @@ def packed(data: bytes, encoding: str | None) -> bytes:
 
 
 @given(pieces=st.lists(frames, max_size=5), encoding=encodings)
-def test_any_stream_is_an_answer_or_a_glmv_error(flow: Any, pieces: list[bytes], encoding: str | None) -> None:
+def test_any_event_stream_gives_an_answer_or_a_glmv_error(flow: Any, pieces: list[bytes], encoding: str | None) -> None:
     headers = {"content-type": "text/event-stream"} | ({"content-encoding": encoding} if encoding else {})
     answer = flow.Answer([packed(b"".join(pieces), encoding)], 200, headers)
     outcome = flow.run(answer, policy=flow.policy(max_retries=0))
@@ -232,7 +234,9 @@ def test_any_stream_is_an_answer_or_a_glmv_error(flow: Any, pieces: list[bytes],
     kind=st.sampled_from(["application/json", "text/html", ""]),
     stream=st.booleans(),
 )
-def test_any_body_is_an_answer_or_a_glmv_error(flow: Any, data: bytes, status: int, kind: str, stream: bool) -> None:
+def test_any_response_body_gives_an_answer_or_a_glmv_error(
+    flow: Any, data: bytes, status: int, kind: str, stream: bool
+) -> None:
     outcome = flow.run(
         flow.Answer([data], status, {"content-type": kind}), stream=stream, policy=flow.policy(max_retries=0)
     )
@@ -252,6 +256,8 @@ header_values = st.one_of(
     )
 )
 @pytest.mark.parametrize("status", [307, 401, 429])
-def test_any_response_headers_are_accepted(flow: Any, headers: dict[str, str], status: int) -> None:
+def test_a_refused_call_with_any_response_headers_raises_a_glmv_error(
+    flow: Any, headers: dict[str, str], status: int
+) -> None:
     outcome = flow.run(flow.Answer([b"{}"], status, headers), policy=flow.policy(max_retries=0))
     assert isinstance(outcome.error, GLMVError)

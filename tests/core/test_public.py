@@ -25,12 +25,12 @@ COMPLETION = glmv.Completion(
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_a_public_class_names_the_package(kind: type) -> None:
+def test_the_module_of_a_public_class_is_the_package_glmv(kind: type) -> None:
     assert (kind.__module__, getattr(glmv, kind.__qualname__)) == ("glmv", kind)
     assert repr(kind) == f"<class 'glmv.{kind.__name__}'>"
 
 
-def test_a_class_imported_from_its_module_names_the_package() -> None:
+def test_the_module_of_a_class_imported_from_a_submodule_is_the_package_glmv() -> None:
     program = "import glmv.types as t, pickle; print(t.Usage.__module__, pickle.loads(pickle.dumps(t.Usage(1))))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.startswith("glmv Usage(prompt_tokens=1")
@@ -83,7 +83,7 @@ def test_pydantic_takes_a_public_dataclass_as_a_field(value: Any) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_pickle_names_the_package_and_no_module_of_it(value: Any) -> None:
+def test_a_pickled_object_names_the_package_and_none_of_its_modules(value: Any) -> None:
     data = pickle.dumps(value)
     assert pickle.loads(data) == value
     assert f"glmv.{type(value).__name__}".encode() not in data  # module and name are two strings

@@ -164,7 +164,7 @@ def test_a_span_without_base64_is_exported_as_the_same_object() -> None:
     assert shortened is whole
 
 
-def test_redact_spans_passes_results_flushes_and_shutdowns_through() -> None:
+def test_redact_spans_passes_calls_on_to_the_exporter_and_returns_its_results() -> None:
     calls: list[Any] = []
 
     class Exporter(SpanExporter):
@@ -199,7 +199,7 @@ def test_a_batch_processor_with_an_exporter_of_json_gets_redacted_spans() -> Non
     assert "characters of base64" in result
 
 
-def test_the_time_for_a_large_picture_is_linear() -> None:
+def test_the_time_to_redact_a_large_picture_grows_linearly_with_its_size() -> None:
     def seconds(size: int) -> float:
         text = json.dumps({"messages": [{"base64": b64encode(Random(5).randbytes(size)).decode()}, "words, " * size]})
         start = time.process_time()
@@ -210,7 +210,7 @@ def test_the_time_for_a_large_picture_is_linear() -> None:
     assert seconds(800_000) < 40 * max(seconds(80_000), 0.002)
 
 
-def test_the_same_functions_are_found_in_the_langchain_package() -> None:
+def test_langchain_glmv_exports_the_same_redact_functions_as_glmv() -> None:
     import langchain_glmv
 
     assert (langchain_glmv.redact, langchain_glmv.redact_spans) == (redact, redact_spans)

@@ -156,7 +156,7 @@ WAYS = [whole, streamed, awaited, awaited_stream, langchain, llama_index]
 
 
 @pytest.mark.parametrize("ask", WAYS)
-def test_every_entry_point_makes_one_span_by_the_conventions(
+def test_every_entry_point_makes_one_span_by_the_opentelemetry_conventions(
     ask: Callable[[Emulator], None], recorder: Recorder, emulator: Emulator
 ) -> None:
     ask(emulator)
@@ -186,7 +186,7 @@ def test_every_entry_point_makes_one_span_by_the_conventions(
 
 
 @pytest.mark.parametrize("ask", WAYS)
-def test_duration_and_tokens_are_measured_once(
+def test_the_duration_and_the_tokens_of_a_call_are_measured_once(
     ask: Callable[[Emulator], None], recorder: Recorder, emulator: Emulator
 ) -> None:
     ask(emulator)
@@ -289,12 +289,12 @@ def test_a_second_turn_is_a_separate_span(recorder: Recorder) -> None:
     assert sum(usages) == answer.usage.prompt_tokens  # type: ignore[arg-type]  # they are numbers
 
 
-def test_the_output_type_json_is_recorded(recorder: Recorder, glm: glmv.Client) -> None:
+def test_the_span_of_a_call_for_json_records_the_output_type_json(recorder: Recorder, glm: glmv.Client) -> None:
     glm.chat("Count to three, as JSON.", model="glm-4.6", response_format={"type": "json_object"})
     assert recorder.facts["gen_ai.output.type"] == "json"
 
 
-def test_embeddings_have_a_span(recorder: Recorder, glm: glmv.Client) -> None:
+def test_embed_makes_one_span_for_all_its_requests(recorder: Recorder, glm: glmv.Client) -> None:
     answer = glm.embed(["one text"] * 70)  # two requests
     assert recorder.span.name == "embeddings embedding-3"
     assert recorder.facts["gen_ai.operation.name"] == "embeddings"
@@ -302,7 +302,7 @@ def test_embeddings_have_a_span(recorder: Recorder, glm: glmv.Client) -> None:
     assert recorder.facts["glmv.retries"] == 0
 
 
-def test_content_is_not_recorded_by_default(recorder: Recorder, glm: glmv.Client) -> None:
+def test_questions_and_answers_are_not_recorded_by_default(recorder: Recorder, glm: glmv.Client) -> None:
     answer = glm.chat([QUESTION, glmv.Image.from_bytes(png())])
     assert answer.text
     assert QUESTION not in recorder.text()
@@ -409,7 +409,9 @@ def test_nothing_is_recorded_while_instrumentation_is_suppressed(
     assert [span.name.split()[0] for span in recorder.spans] == ["chat", "chat", "embeddings"]
 
 
-def test_a_job_obeys_the_suppression_of_its_caller(recorder: Recorder, emulator: Emulator, tmp_path: Path) -> None:
+def test_a_job_makes_no_spans_while_its_caller_suppresses_instrumentation(
+    recorder: Recorder, emulator: Emulator, tmp_path: Path
+) -> None:
     shutil.copy(ROOT / "examples" / "pictures" / "coffee.jpg", tmp_path)
     job = Job(tmp_path, "What is it?", api_key=emulator.api_key, base_url=emulator.base_url)
     with suppress_instrumentation():
@@ -472,7 +474,7 @@ def test_without_spans_the_http_spans_are_children_of_the_callers_span(recorder:
     assert inside == [outer] * 3
 
 
-def test_without_spans_and_metrics_a_call_is_not_wrapped(
+def test_without_spans_and_metrics_the_telemetry_does_not_wrap_a_call(
     monkeypatch: pytest.MonkeyPatch, recorder: Recorder, glm: glmv.Client
 ) -> None:
     monkeypatch.setattr(metrics, "get_meter_provider", metrics.NoOpMeterProvider)
@@ -481,7 +483,7 @@ def test_without_spans_and_metrics_a_call_is_not_wrapped(
     flow.close()
 
 
-def test_the_examples_of_the_documentation_page_run(emulator: Emulator, tmp_path: Path) -> None:
+def test_the_example_of_the_page_about_telemetry_runs(emulator: Emulator, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "telemetry.md").read_text("utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     shutil.copy(ROOT / "examples" / "pictures" / "coffee.jpg", tmp_path / "photo.jpg")
@@ -513,6 +515,6 @@ def test_opentelemetry_is_not_imported_unless_it_is_set_up() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_without_a_tracer_provider_the_flow_is_not_wrapped(glm: glmv.Client) -> None:
+def test_without_a_tracer_provider_the_telemetry_does_not_wrap_a_call(glm: glmv.Client) -> None:
     flow = exchange(glm._context().chat(glm.request("hello"), stream=True)[0], Policy(), stream=True)
     assert watched(flow, Operation("chat", "glm-4.6v", stream=True), glm.address) is flow

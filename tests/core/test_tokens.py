@@ -67,7 +67,7 @@ def test_the_processor_refuses_exactly_the_pictures_beyond_its_aspect_ratio_limi
         ("glm-5.3-flash", (6000, 6000), 8000),
     ],
 )
-def test_a_large_picture_counts_as_the_maximum_of_its_model_family(
+def test_the_token_count_of_a_large_picture_is_the_maximum_of_its_model_family(
     model: str, size: tuple[int, int], tokens: int
 ) -> None:
     row = find_model(model)
@@ -76,14 +76,14 @@ def test_a_large_picture_counts_as_the_maximum_of_its_model_family(
     assert 0.97 * tokens <= row.processor.picture(*size) <= tokens + 2
 
 
-def test_every_row_with_published_weights_names_their_processor() -> None:
+def test_every_model_with_published_weights_has_a_processor_in_its_row() -> None:
     without = {row.name for row in models() if row.images != 0 and row.processor is None}
     assert without == {"glm-4v", "glm-4v-plus", "glm-4v-plus-0111", "glm-4v-flash"}
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 1e9])
 @pytest.mark.parametrize("family", COUNTED)
-def test_any_video_duration_gives_a_bounded_count(family: str, seconds: float) -> None:
+def test_the_token_count_of_a_video_of_any_duration_is_bounded(family: str, seconds: float) -> None:
     ours: Any = processor(family)
     assert 0 < ours.video(1920, 1080, seconds) <= ours.video_tokens + 6 * ours.video_frames
 
@@ -91,7 +91,9 @@ def test_any_video_duration_gives_a_bounded_count(family: str, seconds: float) -
 @pytest.mark.parametrize("frame_rate", [None, 0.0, 0.001, 1.0, 90_000.0])
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 1.0, 1e9])
 @pytest.mark.parametrize("family", COUNTED)
-def test_any_frame_rate_gives_a_bounded_count(family: str, seconds: float, frame_rate: float | None) -> None:
+def test_the_number_of_counted_frames_is_bounded_for_any_frame_rate(
+    family: str, seconds: float, frame_rate: float | None
+) -> None:
     ours = processor(family)
     assert 1 <= ours.frames(seconds, frame_rate) <= ours.video_frames
 

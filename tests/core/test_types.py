@@ -37,7 +37,7 @@ def test_content_that_is_not_a_part_is_refused(content: Any) -> None:
         parts_of(content)
 
 
-def test_a_message_has_its_text() -> None:
+def test_the_text_of_a_message_joins_its_text_parts() -> None:
     assert Message("user", ["a", PICTURE, "b"]).text == "ab"
 
 
@@ -51,7 +51,7 @@ def test_messages_are_immutable_and_equal_by_value() -> None:
         message.role = "user"  # type: ignore[misc]  # the mistake under test
 
 
-def test_an_answer_becomes_the_assistants_turn() -> None:
+def test_the_message_of_an_answer_has_the_role_assistant_and_its_tool_calls() -> None:
     answer = Completion("a", "r", (ToolCall("1", "f", "{}"),))
     assert answer.message() == Message("assistant", "a", tool_calls=[ToolCall("1", "f", "{}")], reasoning="r")
 
@@ -63,7 +63,7 @@ def test_the_sum_of_deltas_is_available_at_any_time() -> None:
         assert (accumulator.text, accumulator.reasoning) == (sofar, sofar.upper())
 
 
-def test_tool_calls_are_put_together_by_index() -> None:
+def test_pieces_of_tool_calls_in_deltas_are_joined_by_index() -> None:
     answer = sum_of(
         Delta(tool_calls=[ToolCallDelta(0, "1", "f", "["), ToolCallDelta(1, "2", "g", "")]),
         Delta(tool_calls=[ToolCallDelta(0, arguments="]")]),

@@ -82,7 +82,7 @@ def uploaded_requests(wire: Any) -> list[dict[str, Any]]:
     return [json.loads(row) for row in body.split(b"\r\n") if row.startswith(b"{") for row in row.splitlines()]
 
 
-def test_requests_become_lines_of_a_file_and_the_file_becomes_a_batch(wire: Any) -> None:
+def test_create_uploads_the_requests_as_a_file_and_creates_a_batch_from_that_file(wire: Any) -> None:
     server = wire(platform())
     batch = server.client(model="glm-4v-plus").batches.create([["What is it?", PICTURE], "hello"], temperature=0.5)
     assert server.lines == ["POST /files", "POST /batches"]
@@ -107,13 +107,13 @@ def test_requests_become_lines_of_a_file_and_the_file_becomes_a_batch(wire: Any)
     assert (batch.id, batch.status, batch.ended) == ("batch_1", "validating", False)
 
 
-def test_times_are_seconds_and_unset_fields_are_none(wire: Any) -> None:
+def test_a_batch_has_times_in_seconds_and_none_for_fields_without_a_value(wire: Any) -> None:
     batch = wire(platform()).client().batches.create(["hi"])
     assert batch.created_at == 1715674031
     assert (batch.output_file_id, batch.error_file_id, batch.total) == (None, None, None)
 
 
-def test_an_uploaded_file_is_submitted_by_its_id(wire: Any) -> None:
+def test_create_with_a_file_id_makes_a_batch_of_the_uploaded_file(wire: Any) -> None:
     server = wire(platform())
     server.client().batches.create("f-7", metadata={"job": "x"}, auto_delete_input_file=False)
     assert server.bodies == [
@@ -133,7 +133,7 @@ def test_options_together_with_an_uploaded_file_are_refused(wire: Any) -> None:
     assert server.requests == []
 
 
-def test_answers_come_in_the_order_of_the_requests(wire: Any) -> None:
+def test_the_answers_of_a_batch_come_in_the_order_of_its_requests(wire: Any) -> None:
     output = b"\n  " + line("glmv-000002", "three") + b"\r\n\n" + line("glmv-000000", "one\u2028\u0085still")
     server = wire(platform(output, refused("glmv-000001"), error_file_id="f-err"))
     batches = server.client(model="glm-4v").batches
@@ -147,14 +147,14 @@ def test_answers_come_in_the_order_of_the_requests(wire: Any) -> None:
     assert third.error is None
 
 
-def test_results_by_the_id_of_a_batch_have_the_order_of_its_requests(wire: Any) -> None:
+def test_results_fetched_by_the_id_of_a_batch_are_in_the_order_of_its_requests(wire: Any) -> None:
     output = line("glmv-000002", "3") + line("glmv-000000", "1")
     results = wire(platform(output)).client().batches.results("batch_1")
     assert [result.custom_id for result in results] == ["glmv-000000", "glmv-000001", "glmv-000002"]
     assert isinstance(results[1].error, glmv.MalformedResponse)
 
 
-def test_requests_may_have_custom_ids(wire: Any) -> None:
+def test_custom_ids_given_by_the_caller_are_sent_and_returned_with_the_answers(wire: Any) -> None:
     server = wire(platform(line("second-one", "2") + line("first-one", "1")))
     batches = server.client(model="glm-4v").batches
     batch = batches.create({"first-one": "a", "second-one": "b"})
@@ -192,7 +192,7 @@ def test_a_batch_of_more_than_100_mb_is_refused_before_sending(wire: Any) -> Non
     assert server.requests == []
 
 
-def test_videos_and_files_are_refused_with_the_id_of_their_request(wire: Any) -> None:
+def test_the_error_of_a_video_in_a_batch_names_the_id_of_the_request_with_the_video(wire: Any) -> None:
     server = wire(platform())
     video = glmv.Video.from_url("https://example.com/a.mp4")
     with pytest.raises(glmv.UnsupportedContent, match=r"glmv-000001: .*got Video"):
@@ -200,7 +200,7 @@ def test_videos_and_files_are_refused_with_the_id_of_their_request(wire: Any) ->
     assert server.requests == []
 
 
-def test_a_model_that_the_guide_does_not_list_is_sent_with_a_note(wire: Any) -> None:
+def test_a_batch_for_a_model_missing_in_the_batch_guide_is_sent_with_a_note(wire: Any) -> None:
     server = wire(platform())
     assert server.client(model="glm-4v").batches.create(["a"]).notes == ()
     assert any("glm-4.6v" in note for note in server.client(model="glm-4.6v").batches.create(["a"]).notes)
@@ -216,7 +216,7 @@ def test_an_empty_batch_is_refused(wire: Any) -> None:
         wire(platform()).client().batches.create([])
 
 
-def test_a_refused_batch_reports_the_id_of_the_uploaded_file(wire: Any) -> None:
+def test_the_error_of_a_refused_batch_names_the_id_of_the_uploaded_file(wire: Any) -> None:
     def answer(request: httpx.Request) -> Any:
         busy = httpx.Response(400, json={"error": {"code": "1214", "message": "no"}})
         return busy if request.url.path.endswith("/batches") else {"id": "f-in"}
@@ -227,7 +227,7 @@ def test_a_refused_batch_reports_the_id_of_the_uploaded_file(wire: Any) -> None:
     assert "create('f-in')" in str(caught.value)
 
 
-def test_a_batch_is_never_created_twice(wire: Any) -> None:
+def test_the_creation_of_a_batch_is_not_repeated_after_a_timeout(wire: Any) -> None:
     server = wire(platform())
 
     def broken(request: httpx.Request) -> Any:
@@ -256,14 +256,14 @@ def test_a_batch_is_polled_until_it_fails_expires_or_is_cancelled(wire: Any, sta
     assert server.run(wait(server.context(), "batch_1")).status == status
 
 
-def test_waiting_ends_at_the_deadline(wire: Any) -> None:
+def test_waiting_for_a_running_batch_raises_at_the_deadline(wire: Any) -> None:
     server = wire(lambda _: BATCH)
     with pytest.raises(glmv.DeadlineExceeded, match="Batch batch_1"):
         server.run(wait(server.context(), "batch_1", deadline=30))
     assert sum(server.pauses) <= 30
 
 
-def test_json_answers_are_unwrapped_and_answers_that_do_not_fit_are_errors(wire: Any) -> None:
+def test_json_in_results_is_unwrapped_and_an_answer_without_json_is_an_error(wire: Any) -> None:
     schema = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
     json_format = {"type": "json_schema", "json_schema": {"name": "receipt", "schema": schema}}
     fenced, prose = 'Here:\n```json\n{"total": 4.5}\n```', "It is a cat."
@@ -290,7 +290,7 @@ def test_results_of_a_running_batch_are_refused(wire: Any) -> None:
         wire(platform(status="in_progress")).client().batches.results("batch_1")
 
 
-def test_results_of_a_batch_whose_file_was_refused_raise_the_reason(wire: Any) -> None:
+def test_results_of_a_failed_batch_raise_an_error_with_the_platforms_reason(wire: Any) -> None:
     why = {"object": "list", "data": [{"code": "1210", "message": "wrong model", "line": 3}]}
     with pytest.raises(glmv.InvalidRequestError, match="wrong model"):
         wire(lambda _: {**BATCH, "status": "failed", "errors": why}).client().batches.results("batch_1")
@@ -302,7 +302,7 @@ def test_an_expired_batch_gives_its_finished_answers(wire: Any) -> None:
     assert "expired" in str(results[0].error)
 
 
-def test_stop_words_and_notes_of_a_request_apply_to_its_answer(wire: Any) -> None:
+def test_a_batch_answer_is_cut_at_a_stop_word_and_has_the_notes_of_its_request(wire: Any) -> None:
     server = wire(platform(line("glmv-000000", "one, two. nine")))
     batches = server.client(model="glm-4v").batches
     (result,) = batches.results(batches.create(["count"], stop=["ten", "nine"]))
@@ -310,7 +310,7 @@ def test_stop_words_and_notes_of_a_request_apply_to_its_answer(wire: Any) -> Non
     assert result.completion.notes
 
 
-def test_a_broken_line_is_an_error_and_does_not_affect_other_lines(wire: Any) -> None:
+def test_a_broken_line_of_results_is_an_error_and_does_not_affect_other_lines(wire: Any) -> None:
     output = b'{"broken\n[1]\n' + line("glmv-000000")
     counts = {"total": 1, "completed": 1, "failed": 0}
     results = wire(platform(output, request_counts=counts)).client().batches.results("batch_1")
@@ -329,7 +329,9 @@ def test_a_broken_line_is_an_error_and_does_not_affect_other_lines(wire: Any) ->
         ({"response": {"body": {"choices": [{"finish_reason": "network_error", "message": {}}]}}}, glmv.GLMVError),
     ],
 )
-def test_each_failed_line_of_a_batch_has_its_error_class(wire: Any, row: Any, error: type[Exception]) -> None:
+def test_status_code_and_body_of_a_failed_line_decide_the_class_of_its_error(
+    wire: Any, row: Any, error: type[Exception]
+) -> None:
     data = json.dumps({"custom_id": "one-of-mine", **row}).encode()
     (result,) = gathered(wire(None).context(), Batch("b", "completed"), data)
     assert isinstance(result.error, error)
@@ -342,12 +344,12 @@ def test_each_failed_line_of_a_batch_has_its_error_class(wire: Any, row: Any, er
         st.sampled_from(["custom_id", "response", "body", "status_code", "choices", "error", "message", "content"]),
         inner, max_size=5),
     max_leaves=12).map(lambda value: json.dumps(value).encode())))  # fmt: skip
-def test_any_bytes_of_an_output_file_give_results_without_raising(wire: Any, data: bytes) -> None:
+def test_each_result_read_from_any_output_file_has_either_an_answer_or_an_error(wire: Any, data: bytes) -> None:
     for result in gathered(wire(None).context(), Batch("b", "completed"), data):
         assert (result.completion is None) != (result.error is None)
 
 
-def test_batches_are_listed_and_stopped(wire: Any) -> None:
+def test_list_returns_batches_and_cancel_returns_the_batch_as_cancelling(wire: Any) -> None:
     server = wire(lambda request: {"data": [BATCH]} if request.method == "GET" else {**BATCH, "status": "cancelling"})
     client = server.client()
     assert [batch.id for batch in client.batches.list()] == ["batch_1"]
@@ -355,7 +357,7 @@ def test_batches_are_listed_and_stopped(wire: Any) -> None:
     assert server.lines == ["GET /batches", "POST /batches/batch_1/cancel"]
 
 
-async def test_the_async_client_has_the_same_methods_for_batches(wire: Any) -> None:
+async def test_the_async_client_creates_a_batch_and_waits_for_its_results(wire: Any) -> None:
     server = wire(platform(line("glmv-000000", "1") + line("glmv-000001", "2") + line("glmv-000002", "3")))
     async with server.async_client(model="glm-4v") as glm:
         batch = await glm.batches.create(["a", "b", "c"])

@@ -33,7 +33,7 @@ def test_one_text_may_be_given_as_a_string(wire: Any) -> None:
     assert platform.bodies == [{"model": "embedding-3", "input": "four"}]
 
 
-def test_more_than_sixty_four_texts_take_several_calls(wire: Any) -> None:
+def test_embedding_more_than_64_texts_sends_several_requests(wire: Any) -> None:
     platform = wire(vectors)
     texts = ["x" * (n + 1) for n in range(130)]
     answer = platform.client().embed(texts)
@@ -42,7 +42,7 @@ def test_more_than_sixty_four_texts_take_several_calls(wire: Any) -> None:
     assert answer.usage.prompt_tokens == 130
 
 
-def test_an_empty_list_makes_no_call(wire: Any) -> None:
+def test_embedding_an_empty_list_sends_no_request(wire: Any) -> None:
     platform = wire(vectors)
     assert platform.client().embed([]).vectors == []
     assert platform.requests == []
@@ -56,27 +56,27 @@ def test_documented_dimensions_are_sent(wire: Any, dimensions: int) -> None:
 
 
 @pytest.mark.parametrize(("model", "dimensions"), [("embedding-3", 100), ("Embedding-3", 4096), ("embedding-2", 256)])
-def test_other_dimensions_are_refused_before_sending(wire: Any, model: str, dimensions: int) -> None:
+def test_dimensions_that_are_not_documented_are_refused_before_sending(wire: Any, model: str, dimensions: int) -> None:
     platform = wire(vectors)
     with pytest.raises(glmv.LimitExceeded, match=f"dimensions={dimensions}"):
         platform.client().embed("x", model=model, dimensions=dimensions)
     assert platform.requests == []
 
 
-def test_the_one_vector_size_of_embedding_2_is_accepted_and_not_sent(wire: Any) -> None:
+def test_dimensions_1024_for_embedding_2_are_accepted_and_left_out_of_the_request(wire: Any) -> None:
     platform = wire(vectors)
     platform.client().embed("x", model="embedding-2", dimensions=1024)
     assert platform.bodies == [{"model": "embedding-2", "input": "x"}]
 
 
-def test_an_unknown_model_has_no_limits(wire: Any) -> None:
+def test_any_dimensions_are_sent_for_an_unknown_model(wire: Any) -> None:
     platform = wire(vectors)
     platform.client().embed("x", model="embedding-9", dimensions=7)
     assert platform.bodies[0]["dimensions"] == 7
 
 
 @pytest.mark.parametrize("texts", [["a", ""], ["a", None], [b"a"]])
-def test_an_invalid_text_is_refused_with_its_index(wire: Any, texts: Any) -> None:
+def test_the_error_of_an_invalid_text_names_its_index_in_the_list(wire: Any, texts: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=rf"texts\[{len(texts) - 1}\]"):
         wire(vectors).client().embed(texts)
 
@@ -91,7 +91,7 @@ def test_an_answer_with_missing_vectors_raises_a_glmv_error(wire: Any, data: Any
         wire(lambda _: {"data": data, "model": "m"}).client().embed(["a", "b"])
 
 
-def test_errors_are_the_same_as_for_chat(wire: Any) -> None:
+def test_embed_raises_the_error_class_that_chat_raises_for_the_same_code(wire: Any) -> None:
     busy = httpx.Response(429, json={"error": {"code": "1113", "message": "no balance"}})
     with pytest.raises(glmv.QuotaError):
         wire(lambda _: busy).client().embed("a")
@@ -115,10 +115,10 @@ def test_tokens_of_text_pictures_and_tools_are_counted_by_the_platform(wire: Any
 
 
 @pytest.mark.parametrize("body", [{"usage": {"total_tokens": 9}}, {"tokens": 9}, {"usage": None, "tokens": 9}])
-def test_every_observed_form_of_a_token_count_is_read(wire: Any, body: Any) -> None:
+def test_count_tokens_reads_the_count_from_the_field_usage_or_tokens(wire: Any, body: Any) -> None:
     assert wire(lambda _: body).client().count_tokens("hi", model="glm-4.5") == 9
 
 
-def test_an_answer_without_a_count_raises_a_glmv_error(wire: Any) -> None:
+def test_count_tokens_raises_a_glmv_error_if_the_answer_has_no_count(wire: Any) -> None:
     with pytest.raises(glmv.MalformedResponse, match="count"):
         wire(lambda _: {"usage": {"prompt_tokens": None}}).client().count_tokens("hi")

@@ -51,7 +51,7 @@ def test_waiting_for_a_task_whose_answer_was_withdrawn_raises_a_glmv_error(glm: 
         glm.tasks.wait(task)
 
 
-def test_the_answer_names_the_model_that_answered(glm: glmv.Client) -> None:
+def test_an_answer_by_another_model_than_requested_names_the_model_in_a_note(glm: glmv.Client) -> None:
     task = glm.tasks.wait(glm.tasks.submit("hello", model="glm-4.6"))
     assert task.completion is not None
     assert task.completion.model == "glm-4.7"
@@ -99,7 +99,9 @@ def test_a_hundred_texts_keep_their_order(glm: glmv.Client) -> None:
         assert together.vectors[index] == pytest.approx(glm.embed(texts[index], dimensions=256).vectors[0])
 
 
-def test_counted_tokens_equal_the_usage_of_the_chat(glm: glmv.Client, photo: glmv.Image) -> None:
+def test_count_tokens_equals_the_prompt_tokens_of_a_chat_with_the_same_messages(
+    glm: glmv.Client, photo: glmv.Image
+) -> None:
     for messages in ("hello", ["What?", photo]):
         answer = glm.chat(messages)
         assert answer.usage is not None
@@ -145,7 +147,7 @@ def test_only_the_refused_request_of_a_batch_has_an_error(glm: glmv.Client) -> N
     assert isinstance(bad.error, glmv.ContentFilterError)
 
 
-def test_batches_are_listed_and_stopped(glm: glmv.Client) -> None:
+def test_a_new_batch_is_listed_and_can_be_cancelled(glm: glmv.Client) -> None:
     batch = glm.batches.create(["hello"] * 50, model="glm-4-plus")
     assert batch.id in [listed.id for listed in glm.batches.list(limit=5)]
     try:
@@ -156,7 +158,7 @@ def test_batches_are_listed_and_stopped(glm: glmv.Client) -> None:
     assert glm.batches.wait(batch).ended
 
 
-def test_keys_and_tokens_are_accepted_by_every_endpoint(glmv_emulator: Any) -> None:
+def test_embed_and_files_accept_a_plain_key_or_a_signed_token_but_no_unknown_key(glmv_emulator: Any) -> None:
     for auth in ("key", "token"):
         with glmv.Client(glmv_emulator.api_key, base_url=glmv_emulator.base_url, auth=auth) as glm:
             assert glm.embed("x", dimensions=256).vectors

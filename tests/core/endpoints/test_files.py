@@ -44,7 +44,7 @@ def form_of(content_type: str, body: bytes) -> dict[str, tuple[str | None, str, 
     }
 
 
-def test_a_path_is_sent_as_a_form_with_its_purpose(wire: Any, tmp_path: Path) -> None:
+def test_a_file_given_by_path_is_uploaded_as_a_form_with_purpose_name_and_type(wire: Any, tmp_path: Path) -> None:
     path = tmp_path / "notes.pdf"
     path.write_bytes(b"%PDF-1.7 text")
     platform = wire(lambda _: STORED)
@@ -58,7 +58,7 @@ def test_a_path_is_sent_as_a_form_with_its_purpose(wire: Any, tmp_path: Path) ->
     assert (file.purpose, file.created_at) == ("user_data", 1715673494)
 
 
-def test_bytes_are_sent_under_the_given_name(wire: Any) -> None:
+def test_bytes_are_uploaded_as_a_file_with_the_given_name(wire: Any) -> None:
     platform = wire(lambda _: STORED)
     platform.client().files.upload(b"{}\n", purpose="batch", name="in.jsonl")
     assert form(platform.requests[0])["file"] == ("in.jsonl", "application/jsonl", b"{}\n")
@@ -79,7 +79,7 @@ def test_a_file_name_with_line_breaks_adds_no_header_to_the_form() -> None:
 
 
 @given(st.binary(max_size=200), st.uuids())
-def test_any_bytes_arrive_unchanged(data: bytes, boundary: Any) -> None:
+def test_any_bytes_of_a_file_are_unchanged_in_the_uploaded_form(data: bytes, boundary: Any) -> None:
     content_type, body = multipart({"purpose": "batch"}, "name.bin", data, boundary.hex)
     whole = bytes(body)
     assert len(body) == len(whole)
@@ -87,7 +87,7 @@ def test_any_bytes_arrive_unchanged(data: bytes, boundary: Any) -> None:
     assert boundary.hex in content_type
 
 
-def test_more_than_100_mb_is_refused_before_sending(wire: Any, tmp_path: Path) -> None:
+def test_a_file_of_more_than_100_mb_is_refused_before_sending(wire: Any, tmp_path: Path) -> None:
     path = tmp_path / "large.txt"
     with path.open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)
@@ -107,7 +107,7 @@ def test_an_object_that_is_not_a_file_is_refused(wire: Any, tmp_path: Path) -> N
     assert platform.requests == []
 
 
-def test_a_list_is_read_page_by_page(wire: Any) -> None:
+def test_a_list_of_files_is_read_page_by_page(wire: Any) -> None:
     rows = [{**STORED, "id": f"f-{n}"} for n in range(5)]
 
     def page(request: httpx.Request) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def test_a_list_is_read_page_by_page(wire: Any) -> None:
     assert [file.id for file in platform.client().files.list(limit=3)] == ["f-0", "f-1", "f-2"]
 
 
-def test_a_list_that_repeats_the_same_page_ends_after_two_requests(wire: Any) -> None:
+def test_listing_files_ends_after_two_requests_if_the_server_repeats_a_page(wire: Any) -> None:
     platform = wire(lambda _: {"data": [STORED], "has_more": True})
     assert len(platform.client().files.list()) == 1
     assert len(platform.requests) == 2
@@ -142,7 +142,7 @@ def test_a_file_is_deleted_by_its_id(wire: Any) -> None:
 
 
 @pytest.mark.parametrize("file_id", ["", " ", None])
-def test_an_empty_id_never_means_all_files(wire: Any, file_id: Any) -> None:
+def test_deleting_a_file_with_an_empty_id_is_refused_before_sending(wire: Any, file_id: Any) -> None:
     platform = wire(lambda _: {})
     with pytest.raises(glmv.InvalidRequestError, match="id of a file"):
         platform.client().files.delete(file_id)
@@ -152,7 +152,7 @@ def test_an_empty_id_never_means_all_files(wire: Any, file_id: Any) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\x00\xff", b'{"a":1}', b'{"custom_id":"x","error":{"code":"1301"}}', b"{broken", b"[1]"]
 )
-def test_content_returns_the_stored_bytes(wire: Any, data: bytes) -> None:
+def test_the_method_content_returns_the_bytes_of_a_stored_file(wire: Any, data: bytes) -> None:
     platform = wire(lambda _: data)
     assert platform.client().files.content("f-1") == data
     assert platform.lines == ["GET /files/f-1/content"]
@@ -171,18 +171,18 @@ def test_an_unknown_file_raises_not_found(wire: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", [{}, {"id": ""}, {"data": [1]}])
-def test_an_answer_without_an_id_raises_a_glmv_error(wire: Any, answer: Any) -> None:
+def test_an_upload_answered_without_a_file_id_raises_a_glmv_error(wire: Any, answer: Any) -> None:
     with pytest.raises(glmv.MalformedResponse):
         wire(lambda _: answer).client().files.upload(b"x")
 
 
 @pytest.mark.parametrize("answer", [{}, {"data": None}, {"data": [{}]}])
-def test_a_list_of_other_objects_raises_a_glmv_error(wire: Any, answer: Any) -> None:
+def test_a_list_of_files_in_an_unknown_form_raises_a_glmv_error(wire: Any, answer: Any) -> None:
     with pytest.raises(glmv.MalformedResponse):
         wire(lambda _: answer or {"object": "list"}).client().files.list()
 
 
-async def test_the_async_client_has_the_same_methods_for_files(wire: Any) -> None:
+async def test_the_async_client_uploads_lists_deletes_and_reads_files(wire: Any) -> None:
     platform = wire(lambda request: {"data": [STORED]} if request.method == "GET" else STORED)
     async with platform.async_client() as glm:
         assert (await glm.files.upload(b"x", name="a.txt")).id == STORED["id"]

@@ -24,6 +24,6 @@ def test_a_generated_method_has_the_name_signature_and_docstring_of_its_flow(
     assert (upload.__doc__ or "").startswith("Send a file of up to 100 MB.")
 
 
-def test_internal_parameters_are_not_arguments() -> None:
+def test_a_method_refuses_the_internal_parameter_context_as_an_argument() -> None:
     with pytest.raises(TypeError, match="'context'"):
         CLIENTS[0].files.upload(b"x", context=1)  # type: ignore[call-arg]

@@ -20,7 +20,7 @@ DONE = {
 }
 
 
-def test_a_request_is_submitted_as_a_chat_without_streaming(wire: Any) -> None:
+def test_a_task_is_submitted_as_a_chat_request_without_the_field_stream(wire: Any) -> None:
     platform = wire(lambda _: ACK)
     task = platform.client().tasks.submit(["What?", glmv.Image.from_url("https://example.com/a.png")], temperature=0.5)
     assert platform.lines == ["POST /async/chat/completions"]
@@ -38,7 +38,7 @@ def test_a_request_is_submitted_as_a_chat_without_streaming(wire: Any) -> None:
     )
 
 
-def test_unsupported_content_is_refused_before_sending(wire: Any) -> None:
+def test_unsupported_content_of_a_task_is_refused_before_sending(wire: Any) -> None:
     platform = wire(lambda _: ACK)
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(6)]
     with pytest.raises(glmv.LimitExceeded):
@@ -60,7 +60,7 @@ def test_a_running_task_reports_its_status(wire: Any) -> None:
     assert (task.status, task.completion) == ("PROCESSING", None)
 
 
-def test_waiting_polls_with_growing_pauses_up_to_ten_seconds(wire: Any) -> None:
+def test_waiting_for_a_task_polls_with_growing_pauses_of_up_to_ten_seconds(wire: Any) -> None:
     answers = iter([ACK] * 9 + [DONE])
     platform = wire(lambda _: next(answers))
     task = platform.run(wait(platform.context(), "9"))
@@ -71,7 +71,7 @@ def test_waiting_polls_with_growing_pauses_up_to_ten_seconds(wire: Any) -> None:
     assert platform.pauses == sorted(platform.pauses)
 
 
-def test_waiting_ends_at_the_deadline_and_never_sleeps_beyond_it(wire: Any) -> None:
+def test_waiting_for_a_task_raises_at_the_deadline_and_never_sleeps_beyond_it(wire: Any) -> None:
     platform = wire(lambda _: ACK)
     started = platform.now
     with pytest.raises(glmv.DeadlineExceeded, match=r"Task 9 .* 6 s"):
@@ -80,7 +80,7 @@ def test_waiting_ends_at_the_deadline_and_never_sleeps_beyond_it(wire: Any) -> N
     assert len(platform.requests) == len(platform.pauses) + 1
 
 
-def test_a_failed_task_is_an_error(wire: Any) -> None:
+def test_reading_the_result_of_a_failed_task_raises_an_error(wire: Any) -> None:
     failed = {**ACK, "task_status": "FAIL"}
     with pytest.raises(glmv.ServerError, match="Task 9 failed") as caught:
         wire(lambda _: failed).client().tasks.result("9")
@@ -94,7 +94,7 @@ def test_the_code_of_a_failed_task_decides_the_class_of_its_error(wire: Any) -> 
     assert caught.value.code == "1301"
 
 
-def test_on_sensitive_return_makes_an_answer_of_a_task_with_unsafe_content(wire: Any) -> None:
+def test_with_on_sensitive_return_a_task_with_unsafe_content_has_an_empty_answer(wire: Any) -> None:
     failed = {**ACK, "task_status": "FAIL", "contentFilter": [{"level": 0, "role": "user"}],
               "error": {"code": "1301", "message": "unsafe"}}  # fmt: skip
     task = wire(lambda _: failed).client(on_sensitive="return").tasks.wait("9")
@@ -113,7 +113,7 @@ def test_a_withdrawn_answer_raises_unless_on_sensitive_is_return(wire: Any) -> N
     assert result.completion.finish_reason == "sensitive"
 
 
-def test_the_answer_names_the_model_that_answered(wire: Any) -> None:
+def test_an_answer_by_another_model_than_requested_names_both_models_in_a_note(wire: Any) -> None:
     platform = wire(lambda request: ACK if request.method == "POST" else {**DONE, "model": "glm-4.7-ali"})
     tasks = platform.client(model="glm-4.6v").tasks
     task = tasks.wait(tasks.submit("hello"))
@@ -122,7 +122,7 @@ def test_the_answer_names_the_model_that_answered(wire: Any) -> None:
     assert any("glm-4.6v" in note and "glm-4.7-ali" in note for note in task.completion.notes)
 
 
-def test_notes_and_stop_words_of_the_request_apply_to_its_answer(wire: Any) -> None:
+def test_a_task_answer_is_cut_at_a_stop_word_and_has_the_notes_of_its_task(wire: Any) -> None:
     answer = {**DONE, "choices": [{"finish_reason": "stop", "message": {"content": "one two three"}}]}
     platform = wire(lambda request: ACK if request.method == "POST" else answer)
     tasks = platform.client(model="glm-4.6v").tasks
@@ -133,14 +133,14 @@ def test_notes_and_stop_words_of_the_request_apply_to_its_answer(wire: Any) -> N
     assert result.notes == task.notes != ()
 
 
-def test_a_pickled_task_can_be_continued(wire: Any) -> None:
+def test_the_result_of_a_task_can_be_read_after_pickling_the_task(wire: Any) -> None:
     platform = wire(lambda request: ACK if request.method == "POST" else DONE)
     task = platform.run(submit(platform.context(), platform.context().request("hi", None, {})))
     result = pickle.loads(pickle.dumps(task))
     assert platform.client().tasks.result(result).done
 
 
-def test_json_of_a_task_is_requested_by_instruction_and_noted_as_unchecked(wire: Any) -> None:
+def test_a_task_for_json_gets_an_instruction_and_a_note_that_json_is_not_checked(wire: Any) -> None:
     platform = wire(lambda _: ACK)
     task = platform.client().tasks.submit("a cat?", response_format={"type": "json_object"})
     assert platform.bodies[0]["messages"][0]["role"] == "system"
@@ -148,26 +148,26 @@ def test_json_of_a_task_is_requested_by_instruction_and_noted_as_unchecked(wire:
 
 
 @pytest.mark.parametrize("name", ["", "  ", None, 7])
-def test_an_invalid_id_is_refused(wire: Any, name: Any) -> None:
+def test_an_invalid_task_id_is_refused_before_sending(wire: Any, name: Any) -> None:
     platform = wire(lambda _: DONE)
     with pytest.raises(glmv.InvalidRequestError, match="id of a task"):
         platform.client().tasks.result(name)
     assert platform.requests == []
 
 
-def test_an_id_is_escaped_in_its_path(wire: Any) -> None:
+def test_a_task_id_is_escaped_in_the_path_of_the_request(wire: Any) -> None:
     platform = wire(lambda _: DONE)
     platform.client().tasks.result("../files?x=1")
     assert platform.lines == ["GET /async-result/..%2Ffiles%3Fx%3D1"]
 
 
 @pytest.mark.parametrize("body", [{}, {"task_status": "SUCCESS", "id": "9"}, {"task_status": "SUCCESS", "choices": []}])
-def test_an_invalid_answer_raises_a_glmv_error(wire: Any, body: Any) -> None:
+def test_a_finished_task_without_an_answer_raises_a_glmv_error(wire: Any, body: Any) -> None:
     with pytest.raises(glmv.MalformedResponse):
         wire(lambda _: body or {"usage": {}, "id": "9", "task_status": "SUCCESS"}).client().tasks.result("9")
 
 
-async def test_the_async_client_has_the_same_methods_for_tasks(wire: Any) -> None:
+async def test_the_async_client_submits_a_task_and_waits_for_its_answer(wire: Any) -> None:
     platform = wire(lambda request: ACK if request.method == "POST" else DONE)
     async with platform.async_client() as glm:
         task = await glm.tasks.submit("hi")

@@ -65,7 +65,7 @@ def test_a_bmp_with_any_reserved_bytes_is_recognized() -> None:
     assert Image.from_bytes(bytes(data)).fitted(**LIMITS)[0].format == "png"
 
 
-def test_suffixes_are_unique_and_lowercase_and_include_common_ones() -> None:
+def test_suffixes_of_images_and_videos_are_unique_lowercase_and_include_common_ones() -> None:
     endings = [*Image.suffixes, *Video.suffixes]
     assert len(set(endings)) == len(endings)
     assert all(ending.startswith(".") and ending == ending.lower() for ending in endings)
@@ -74,7 +74,7 @@ def test_suffixes_are_unique_and_lowercase_and_include_common_ones() -> None:
 
 
 @pytest.mark.parametrize("name", ["scan.jp2", "Holiday.FLV", "mask.pgm"])
-def test_a_file_name_is_not_taken_for_a_host(name: str) -> None:
+def test_the_error_of_a_missing_file_does_not_suggest_a_url_for_a_file_name(name: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         Image.of(name)
     assert "Did you mean" not in str(caught.value)
@@ -94,7 +94,7 @@ COLOURS = ("red", "lime", "blue", "white")
 
 
 @pytest.mark.parametrize(("kind", "word"), [("TIFF", "page"), ("GIF", "frame"), ("WEBP", "frame"), ("AVIF", "frame")])
-def test_omitted_pages_are_noted_and_available(kind: str, word: str) -> None:
+def test_pages_that_are_not_sent_are_noted_and_returned_by_the_method_pages(kind: str, word: str) -> None:
     frames = [Pillow.new("RGB", (40, 30), colour) for colour in COLOURS]
     image = Image.from_bytes(encoded(frames[0], kind, save_all=True, append_images=frames[1:]), name="fax.x")
     note = str(image.fitted(**LIMITS)[1])
@@ -124,7 +124,7 @@ def test_an_animated_png_is_sent_unchanged_with_a_note() -> None:
     assert "it has 4 frames" in str(note)
 
 
-def test_too_many_pages_are_refused_with_advice() -> None:
+def test_the_error_of_a_picture_of_too_many_pages_advises_to_pass_a_number_of_pages() -> None:
     results = [Pillow.new("L", (4, 4), number) for number in range(160)]
     image = Image.from_bytes(encoded(results[0], "TIFF", save_all=True, append_images=results[1:]))
     with pytest.raises(LimitExceeded, match=r"160 pages.*pages\(150\)"):
@@ -132,7 +132,7 @@ def test_too_many_pages_are_refused_with_advice() -> None:
     assert len(image.pages(3)) == 3
 
 
-def test_the_thumbnail_of_a_raw_file_is_noted() -> None:
+def test_a_note_says_that_the_sent_picture_is_the_thumbnail_of_a_raw_file() -> None:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[pixels.DNG_VERSION] = b"\x01\x04\x00\x00"
     tags.tagtype[pixels.DNG_VERSION] = 1
@@ -161,7 +161,7 @@ def test_the_grey_level_of_a_picture_of_one_colour_is_not_stretched(mode: str, v
 
 
 @pytest.mark.parametrize("most", [65535, 4095])
-def test_16_bit_grey_is_converted_the_same_from_png_and_tiff(most: int) -> None:
+def test_a_16_bit_grey_picture_is_converted_to_equal_pixels_from_png_and_tiff(most: int) -> None:
     grey = Pillow.fromarray(np.linspace(0, most, 40 * 30).astype("uint16").reshape(30, 40))
     pictures, notes = [], []
     for kind in ("PNG", "TIFF"):
@@ -227,7 +227,7 @@ def panorama(orientation: int = 1) -> bytes:
 
 
 @pytest.mark.parametrize(("orientation", "sides", "at"), [(1, (7000, 3500), (9, 9)), (8, (3500, 7000), (9, 6990))])
-def test_a_large_photograph_is_scaled_down_when_it_is_opened(
+def test_to_pil_and_pages_scale_a_large_photograph_down(
     orientation: int, sides: tuple[int, int], at: tuple[int, int]
 ) -> None:
     image = Image.from_bytes(panorama(orientation))
@@ -239,7 +239,7 @@ def test_a_large_photograph_is_scaled_down_when_it_is_opened(
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG2000"])
-def test_a_picture_is_opened_by_pillow(kind: str) -> None:
+def test_to_pil_returns_a_pillow_picture_and_refuses_a_picture_given_by_url(kind: str) -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20), "navy"), kind))
     pil_image = image.to_pil()
     assert (pil_image.size, pil_image.mode) == ((30, 20), "RGB")
@@ -248,7 +248,7 @@ def test_a_picture_is_opened_by_pillow(kind: str) -> None:
         Image.from_url("https://example.com/a.png").to_pil()
 
 
-def test_too_large_a_pillow_picture_is_refused_with_advice() -> None:
+def test_the_error_of_a_pillow_picture_of_96_megapixels_advises_to_use_thumbnail() -> None:
     with pytest.raises(LimitExceeded, match=r"12000x8000.*thumbnail.*from_path"):
         Image.of(Pillow.new("1", (12000, 8000)))
 
@@ -290,7 +290,7 @@ def test_a_jpeg_with_bytes_after_its_end_is_complete(tail: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", ["noise", "plain"])
-def test_a_jpeg_without_end_marker_is_complete_but_half_a_download_is_not(kind: str) -> None:
+def test_a_jpeg_is_complete_without_end_marker_but_not_without_its_last_pixels(kind: str) -> None:
     plain = Pillow.new("RGB", (333, 222), (90, 120, 40))
     data = noise("JPEG") if kind == "noise" else encoded(plain, "JPEG")
     assert data.endswith(b"\xff\xd9")
@@ -338,7 +338,7 @@ def test_frames_can_be_taken_from_an_unsupported_container(form: str, codec: str
 
 @pytest.mark.parametrize("packets", ["of 188 bytes", "of 192 bytes"])
 @pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
-def test_frames_of_a_recorded_broadcast_start_at_its_beginning(codec: str, packets: str) -> None:
+def test_frames_of_a_recorded_broadcast_are_evenly_spaced_from_its_start(codec: str, packets: str) -> None:
     options = {"mpegts_m2ts_mode": "1"} if packets == "of 192 bytes" else {}
     video = Video.from_bytes(clip("mpegts", codec, **options))
     assert video.container == "ts"

@@ -59,7 +59,7 @@ def test_every_variant_of_a_format_is_measured(kind: str, options: dict[str, obj
 
 @pytest.mark.parametrize("kind", TURNABLE)
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_width_and_height_are_as_displayed(kind: str, orientation: int) -> None:
+def test_width_and_height_of_a_rotated_picture_are_those_displayed(kind: str, orientation: int) -> None:
     exif = Pillow.Exif()
     exif[ORIENTATION] = orientation
     data = encoded(kind, exif=exif)
@@ -86,7 +86,7 @@ def test_a_jpeg_with_large_tables_in_front_is_measured_without_reading_them() ->
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF"])
-def test_other_formats_are_measured_without_reading_pixels(kind: str) -> None:
+def test_gif_bmp_and_tiff_are_measured_without_reading_their_pixels(kind: str) -> None:
     data = encoded(kind, (900, 700)) + bytes(100_000)
     bytes_read = 0
 
@@ -103,7 +103,7 @@ def test_other_formats_are_measured_without_reading_pixels(kind: str) -> None:
 
 @pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("size", [(64, 48), (61, 37)])
-def test_a_heic_has_the_displayed_size(size: tuple[int, int], orientation: int) -> None:
+def test_the_measured_size_of_a_heic_is_its_displayed_size(size: tuple[int, int], orientation: int) -> None:
     heif = pytest.importorskip("pillow_heif")
     heif.register_heif_opener()
     exif = Pillow.Exif()
@@ -127,7 +127,7 @@ def test_without_pillow_all_formats_are_recognized_and_jpeg_and_png_are_measured
 
 @pytest.mark.parametrize("size", [None, 100])
 @given(st.lists(st.tuples(st.sampled_from(["read", "set", "move", "end"]), st.integers(-120, 120)), max_size=20))
-def test_bytes_can_be_read_by_offset_like_a_file(size: int | None, steps: list[tuple[str, int]]) -> None:
+def test_a_blob_file_reads_and_seeks_like_a_bytes_io(size: int | None, steps: list[tuple[str, int]]) -> None:
     data = bytes(range(100))
     file, plain = BlobFile(reader(data), size), io.BytesIO(data)
     for step, number in steps:
@@ -168,13 +168,13 @@ def test_bytes_can_be_read_by_offset_like_a_file(size: int | None, steps: list[t
         (b"\x00\x01\x02\x03\x04", "unknown"),
     ],
 )
-def test_another_file_type_is_described_by_its_name_and_not_measured(head: bytes, word: str) -> None:
+def test_bytes_that_are_not_a_picture_are_described_by_their_type_and_not_measured(head: bytes, word: str) -> None:
     assert word in headers.describe(head)
     assert measured(head) is None
 
 
 @given(st.binary(max_size=300))
-def test_measuring_any_bytes_raises_no_error(data: bytes) -> None:
+def test_measuring_any_bytes_as_a_picture_raises_no_error(data: bytes) -> None:
     measured(data)
     headers.describe(data)
 
@@ -183,7 +183,7 @@ WHOLE = {kind: encoded(kind) for kind in FORMATS.values()}
 
 
 @given(st.sampled_from(sorted(WHOLE)), st.integers(0, 2000), st.binary(min_size=1, max_size=8))
-def test_a_damaged_picture_has_positive_sides_or_none(kind: str, at: int, junk: bytes) -> None:
+def test_a_damaged_picture_has_positive_or_unknown_sides(kind: str, at: int, junk: bytes) -> None:
     data = WHOLE[kind]
     at %= len(data)
     for damaged in (data[:at], data[:at] + junk + data[at + len(junk) :]):

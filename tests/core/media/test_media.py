@@ -30,7 +30,7 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (64, 48), color: str = "r
     return out.getvalue()
 
 
-def test_a_picture_from_a_path_has_its_type_and_size(tmp_path: Path) -> None:
+def test_a_picture_file_with_a_wrong_suffix_has_the_type_of_its_bytes(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"  # named wrongly: the bytes tell
     path.write_bytes(picture("JPEG"))
     image = Image.from_path(path)
@@ -41,7 +41,7 @@ def test_a_picture_from_a_path_has_its_type_and_size(tmp_path: Path) -> None:
     assert image.url is None
 
 
-def test_equal_content_is_equal_from_any_source(tmp_path: Path) -> None:
+def test_pictures_of_equal_bytes_are_equal_whatever_their_source(tmp_path: Path) -> None:
     data = picture()
     path = tmp_path / "a.png"
     path.write_bytes(data)
@@ -74,7 +74,7 @@ def test_equal_content_is_equal_from_any_source(tmp_path: Path) -> None:
     ids=["plain", "lines", "url-safe", "no padding", "data URI", "shouted data URI with lines"],
 )
 @pytest.mark.parametrize("size", [(5, 5), (6, 5), (7, 5), (64, 48)])
-def test_base64_is_read_in_common_forms_and_sent_in_the_platforms_form(
+def test_base64_in_common_forms_is_read_and_becomes_plain_base64(
     form: Callable[[bytes], str | bytes], size: tuple[int, int]
 ) -> None:
     data = picture(size=size)
@@ -95,7 +95,7 @@ def test_a_data_uri_without_base64_is_refused() -> None:
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200))
-def test_constructors_raise_only_glmv_errors(junk: str | bytes) -> None:
+def test_constructors_given_any_text_or_bytes_raise_only_glmv_errors(junk: str | bytes) -> None:
     for make in (Image.from_base64, Video.from_base64, File.from_base64):
         with contextlib.suppress(GLMVError):
             make(junk)
@@ -123,7 +123,7 @@ def test_a_url_is_passed_on_unchanged(url: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["example.com/cat.jpg", "//example.com/cat.jpg", "www.example.com:8080/cat"])
-def test_a_url_without_scheme_is_refused_with_a_suggestion(text: str) -> None:
+def test_the_error_of_a_url_without_scheme_suggests_the_url_with_https(text: str) -> None:
     hint = f"Did you mean 'https://{text.lstrip('/')}'"
     for take in (Image.from_url, Image.from_message, Video.from_message, File.from_url):
         with pytest.raises(UnsupportedContent) as caught:
@@ -182,7 +182,9 @@ def watched() -> Iterator[list[str]]:
 @pytest.mark.parametrize(
     "take", [Image.from_message, Video.from_message, File.from_url], ids=["image", "video", "file"]
 )
-def test_a_message_cannot_open_or_fetch_anything(take: Callable[[str], object], text: str, watched: list[str]) -> None:
+def test_text_of_a_message_never_opens_a_file_or_fetches_a_url(
+    take: Callable[[str], object], text: str, watched: list[str]
+) -> None:
     expected_refusal = "" if take == File.from_url and text.startswith("data:text/html;") else text
     try:
         take(text)
@@ -193,17 +195,17 @@ def test_a_message_cannot_open_or_fetch_anything(take: Callable[[str], object], 
     assert watched == []
 
 
-def test_a_path_that_looks_like_a_url_is_refused_with_a_suggestion() -> None:
+def test_the_error_of_a_missing_path_that_looks_like_a_url_suggests_that_url() -> None:
     with pytest.raises(InvalidRequestError, match=r"Did you mean 'https://example\.com/cat\.jpg'"):
         Image.of("example.com/cat.jpg")
 
 
-def test_a_missing_file_is_named() -> None:
+def test_the_error_of_a_missing_file_names_the_file() -> None:
     with pytest.raises(InvalidRequestError, match=r"the file 'nowhere\.png' does not exist"):
         Image.from_path("nowhere.png")
 
 
-def test_a_url_passed_as_a_path_is_refused_with_advice() -> None:
+def test_the_error_of_a_url_passed_to_from_path_advises_to_use_from_url() -> None:
     with pytest.raises(InvalidRequestError, match="This is a URL: give it to from_url"):
         Image.from_path("https://example.com/cat.jpg")
 
@@ -215,7 +217,7 @@ def test_only_a_regular_file_is_read(where: str) -> None:
             make(where)
 
 
-def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
+def test_a_fifo_is_refused_without_waiting_for_data(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UnsupportedContent, match="not a regular file"):
         Image.from_path(tmp_path / "pipe")
@@ -234,7 +236,7 @@ def test_a_file_over_the_size_limit_is_refused_before_it_is_read(tmp_path: Path)
     assert peak < 1_000_000
 
 
-def test_an_unreadable_file_raises_a_glmv_error(tmp_path: Path) -> None:
+def test_a_path_that_the_operating_system_rejects_raises_a_glmv_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequestError):
         Image.from_path("a\0b.png")
     with pytest.raises(InvalidRequestError):
@@ -246,7 +248,7 @@ def test_an_unreadable_file_raises_a_glmv_error(tmp_path: Path) -> None:
     [(b"", "nothing"), (b"hello", "text"), (b"%PDF-1.4", "PDF"), (b"<svg onload='x'/>", "SVG"),
      (b"<?xml version='1.0'?><!DOCTYPE r [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><svg>&x;</svg>", "SVG")],
 )  # fmt: skip
-def test_the_error_of_another_file_type_names_the_type(tmp_path: Path, content: bytes, word: str) -> None:
+def test_the_error_of_a_file_that_is_not_a_picture_names_its_type(tmp_path: Path, content: bytes, word: str) -> None:
     path = tmp_path / "renamed.png"
     path.write_bytes(content)
     with pytest.raises(UnsupportedContent, match=f"renamed.png.*{word}"):
@@ -262,7 +264,7 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def test_a_pixel_bomb_is_refused_from_its_header() -> None:
+def test_a_small_png_of_400_megapixels_is_refused_from_its_header() -> None:
     data = bomb(20_000, 20_000)
     assert len(data) < 60_000
     tracemalloc.start()
@@ -289,7 +291,7 @@ WEBP_OF_268_MEGAPIXELS = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + b"\xfe
     [(BMP_OF_400_MEGAPIXELS, "20000x20000"), (GIF_OF_400_MEGAPIXELS, "20000x20000"), (WEBP_OF_268_MEGAPIXELS, "2684")],
     ids=["bmp", "gif", "webp"],
 )
-def test_a_pixel_bomb_of_another_format_is_refused_from_its_header(data: bytes, size: str) -> None:
+def test_a_small_bmp_gif_or_webp_of_too_many_pixels_is_refused_from_its_header(data: bytes, size: str) -> None:
     tracemalloc.start()
     with pytest.raises(LimitExceeded, match=size):
         Image.from_base64(base64.b64encode(data))
@@ -299,7 +301,7 @@ def test_a_pixel_bomb_of_another_format_is_refused_from_its_header(data: bytes, 
 
 
 @pytest.mark.parametrize("size", [5, 70_000_000])
-def test_too_much_base64_is_refused_before_decoding(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_base64_over_the_size_limit_is_refused_before_decoding(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "MAX_PICTURE_BYTES", 3 if size == 5 else 30_000_000)
     with pytest.raises(LimitExceeded, match="the limit is"):
         Image.from_base64("A" * (size // 4 * 4 + 4))
@@ -323,7 +325,7 @@ def test_base64_is_measured_without_decoding_it() -> None:
     assert peak < 2.2 * len(text)
 
 
-def test_values_are_copied_and_pickled() -> None:
+def test_images_and_files_can_be_copied_and_pickled() -> None:
     for value in (
         Image.from_bytes(picture(), name="a.png", fit=False),
         Image.from_url("https://example.com/a.png"),
@@ -337,14 +339,14 @@ def test_values_are_copied_and_pickled() -> None:
         assert copy.copy(value) is value
 
 
-def test_a_repr_is_short_and_holds_neither_data_nor_secrets() -> None:
+def test_the_repr_of_an_image_is_short_and_holds_neither_data_nor_secrets() -> None:
     image = Image.from_bytes(picture("JPEG", (640, 480)), name="photo.jpg")
     assert repr(image) == f"Image(photo.jpg, JPEG 640x480, 5 kB, sha256 {image.digest})"
     text = repr(Image.from_url("https://user:pw@example.com/a/b.jpg?token=abc#frag"))
     assert text == "Image(https://example.com/a/b.jpg)"
 
 
-def test_a_value_cannot_be_changed() -> None:
+def test_an_attribute_of_an_image_cannot_be_changed() -> None:
     image = Image.from_bytes(picture())
     with pytest.raises(AttributeError):
         image.width = 3  # type: ignore[misc]  # the point of the test
@@ -352,7 +354,7 @@ def test_a_value_cannot_be_changed() -> None:
         Image(picture())
 
 
-def test_a_pillow_picture_becomes_png_and_a_jpeg_stays_jpeg() -> None:
+def test_a_pillow_picture_becomes_a_png_but_one_opened_from_a_jpeg_stays_a_jpeg() -> None:
     plain = Image.of(Pillow.new("RGBA", (30, 20), (0, 128, 0, 255)))
     assert (plain.format, plain.width, plain.height) == ("png", 30, 20)
     photo = Pillow.open(io.BytesIO(picture("JPEG")))

@@ -61,7 +61,9 @@ def block(url: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("form", ["{}", "data:image/jpeg;base64,{}", "data:;base64,{}"])
-def test_base64_of_a_history_is_checked_and_fitted_once(form: str, fits: CallCounter, reads: CallCounter) -> None:
+def test_a_base64_picture_sent_again_in_a_history_is_checked_and_fitted_once(
+    form: str, fits: CallCounter, reads: CallCounter
+) -> None:
     url = form.format(text())
     first = ask(block(url))
     before = reads.calls
@@ -72,7 +74,7 @@ def test_base64_of_a_history_is_checked_and_fitted_once(form: str, fits: CallCou
     assert reads.calls - before <= 5
 
 
-def test_bytes_and_files_of_a_history_are_fitted_once(fits: CallCounter, tmp_path: Any) -> None:
+def test_a_picture_given_again_as_bytes_or_as_a_file_is_fitted_only_once(fits: CallCounter, tmp_path: Any) -> None:
     (tmp_path / "photo.jpg").write_bytes(photo())
     results = [lambda: glmv.Image.from_bytes(photo()), lambda: glmv.Image.from_path(tmp_path / "photo.jpg")]
     for make in results * 3:
@@ -83,7 +85,7 @@ def test_bytes_and_files_of_a_history_are_fitted_once(fits: CallCounter, tmp_pat
     assert fits.calls == 1
 
 
-def test_a_picture_fitted_to_other_limits_is_a_separate_cache_entry(fits: CallCounter) -> None:
+def test_a_picture_fitted_to_two_different_limits_is_fitted_twice(fits: CallCounter) -> None:
     for side in (300, 300, 200):
         fitted, _ = glmv.Image.from_bytes(photo()).fitted(max_side=side)
         assert fitted.height == side
@@ -122,7 +124,7 @@ def test_an_invalid_picture_is_refused_each_time() -> None:
             ask(block(cut))
 
 
-def test_the_cache_does_not_mix_base64_with_and_without_line_breaks() -> None:
+def test_with_the_cache_base64_with_and_without_line_breaks_gives_the_same_picture() -> None:
     plain = text()
     lines = "\n".join(plain[at : at + 76] for at in range(0, len(plain), 76))
     for _ in range(2):
@@ -131,7 +133,7 @@ def test_the_cache_does_not_mix_base64_with_and_without_line_breaks() -> None:
         assert glmv.Image.from_base64(plain).data() == photo()
 
 
-def test_a_cached_picture_is_equal_and_keeps_its_name() -> None:
+def test_equal_pictures_from_the_cache_keep_the_name_that_each_caller_gave() -> None:
     images = [glmv.Image.from_base64(text(), name=name) for name in ("a.jpg", "b.jpg", None)]
     assert images[0] == images[1] == images[2] == glmv.Image.from_bytes(photo())
     assert [image.name for image in images] == ["a.jpg", "b.jpg", None]
@@ -139,7 +141,7 @@ def test_a_cached_picture_is_equal_and_keeps_its_name() -> None:
     assert images[0].fit
 
 
-def test_threads_share_the_cache() -> None:
+def test_eight_threads_with_one_cache_get_equal_results_for_equal_pictures() -> None:
     texts = [text(seed) for seed in range(4)]
 
     def work(index: int) -> Any:
@@ -151,7 +153,7 @@ def test_threads_share_the_cache() -> None:
     assert FITTED.size <= 10**6
 
 
-def test_the_cache_counts_its_bytes() -> None:
+def test_the_cache_counts_its_bytes_and_drops_entries_beyond_its_limit() -> None:
     table: Cache[str] = Cache()
     table.put("a", "x", 6, 10)
     table.put("a", "y", 4, 10)

@@ -42,7 +42,7 @@ def test_a_picture_within_the_limits_is_unchanged() -> None:
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
-def test_a_photo_of_another_format_becomes_a_jpeg(kind: str) -> None:
+def test_a_webp_or_avif_picture_becomes_a_jpeg(kind: str) -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (300, 200), "navy"), kind), name="photo.x")
     fitted, note = image.fitted(**LIMITS)
     assert (fitted.format, fitted.width, fitted.height) == ("jpg", 300, 200)
@@ -52,21 +52,21 @@ def test_a_photo_of_another_format_becomes_a_jpeg(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF"])
-def test_a_drawing_of_another_format_stays_lossless(kind: str) -> None:
+def test_a_gif_bmp_or_tiff_picture_becomes_a_png_without_loss(kind: str) -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (300, 200), "navy"), kind))
     fitted, _ = image.fitted(**LIMITS)
     assert fitted.format == "png"
     assert pixels(fitted).getpixel((5, 5)) == (0, 0, 128)
 
 
-def test_the_first_frame_of_an_animation_is_used() -> None:
+def test_an_animated_gif_is_fitted_as_its_first_frame() -> None:
     frames = [Pillow.new("RGB", (40, 30), color) for color in ("red", "lime", "blue")]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50)
     fitted, _ = Image.from_bytes(data).fitted(**LIMITS)
     assert pixels(fitted).getpixel((5, 5)) == (255, 0, 0)
 
 
-def test_transparency_is_kept_if_the_format_has_it_and_becomes_white_if_not() -> None:
+def test_transparency_is_kept_in_a_png_and_becomes_white_in_a_jpeg() -> None:
     clear = Pillow.new("RGBA", (40, 30), (255, 0, 0, 0))
     image = Image.from_bytes(encoded(clear, "WEBP", lossless=True))
     transparent, _ = image.fitted(formats=("jpg", "png"))
@@ -110,7 +110,7 @@ def test_sides_shrink_when_lower_quality_is_not_enough() -> None:
     assert f"1000x1000 to {fitted.width}x{fitted.height}" in str(note)
 
 
-def test_too_long_a_side_is_scaled_and_the_ratio_kept() -> None:
+def test_a_picture_with_too_long_a_side_is_scaled_down_in_proportion() -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (1200, 300)), "JPEG"))
     fitted, note = image.fitted(max_side=600)
     assert (fitted.width, fitted.height) == (600, 150)
@@ -122,7 +122,7 @@ def test_a_picture_that_cannot_be_made_small_enough_is_refused() -> None:
         Image.from_bytes(encoded(noise(200), "PNG")).fitted(max_bytes=100)
 
 
-def test_the_next_turn_does_not_fit_the_picture_again() -> None:
+def test_fitting_an_image_twice_to_the_same_limits_returns_the_first_result() -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20)), "WEBP"))
     first, note = image.fitted(**LIMITS)
     second, again = image.fitted(**LIMITS)
@@ -133,7 +133,7 @@ def test_the_next_turn_does_not_fit_the_picture_again() -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
-def test_every_pixel_mode_can_be_sent(mode: str) -> None:
+def test_pictures_of_every_pixel_mode_are_converted_to_jpeg_and_png(mode: str) -> None:
     picture = Pillow.new("L", (20, 10), 0)
     picture.paste(255, (10, 0, 20, 10))
     image = Image.from_bytes(
@@ -153,7 +153,7 @@ def test_a_truncated_picture_is_refused_when_it_must_be_decoded() -> None:
         image.fitted(**LIMITS)
 
 
-def test_without_pillow_the_error_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fitting_without_pillow_raises_an_error_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     image = Image.from_bytes(encoded(Pillow.new("RGB", (30, 20)), "WEBP"), name="a.webp")
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(UnsupportedContent, match=r'a\.webp.*pip install "glmv\[images\]"'):
@@ -170,7 +170,9 @@ def test_without_pillow_a_rotated_picture_is_sent_unchanged_with_a_note(monkeypa
     assert 'pip install "glmv[images]"' in str(note)
 
 
-def test_without_heic_decoder_the_error_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fitting_a_heic_without_its_decoder_raises_an_error_with_the_install_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     image = Image.from_bytes(b"\0\0\0\x14ftypheic\0\0\0\0mif1" + bytes(100), name="a.heic")
     assert (image.format, image.width, image.height) == ("heic", None, None)
@@ -178,7 +180,7 @@ def test_without_heic_decoder_the_error_names_the_install_command(monkeypatch: p
         image.fitted(**LIMITS)
 
 
-def test_a_picture_of_unknown_size_is_measured_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_of_unknown_size_with_too_many_pixels_is_refused_by_fitting(monkeypatch: pytest.MonkeyPatch) -> None:
     header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 62, 0, 0, 54, 40, 20_000, 20_000, 1, 24, 0, 0, 0, 0, 0, 0)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "PIL", None)
@@ -188,7 +190,7 @@ def test_a_picture_of_unknown_size_is_measured_before_it_is_decoded(monkeypatch:
         image.fitted(**LIMITS)
 
 
-def test_a_picture_whose_size_was_unknown_is_fitted_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_made_without_pillow_is_fitted_when_pillow_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(Pillow.new("RGB", (300, 200), "navy"), "WEBP")
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "PIL", None)

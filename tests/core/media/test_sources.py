@@ -138,7 +138,7 @@ class SmallReads(io.RawIOBase):
         return len(piece)
 
 
-def test_a_stream_of_small_reads_is_read_to_its_end() -> None:
+def test_a_stream_that_returns_few_bytes_per_read_is_read_to_its_end() -> None:
     stream = SmallReads(picture("JPEG"))
     image = Image.of(stream)
     assert image.size == len(image.data()) > 1000
@@ -160,19 +160,19 @@ def test_a_read_error_of_an_open_file_is_reported() -> None:
 
 @pytest.mark.parametrize("spelling", ["plain", "lines", "data URI"])
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_base64_may_be_bytes(kind: Any, spelling: str) -> None:
+def test_base64_given_as_bytes_is_recognized(kind: Any, spelling: str) -> None:
     data = picture("GIF")
     assert Image.of(kind(SPELLINGS[spelling](data).encode())) == Image.from_bytes(data)
 
 
 @pytest.mark.parametrize("wrong", [b"bytes", "a/path.png", None, 7])
-def test_the_error_of_another_object_names_its_type(wrong: Any) -> None:
+def test_the_error_for_an_object_of_a_wrong_type_names_that_type(wrong: Any) -> None:
     for way in (Image.from_file, Video.from_file, Image.from_pil):
         with pytest.raises(InvalidRequestError, match=type(wrong).__name__):
             way(wrong)
 
 
-def test_an_open_file_with_a_picture_is_refused_as_a_video(tmp_path: Path) -> None:
+def test_video_of_refuses_an_open_file_that_contains_a_picture(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedContent, match="not a video"):
         Video.of(io.BytesIO(picture()))
 

@@ -54,7 +54,7 @@ def test_a_reference_is_the_digest_of_the_content_and_get_returns_the_content(st
     assert (picture.format, picture.width, picture.height) == (Image.from_bytes(data).format, 40, 30)
 
 
-def test_a_video_is_stored_like_a_picture(store: PictureStore, tmp_path: Path) -> None:
+def test_a_stored_video_is_returned_as_a_video_with_its_duration(store: PictureStore, tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(MP4)
     references = {store.add(source) for source in (tmp_path / "clip.mp4", MP4, Video.from_bytes(MP4))}
     (reference,) = references
@@ -64,7 +64,7 @@ def test_a_video_is_stored_like_a_picture(store: PictureStore, tmp_path: Path) -
     assert store.path(reference).suffix == ".mp4"
 
 
-def test_every_source_of_the_same_content_is_one_file(store: PictureStore, tmp_path: Path) -> None:
+def test_the_same_picture_from_any_source_is_stored_as_one_file(store: PictureStore, tmp_path: Path) -> None:
     data = encoded()
     (tmp_path / "a.png").write_bytes(data)
     picture = Image.from_bytes(data)
@@ -77,7 +77,7 @@ def test_every_source_of_the_same_content_is_one_file(store: PictureStore, tmp_p
     assert [path.name for path in files(store)] == [f"{sha256(data).hexdigest()}.png"]
 
 
-def test_a_pillow_picture_is_stored_encoded(store: PictureStore) -> None:
+def test_a_pillow_picture_is_stored_as_a_png(store: PictureStore) -> None:
     picture = store.get(store.add(Pillow.new("RGB", (9, 7), "navy")))
     assert isinstance(picture, Image)
     assert (picture.width, picture.height, picture.format) == (9, 7, "png")
@@ -99,7 +99,7 @@ def test_content_without_a_picture_is_refused_and_not_written(store: PictureStor
     assert not store.folder.exists()
 
 
-def test_a_url_is_refused_with_advice(store: PictureStore) -> None:
+def test_adding_a_url_is_refused_with_advice_to_put_the_url_into_the_message(store: PictureStore) -> None:
     with pytest.raises(UnsupportedContent, match=r"put the URL itself into the message\.$"):
         store.add("https://example.com/a.png")
 
@@ -128,7 +128,7 @@ def test_anything_but_a_reference_is_refused_in_one_sentence(store: PictureStore
     assert len(files(store)) == 1
 
 
-def test_the_error_of_an_unknown_reference_names_the_store(store: PictureStore, tmp_path: Path) -> None:
+def test_the_error_of_an_unknown_reference_names_the_folder_of_the_store(store: PictureStore, tmp_path: Path) -> None:
     other = PictureStore(tmp_path / "other")
     reference = other.add(encoded())
     with pytest.raises(InvalidRequestError) as info:
@@ -150,7 +150,9 @@ def test_a_removed_picture_can_be_added_again(store: PictureStore) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", encoded()[:50], encoded(color="red"), b"secret", encoded() + b"\0"])
-def test_a_changed_file_is_not_returned_and_adding_it_again_restores_it(store: PictureStore, damage: bytes) -> None:
+def test_get_refuses_a_changed_file_and_adding_the_picture_again_restores_it(
+    store: PictureStore, damage: bytes
+) -> None:
     reference = store.add(encoded())
     store.path(reference).write_bytes(damage)
     with pytest.raises(InvalidRequestError, match=r"was changed or damaged: add the original again\.$"):
@@ -159,7 +161,7 @@ def test_a_changed_file_is_not_returned_and_adding_it_again_restores_it(store: P
     assert store.get(reference).data() == encoded()
 
 
-def test_a_symbolic_link_is_not_followed(store: PictureStore, tmp_path: Path) -> None:
+def test_get_refuses_a_symbolic_link_in_place_of_the_picture_file(store: PictureStore, tmp_path: Path) -> None:
     reference = store.add(encoded())
     (tmp_path / "private.png").write_bytes(encoded(color="red"))
     store.path(reference).unlink()
@@ -213,7 +215,7 @@ def add_all(folder: str) -> list[str]:
     return [store.add(encoded(size=(64 + number, 64))) for number in range(12)]
 
 
-def test_processes_and_threads_can_add_the_same_pictures_at_once(store: PictureStore) -> None:
+def test_processes_and_threads_that_add_the_same_pictures_store_each_one_once(store: PictureStore) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(3, mp_context=context) as processes, ThreadPoolExecutor(4) as threads:
         runs = [pool.submit(add_all, str(store.folder)) for pool in (processes, threads) for _ in range(4)]
@@ -237,7 +239,7 @@ def test_a_process_killed_during_a_write_leaves_no_reference(store: PictureStore
     assert list(store.references()) == [reference]
 
 
-def test_a_pickle_holds_the_folder_and_no_content(store: PictureStore) -> None:
+def test_a_pickled_store_holds_its_folder_and_no_content(store: PictureStore) -> None:
     reference = store.add(encoded(size=(400, 300)))
     data = pickle.dumps(store)
     assert len(data) < 300
@@ -265,7 +267,7 @@ def test_a_path_that_is_not_a_folder_is_refused(folder: Any) -> None:
         PictureStore(folder)
 
 
-def test_other_files_in_the_folder_are_not_references(store: PictureStore) -> None:
+def test_references_leaves_out_files_that_the_store_did_not_write(store: PictureStore) -> None:
     reference = store.add(encoded())
     (store.folder / "pictures" / "README.txt").write_text("hello")
     (store.folder / "pictures" / DIGEST[:2] / "notes.png").write_text("hello")
@@ -278,7 +280,7 @@ def _set_age(path: Path, seconds: float) -> Path:
     return path
 
 
-def test_leftovers_of_killed_processes_are_deleted_by_a_later_write(store: PictureStore) -> None:
+def test_old_unfinished_files_of_killed_processes_are_deleted_by_a_later_write(store: PictureStore) -> None:
     store.add(encoded(color="red"))
     leftover = _file_of_a_killed_process(store)
     younger = _file_of_a_killed_process(store)

@@ -59,7 +59,7 @@ def clip_bytes(kind: str, **metadata: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_size_and_duration_are_read_from_the_container(kind: str) -> None:
+def test_the_width_height_and_duration_of_a_video_are_read_from_its_container(kind: str) -> None:
     video = Video.from_bytes(clip_bytes(kind), name="clip")
     assert video.container == kind[:3].replace("web", "webm")
     assert (video.width, video.height) == (WIDTH, HEIGHT)
@@ -67,7 +67,7 @@ def test_size_and_duration_are_read_from_the_container(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mp4", "mkv"])
-def test_a_title_that_is_not_utf8_does_not_hide_the_size(kind: str) -> None:
+def test_a_video_with_a_title_that_is_not_utf8_is_measured(kind: str) -> None:
     data = clip_bytes(kind, title="TITLE")
     assert data.count(b"TITLE") == 1
     video = Video.from_bytes(data.replace(b"TITLE", "标题".encode("gbk") + b"\xff"))
@@ -75,7 +75,7 @@ def test_a_title_that_is_not_utf8_does_not_hide_the_size(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_video_is_equal_from_any_source(kind: str, tmp_path: Path) -> None:
+def test_videos_of_equal_bytes_are_equal_whatever_their_source(kind: str, tmp_path: Path) -> None:
     data = clip_bytes(kind)
     path = tmp_path / "clip.bin"
     path.write_bytes(data)
@@ -108,7 +108,7 @@ def test_a_video_is_measured_without_reading_its_frames(kind: str) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 4, 20])
-def test_frames_are_evenly_spaced(n: int) -> None:
+def test_frames_of_a_video_are_evenly_spaced_over_its_duration(n: int) -> None:
     pictures = Video.from_bytes(clip_bytes("mp4"), name="clip.mp4").frames(n)
     assert len(pictures) == n
     reds = []
@@ -161,7 +161,7 @@ def test_the_duration_of_a_fragmented_mp4_is_read_from_its_fragments() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_pyav_containers_are_recognized_and_mp4_duration_read(
+def test_without_pyav_the_container_is_recognized_and_the_duration_of_an_mp4_read(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = clip_bytes(kind)
@@ -201,21 +201,21 @@ def test_an_invalid_number_of_frames_is_refused(n: int) -> None:
         Video.from_bytes(clip_bytes("mp4")).frames(n)
 
 
-def test_without_pyav_the_error_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_taking_frames_without_pyav_raises_an_error_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     video = Video.from_bytes(clip_bytes("mp4"))
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UnsupportedContent, match=r'pip install "glmv\[video,images\]"'):
         video.frames(2)
 
 
-def test_frames_of_a_url_are_refused() -> None:
+def test_frames_of_a_video_given_by_url_are_refused() -> None:
     video = Video.from_url("https://example.com/a.mp4")
     assert (video.container, video.mime, video.duration, video.width, video.height) == (None,) * 5
     with pytest.raises(UnsupportedContent, match="are not available"):
         video.frames(2)
 
 
-def test_a_damaged_video_is_refused_when_decoded() -> None:
+def test_taking_frames_of_a_damaged_video_raises_an_error() -> None:
     data = bytearray(clip_bytes("mp4, tables first"))
     at = data.index(b"mdat") + 4
     data[at:] = bytes(len(data) - at)
@@ -228,12 +228,12 @@ def test_a_damaged_video_is_refused_when_decoded() -> None:
     [(b"hello", "text"), (b"\x89PNG\r\n\x1a\n" + bytes(20), "glmv.Image"), (b"RIFF\0\0\0\0AVI LIST", "AVI"),
      (b"\0\0\0\x18ftypmp42" + bytes(12), "cut short")],
 )  # fmt: skip
-def test_the_error_of_another_file_type_names_the_type(content: bytes, word: str) -> None:
+def test_the_error_of_a_file_that_is_not_a_video_names_its_type(content: bytes, word: str) -> None:
     with pytest.raises(UnsupportedContent, match=word):
         Video.from_bytes(content, name="clip.mp4")
 
 
-def test_a_repr_is_short() -> None:
+def test_the_repr_of_a_video_is_short_and_names_its_format_and_duration() -> None:
     video = Video.from_bytes(clip_bytes("mp4"), name="clip.mp4")
     assert repr(video).startswith("Video(clip.mp4, MP4 160x96, 2.0 s, ")
     assert len(repr(video)) < 90
@@ -278,7 +278,7 @@ def test_a_call_with_a_20_mb_video_needs_at_most_2_2_times_its_base64_in_memory(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_frame_rate_is_read(kind: str) -> None:
+def test_the_frame_rate_of_a_video_is_read_from_its_container(kind: str) -> None:
     assert Video.from_bytes(clip_bytes(kind)).frame_rate == pytest.approx(RATE, rel=0.01)
     assert Video.from_url("https://example.com/clip.mp4").frame_rate is None
 
@@ -297,14 +297,14 @@ def test_a_video_is_measured_with_pyav_only_if_the_model_limits_its_seconds(
 
 
 @given(st.binary(max_size=300))
-def test_measuring_any_bytes_raises_no_error(data: bytes) -> None:
+def test_measuring_any_bytes_as_a_video_raises_no_error(data: bytes) -> None:
     for head in (b"", b"\0\0\0\x10ftypmp42", b"\x1a\x45\xdf\xa3"):
         whole = head + data
         containers.measure(lambda offset, size, whole=whole: whole[offset : offset + size], len(whole))  # type: ignore[misc]  # a default binds the loop's value
 
 
 @given(st.sampled_from(sorted(KINDS)), st.integers(0, 100_000), st.binary(min_size=1, max_size=8))
-def test_a_damaged_video_is_measured_or_refused(kind: str, at: int, junk: bytes) -> None:
+def test_a_damaged_video_has_positive_sides_and_duration_or_is_refused(kind: str, at: int, junk: bytes) -> None:
     data = clip_bytes(kind)
     at %= len(data)
     for damaged in (data[:at], data[:at] + junk + data[at + len(junk) :]):

@@ -53,7 +53,7 @@ def refused(kind: type[Exception], model: str, messages: Any, **options: Any) ->
     return str(caught.value)
 
 
-def test_an_unknown_model_gets_everything_unchanged() -> None:
+def test_a_request_to_an_unknown_model_is_returned_unchanged() -> None:
     request = chat_request(["hi", picture("WEBP"), CLIP, PAPER], Options(), {"model": "mine", "temperature": 0})
     assert check(request, find_model("mine")) is request
 
@@ -70,14 +70,14 @@ def test_a_plain_question_is_sent_to_every_model_without_a_note(model: Any) -> N
 PROXY = (DIALECTS["openai"], "https://proxy.example/v1")
 
 
-def test_the_platforms_ranges_apply_to_unknown_models_and_not_to_other_servers() -> None:
+def test_for_an_unknown_model_the_platforms_range_is_checked_only_at_the_platform() -> None:
     original = chat_request("hi", Options(), {"model": "mine"}).but(options={"temperature": 1.5})  # valid elsewhere
     with pytest.raises(InvalidRequestError, match="temperature"):
         check(original, None)
     assert check(original, None, *PROXY) is original
 
 
-def test_a_picture_in_a_private_network_is_noted_for_servers_outside_of_it() -> None:
+def test_a_private_picture_url_is_noted_for_servers_outside_of_the_private_network() -> None:
     original = chat_request(["hi", Image.from_url("http://10.0.0.7/a.png")], Options(), {"model": "mine"})
     for noted, server in (
         (True, ()),
@@ -90,7 +90,7 @@ def test_a_picture_in_a_private_network_is_noted_for_servers_outside_of_it() -> 
         assert any("in a private network" in note for note in request.notes) is noted
 
 
-def test_a_history_is_changed_for_the_platform_and_not_for_other_servers() -> None:
+def test_an_empty_assistant_message_is_left_out_only_for_the_platform() -> None:
     turns = [Message("user", "hi"), Message("assistant", ""), Message("user", "hi?")]
     for model, row in (("mine", None), ("glm-4.6v", find_model("glm-4.6v"))):
         original = chat_request(turns, Options(), {"model": model})
@@ -106,7 +106,7 @@ def test_a_request_that_needs_no_change_is_returned_as_the_same_object() -> None
     assert check(original, None) is original
 
 
-def test_a_chat_with_a_model_that_is_not_a_chat_model_is_refused_or_noted() -> None:
+def test_a_model_that_cannot_chat_is_refused_by_default_and_noted_at_other_servers() -> None:
     row = next(row for row in models() if not row.chats)
     original = chat_request("hi", Options(), {"model": row.name})
     with pytest.raises(UnsupportedContent, match=f"{row.name} is not a chat model"):
@@ -139,11 +139,11 @@ class TestCounts:
         assert "messages[0], part 6" in message
         assert checked("glm-4v", ["hi", *[picture()] * 5]).notes == ()
 
-    def test_pictures_of_all_turns_are_counted(self) -> None:
+    def test_pictures_of_all_turns_count_for_the_limit_of_the_model(self) -> None:
         turns = [Message("user", ["a", URL]), Message("assistant", "b"), Message("user", ["c", URL])]
         assert "messages[2], part 1" in refused(LimitExceeded, "glm-4v-flash", turns)
 
-    def test_a_count_between_two_documented_limits_is_sent_with_a_note(self) -> None:
+    def test_a_number_of_pictures_on_which_the_documents_disagree_is_sent_with_a_note(self) -> None:
         assert "50 on docs.bigmodel.cn, 150 on docs.z.ai" in checked("glm-4.6v", ["hi", *[URL] * 51]).notes[0]
         assert checked("glm-4.6v", ["hi", *[URL] * 50]).notes == ()
         refused(LimitExceeded, "glm-4.6v", ["hi", *[URL] * 151])
@@ -168,7 +168,9 @@ class TestCounts:
             ),
         ],
     )
-    def test_an_unsupported_kind_of_media_is_refused(self, model: str, part: Any, word: str) -> None:
+    def test_a_picture_video_or_file_that_the_model_does_not_accept_is_refused(
+        self, model: str, part: Any, word: str
+    ) -> None:
         error = refused(UnsupportedContent, model, ["hi", part])
         assert f"part 1: {model} does not accept {word}" in error
         assert error.endswith(("models().", "frames(8).", "prompt."))
@@ -178,14 +180,14 @@ class TestCounts:
         checked("glm-4.6v", ["hi", CLIP, CLIP])
 
     @pytest.mark.parametrize("pair", [(URL, CLIP), (CLIP, PAPER), (URL, PAPER)])
-    def test_kinds_of_media_cannot_be_mixed(self, pair: tuple[Any, Any]) -> None:
+    def test_a_mix_of_pictures_videos_or_files_in_one_request_is_refused(self, pair: tuple[Any, Any]) -> None:
         error = refused(UnsupportedContent, "glm-4.6v", [Message("user", ["a", pair[0]]), Message("user", [pair[1]])])
         assert "messages[0], part 1" in error
         assert "messages[1], part 0" in error
 
 
 class TestPictures:
-    def test_glm_4v_flash_takes_urls_only(self) -> None:
+    def test_glm_4v_flash_takes_pictures_by_url_only(self) -> None:
         assert "by URL only" in refused(UnsupportedContent, "glm-4v-flash", ["hi", picture()])
         assert checked("glm-4v-flash", ["hi", URL]).messages[0].content[1] is URL
 
@@ -195,7 +197,7 @@ class TestPictures:
         assert fitted.format == "jpg"
         assert "a.webp: re-encoded as JPEG" in request.notes[0]
 
-    def test_too_long_a_side_is_scaled_with_a_note(self) -> None:
+    def test_a_picture_with_too_long_a_side_is_scaled_down_with_a_note(self) -> None:
         request = checked("glm-4.6v", ["hi", picture(size=(6100, 20))])
         (fitted,) = (part for part in request.messages[0].content if isinstance(part, Image))
         assert fitted.width == 6000
@@ -216,7 +218,7 @@ class TestPictures:
         assert word in error
         assert "messages[0], part 1" in error
 
-    def test_a_picture_of_too_many_bytes_is_fitted_or_refused(self) -> None:
+    def test_a_picture_of_too_many_bytes_is_fitted_or_with_fit_false_refused(self) -> None:
         out = io.BytesIO()
         Pillow.effect_noise((2500, 2500), 120).save(out, "PNG", compress_level=1)
         data = out.getvalue()
@@ -258,7 +260,7 @@ class TestPictures:
             original = chat_request(["hi", Image.from_bytes(data, fit=False)], Options(), {"model": "glm-4.6v"})
             assert check(original, row, *server).messages == original.messages
 
-    def test_the_callers_messages_are_not_changed(self) -> None:
+    def test_checking_a_request_does_not_change_the_callers_messages(self) -> None:
         content = (Text("hi"), picture("WEBP"))
         message = Message("user", content)
         checked("glm-4v", [Message("system", "be brief"), message], temperature=0)
@@ -274,7 +276,7 @@ class TestVideos:
         assert checked("glm-4.6v", ["what happens?", CLIP]).messages[0].content[1] is CLIP
         assert checked("glm-4v-plus-0111", [CLIP, "what happens?"]).notes == ()
 
-    def test_glm_4v_plus_takes_twenty_megabytes_and_thirty_seconds(self) -> None:
+    def test_glm_4v_plus_takes_a_video_of_at_most_20_mb_and_30_seconds(self) -> None:
         assert "at most 20 MB" in refused(LimitExceeded, "glm-4v-plus", ["hi", mp4(10, 21 * 1024**2)])
         assert "at most 30 s" in refused(LimitExceeded, "glm-4v-plus", ["hi", mp4(31)])
         assert "clip.mp4" in refused(LimitExceeded, "glm-4v-plus", ["hi", mp4(30, 20 * 1024**2 + 1)])
@@ -289,15 +291,15 @@ class TestVideos:
         assert unmeasured.duration is None
         assert "at most 30 s; the duration of" in checked("glm-4v-plus", [unmeasured, "hi"]).notes[0]
 
-    def test_a_container_named_in_only_one_document_is_sent_with_a_note(self) -> None:
+    def test_a_video_container_named_in_only_one_document_is_sent_with_a_note(self) -> None:
         mkv = Video.from_bytes(b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matroska\x18\x53\x80\x67\x80")
         assert "MKV" in checked("glm-4.1v-thinking-flash", ["hi", mkv]).notes[1]
 
-    def test_a_container_named_in_no_document_is_refused(self) -> None:
+    def test_a_video_container_named_in_no_document_is_refused(self) -> None:
         webm = Video.from_bytes(b"\x1a\x45\xdf\xa3\x87\x42\x82\x84webm\x18\x53\x80\x67\x80")
         assert "MP4, MKV, MOV" in refused(UnsupportedContent, "glm-4.6v", ["hi", webm])
 
-    def test_a_video_as_base64_is_sent_with_a_note(self) -> None:
+    def test_a_video_as_base64_is_sent_to_glm_4_5v_with_a_note(self) -> None:
         assert "as base64, and the documents disagree about this: " in checked("glm-4.5v", ["hi", mp4(3)]).notes[0]
         assert checked("glm-4v-plus", [mp4(3), "hi"]).notes == ()
 
@@ -316,7 +318,7 @@ class TestVideos:
 
 class TestFiles:
     @pytest.mark.parametrize("form", ["url", "id", "data"])
-    def test_a_file_in_an_unsupported_form_is_refused_naming_the_supported_forms(self, form: str) -> None:
+    def test_the_error_of_a_file_in_an_unsupported_form_names_the_supported_forms(self, form: str) -> None:
         papers = {"url": PAPER, "id": File.from_id("file-1"), "data": File.from_bytes(b"%PDF-1.7", name="a.pdf")}
         ways = {"url": "File.from_url", "id": "File.from_id", "data": "File.from_path or from_bytes"}
         row = find_model("glm-5.3-flash")
@@ -341,25 +343,25 @@ class TestFiles:
                 with pytest.raises(LimitExceeded, match=r"takes files of at most 2 MB; .* has 3\.\d MB\. Split it\."):
                     check(original, row)
 
-    def test_a_file_id_is_accepted_only_by_the_newest_models(self) -> None:
+    def test_a_file_id_is_refused_for_glm_4_6v_and_sent_to_glm_5_3_flash(self) -> None:
         paper = File.from_id("file-1")
         assert "does not accept a file by id" in refused(UnsupportedContent, "glm-4.6v", ["hi", paper])
         assert checked("glm-5.3-flash", ["hi", paper]).messages[0].content[1] is paper
 
-    def test_file_data_is_sent_with_a_note(self) -> None:
+    def test_the_bytes_of_a_file_are_sent_to_glm_4_6v_with_a_note(self) -> None:
         paper = File.from_bytes(b"%PDF-1.7", name="a.pdf")
         assert "and the documents disagree about this: " in checked("glm-4.6v", ["hi", paper]).notes[0]
         assert checked("glm-5.3-flash", ["hi", paper]).notes == ()
 
 
 class TestRoles:
-    def test_a_system_message_goes_in_front_of_the_first_user_text(self) -> None:
+    def test_without_a_system_role_system_texts_go_in_front_of_the_first_user_text(self) -> None:
         turns = [Message("system", "Be brief."), Message("user", [URL, "Why?"]), Message("system", "In French.")]
         request = checked("glm-4v", turns)
         assert request.messages == (Message("user", [URL, "Be brief.\n\nIn French.\n\nWhy?"]),)
         assert "has no system messages" in request.notes[0]
 
-    def test_a_system_text_becomes_a_user_text_if_the_user_sent_none(self) -> None:
+    def test_without_a_system_role_a_system_text_is_added_to_a_message_without_text(self) -> None:
         request = checked("glm-4v", [Message("system", "Describe."), Message("user", URL)])
         assert request.messages == (Message("user", [URL, "Describe."]),)
 
@@ -375,7 +377,7 @@ class TestRoles:
         "turn",
         [Message("assistant", "", tool_calls=[ToolCall("1", "look")]), Message("tool", "red", tool_call_id="1")],
     )
-    def test_turns_with_tools_are_refused_for_models_without_tools(self, turn: Message) -> None:
+    def test_tool_calls_and_tool_results_are_refused_for_models_without_tools(self, turn: Message) -> None:
         turns = [Message("user", "hi"), turn]
         assert "messages[1]" in refused(UnsupportedContent, "glm-4v-plus-0111", turns)
         assert checked("glm-4.6v", turns).messages[1] is turn
@@ -474,7 +476,7 @@ class TestOptions:
             ("glm-5.3-flash", False, {"thinking": False}),
         ],
     )
-    def test_thinking_is_sent_to_models_that_can_switch_it(
+    def test_the_option_thinking_is_sent_only_to_models_that_can_switch_thinking(
         self, model: str, thinking: Any, expected: dict[str, Any]
     ) -> None:
         request = checked(model, "hi", thinking=thinking)
@@ -493,16 +495,18 @@ class TestOptions:
             ("glm-4.6v", {"type": "adaptive"}, "enabled or disabled"),
         ],
     )
-    def test_thinking_is_refused_for_models_without_it(self, model: str, thinking: Any, word: str) -> None:
+    def test_values_of_thinking_that_a_model_does_not_support_are_refused(
+        self, model: str, thinking: Any, word: str
+    ) -> None:
         assert word in refused(InvalidRequestError, model, "hi", thinking=thinking)
 
-    def test_effort_is_refused_for_models_without_it(self) -> None:
+    def test_reasoning_effort_is_refused_for_models_without_this_option(self) -> None:
         assert "low, high, max" in refused(InvalidRequestError, "glm-5.3-flash", "hi", reasoning_effort="medium")
         error = refused(InvalidRequestError, "glm-4v", "hi", reasoning_effort="low")
         assert error == "reasoning_effort: glm-4v has no such option; got 'low'."
         assert checked("glm-5.3-flash", "hi", reasoning_effort="low").options["reasoning_effort"] == "low"
 
-    def test_tools_are_refused_for_models_without_them(self) -> None:
+    def test_tools_are_refused_for_models_that_do_not_support_tools(self) -> None:
         assert "does not support tools" in refused(UnsupportedContent, "glm-4v", "hi", tools=[TOOL])
         assert checked("glm-4.6v", "hi", tools=[TOOL]).options["tools"] == [TOOL]
         assert "at most 128 tools" in refused(LimitExceeded, "glm-4.6v", "hi", tools=[TOOL] * 129)
@@ -512,7 +516,7 @@ class TestOptions:
         assert "has the type 'web_search'" in refused(UnsupportedContent, "glm-4.6v", "hi", tools=[search])
         assert checked("glm-4", "hi", tools=[search]).options["tools"] == [search]
 
-    def test_required_tool_fields_are_filled_in_a_copy(self) -> None:
+    def test_missing_tool_fields_are_filled_in_without_changing_the_callers_tool(self) -> None:
         bare = {"type": "function", "function": {"name": "look"}}
         (tool,) = checked("glm-4.6v", "hi", tools=[bare]).options["tools"]
         assert tool["function"] == {

@@ -64,7 +64,7 @@ DOUBTS = [
 
 
 @pytest.mark.parametrize(("row", "field"), DOUBTS)
-def test_every_doubt_of_the_catalogue_is_named_when_a_request_relies_on_it(row: Model, field: str) -> None:
+def test_a_note_names_every_doubt_of_the_catalog_on_which_a_request_relies(row: Model, field: str) -> None:
     doubt = row.doubt(field)
     assert doubt is not None
     messages, options = RELIES[field](row)
@@ -73,7 +73,7 @@ def test_every_doubt_of_the_catalogue_is_named_when_a_request_relies_on_it(row: 
 
 
 @pytest.mark.parametrize(("row", "field"), DOUBTS)
-def test_a_doubt_is_not_named_if_the_request_does_not_rely_on_it(row: Model, field: str) -> None:
+def test_no_note_names_a_doubt_of_the_catalog_on_which_the_request_does_not_rely(row: Model, field: str) -> None:
     messages, options = DOES_NOT.get(field, lambda row: ("hi", {}))(row)
     doubt = row.doubt(field)
     assert field == "status" or not [note for note in checked(row, messages, **options).notes if str(doubt) in note]
@@ -104,14 +104,14 @@ def test_a_doubt_about_media_is_named_only_for_media_that_rely_on_it(field: str,
 
 
 @pytest.mark.parametrize(("wanted", "named"), [(None, False), (1, True)])
-def test_every_max_tokens_is_noted_if_the_documents_agree_on_none(wanted: int | None, named: bool) -> None:
+def test_any_max_tokens_is_noted_if_the_documents_agree_on_no_number(wanted: int | None, named: bool) -> None:
     row = find_model("glm-4.6v")
     assert row is not None
     request = checked(replace(row, doubts=("max_output: one or two",), output_sure=None), "hi", max_tokens=wanted)
     assert bool(request.notes) is named
 
 
-def test_the_note_on_a_long_prompt_says_about_how_many_tokens_it_has() -> None:
+def test_the_note_on_a_long_prompt_estimates_the_number_of_its_tokens() -> None:
     row = find_model("glm-4.6v")
     assert row is not None
     doubtful = replace(row, context=1000, doubts=("context: one or two",))
@@ -121,7 +121,7 @@ def test_the_note_on_a_long_prompt_says_about_how_many_tokens_it_has() -> None:
     assert checked(replace(doubtful, context=None), "word" * 1001).notes == ()
 
 
-def test_a_doubt_without_a_rule_raises_a_value_error() -> None:
+def test_a_doubt_about_a_field_without_a_rule_raises_a_value_error() -> None:
     row = find_model("glm-4.6v")
     assert row is not None
     with pytest.raises(ValueError, match="no rule for the field concurrency"):
@@ -141,7 +141,7 @@ def test_a_doubt_without_a_rule_raises_a_value_error() -> None:
         ("glm-5.3-flash", "hi", {"thinking": False}, 'reasoning_effort="low" is the documented way'),
     ],
 )
-def test_a_request_in_doubt_is_sent_unchanged_with_a_note(
+def test_a_request_on_which_the_documents_disagree_is_sent_unchanged_with_a_note(
     model: str, messages: Any, options: dict[str, Any], note: str
 ) -> None:
     row = find_model(model)
@@ -152,7 +152,7 @@ def test_a_request_in_doubt_is_sent_unchanged_with_a_note(
 
 
 @pytest.mark.parametrize("field", ["thinking", "thinking_values"])
-def test_thinking_that_is_left_to_the_model_gets_no_note(field: str) -> None:
+def test_thinking_that_is_not_set_or_auto_gets_no_note(field: str) -> None:
     row = find_model("glm-4.6v")
     assert row is not None
     for thinking in (None, "auto"):

@@ -95,13 +95,13 @@ BEGAN = "You began this conversation with these words:\n"
         ([A, S, A, U], [f"{BEGAN}Two metres.", f"Be exact.\n\n{BEGAN}Two metres."]),
     ],
 )
-def test_a_leading_greeting_is_introduced_once_in_each_system_message(
+def test_leading_assistant_messages_get_one_introduction_in_each_system_message(
     messages: list[Message], texts: list[str]
 ) -> None:
     assert [message.text for message in checked(messages).messages] == [*texts, U.text]
 
 
-def test_a_leading_greeting_reaches_models_without_system_messages() -> None:
+def test_without_a_system_role_a_leading_greeting_is_put_before_the_user_text() -> None:
     (message,) = checked([turn("assistant", "Welcome!"), U], "glm-4v").messages
     assert "Welcome!" in message.text
     assert message.text.endswith(U.text)
@@ -117,7 +117,9 @@ def test_a_leading_greeting_reaches_models_without_system_messages() -> None:
         ([S, RESULT], "no user message"),
     ],
 )
-def test_a_history_with_a_missing_beginning_is_refused_with_advice(messages: list[Message], place: str) -> None:
+def test_the_error_of_a_history_without_its_beginning_asks_for_a_user_message(
+    messages: list[Message], place: str
+) -> None:
     with pytest.raises(InvalidRequestError, match="begin with a user message") as caught:
         checked(messages)
     assert place in str(caught.value)
@@ -142,7 +144,7 @@ def test_a_history_without_a_user_message_is_refused(messages: list[Message], wo
     assert caught.value.message.endswith(".")
 
 
-def test_a_tool_result_without_a_call_is_sent_and_the_refusal_is_explained() -> None:
+def test_the_error_of_a_refused_tool_result_without_a_call_names_the_missing_call() -> None:
     with (
         Emulator() as emulator,
         Client(base_url=emulator.base_url, api_key=emulator.api_key, max_retries=0) as client,
@@ -181,7 +183,7 @@ def test_a_valid_history_is_unchanged(messages: list[Message]) -> None:
 
 @pytest.mark.parametrize("dialect", ["openai", "litellm", "openrouter", "vllm", "llama.cpp", "transformers"])
 @pytest.mark.parametrize("messages", [[A, U], [RESULT, U], [U, A, EMPTY, A, U], [ASKED, RESULT, U], [S, A]])
-def test_other_servers_get_a_history_unchanged(messages: list[Message], dialect: str) -> None:
+def test_a_history_is_sent_unchanged_to_servers_other_than_the_platform(messages: list[Message], dialect: str) -> None:
     assert checked(messages, dialect=dialect).messages == tuple(messages)
 
 
@@ -199,16 +201,16 @@ class TestKeepPictures:
     def urls(request: ChatRequest) -> list[str | None]:
         return [part.url for message in request.messages for part in message.content if isinstance(part, Image)]
 
-    def test_all_pictures_are_sent_by_default(self) -> None:
+    def test_all_pictures_of_a_history_are_sent_by_default(self) -> None:
         assert len(self.urls(self.run())) == 5
 
-    def test_the_newest_pictures_are_kept_and_others_replaced_by_text(self) -> None:
+    def test_with_keep_pictures_2_text_replaces_all_but_the_two_newest_pictures(self) -> None:
         request = self.run(keep_pictures=2)
         assert self.urls(request) == [png_at(3).url, png_at(4).url]
         assert sum("older picture" in message.text for message in request.messages) == 3
         assert request.notes == ("3 of 5 pictures, the oldest, were left out: keep_pictures=2.",)
 
-    def test_pictures_of_the_last_message_are_always_sent(self) -> None:
+    def test_pictures_of_the_last_message_are_sent_even_beyond_keep_pictures(self) -> None:
         request = chat_request([png_at(1), png_at(2), png_at(3)], Options(), {"keep_pictures": 1})
         assert len(self.urls(request)) == 3
         assert request.notes == ()

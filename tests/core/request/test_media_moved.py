@@ -17,7 +17,7 @@ def calls(*ids: str) -> Message:
     return Message("assistant", "", tool_calls=[ToolCall(call_id, "screenshot") for call_id in ids])
 
 
-def test_a_screenshot_moves_into_a_user_message_after_the_whole_group_of_results() -> None:
+def test_a_picture_in_a_tool_result_moves_into_a_user_message_after_all_results() -> None:
     request = build(
         Message("user", "Look twice."),
         calls("a", "b"),
@@ -56,7 +56,7 @@ def test_several_moved_pictures_are_numbered_in_order() -> None:
 
 
 @pytest.mark.parametrize("role", ["system", "assistant"])
-def test_pictures_of_system_and_assistant_move_into_a_user_message_after_them(role: str) -> None:
+def test_a_picture_in_a_system_or_assistant_message_moves_into_a_new_user_message(role: str) -> None:
     request = build(
         Message("user", "Hi"),
         Message(role, ["see", SHOT]),  # type: ignore[arg-type]  # one of the roles

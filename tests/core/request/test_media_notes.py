@@ -63,7 +63,7 @@ def test_a_private_network_url_is_noted(host: str, kind: Any) -> None:
         ("http://localhost:8000/api/paas/v4", "platform", True),
     ],
 )
-def test_a_private_server_may_fetch_private_urls_unless_its_dialect_is_platform(
+def test_a_private_url_is_noted_for_public_servers_and_for_the_dialect_platform(
     base_url: str, dialect: str, noted: bool
 ) -> None:
     result = notes(["What?", glmv.Image.from_url("http://files:9000/y.jpg")], base_url, dialect)

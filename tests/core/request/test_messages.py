@@ -59,7 +59,7 @@ def test_a_conversation_in_the_openai_shape_keeps_tool_calls_and_reasoning() -> 
     )
 
 
-def test_arguments_that_are_an_object_are_written_as_json() -> None:
+def test_tool_call_arguments_given_as_an_object_become_json_text() -> None:
     call = {"function": {"name": "f", "arguments": {"a": "南"}}}
     (message,) = messages_of([{"role": "assistant", "tool_calls": [call]}])
     assert message.tool_calls == (ToolCall("", "f", '{"a": "南"}'),)
@@ -113,7 +113,7 @@ def test_every_content_part_of_the_wire_format_is_read(part: dict[str, Any], exp
         ([{"role": "user", "content": "x", 5: 5, "b": 1}], "an unknown key"),
     ],
 )
-def test_an_invalid_message_is_refused_with_its_position(messages: object, reason: str) -> None:
+def test_an_invalid_message_is_refused_and_the_error_names_the_problem(messages: object, reason: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=reason):
         messages_of(messages)
 
@@ -137,12 +137,12 @@ PATHS = [
 
 @pytest.mark.parametrize("kind", ["image_url", "video_url"])
 @pytest.mark.parametrize("url", PATHS)
-def test_a_message_cannot_refer_to_a_file_or_to_a_scheme_other_than_http(kind: str, url: str) -> None:
+def test_a_message_with_a_file_path_or_a_url_that_is_not_http_is_refused(kind: str, url: str) -> None:
     with pytest.raises(glmv.InvalidRequestError):
         messages_of([{"role": "user", "content": [{"type": kind, kind: {"url": url}}]}])
 
 
-def test_the_callers_objects_are_not_changed() -> None:
+def test_reading_messages_does_not_change_the_callers_objects() -> None:
     message = {
         "role": "user",
         "content": [{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}],
@@ -184,7 +184,7 @@ anything = st.recursive(
 
 
 @given(anything)
-def test_any_input_gives_messages_or_a_glmv_error(messages: Any) -> None:
+def test_any_input_is_read_as_messages_or_raises_a_glmv_error(messages: Any) -> None:
     try:
         assert all(isinstance(message, Message) for message in messages_of(messages))
     except glmv.GLMVError:
@@ -218,7 +218,7 @@ def test_an_answer_dumped_by_the_openai_client_can_be_sent_back() -> None:
     assert request.notes == ()
 
 
-def test_fields_that_are_sent_cause_no_notes() -> None:
+def test_fields_of_a_message_that_are_sent_cause_no_notes() -> None:
     parts = [
         {"type": "text", "text": "hi"},
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},

@@ -78,7 +78,7 @@ def text_and_formats(text: Any) -> tuple[str, list[str]]:
         (f"[ImageContent(type='image', data='{TEXT}')]", "[ImageContent(type='image', data='[image 1"),
     ],
 )
-def test_a_picture_in_a_text_is_sent_as_a_picture(text: str, start: str) -> None:
+def test_a_picture_in_the_text_of_a_tool_result_is_sent_as_a_picture(text: str, start: str) -> None:
     words, formats = text_and_formats(text)
     assert words.startswith(start)
     assert formats == ["png"]
@@ -86,7 +86,7 @@ def test_a_picture_in_a_text_is_sent_as_a_picture(text: str, start: str) -> None
     assert any("sent as media" in note for note in request(text).notes)
 
 
-def test_several_pictures_keep_order_and_position() -> None:
+def test_several_pictures_in_a_tool_result_keep_their_order_and_position() -> None:
     words, formats = text_and_formats(json.dumps({"a": b64encode(JPEG).decode(), "n": [1.5, None, True], "b": BLOCK}))
     assert len(formats) == 2
     assert formats[1] == "png"
@@ -103,7 +103,7 @@ def test_several_pictures_keep_order_and_position() -> None:
         json.dumps({"type": "resource_link", "uri": "https://example.com/a.png", "mimeType": "image/png", "name": "a"}),
     ],
 )
-def test_links_to_pictures_are_sent_as_pictures(text: str) -> None:
+def test_links_to_pictures_in_a_tool_result_are_sent_as_pictures(text: str) -> None:
     assert text_and_formats(text)[1] == ["url"]
 
 
@@ -129,7 +129,7 @@ def test_links_to_pictures_are_sent_as_pictures(text: str) -> None:
         "see Image(https://example.com/a.png) there",
     ],
 )
-def test_other_texts_are_unchanged(text: str) -> None:
+def test_a_tool_result_in_which_no_picture_is_recognized_is_sent_unchanged(text: str) -> None:
     result = request(text)
     assert result.messages[2].text == text
     assert len(result.messages) == 3
@@ -137,14 +137,14 @@ def test_other_texts_are_unchanged(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [BINARY, json.dumps({"zip": BINARY, "n": 1}), f"zip: {BINARY}."])
-def test_other_base64_in_a_result_is_replaced_by_its_length(text: str) -> None:
+def test_base64_without_a_picture_in_a_tool_result_is_replaced_by_its_length(text: str) -> None:
     result = request(text)
     assert "characters of base64 were left out]" in result.messages[2].text
     assert BINARY[:40] not in result.messages[2].text
     assert any("base64" in note for note in result.notes)
 
 
-def test_binary_bytes_in_a_result_are_replaced_by_their_count() -> None:
+def test_the_repr_of_bytes_in_a_tool_result_is_replaced_by_their_number() -> None:
     result = request(f"Archive(name='a', data={bytes(range(256))!r})")
     assert result.messages[2].text == "Archive(name='a', data=[256 bytes were left out])"
     assert any("256 bytes" in note for note in result.notes)
@@ -153,7 +153,7 @@ def test_binary_bytes_in_a_result_are_replaced_by_their_count() -> None:
 @pytest.mark.parametrize(
     "text", ["\n" * 20_000 + "A" * 64 + "!", "ab " * 20_000 + "!" + "A" * 64, "b'" * 20_000 + "A" * 64]
 )
-def test_long_texts_are_read_in_linear_time(text: str) -> None:
+def test_long_tool_results_are_read_in_linear_time(text: str) -> None:
     before = time.process_time()
     request(text)
     assert time.process_time() - before < 5
@@ -168,13 +168,13 @@ def test_long_texts_are_read_in_linear_time(text: str) -> None:
         {"type": "image", "base64": b64encode(b"no picture at all").decode()},
     ],
 )
-def test_media_that_cannot_be_sent_are_reported_to_the_model(block: dict[str, str]) -> None:
+def test_media_of_a_tool_result_that_cannot_be_sent_are_reported_to_the_model(block: dict[str, str]) -> None:
     result = request(json.dumps(["See:", block]))
     assert "of this result cannot be shown to you" in result.messages[2].text
     assert any("was replaced by a sentence" in note for note in result.notes)
 
 
-def test_an_invalid_link_in_a_dict_part_is_reported_to_the_model() -> None:
+def test_an_invalid_picture_url_in_a_dict_of_a_tool_result_is_reported_to_the_model() -> None:
     part = {"type": "image_url", "image_url": {"url": "file:///photos/a.png"}}
     turns: list[dict[str, Any]] = [
         {"role": "user", "content": "Look."},
@@ -199,7 +199,7 @@ def test_an_invalid_link_in_a_dict_part_is_reported_to_the_model() -> None:
         io.BytesIO(PNG),
     ],
 )
-def test_the_str_of_a_picture_is_refused_with_advice_what_to_return(value: Any) -> None:
+def test_the_str_of_a_picture_is_refused_with_advice_to_return_the_picture(value: Any) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"messages\[2\].*glmv\.Image\.of") as caught:
         request(str(value))
     assert len(str(caught.value)) < 500

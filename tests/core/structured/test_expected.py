@@ -86,7 +86,7 @@ def test_arguments_that_the_caller_checks_need_only_be_complete(
     assert not expected.by_schema
 
 
-def test_a_class_checks_the_arguments_instead_of_the_schema() -> None:
+def test_a_class_instead_of_the_schema_checks_the_arguments_of_a_tool_call() -> None:
     expected = ToolCallExpected([tool("weather", {"type": "object", "required": ["moon"]})], "weather", model=Weather)
     assert expected.check(with_calls(("weather", RIGHT))) == ("So:", None)
     assert "town" in (expected.check(with_calls(("weather", EMPTY)))[1] or "")
@@ -101,7 +101,7 @@ def test_a_class_of_pydantic_1_checks_the_arguments_and_its_error_is_shortened()
     assert len(problem) == len("in the arguments of weather, ") + 1000
 
 
-def test_the_instruction_for_a_call_names_only_the_functions() -> None:
+def test_the_instruction_for_a_tool_call_names_only_tools_that_are_functions() -> None:
     nameless = {"type": "function", "function": {"name": ""}}
     both = ToolCallExpected([WEATHER, SEARCH, CLOCK, nameless], None)
     one = ToolCallExpected([WEATHER], "weather")
@@ -139,11 +139,13 @@ def test_a_tool_that_takes_any_arguments_is_checked_without_jsonschema(monkeypat
         ([("a", "{}"), ("b", "{")], False),
     ],
 )
-def test_calls_have_a_value_if_all_their_arguments_are_objects(calls: list[tuple[str, str]], has: bool) -> None:
+def test_tool_calls_have_a_value_if_the_arguments_of_each_are_a_json_object(
+    calls: list[tuple[str, str]], has: bool
+) -> None:
     assert ToolCallExpected([WEATHER], None).has_value(with_calls(*calls)) is has
 
 
-def test_any_answer_is_accepted_if_no_particular_one_is_expected() -> None:
+def test_any_answer_is_accepted_if_neither_json_nor_a_tool_call_is_expected() -> None:
     answer = Completion("red", finish_reason="length")
     assert (AnyAnswer().check(answer), AnyAnswer().has_value(answer), AnyAnswer().instruction) == (
         ("red", None),
@@ -173,7 +175,7 @@ def test_a_tool_call_is_accepted_instead_of_json() -> None:
 @pytest.mark.parametrize(
     ("text", "has"), [("red", False), ("red {}", True), ('{"town": 3}', True), ('{"town": ', False)]
 )
-def test_text_has_a_value_if_it_has_any_json(text: str, has: bool) -> None:
+def test_a_text_has_a_value_if_it_contains_any_complete_json(text: str, has: bool) -> None:
     assert JSONExpected(TOWN).has_value(Completion(text)) is has
 
 
@@ -192,7 +194,7 @@ def test_the_problem_says_whether_an_answer_was_cut_off_inside_its_json(
     assert JSONExpected(TOWN).check(Completion(text, finish_reason=reason)) == (text, problem)
 
 
-def test_the_callers_function_checks_only_fitting_json_and_its_error_is_shortened() -> None:
+def test_a_check_function_gets_only_json_that_fits_and_its_error_is_shortened() -> None:
     def check(text: str) -> None:
         if json.loads(text)["town"] != "Jinan":
             raise ValueError("z" * 2000)
@@ -204,13 +206,13 @@ def test_the_callers_function_checks_only_fitting_json_and_its_error_is_shortene
     assert "type string" in (expected.check_text(MISFIT)[1] or "")
 
 
-def test_a_callable_object_is_called_whatever_attributes_it_has() -> None:
+def test_any_callable_object_is_accepted_as_the_check_of_an_answer() -> None:
     check = Mock(side_effect=ValueError("it sank"))
     assert JSONExpected(TOWN, check).check_text(RIGHT) == (RIGHT, "it sank")
     check.assert_called_once_with(RIGHT)
 
 
-def test_a_class_checks_json_in_place_of_the_schema() -> None:
+def test_a_class_instead_of_the_schema_checks_the_json_of_an_answer() -> None:
     expected = JSONExpected({"type": "object", "required": ["moon"]}, Weather, name="weather")
     assert expected.check_text(RIGHT) == (RIGHT, None)
     assert expected.check_text(f'{{"weather": {RIGHT}}}') == (RIGHT, None)
@@ -231,5 +233,5 @@ def test_fields_of_a_class_count_as_properties_beside_those_of_the_schema() -> N
     assert expected.check_text('{"city": "Jinan"} or {}') == ('{"city": "Jinan"}', None)
 
 
-def test_the_model_is_told_the_problem_and_the_instruction_again() -> None:
+def test_the_correction_tells_the_model_the_problem_and_repeats_the_instruction() -> None:
     assert correction("it is red", "Be blue.") == "Your last reply cannot be used, since it is red. Be blue."

@@ -54,14 +54,14 @@ def ask(glm: glmv.Client, stream: bool, **options: Any) -> glmv.Completion:
     return total.completion()
 
 
-def test_the_table_has_one_row_per_entry_point() -> None:
+def test_the_table_of_judging_has_one_row_for_each_entry_point() -> None:
     assert {row.entry for row in JUDGING if row.package == "glmv"} == set(ENTRIES)
     assert len({(row.package, row.entry) for row in JUDGING}) == len(JUDGING)
 
 
 @pytest.mark.parametrize("row", [row for row in JUDGING if row.package == "glmv"], ids=lambda row: row.entry)
 @pytest.mark.parametrize("wrong", ["missing", "misfit"])
-def test_the_client_asks_again_and_raises_as_the_table_says(
+def test_the_client_asks_again_and_raises_as_the_table_of_judging_says(
     row: Judging, wrong: Any, emu: Emulator, glm: glmv.Client
 ) -> None:
     options = ENTRIES[row.entry]
@@ -96,7 +96,7 @@ def test_a_call_of_another_tool_does_not_count_as_a_call_of_the_named_tool(emu: 
 
 @both
 @pytest.mark.parametrize("options", ENTRIES.values(), ids=ENTRIES)
-def test_a_second_misfit_is_returned_with_its_text_and_a_note(
+def test_with_on_misfit_return_a_second_answer_of_prose_is_returned_with_a_note(
     options: dict[str, Any], stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say("Heavy.", Reply("Very heavy.", chunking=["Very ", "heavy."]))
@@ -119,7 +119,7 @@ def test_a_second_answer_whose_json_does_not_fit_is_returned_with_a_note(
 
 @both
 @pytest.mark.parametrize("second", ['{"grams": 0}', '{"grams": "seventy-seven"}'])
-def test_the_log_warns_of_a_returned_misfit_without_quoting_it(
+def test_the_log_warns_of_a_returned_misfit_without_quoting_the_answer(
     second: str, stream: bool, emu: Emulator, glm: glmv.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     emu.say("Heavy.", second)
@@ -133,7 +133,9 @@ def test_the_log_warns_of_a_returned_misfit_without_quoting_it(
 
 
 @both
-def test_a_streamed_misfit_is_returned_without_a_second_turn(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_with_on_misfit_return_a_streamed_misfit_is_returned_without_a_second_turn(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(*[json.dumps(MISFIT)] * (1 if stream else 2))
     answer = ask(glm, stream, response_format=WANTED, on_misfit="return")
     assert json.loads(answer.text) == MISFIT
@@ -142,7 +144,7 @@ def test_a_streamed_misfit_is_returned_without_a_second_turn(stream: bool, emu: 
 
 @both
 @pytest.mark.parametrize("options", ENTRIES.values(), ids=ENTRIES)
-def test_return_value_raises_if_the_second_answer_has_no_value_either(
+def test_on_misfit_return_value_raises_if_the_second_answer_has_no_value(
     options: dict[str, Any], stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say("Heavy.", "Very heavy.")
@@ -150,7 +152,9 @@ def test_return_value_raises_if_the_second_answer_has_no_value_either(
         ask(glm, stream, on_misfit="return_value", **options)
 
 
-def test_return_value_returns_arguments_that_do_not_fit_if_they_are_an_object(emu: Emulator, glm: glmv.Client) -> None:
+def test_on_misfit_return_value_returns_misfitting_arguments_that_are_an_object(
+    emu: Emulator, glm: glmv.Client
+) -> None:
     options: dict[str, Any] = {**ENTRIES['chat(tool_choice="required" or a name)'], "on_misfit": "return_value"}
     emu.say(calls(MISFIT), calls({"grams": "many"}))
     assert json.loads(ask(glm, False, **options).tool_calls[0].arguments) == {"grams": "many"}
@@ -160,7 +164,7 @@ def test_return_value_returns_arguments_that_do_not_fit_if_they_are_an_object(em
 
 
 @both
-def test_withdrawn_text_is_returned_although_a_tool_call_was_expected(
+def test_on_sensitive_return_returns_withdrawn_text_in_place_of_a_required_tool_call(
     stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(Reply("It is", finish_reason="sensitive"))
@@ -168,7 +172,7 @@ def test_withdrawn_text_is_returned_although_a_tool_call_was_expected(
     assert (answer.text, answer.finish_reason) == ("It is", "sensitive")
 
 
-async def test_the_async_client_returns_a_misfit(emu: Emulator) -> None:
+async def test_the_async_client_with_on_misfit_return_returns_an_answer_without_a_call(emu: Emulator) -> None:
     async with glmv.AsyncClient(emu.api_key, base_url=emu.base_url) as glm:
         emu.say("Heavy.", "Very heavy.")
         answer = await glm.chat("How heavy?", tools=[TOOL], tool_choice="required", on_misfit="return")
@@ -179,7 +183,7 @@ async def test_the_async_client_returns_a_misfit(emu: Emulator) -> None:
         assert [one.last for one in parts] == [False, True]
 
 
-def test_a_misspelled_on_misfit_is_refused(glm: glmv.Client) -> None:
+def test_an_unknown_value_of_on_misfit_is_refused(glm: glmv.Client) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="on_misfit"):
         glm.chat("How heavy?", on_misfit="ignore")
 

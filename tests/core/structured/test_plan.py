@@ -133,7 +133,9 @@ def test_arguments_that_do_not_fit_are_sent_back_with_the_error(
 
 
 @both
-def test_a_model_that_fails_twice_raises_with_its_answer(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_the_error_after_two_answers_without_a_tool_call_has_the_second_answer(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(text("No."), text("Still no."))
     with pytest.raises(glmv.MalformedResponse) as caught:
         ask(glm, stream, tools=[WEATHER], tool_choice="required")
@@ -149,7 +151,7 @@ def test_tool_choice_none_sends_no_tools(stream: bool, emu: Emulator, glm: glmv.
 
 
 @both
-def test_tool_choice_is_sent_if_it_is_auto_and_not_if_it_is_absent(
+def test_tool_choice_auto_is_sent_and_no_tool_choice_is_sent_by_default(
     stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(text("Hello"), text("Hello"))
@@ -160,7 +162,9 @@ def test_tool_choice_is_sent_if_it_is_auto_and_not_if_it_is_absent(
 
 
 @both
-def test_without_parallel_calls_only_one_call_is_kept(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_with_parallel_tool_calls_false_only_the_first_call_is_kept(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.call("weather", town="A").also("clock")
     answer = ask(glm, stream, tools=[WEATHER, CLOCK], parallel_tool_calls=False)
     assert [c.name for c in answer.tool_calls] == ["weather"]
@@ -213,7 +217,7 @@ def test_the_second_turn_says_why_the_json_does_not_fit(emu: Emulator, glm: glmv
     assert "age has to be at least 0" in emu.requests[1].body["messages"][-1]["content"]
 
 
-def test_the_callers_check_decides_and_its_message_reaches_the_model(emu: Emulator, glm: glmv.Client) -> None:
+def test_the_message_of_a_failed_check_of_the_caller_is_sent_to_the_model(emu: Emulator, glm: glmv.Client) -> None:
     def check(answer: str) -> None:
         if json.loads(answer)["age"] != 36:
             raise ValueError("the age is wrong by years")
@@ -224,14 +228,16 @@ def test_the_callers_check_decides_and_its_message_reaches_the_model(emu: Emulat
 
 
 @both
-def test_text_models_get_their_documented_json_mode(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_json_from_a_text_model_is_requested_with_response_format_json_object(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(text('{"name": "Ada", "age": 36}'))
     ask(glm, stream, model="glm-4-plus", response_format=PERSON)
     assert emu.requests[0].body["response_format"] == {"type": "json_object"}
 
 
 @both
-def test_servers_with_native_fields_get_no_instruction(stream: bool, emu: Emulator) -> None:
+def test_vllm_gets_response_format_and_tool_choice_without_an_instruction(stream: bool, emu: Emulator) -> None:
     emu.say(text('{"name": "Ada", "age": 36}'), call("weather", '{"town": "A"}'))
     with glmv.Client(emu.api_key, base_url=emu.proxy_url, dialect="vllm") as vllm:
         ask(vllm, stream, "Who?", response_format=PERSON)
@@ -300,7 +306,7 @@ def test_the_sum_of_a_stream_that_was_replaced_is_its_second_answer(emu: Emulato
     assert ask(glm, True, response_format=PERSON, may_replace=True).text == RIGHT
 
 
-async def test_the_async_client_restarts_a_stream(emu: Emulator) -> None:
+async def test_the_async_client_replaces_a_streamed_answer_that_does_not_fit(emu: Emulator) -> None:
     emu.say(text(WRONG), text(RIGHT))
     async with glmv.AsyncClient(emu.api_key, base_url=emu.base_url) as glm:
         total = glmv.Accumulator()
@@ -309,7 +315,7 @@ async def test_the_async_client_restarts_a_stream(emu: Emulator) -> None:
     assert total.text == RIGHT
 
 
-def test_text_that_was_not_shown_is_not_replaced(emu: Emulator, glm: glmv.Client) -> None:
+def test_no_delta_replaces_text_that_the_stream_did_not_show(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text("Ada, who was 36."), text(RIGHT))
     deltas = list(glm.stream("Who?", response_format=PERSON, may_replace=True))
     assert not any(delta.replaces for delta in deltas)
@@ -338,7 +344,7 @@ def test_shown_text_is_not_replaced_without_may_replace(emu: Emulator, glm: glmv
 
 
 @both
-def test_a_pydantic_class_validates_instead_of_the_schema(
+def test_a_pydantic_class_instead_of_the_schema_validates_the_json(
     stream: bool, monkeypatch: pytest.MonkeyPatch, emu: Emulator, glm: glmv.Client
 ) -> None:
     class Person(BaseModel):
@@ -360,7 +366,7 @@ def test_a_pydantic_class_validates_instead_of_the_schema(
 
 
 @pytest.mark.parametrize("options", [{"response_format": PERSON}, {"tools": [WEATHER], "tool_choice": "required"}])
-def test_without_jsonschema_a_call_is_refused_before_it_is_sent(
+def test_without_jsonschema_a_call_with_a_schema_is_refused_before_it_is_sent(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, emu: Emulator, glm: glmv.Client
 ) -> None:
     monkeypatch.setitem(sys.modules, "jsonschema", None)
@@ -375,7 +381,9 @@ DRAFT = '{"name": "Eve", "age": 1}'
 
 
 @both
-def test_the_last_fitting_json_is_the_answer_also_in_a_stream(stream: bool, emu: Emulator, glm: glmv.Client) -> None:
+def test_the_last_fitting_json_is_the_answer_with_and_without_streaming(
+    stream: bool, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(text(f"Perhaps {DRAFT}? No:\n```json\n{RIGHT}\n```", reasoning="hm"))
     answer = ask(glm, stream, response_format=PERSON, may_replace=True)
     assert (answer.text, answer.reasoning, answer.attempts) == (RIGHT, "hm", 1)
@@ -403,7 +411,9 @@ def test_a_stream_without_may_replace_raises_if_other_json_follows_a_draft(emu: 
 @pytest.mark.parametrize(
     "answer", [f"[{RIGHT}]", f'{{"result": {RIGHT}}}', f'{{"person": {RIGHT}}}', json.dumps(RIGHT)]
 )
-def test_wrappers_around_the_answer_are_removed(stream: bool, answer: str, emu: Emulator, glm: glmv.Client) -> None:
+def test_wrappers_around_the_json_of_an_answer_are_removed(
+    stream: bool, answer: str, emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(text(answer))
     assert ask(glm, stream, response_format=PERSON).text == RIGHT
 
@@ -435,7 +445,7 @@ def test_the_second_turn_quotes_the_answer_and_its_error() -> None:
 
 
 @pytest.mark.parametrize("reason", [None, "length", "sensitive"])
-def test_second_turn_raises_if_another_answer_would_not_help(reason: str | None) -> None:
+def test_second_turn_raises_for_an_unfinished_cut_off_or_withdrawn_answer(reason: str | None) -> None:
     error = glmv.MalformedResponse("m", attempts=1, partial=glmv.Completion(text="red", finish_reason=reason))
     with pytest.raises(glmv.MalformedResponse) as caught:
         glmv.second_turn(error)
@@ -575,7 +585,7 @@ def test_llama_cpp_gets_a_named_tool_alone_with_tool_choice_required(emu: Emulat
         ("Ada.", "return", True),
     ],
 )
-def test_a_second_answer_that_does_not_fit_is_returned_if_the_call_allows_it(
+def test_on_misfit_decides_if_a_second_answer_that_does_not_fit_is_returned(
     words: str, policy: str, returned: bool, emu: Emulator, glm: glmv.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     emu.say(text(words), text(words))
@@ -599,7 +609,7 @@ def test_prose_before_a_required_call_is_part_of_the_answer(stream: bool, emu: E
     assert answer.attempts == 1
 
 
-def test_the_second_turn_quotes_the_calls_or_says_that_there_was_nothing() -> None:
+def test_second_turn_quotes_the_tool_calls_or_for_an_empty_answer_the_word_nothing() -> None:
     calling = glmv.Completion(text="", tool_calls=(glmv.ToolCall("1", "f", "{"),), finish_reason="stop")
     silent = glmv.Completion(text="", finish_reason="stop")
     for partial, quoted in ((calling, "{"), (silent, "(nothing)")):
@@ -648,7 +658,7 @@ def test_with_tools_a_text_that_contains_reasoning_is_returned(stream: bool, emu
     assert answer.attempts == 1
 
 
-def test_a_named_tool_is_sent_by_its_name_to_servers_that_know_names(emu: Emulator) -> None:
+def test_vllm_gets_all_tools_and_the_name_of_the_tool_to_call(emu: Emulator) -> None:
     emu.say(call("clock", "{}"))
     with glmv.Client(emu.api_key, base_url=emu.proxy_url, dialect="vllm") as server:
         ask(server, False, tools=[WEATHER, CLOCK], tool_choice="clock")
@@ -667,7 +677,7 @@ def test_a_class_for_the_json_does_not_check_the_arguments_of_a_named_tool(emu: 
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_if_only_one_of_two_answers_has_usage_it_is_the_usage_of_the_call(first: bool) -> None:
+def test_the_usage_of_a_call_is_that_of_the_only_answer_that_has_usage(first: bool) -> None:
     usage, no_usage = glmv.Usage(10, 5, 15), None
     request = chat_request("Who?", glmv.Options(), {"response_format": PERSON})
     plan = plan_for(request, DIALECTS["platform"])

@@ -77,7 +77,7 @@ def in_place(around: str, text: str = ANSWER_TEXT) -> str:
 
 @pytest.mark.parametrize("need", [NEED, BY_SCHEMA], ids=["pydantic", "schema"])
 @pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
-def test_the_answer_is_found_inside_other_text(around: str, need: JSONExpected) -> None:
+def test_json_that_fits_is_found_inside_other_text(around: str, need: JSONExpected) -> None:
     value_text, problem = need.check_text(in_place(around))
     assert problem is None
     assert json.loads(value_text) == ANSWER
@@ -101,7 +101,7 @@ def test_json_with_trailing_commas_or_full_width_marks_or_in_a_string_is_read(te
     assert json.loads(value_text) == ANSWER
 
 
-def test_contents_of_strings_are_unchanged() -> None:
+def test_contents_of_strings_inside_json_are_unchanged() -> None:
     text = '{"grams": 1, "label": "，：{[“a”]}，\\n</think> \\u00e9 \\ud83d\\ude00"}'
     assert NEED.check_text(f"So: {text}!") == (text, None)
     assert NEED.check_text('{"grams": 1, "label": "a\nb \\( c"}')[0] == '{"grams": 1, "label": "a\\nb \\\\( c"}'
@@ -120,11 +120,11 @@ REFUSED = {
 
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
 @pytest.mark.parametrize("need", [NEED, BY_SCHEMA], ids=["pydantic", "schema"])
-def test_json_that_does_not_fit_is_not_used(text: str, need: JSONExpected) -> None:
+def test_json_that_does_not_fit_is_reported_as_a_problem(text: str, need: JSONExpected) -> None:
     assert need.check_text(text)[1]
 
 
-def test_an_empty_object_is_used_only_if_there_is_nothing_else() -> None:
+def test_an_empty_object_is_used_only_if_the_text_has_no_other_object() -> None:
     assert LOOSE.check_text('From {} I read {"pages": 3}.') == ('{"pages": 3}', None)
     assert LOOSE.check_text('I read {"pages": 3}, and from {} nothing.') == ('{"pages": 3}', None)
     assert LOOSE.check_text("There is nothing: {}") == ("{}", None)
@@ -198,7 +198,7 @@ def test_a_fitting_object_is_read_after_any_text(
 @given(
     st.lists(st.one_of(prose, drafts, values.map(json.dumps)), max_size=5), st.lists(st.integers(0, 200), max_size=8)
 )
-def test_any_split_of_a_stream_gives_the_same_answer(parts: list[str], cuts: list[int]) -> None:
+def test_json_of_a_stream_in_any_pieces_equals_the_json_of_the_whole_text(parts: list[str], cuts: list[int]) -> None:
     text = "".join(parts)
     whole = stream_output(NEED, text, [])
     assert stream_output(NEED, text, cuts) == whole
@@ -249,7 +249,7 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_reading_takes_linear_time(kind: str) -> None:
+def test_reading_json_from_an_answer_takes_linear_time(kind: str) -> None:
     def seconds(size: int) -> float:
         text = HOSTILE[kind](size)
         start = time.process_time()
@@ -280,7 +280,7 @@ def test_reading_takes_linear_time(kind: str) -> None:
         ({"a": frozenset({"u"})}, {"a": {"t"}}, False),
     ],
 )
-def test_partial_data_grows_without_losing_fields(before: object, after: object, grown: bool) -> None:
+def test_grows_says_whether_partial_data_was_only_extended(before: object, after: object, grown: bool) -> None:
     assert glmv.grows(before, after) is grown
 
 
@@ -327,7 +327,7 @@ def test_a_common_wrapper_key_around_the_answer_is_removed(key: str) -> None:
     "beside",
     ["type", "title", "name", "description", "required", "additionalProperties", "$schema", "$defs", "id", "$id"],
 )
-def test_keys_of_schemas_and_tool_calls_beside_the_answer_are_ignored(beside: str) -> None:
+def test_keys_of_schemas_and_tool_calls_beside_a_wrapped_answer_are_ignored(beside: str) -> None:
     assert NEED.check_text(json.dumps({beside: "x", "result": ANSWER})) == (ANSWER_TEXT, None)
     assert NEED.check_text(json.dumps({"result": ANSWER, beside: {}})) == (ANSWER_TEXT, None)
 
@@ -335,7 +335,7 @@ def test_keys_of_schemas_and_tool_calls_beside_the_answer_are_ignored(beside: st
 @pytest.mark.parametrize(
     "text", [{"result": ANSWER, "other": 1}, {"result": ANSWER, "data": ANSWER}, {"type": ANSWER}, {"": ANSWER}]
 )
-def test_an_object_with_other_keys_is_not_a_wrapper(text: object) -> None:
+def test_a_wrapper_with_further_keys_is_not_removed(text: object) -> None:
     assert NEED.check_text(json.dumps(text))[1]
 
 
@@ -422,7 +422,7 @@ def test_a_quoted_schema_in_any_wrapper_is_not_the_answer(wrap: Callable[[Any], 
     assert need.check_text(text)[1]
 
 
-def test_an_object_with_a_key_of_schemas_may_be_the_answer() -> None:
+def test_an_object_with_a_key_such_as_json_schema_may_be_the_answer() -> None:
     need = JSONExpected({"type": "object", "properties": {"json_schema": {}}})
     assert need.check_text('{"json_schema": 3}') == ('{"json_schema": 3}', None)
     assert JSONExpected({"type": "object"}).check_text('{"properties": null}') == ('{"properties": null}', None)

@@ -29,7 +29,7 @@ def test_json_is_found_anywhere_in_the_text(text: str, expected: str | None) -> 
     assert json_in(text) == expected
 
 
-def test_the_search_gives_up_after_many_brackets() -> None:
+def test_the_search_for_json_gives_up_after_many_brackets() -> None:
     assert json_in("[" * 10_000) is None
 
 
@@ -113,7 +113,7 @@ def test_the_json_of_a_stream_is_the_same_for_any_split(size: int) -> None:
         ),
     ],
 )
-def test_every_keyword_is_validated(value: Any, schema: Any, problem: str) -> None:
+def test_every_keyword_of_json_schema_is_validated(value: Any, schema: Any, problem: str) -> None:
     message = misfit(value, schema)
     assert message is not None
     assert problem in message
@@ -150,7 +150,7 @@ def test_a_pattern_does_not_take_exponential_time() -> None:
     assert time.perf_counter() - start < 2
 
 
-def test_without_the_validator_the_extra_is_named_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_jsonschema_an_error_names_the_extra_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jsonschema", None)
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
     json_format = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
@@ -165,7 +165,7 @@ def test_without_the_validator_the_extra_is_named_before_anything_is_sent(monkey
         misfit({"n": 1}, schema)
 
 
-def test_importing_glmv_imports_no_validator() -> None:
+def test_importing_glmv_does_not_import_jsonschema() -> None:
     code = "import sys, glmv; [getattr(glmv, name) for name in glmv.__all__]; print('jsonschema' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -81,11 +81,11 @@ def test_a_missing_key_raises_at_the_first_call() -> None:
 
 
 @pytest.mark.parametrize("base_url", ["https://proxy.example/v1", "http://127.0.0.1:8000/v1"])
-def test_other_servers_need_no_key(base_url: str) -> None:
+def test_servers_other_than_the_platform_need_no_key(base_url: str) -> None:
     assert address_of(Settings(base_url=base_url), {}).signer is None
 
 
-def test_without_a_key_no_header_is_sent() -> None:
+def test_without_a_key_no_authorization_header_is_sent() -> None:
     record: list[httpx.Headers] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -130,13 +130,13 @@ def test_an_invalid_base_url_is_refused_with_advice(base_url: str, message: str)
     assert "secret" not in str(caught.value)
 
 
-def test_unencrypted_servers_are_allowed_on_request() -> None:
+def test_an_http_url_is_accepted_with_allow_http() -> None:
     address = address_of(Settings(base_url="http://192.168.1.5:8000/v1", allow_http=True), {})
     assert (address.base_url, address.host) == ("http://192.168.1.5:8000/v1", "192.168.1.5:8000")
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_a_base_url_or_a_glmv_error(base_url: str) -> None:
+def test_any_text_as_a_base_url_is_accepted_or_raises_a_glmv_error(base_url: str) -> None:
     try:
         address_of(Settings(api_key=KEY, base_url=base_url), {})
     except glmv.GLMVError:

@@ -71,7 +71,7 @@ def test_a_key_that_cannot_sign_is_refused_without_showing_it(key: str) -> None:
     assert "nodot" not in str(caught.value)
 
 
-def test_a_plain_key_is_the_default_and_needs_no_dot() -> None:
+def test_a_plain_key_without_a_dot_is_sent_as_the_bearer_token() -> None:
     assert Signer("anything", signed=False, ttl=210).header(0) == "Bearer anything"
 
 
@@ -91,12 +91,12 @@ def test_a_token_is_reused_until_shortly_before_its_end() -> None:
     assert exp == 1_399_000
 
 
-def test_a_clock_that_was_set_back_makes_a_new_token() -> None:
+def test_a_new_token_is_signed_after_the_clock_was_set_back() -> None:
     signer = Signer(KEY, signed=True, ttl=200)
     assert signer.header(1000) != signer.header(500)
 
 
-def test_a_new_token_is_signed_after_forget() -> None:
+def test_a_new_token_is_signed_after_forget_was_called() -> None:
     signer = Signer(KEY, signed=True, ttl=200)
     first = signer.header(1000)
     signer.forget()
@@ -122,7 +122,7 @@ def test_neither_the_key_nor_its_token_is_ever_shown() -> None:
         assert token not in text
 
 
-def test_signers_of_one_key_have_the_same_account_and_others_do_not() -> None:
+def test_signers_of_one_key_have_one_account_and_of_two_keys_two_accounts() -> None:
     assert Signer(KEY, signed=True, ttl=9).account == Signer(KEY, signed=False, ttl=0).account
     assert Signer(KEY, signed=False, ttl=0).account != Signer("other.key", signed=False, ttl=0).account
 
@@ -159,7 +159,7 @@ def test_an_expired_token_is_replaced_once_and_the_call_is_repeated() -> None:
     assert (answer.text, answer.attempts, len(headers)) == ("hi", 2, 2)
 
 
-def test_a_token_that_is_refused_twice_is_an_error() -> None:
+def test_a_token_that_is_refused_twice_raises_an_authentication_error() -> None:
     client, headers = client_and_headers([httpx.Response(401, json=EXPIRED)] * 2, auth="token")
     with pytest.raises(glmv.AuthenticationError) as caught:
         client.chat("hi")
@@ -173,7 +173,7 @@ def test_a_plain_key_that_is_refused_is_not_sent_again() -> None:
     assert headers == [f"Bearer {KEY}"]
 
 
-def test_a_wrong_local_clock_is_detected_by_the_date_header() -> None:
+def test_the_error_of_a_refused_token_says_how_wrong_the_local_clock_is() -> None:
     late = {"date": "Mon, 01 Jan 2001 00:00:00 GMT"}
     client, _ = client_and_headers([httpx.Response(401, json=EXPIRED, headers=late)] * 2, auth="token")
     with pytest.raises(glmv.AuthenticationError, match=r"clock is \d+ s ahead of"):
