@@ -105,7 +105,7 @@ def test_successful_answers_slowly_raise_the_slots_of_a_gate_to_its_limit() -> N
     assert widths == [2, 2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4]
 
 
-def test_each_step_by_which_a_gate_widens_is_three_tenths_larger() -> None:
+def test_each_increase_of_a_gates_slots_is_three_tenths_larger_than_the_last() -> None:
     crowd = Crowd(100)
     crowd.enter("a").leave(busy=Busy())
     crowd.now += LONGEST
