@@ -265,7 +265,7 @@ def test_reasoning_without_an_opening_tag_is_separated_for_every_split(name: str
 
 
 @pytest.mark.parametrize("content", ["It is red.</think>Red", "a </think> b", "`</think>`"])
-def test_after_tagged_reasoning_a_closing_tag_in_the_text_is_text(content: str) -> None:
+def test_if_reasoning_is_tagged_a_closing_tag_without_an_opening_tag_is_text(content: str) -> None:
     assert split([content]) == split(list(content)) == (content, "")
 
 

@@ -534,7 +534,7 @@ def test_every_body_option_is_sent_under_its_name() -> None:
         (VLLM, "auto", {}),
     ],
 )
-def test_thinking_is_sent_as_thinking_to_the_platform_and_in_kwargs_to_vllm(
+def test_the_platform_gets_the_field_thinking_and_vllm_chat_template_kwargs(
     dialect: Any, thinking: Any, expected: dict[str, Any]
 ) -> None:
     body = written("hi", dialect, thinking=thinking)
