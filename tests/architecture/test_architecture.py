@@ -367,7 +367,7 @@ def test_the_adapters_share_no_copied_lines_of_code() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_list_all_of_a_package_has_every_public_name_in_order(package: str) -> None:
+def test_dunder_all_of_a_package_lists_every_public_name_in_order(package: str) -> None:
     module = importlib.import_module(package)
     listed = module.__all__
     # Constants, then classes, then the rest: ruff's order for `__all__` (RUF022).
@@ -400,7 +400,7 @@ def test_public_names_of_the_core_agree_at_run_time_and_for_type_checkers() -> N
 
 
 @pytest.mark.parametrize("package", ["glmv_batch", "glmv_emulator"])
-def test_the_module_of_a_public_class_is_its_package(package: str) -> None:
+def test_the_module_attribute_of_a_public_class_names_its_package(package: str) -> None:
     # Pickles and reprs then survive a move inside the package.
     module = importlib.import_module(package)
     assert {getattr(module, name).__module__ for name in module.__all__} == {package}

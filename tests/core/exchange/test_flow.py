@@ -71,7 +71,7 @@ def test_a_busy_error_is_retried_up_to_max_retries(flow: Any, stream: bool, code
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("code", ["1113", "1304", "1308", "1309", "1310", "1311", "1313", "1316", "1321"])
-def test_permanent_errors_are_not_retried(flow: Any, stream: bool, code: str) -> None:
+def test_quota_errors_are_not_retried(flow: Any, stream: bool, code: str) -> None:
     outcome = flow.run(busy(flow, code), stream=stream)
     assert type(outcome.failure) is glmv.QuotaError
     assert (outcome.failure.attempts, outcome.pauses, outcome.drops) == (1, [], [False])
@@ -87,7 +87,7 @@ def test_server_errors_are_retried(flow: Any, stream: bool, status: int) -> None
     assert outcome.drops == [False, False]
 
 
-def test_an_html_page_of_a_gateway_is_quoted_briefly(flow: Any) -> None:
+def test_the_error_for_an_html_page_of_a_gateway_has_at_most_300_characters(flow: Any) -> None:
     page = flow.Answer([b"<html>\x1b[2J" + b"x" * 20_000], 502, {"content-type": "text/html"})
     error = str(flow.run(page, policy=flow.policy(max_retries=0)).failure)
     assert "502" in error
@@ -315,7 +315,7 @@ def test_a_done_event_at_the_end_needs_no_blank_line(flow: Any) -> None:
     assert flow.run(flow.streamed(flow.piece("x"), b"data: [DONE]", done=False)).whole.text == "x"
 
 
-def test_a_stream_of_only_a_done_event_is_not_an_answer(flow: Any) -> None:
+def test_a_stream_with_only_a_done_event_raises_malformed_response(flow: Any) -> None:
     assert type(flow.run(flow.streamed()).failure) is glmv.MalformedResponse
 
 
@@ -627,7 +627,7 @@ def test_an_endless_body_is_stopped_at_the_size_limit(flow: Any) -> None:
     assert "100000 bytes" in str(outcome.failure)
 
 
-def test_fetch_returns_parsed_json_or_with_raw_true_the_bytes() -> None:
+def test_fetch_returns_parsed_json_and_with_raw_true_the_bytes_of_the_answer() -> None:
     def run(raw: bool) -> Any:
         steps = fetch(Call("GET", "/models", lambda _: None), Policy(budget=RetryBudget()), raw=raw)
         for step_result in (None, None, Opened(200, {"content-type": "application/json"}), b'{"a": ', b"1}", b""):

@@ -339,7 +339,7 @@ def test_the_minute_after_which_calls_stop_waiting_begins_only_if_no_call_runs()
         crowd.gate.widen_to(crowd.gate.width + 3)
 
 
-def test_calls_do_not_stop_waiting_while_another_call_runs() -> None:
+def test_calls_do_not_stop_waiting_for_a_slot_while_another_call_runs() -> None:
     crowd = Crowd(1)
     started = crowd.now
     crowd.enter("a").leave(busy=Busy())
@@ -680,7 +680,7 @@ async def test_a_call_that_waits_for_a_stream_of_another_task_logs_no_warning(
     await stream.aclose()
 
 
-async def test_sync_and_async_callers_of_one_key_share_the_gate() -> None:
+async def test_sync_and_async_clients_with_the_same_key_share_their_slots() -> None:
     server = Server(2, max_concurrency=2, model="glm-4v")
     sync, other = server.sync(), server.asynchronous()
     threads = [asyncio.create_task(asyncio.to_thread(sync.chat, "hi")) for _ in range(4)]
@@ -747,7 +747,7 @@ async def test_the_error_of_a_sync_call_on_a_running_event_loop_names_the_loop(p
     await stream.aclose()
 
 
-def test_the_error_says_that_a_call_and_not_a_stream_holds_the_slot() -> None:
+def test_the_error_for_no_free_slot_says_that_a_call_and_not_a_stream_holds_it() -> None:
     server = Server(max_concurrency=1, deadline=0.2)
     with ThreadPoolExecutor(1, "worker") as threads:
         held = threads.submit(server.sync(deadline=30).chat, "hi")

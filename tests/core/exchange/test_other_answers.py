@@ -61,7 +61,7 @@ def test_an_unrequested_stream_left_open_ends_soon_after_its_finish_reason(flow:
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_error_instead_of_a_stream_keeps_its_code(flow: Any, kind: str, stream: bool) -> None:
+def test_an_error_sent_instead_of_a_stream_is_raised_with_its_code(flow: Any, kind: str, stream: bool) -> None:
     body = json.dumps({"error": {"code": "1113", "message": "m"}}, indent=1).encode()
     error = flow.run(flow.Answer([body[:1], body[1:]], 200, {"content-type": kind}), stream=stream).failure
     assert (type(error), error.code) == (glmv.QuotaError, "1113")
@@ -118,7 +118,7 @@ def test_bytes_after_the_finish_reason_do_not_break_the_answer(flow: Any, name: 
     assert outcome.whole.usage == glmv.Usage(1037, 37, 1074)
 
 
-def test_usage_after_a_broken_event_is_still_read(flow: Any) -> None:
+def test_usage_after_a_broken_event_is_read(flow: Any) -> None:
     chunks = [flow.piece("hello", "stop"), b"data: {x\n\n", {"choices": [], "usage": flow.USAGE}]
     assert flow.run(as_events(flow, *chunks)).whole.usage == glmv.Usage(1037, 37, 1074)
 
@@ -218,7 +218,7 @@ def test_an_error_among_json_lines_is_raised(flow: Any, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_truncated_json_line_is_not_the_end_of_the_answer(flow: Any, stream: bool) -> None:
+def test_a_truncated_json_line_raises_stream_truncated_with_the_text_so_far(flow: Any, stream: bool) -> None:
     pieces = [line({"message": {"content": "a"}, "done": False}), b'{"message": {"cont']
     kind = {"content-type": "application/x-ndjson"}
     error = flow.run(flow.Answer(pieces, 200, kind), stream=stream, policy=flow.policy(max_retries=0)).failure

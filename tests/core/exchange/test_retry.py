@@ -91,7 +91,7 @@ def test_a_pause_is_at_most_3_seconds_longer_than_the_servers_retry_after() -> N
     assert OneCall(chance=1.0).pauses(Retry.BUSY, RateLimitError("", retry_after=100.0))[0] == 103.0
 
 
-def test_a_call_with_too_long_a_retry_after_is_not_retried() -> None:
+def test_a_call_with_a_retry_after_longer_than_the_maximum_is_not_retried() -> None:
     assert OneCall().pauses(Retry.BUSY, RateLimitError("", retry_after=3600.0)) == []
     assert len(OneCall().pauses(Retry.BUSY, RateLimitError("", retry_after=MAX_RETRY_AFTER))) == 3
 
@@ -137,13 +137,13 @@ def test_a_pause_that_would_end_after_the_deadline_is_not_started() -> None:
         ({"retry-after": "Zun, 29 Sep 2016 16:26:57 GMT"}, 0.0),
     ],
 )
-def test_retry_after_is_read_as_in_the_standard_and_in_common_clients(
+def test_the_header_retry_after_is_read_as_in_the_standard_and_in_common_clients(
     headers: dict[str, str], seconds: float | None
 ) -> None:
     assert retry_after(headers, NOW) == seconds
 
 
-def test_ten_thousand_calls_in_an_outage_make_few_retries() -> None:
+def test_ten_thousand_calls_in_an_outage_make_at_most_110_retries() -> None:
     budget = RetryBudget()
     extra = sum(len(OneCall(budget=budget).pauses(Retry.BUSY, ServerError("out of order"))) for _ in range(10_000))
     assert 0 < extra <= 110

@@ -47,7 +47,7 @@ def test_events_of_unknown_types_without_a_json_object_are_ignored(flow: Any, ki
         (b'{"choices": [], "oops": 1}', 'The stream reports an error: \'{"choices": [], "oops": 1}\''),
     ],
 )
-def test_an_error_event_in_any_form_is_an_error_with_its_message(flow: Any, data: bytes, words: str) -> None:
+def test_an_error_event_in_any_form_raises_an_error_with_its_message(flow: Any, data: bytes, words: str) -> None:
     error = failed(flow, flow.piece("half"), b"event: error\ndata: " + data + b"\n\n")
     assert isinstance(error, glmv.ServerError)
     assert words in str(error)

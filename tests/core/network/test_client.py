@@ -195,7 +195,7 @@ def test_an_exception_of_a_response_hook_becomes_a_glmv_error(server: Any) -> No
     assert raised.value.attempts == 1
 
 
-def test_glmv_clients_makes_each_client_once_and_closes_the_sync_client(server: Any) -> None:
+def test_the_class_clients_makes_each_client_once_and_closes_the_sync_client(server: Any) -> None:
     clients = glmv.Clients(glmv.Settings(api_key=KEY, base_url=server.base_url))  # type: ignore[arg-type]  # pydantic makes a secret of it
     assert clients.sync is clients.sync
     assert clients.asynchronous is clients.asynchronous

@@ -183,7 +183,7 @@ def test_the_error_for_a_proxy_that_needs_a_password_says_how_to_set_the_passwor
     assert "s3cret" not in str(error)
 
 
-def test_an_error_page_of_a_plain_http_proxy_is_a_proxy_error(
+def test_a_503_page_of_an_http_proxy_raises_connection_failed(
     ask: Any, saying: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = b"HTTP/1.1 503 Service Unavailable\r\nx-squid-error: ERR_DNS_FAIL 0\r\ncontent-length: 0\r\n\r\n"
@@ -196,7 +196,9 @@ def test_an_error_page_of_a_plain_http_proxy_is_a_proxy_error(
     assert "(HTTP_PROXY) could not connect to glm.example" in str(error)
 
 
-def test_a_server_error_passed_on_by_a_proxy_is_a_server_error(ask: Any, saying: Any, monkeypatch: Any) -> None:
+def test_a_503_of_the_server_that_a_proxy_passes_on_raises_server_error(
+    ask: Any, saying: Any, monkeypatch: Any
+) -> None:
     proxy = saying(b"HTTP/1.1 503 Service Unavailable\r\nvia: 1.1 squid\r\ncontent-length: 0\r\n\r\n")
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     ask.base_url = "http://glm.example/v1"
@@ -264,7 +266,7 @@ def test_a_request_that_a_proxy_refuses_for_its_size_raises_limit_exceeded(
 
 @pytest.mark.parametrize("response", [b"403 Forbidden\r\nserver: squid\r\n" + HTML, b"502 Bad Gateway\r\n" + HTML])
 @pytest.mark.parametrize("awaited", [False, True])
-def test_a_client_uses_a_no_proxy_variable_that_is_corrected_after_a_failed_call(
+def test_after_a_failed_call_a_client_uses_a_corrected_variable_no_proxy(
     saying: Any, server: Server, proxied: None, response: bytes, awaited: bool, monkeypatch: Any
 ) -> None:
     proxy = saying(b"HTTP/1.1 " + response)
@@ -492,7 +494,7 @@ def test_the_error_for_a_missing_socksio_names_the_extra_to_install(ask: Any, mo
     assert str(error) == 'The proxy 127.0.0.1:7890 (ALL_PROXY) needs the package socksio: pip install "glmv[socks]".'
 
 
-def test_a_client_uses_a_proxy_variable_that_is_corrected_after_a_failed_call(
+def test_after_a_failed_call_a_client_uses_a_corrected_variable_http_proxy(
     server: Server, proxied: None, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")

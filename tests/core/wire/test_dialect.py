@@ -278,7 +278,7 @@ def test_self_hosted_engines_accept_no_documents_and_no_tools_except_functions(n
 
 
 @each
-def test_tool_choice_is_sent_as_a_field_if_the_server_obeys_else_as_an_instruction(name: str) -> None:
+def test_tool_choice_is_a_field_if_the_server_obeys_it_else_an_instruction(name: str) -> None:
     _, body = url_and_body("hi", CALLED, tools=[LOOK, WAIT], tool_choice="look", **at(name))
     _, required = url_and_body("hi", CALLED, tools=[LOOK, WAIT], tool_choice="required", **at(name))
     names = [tool["function"]["name"] for tool in body["tools"]]
@@ -295,7 +295,7 @@ def test_tool_choice_is_sent_as_a_field_if_the_server_obeys_else_as_an_instructi
 
 
 @each
-def test_response_format_is_a_field_if_the_server_obeys_else_an_instruction(name: str) -> None:
+def test_response_format_is_a_field_if_the_server_obeys_it_else_an_instruction(name: str) -> None:
     answer = {**ANSWER, "choices": [{"finish_reason": "stop", "message": {"content": "{}"}}]}
     _, body = url_and_body("hi", answer, response_format={"type": "json_object"}, **at(name))
     obeys = name in ("openrouter", "vllm", "llama.cpp")

@@ -190,7 +190,7 @@ def test_a_request_id_invalid_in_a_header_is_refused(bad: str) -> None:
     assert server.bodies == []
 
 
-def test_errors_name_the_request_id_which_a_header_of_the_user_replaces() -> None:
+def test_errors_have_the_request_id_and_a_users_header_replaces_the_sent_id() -> None:
     server = OtherServer(())
     client = glmv.Client(**server.options())
     with pytest.raises(glmv.InvalidRequestError) as caught:
@@ -329,7 +329,7 @@ def test_tool_choice_is_sent_as_far_as_the_server_supports_it(
 
 @pytest.mark.parametrize("dialect", ENGINES)
 @pytest.mark.parametrize("kind", ["web_search", "retrieval", "mcp"])
-def test_requests_to_engines_with_tools_that_only_the_platform_runs_are_refused(dialect: str, kind: str) -> None:
+def test_requests_to_self_hosted_engines_with_tools_of_the_platform_are_refused(dialect: str, kind: str) -> None:
     server = OtherServer()
     with pytest.raises(glmv.UnsupportedContent, match=rf"tools\[1\].*{kind}.*{dialect}"):
         glmv.Client(**server.options(dialect=dialect)).chat("hi", tools=[TOOL, {"type": kind}])

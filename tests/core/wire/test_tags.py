@@ -190,7 +190,7 @@ def test_a_box_is_read_in_spellings_that_models_use(text: str, grids: list[tuple
         "Version (1.0, 2, 3, 4)",
     ],
 )
-def test_four_numbers_that_are_not_a_region_are_not_a_box(text: str) -> None:
+def test_four_numbers_such_as_ids_scores_or_colours_are_not_a_box(text: str) -> None:
     assert boxes_in(text) == ()
 
 
@@ -390,7 +390,7 @@ def test_four_numbers_are_a_box_by_their_size_or_by_the_words_before(text: str, 
         ("It is at\n many: [1, 2, 3, 4]", 0),
     ],
 )
-def test_small_boxes_are_read_in_lists_of_places_and_in_lines_of_their_own(text: str, count: int) -> None:
+def test_small_boxes_are_read_in_lists_of_boxes_and_in_lines_of_their_own(text: str, count: int) -> None:
     assert len(boxes_in(text)) == count
 
 

@@ -192,7 +192,7 @@ def test_usage_is_taken_from_the_last_chunk_that_has_it(flow: Any, chunks: list[
 
 
 @pytest.mark.parametrize("reason", ["length", "tool_calls", "model_context_window_exceeded", "something_new"])
-def test_a_finish_reason_is_unchanged(flow: Any, reason: str) -> None:
+def test_a_finish_reason_is_returned_unchanged(flow: Any, reason: str) -> None:
     assert flow.decode([chunk({"content": "x"}, reason)]).whole.finish_reason == reason
 
 
@@ -220,7 +220,7 @@ def test_ids_become_strings_and_the_model_name_is_that_of_the_answer(flow: Any) 
     )
 
 
-def test_search_results_are_returned_as_data(flow: Any) -> None:
+def test_web_search_results_are_returned_unchanged(flow: Any) -> None:
     results = [{"title": "t", "link": "https://example.org", "refer": "ref_1"}]
     assert flow.decode([chunk({"content": "x"}, web_search=results), END]).whole.web_search == results
 
@@ -450,7 +450,7 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character(data: bytes, text
     assert parse(data) == text
 
 
-def test_an_excerpt_is_short_and_has_no_control_characters() -> None:
+def test_an_excerpt_of_a_broken_body_is_short_and_has_no_control_characters() -> None:
     result = excerpt(b"\x1b[2J\r\n\x00" + "\u202e南".encode() + b"x" * 10_000)
     assert result.isprintable()
     assert len(result) < 210
@@ -602,7 +602,7 @@ def test_lists_of_text_are_joined_for_an_assistant_but_not_for_a_user() -> None:
     ]
 
 
-def test_glm_4v_gets_lists_for_a_user_and_strings_for_an_assistant() -> None:
+def test_user_messages_to_glm_4v_are_lists_and_assistant_messages_are_strings() -> None:
     messages = [Message("user", "u"), Message("assistant", "a")]
     assert [message["content"] for message in written(messages, lists=True)["messages"]] == [
         [{"type": "text", "text": "u"}],
@@ -654,7 +654,7 @@ def test_json_of_very_many_small_values_is_refused_before_decoding(value: bytes)
         parse(b'{"choices":[' + (value + b",") * 300_001 + value + b"]}")
 
 
-def test_the_largest_answer_of_embeddings_is_read() -> None:
+def test_an_answer_of_64_embeddings_with_4096_numbers_each_is_read() -> None:
     vector = b"[" + b",".join([b"0.12345678"] * 4096) + b"]"
     assert len(parse(b"[" + b",".join([vector] * 64) + b"]")) == 64
 
@@ -744,7 +744,7 @@ def test_tools_other_than_functions_in_a_request_to_vllm_are_refused() -> None:
         (PLATFORM, {"parallel_tool_calls": False}, {}),
     ],
 )
-def test_options_of_the_platform_are_written_in_the_terms_of_the_server(
+def test_options_of_the_platform_are_sent_as_fields_that_each_server_knows(
     dialect: Any, options: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     body = written("hi", dialect, **options)
@@ -856,7 +856,7 @@ def test_the_raw_chunk_of_the_last_delta_is_the_one_with_the_finish_reason(flow:
     ],
 )
 @pytest.mark.parametrize("stream", [True, False])
-def test_text_and_reasoning_are_read_from_each_field(
+def test_text_and_reasoning_are_read_from_each_known_field_of_a_message(
     flow: Any, stream: bool, delta: dict[str, Any], text: str, reasoning: str
 ) -> None:
     if stream:
