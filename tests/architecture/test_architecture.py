@@ -135,7 +135,7 @@ def test_each_package_imports_only_allowed_packages(package: str) -> None:
     assert results == []
 
 
-def test_only_one_module_of_the_core_uses_base64() -> None:
+def test_only_listed_modules_of_the_client_packages_use_base64() -> None:
     users = {
         name_of(path)
         for package in CLIENT_SIDE
@@ -145,7 +145,7 @@ def test_only_one_module_of_the_core_uses_base64() -> None:
     assert users <= BASE64
 
 
-def test_only_the_drivers_sleep_lock_or_use_an_event_loop() -> None:
+def test_only_listed_modules_use_threads_sockets_or_an_event_loop() -> None:
     doers = {"asyncio", "threading", "socket", "selectors"}
     users = {name_of(path) for path in files("glmv") if doers & set(imports(path))}
     assert {user for user in users if not user.startswith("glmv/cli/")} <= {
@@ -204,7 +204,7 @@ def core() -> dict[str, set[str]]:
     return values
 
 
-def test_the_core_imports_downwards_only() -> None:
+def test_modules_of_the_core_import_only_from_lower_layers() -> None:
     def layer(module: str) -> str:
         return module.split(".")[1]
 
@@ -221,7 +221,7 @@ def test_the_core_has_no_import_cycle() -> None:
     tuple(TopologicalSorter(core()).static_order())  # raises CycleError and names the circle
 
 
-def test_the_longest_chain_of_imports_does_not_grow() -> None:
+def test_the_longest_chain_of_imports_in_the_core_has_at_most_20_modules() -> None:
     graph = core()
     length: dict[str, int] = {}
     for module in TopologicalSorter(graph).static_order():
@@ -234,7 +234,7 @@ def test_no_package_of_the_core_has_the_name_of_a_public_function_or_class() -> 
     assert packages & set(importlib.import_module("glmv").__all__) == set()
 
 
-def test_modules_inside_packages_of_the_core_have_public_names() -> None:
+def test_no_module_in_a_package_of_the_core_begins_with_an_underscore() -> None:
     assert [name_of(path) for path in (ROOT / "glmv").glob("*/_*.py") if path.name != "__init__.py"] == []
 
 
@@ -251,7 +251,7 @@ def test_the_command_line_imports_public_packages_only() -> None:
 
 
 @pytest.mark.parametrize("package", ["glmv_batch", "glmv_emulator"])
-def test_no_package_has_an_import_cycle(package: str) -> None:
+def test_glmv_batch_and_glmv_emulator_have_no_import_cycle(package: str) -> None:
     modules = {}
     for path in files(package):
         if path.name != "__init__.py" and "cli" not in path.parts:
@@ -357,7 +357,7 @@ def runs(package: str) -> dict[tuple[str, ...], str]:
     return values
 
 
-def test_the_adapters_do_not_copy_each_other() -> None:
+def test_the_adapters_share_no_copied_lines_of_code() -> None:
     copies = [
         "\n".join([one[run], other[run], *run])
         for one, other in combinations([runs(package) for package in ADAPTERS], 2)
@@ -367,7 +367,7 @@ def test_the_adapters_do_not_copy_each_other() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_public_names_are_complete_and_in_order(package: str) -> None:
+def test_dunder_all_of_a_package_lists_every_public_name_in_order(package: str) -> None:
     module = importlib.import_module(package)
     listed = module.__all__
     # Constants, then classes, then the rest: ruff's order for `__all__` (RUF022).
@@ -400,14 +400,14 @@ def test_public_names_of_the_core_agree_at_run_time_and_for_type_checkers() -> N
 
 
 @pytest.mark.parametrize("package", ["glmv_batch", "glmv_emulator"])
-def test_public_classes_name_their_package(package: str) -> None:
+def test_the_module_attribute_of_a_public_class_names_its_package(package: str) -> None:
     # Pickles and reprs then survive a move inside the package.
     module = importlib.import_module(package)
     assert {getattr(module, name).__module__ for name in module.__all__} == {package}
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_package_ships_its_types(package: str) -> None:
+def test_every_package_contains_py_typed(package: str) -> None:
     assert (ROOT / package / "py.typed").is_file()
 
 
@@ -417,7 +417,7 @@ def test_no_file_is_larger_than_24_kib(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", ["langchain_glmv", "llama_index_glmv", "glmv_litellm"])
-def test_public_classes_of_an_adapter_name_their_package_and_keep_their_annotations(package: str) -> None:
+def test_public_classes_of_an_adapter_have_its_name_as_module_and_valid_annotations(package: str) -> None:
     module = importlib.import_module(package)
     classes = [value for name in module.__all__ if isinstance(value := getattr(module, name), type)]
     assert {kind.__module__ for kind in classes} == {package}
@@ -434,7 +434,7 @@ def is_error(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, importlib.import_module("glmv").GLMVError)
 
 
-def test_a_class_name_is_used_once() -> None:
+def test_no_two_classes_of_the_client_packages_have_the_same_name() -> None:
     used = Counter(name for package in CLIENT_SIDE for name in class_names(package))
     errors = {name for name, value in vars(importlib.import_module("langchain_glmv.errors")).items() if is_error(value)}
     assert {name: count for name, count in used.items() if count > 1 + (name in errors)} == {}

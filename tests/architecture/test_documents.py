@@ -21,7 +21,7 @@ def map_of(package: str) -> str:
 
 
 @pytest.mark.parametrize("package", ["glmv", "langchain_glmv", "llama_index_glmv", "glmv_litellm", "glmv_batch"])
-def test_the_map_shows_every_package_and_module_once(package: str) -> None:
+def test_the_map_in_contributing_shows_every_package_and_module_once(package: str) -> None:
     matches = re.findall(r"^ +([a-z_]+(?:/|\.py|\.toml)) ", map_of(package), re.MULTILINE)
     folder = ROOT / package
     packages = [f"{path.parent.name}/" for path in folder.glob("*/__init__.py")]
@@ -32,7 +32,7 @@ def test_the_map_shows_every_package_and_module_once(package: str) -> None:
     assert sorted(matches) == sorted([*packages, *modules])
 
 
-def test_the_map_names_every_module_of_the_emulator() -> None:
+def test_the_map_in_contributing_names_every_module_of_the_emulator() -> None:
     result = map_of("glmv_emulator")
     folders = [path.parent for path in (ROOT / "glmv_emulator").glob("*/__init__.py")]
     assert [folder.name for folder in folders if f"  {folder.name}/ " not in result] == []

@@ -40,7 +40,7 @@ def test_importing_a_package_loads_no_unexpected_module(package: str) -> None:
 
 
 @pytest.mark.parametrize(("package", "model"), [("langchain_glmv", "ChatGLMV"), ("llama_index_glmv", "GLMV")])
-def test_an_adapter_loads_the_http_library_when_a_model_is_made(package: str, model: str) -> None:
+def test_an_adapter_loads_httpx_only_when_a_model_is_created(package: str, model: str) -> None:
     code = (
         f"import sys; from {package} import {model}; print('httpx' in sys.modules); "
         f"{model}(); print('httpx' in sys.modules)"
@@ -49,7 +49,7 @@ def test_an_adapter_loads_the_http_library_when_a_model_is_made(package: str, mo
     assert done.stdout.split() == ["False", "True"]
 
 
-def test_the_command_line_names_its_extra_when_it_is_missing() -> None:
+def test_without_typer_the_command_line_names_the_extra_to_install() -> None:
     code = "import sys; sys.modules['typer'] = None; from glmv.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -83,7 +83,7 @@ def import_beside(folder: Path, package: str, installed: str | None) -> str:
 
 
 @pytest.mark.parametrize(("package", "module", "framework", "extra"), ADAPTERS)
-def test_a_missing_or_old_framework_is_reported_in_one_sentence(
+def test_the_error_for_a_missing_or_old_framework_says_how_to_install_the_framework(
     package: str, module: str, framework: str, extra: str, tmp_path: Path
 ) -> None:
     (tmp_path / module).mkdir()
@@ -96,7 +96,7 @@ def test_a_missing_or_old_framework_is_reported_in_one_sentence(
 
 
 @pytest.mark.parametrize(("package", "module", "framework", "extra"), ADAPTERS)
-def test_the_reported_version_is_the_required_one(
+def test_the_framework_version_named_in_the_error_is_the_one_in_pyproject(
     package: str, module: str, framework: str, extra: str, tmp_path: Path
 ) -> None:
     (tmp_path / module).mkdir()
@@ -106,7 +106,7 @@ def test_the_reported_version_is_the_required_one(
     assert f'"{framework}>={needed[1]},' in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
-def test_other_import_errors_stay_unchanged() -> None:
+def test_import_errors_not_caused_by_a_missing_or_old_framework_stay_unchanged() -> None:
     error = ImportError("cannot import name 'x'", name="langchain_core.messages")
     assert why_not_imported(error, "langchain_glmv", "langchain-core", "0.1", "langchain") is error
     other = ImportError("no", name="numpy")

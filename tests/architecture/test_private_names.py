@@ -78,7 +78,7 @@ def test_no_private_name_of_another_library_is_used() -> None:
     assert {entry for entry in ALLOWED if entry not in names} == set()
 
 
-def test_the_search_finds_every_form_of_private_access(tmp_path: Path) -> None:
+def test_the_search_for_private_names_finds_every_form_of_access(tmp_path: Path) -> None:
     source = tmp_path / "source.py"
     source.write_text(
         "from httpx._client import Client\nfrom re import _parser\n"

@@ -273,7 +273,9 @@ def made_like_ours(body: bytes, differences: tuple[str, ...]) -> Body:
     return result
 
 
-def test_chats_have_the_official_clients_body(run: Any, official: str, sink: Sink) -> None:
+def test_chat_bodies_differ_from_those_of_the_official_clients_only_as_listed(
+    run: Any, official: str, sink: Sink
+) -> None:
     calls = [
         ("chat", {"model": model, "messages": messages, "request_id": "request-1", **options})
         for model, messages, options, _ in CHATS.values()
@@ -304,7 +306,9 @@ def test_only_glmv_sends_a_video_without_the_data_uri_prefix(run: Any, official:
     assert data == made_like_ours(body, ("nulls", "video prefix"))
 
 
-def test_tasks_embeddings_and_batches_have_the_official_clients_body(run: Any, official: str, sink: Sink) -> None:
+def test_task_embedding_and_batch_bodies_differ_from_official_ones_only_as_listed(
+    run: Any, official: str, sink: Sink
+) -> None:
     messages = user(text("?"), part("image_url", URL))
     calls: list[tuple[str, Body]] = [
         ("task", {"model": "glm-4.6v", "messages": messages, "request_id": "request-1", "temperature": 0.5}),
@@ -333,7 +337,7 @@ def test_tasks_embeddings_and_batches_have_the_official_clients_body(run: Any, o
     ]
 
 
-def test_files_are_sent_in_the_form_of_the_official_clients(run: Any, official: str, sink: Sink) -> None:
+def test_file_uploads_have_the_same_parts_as_those_of_the_official_clients(run: Any, official: str, sink: Sink) -> None:
     calls = [("file", {"name": "lines.jsonl", "data": "{}\n", "purpose": "batch"})]
     run(official, "bodies.py", GLM_BASE=sink.base_url, GLM_KEY=KEY, CALLS=json.dumps(calls))
     with glmv.Client(KEY, base_url=sink.base_url) as glm:
@@ -356,7 +360,7 @@ def test_a_line_of_a_batch_holds_the_same_body_as_a_chat() -> None:
     assert json.loads(body) == {"model": "glm-4", "temperature": 0.5, "messages": [{"role": "user", "content": "hi"}]}
 
 
-def test_every_difference_is_listed_once_with_a_reason() -> None:
+def test_every_listed_difference_from_official_clients_occurs_and_has_a_reason() -> None:
     used = {name for *_, differences in CHATS.values() for name in differences}
     assert DIFFERENCES.keys() - used == {"nulls", "video prefix", "one input", "batch defaults"}
     assert all(reason for _, reason in DIFFERENCES.values())

@@ -47,7 +47,7 @@ def test_a_token_signed_by_the_official_clients_is_accepted(run: Run, official: 
     assert got["finish"] == ["stop"]
 
 
-def test_official_clients_raise_the_same_errors_as_for_the_platform(run: Run, official: str) -> None:
+def test_official_clients_raise_their_usual_errors_for_refusals_of_the_emulator(run: Run, official: str) -> None:
     assert run(official, "official.py", "refused") == {
         "wrong key": ["APIAuthenticationError", 401],
         "unknown model": ["APIRequestFailedError", 400],
@@ -58,7 +58,7 @@ def test_official_clients_raise_the_same_errors_as_for_the_platform(run: Run, of
 
 
 @pytest.mark.parametrize(("client", "script"), [("openai", "openai_chat.py"), ("openai-node", "openai_chat.mjs")])
-def test_openai_clients_work_with_the_platforms_base_url(
+def test_openai_clients_get_an_answer_from_the_platform_url_of_the_emulator(
     run: Run, client: str, script: str, glmv_emulator: Any, chart: Path
 ) -> None:
     got = run(client, script, MODEL="glm-4v-flash", URL=glmv_emulator.host(chart))
@@ -70,7 +70,7 @@ def test_openai_clients_work_with_the_platforms_base_url(
 
 
 @pytest.mark.parametrize(("client", "script"), [("openai", "openai_chat.py"), ("openai-node", "openai_chat.mjs")])
-def test_openai_clients_work_with_a_proxy_that_capitalizes_models(
+def test_openai_clients_get_an_answer_from_a_proxy_that_capitalizes_model_names(
     run: Run, client: str, script: str, glmv_emulator: Any, chart: Path
 ) -> None:
     url = glmv_emulator.host(chart)
@@ -83,7 +83,7 @@ def test_openai_clients_work_with_a_proxy_that_capitalizes_models(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not on this machine")
-def test_curl_asks_a_proxy_about_a_picture(glmv_emulator: Any, chart: Path) -> None:
+def test_curl_gets_an_answer_about_a_picture_from_a_proxy(glmv_emulator: Any, chart: Path) -> None:
     content = [
         {"type": "text", "text": "What is in the picture?"},
         {"type": "image_url", "image_url": {"url": glmv_emulator.host(chart)}},

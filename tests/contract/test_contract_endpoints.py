@@ -9,7 +9,9 @@ from typing import Any
 Run = Callable[..., Any]
 
 
-def test_thinking_can_be_turned_on_and_off(run: Run, official: str, glmv_emulator: Any, chart: Path) -> None:
+def test_official_clients_can_turn_thinking_on_and_off(
+    run: Run, official: str, glmv_emulator: Any, chart: Path
+) -> None:
     got = run(official, "official.py", "thinking", URL=glmv_emulator.host(chart))
     assert got["whole"] == got["streamed"]
     assert got["whole"]["reasoning"]
@@ -17,7 +19,9 @@ def test_thinking_can_be_turned_on_and_off(run: Run, official: str, glmv_emulato
     assert got["off"]["text"] == got["whole"]["text"]
 
 
-def test_a_tool_is_called_and_its_result_is_used(run: Run, official: str, glmv_emulator: Any) -> None:
+def test_official_clients_get_a_tool_call_and_an_answer_that_uses_its_result(
+    run: Run, official: str, glmv_emulator: Any
+) -> None:
     glmv_emulator.call("get_weather", city="Berlin")
     got = run(official, "official.py", "tools")
     assert (got["finish"], got["name"]) == ("tool_calls", "get_weather")
@@ -25,7 +29,7 @@ def test_a_tool_is_called_and_its_result_is_used(run: Run, official: str, glmv_e
     assert "rain" in got["text"]
 
 
-def test_an_async_task_is_polled_until_it_succeeds(run: Run, official: str) -> None:
+def test_official_clients_poll_an_async_task_until_it_succeeds(run: Run, official: str) -> None:
     got = run(official, "official.py", "deferred")
     assert got["states"] == ["PROCESSING", "PROCESSING", "SUCCESS"]
     assert got["request_id"] == "deferred-1"
@@ -38,7 +42,7 @@ def test_similar_texts_have_similar_embeddings(run: Run, official: str) -> None:
     assert got["near"] > got["far"] + 0.2
 
 
-def test_a_batch_runs_from_upload_to_answers(run: Run, official: str) -> None:
+def test_a_batch_of_an_official_client_runs_from_upload_to_answers(run: Run, official: str) -> None:
     got = run(official, "official.py", "files")
     assert got["listed"]
     assert (got["states"][0], got["states"][-1]) == ("validating", "completed")
@@ -49,7 +53,7 @@ def test_a_batch_runs_from_upload_to_answers(run: Run, official: str) -> None:
     assert got["deleted"]
 
 
-def test_requests_of_the_clients_own_tests_are_answered(run: Run, official: str) -> None:
+def test_requests_from_the_tests_of_the_official_clients_are_answered(run: Run, official: str) -> None:
     got = run(official, "official.py", "habits")
     assert all(got["texts"].values()), got["texts"]
     assert got["embedding"] == 1024

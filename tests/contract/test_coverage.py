@@ -45,45 +45,45 @@ def names_in(file: str) -> set[str]:
 
 
 @pytest.mark.parametrize("section", ROWS)
-def test_every_named_test_exists(section: str) -> None:
+def test_every_test_named_on_the_coverage_page_exists(section: str) -> None:
     for what, how in ROWS[section].items():
         for file, name in re.findall(r"`([\w/]+\.py)::([\w:]+)`", how):
             assert name in names_in(file), f"{what}: {file}::{name}"
 
 
 @pytest.mark.parametrize("section", ROWS)
-def test_every_row_names_a_test_or_a_reason(section: str) -> None:
+def test_every_row_of_the_coverage_page_names_a_test_or_a_reason(section: str) -> None:
     assert ROWS[section]
     for what, how in ROWS[section].items():
         assert "::" in how or len(how.split()) > 3, what
 
 
-def test_every_option_has_a_row_on_the_page() -> None:
+def test_every_option_has_a_row_on_the_coverage_page() -> None:
     listed = {what.partition(" ")[0] for what in ROWS["Request parameters"]}
     assert set(Options.model_fields) - listed == set()
 
 
-def test_every_error_code_and_every_http_status_has_a_row_on_the_page() -> None:
+def test_every_error_code_and_http_status_has_a_row_on_the_coverage_page() -> None:
     assert set(ROWS["Business codes"]) == set(CODES)
     assert {str(status) for status in STATUSES} - ROWS["HTTP statuses without a known code"].keys() == set()
 
 
-def test_every_type_of_content_part_has_a_row_on_the_page() -> None:
+def test_every_type_of_content_part_has_a_row_on_the_coverage_page() -> None:
     listed = ROWS["Content parts and messages"]
     assert {"text", "image_url", "video_url", "file_url", "file", "input_audio"} <= listed.keys()
 
 
-def test_every_role_of_the_catalogue_has_a_row_on_the_page() -> None:
+def test_every_role_of_the_catalogue_has_a_row_on_the_coverage_page() -> None:
     listed = " ".join(ROWS["Content parts and messages"])
     assert [role for row in models() for role in row.roles if f"{role} message" not in listed] == []
 
 
-def test_every_wire_case_has_a_row_on_the_page_in_order() -> None:
+def test_the_45_wire_cases_are_rows_of_the_coverage_page_in_order() -> None:
     numbers = [int(what.partition(" ")[0]) for what in ROWS["Forty-five wire cases"]]
     assert numbers == list(range(1, WIRE_CASES + 1))
 
 
-def test_every_endpoint_that_is_called_has_a_row_on_the_page() -> None:
+def test_every_endpoint_that_is_called_has_a_row_on_the_coverage_page() -> None:
     source = "".join(path.read_text("utf-8") for path in (ROOT / "glmv").rglob("*.py"))
     called = set(re.findall(r"\"(/[a-z-]+(?:/[a-z]+)*)\"", source)) - {"/api/anthropic", "/api/paas/v4"}
     text = " ".join(ROWS["Endpoints"])

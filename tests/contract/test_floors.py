@@ -20,7 +20,7 @@ QUESTION = "How large is this picture?"
 MODEL = "glm-4.6v"
 
 
-async def test_langchain_answers_the_same_streamed_or_not_sync_or_async() -> None:
+async def test_langchain_gives_the_same_answer_whole_streamed_sync_and_async() -> None:
     message = HumanMessage([{"type": "text", "text": QUESTION}, image(PICTURE)])
     with Emulator() as emu:
         model = ChatGLMV(model=MODEL, base_url=emu.base_url, api_key=emu.api_key)
@@ -35,7 +35,7 @@ async def test_langchain_answers_the_same_streamed_or_not_sync_or_async() -> Non
 
 
 @pytest.mark.parametrize("face", [GLMV, GLMVMultiModal])
-async def test_llama_index_answers_the_same_streamed_or_not_sync_or_async(face: type[GLMV]) -> None:
+async def test_llama_index_gives_the_same_answer_whole_streamed_sync_and_async(face: type[GLMV]) -> None:
     message = ChatMessage(blocks=[TextBlock(text=QUESTION), ImageBlock(path=PICTURE)])
     with Emulator() as emu:
         llm = face(model=MODEL, base_url=emu.base_url, api_key=emu.api_key)

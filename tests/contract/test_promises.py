@@ -21,7 +21,7 @@ def functions_of(file: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("file", "test"), NAMED)
-def test_every_test_of_a_promise_exists(file: str, test: str) -> None:
+def test_every_test_named_on_the_page_of_promises_exists(file: str, test: str) -> None:
     assert test in functions_of(file)
 
 

@@ -95,7 +95,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_no_glmv_frame_holds_a_credential_when_an_option_is_refused(name: str) -> None:
+def test_when_an_option_is_refused_no_frame_of_glmv_holds_a_credential(name: str) -> None:
     with pytest.raises(glmv.GLMVError) as raised:
         REFUSED[name]()
     results = [
@@ -109,7 +109,7 @@ def test_no_glmv_frame_holds_a_credential_when_an_option_is_refused(name: str) -
 
 
 @pytest.mark.parametrize("kind", [glmv.Client, glmv.AsyncClient, ChatGLMV, GLMV, GLMVEmbeddings, GLMVEmbedding])
-def test_a_half_built_object_has_a_repr(kind: Any) -> None:
+def test_an_object_whose_init_did_not_run_has_a_repr(kind: Any) -> None:
     assert kind.__name__ in repr(kind.__new__(kind))
 
 

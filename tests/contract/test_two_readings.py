@@ -75,7 +75,7 @@ def claims() -> list[str]:
     return [row["claim"] for row in rows if row["topic"] == TOPIC]
 
 
-def test_catalogue_and_emulator_differ_only_where_the_page_says_so() -> None:
+def test_catalogue_and_emulator_differ_only_as_the_fidelity_page_says() -> None:
     stated = set()
     for claim in claims():
         if (match := DIFFERENCE.fullmatch(claim)) is not None:
@@ -83,10 +83,10 @@ def test_catalogue_and_emulator_differ_only_where_the_page_says_so() -> None:
     assert differences() == stated
 
 
-def test_models_that_only_the_catalogue_has_are_named_on_the_page() -> None:
+def test_models_that_only_the_catalogue_has_are_named_on_the_fidelity_page() -> None:
     (match,) = (match for claim in claims() if (match := MISSING.fullmatch(claim)) is not None)
     assert {model.name for model in models()} - MODELS.keys() == set(match["names"].split(", "))
 
 
-def test_the_page_lists_no_difference_that_does_not_exist() -> None:
+def test_every_difference_on_the_fidelity_page_is_in_a_form_that_can_be_compared() -> None:
     assert [claim for claim in claims() if not DIFFERENCE.fullmatch(claim) and not MISSING.fullmatch(claim)] == []

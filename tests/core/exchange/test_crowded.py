@@ -111,7 +111,7 @@ class Process:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_four_processes_share_ten_slots(seed: int) -> None:
+def test_four_processes_that_share_ten_slots_get_all_answers_with_few_refusals(seed: int) -> None:
     result = Simulation(seed, 10, 0.5).run(4, 100, 10)
     assert (result.answered, result.failed) == (400, 0)
     assert result.requests_each <= 1.3
@@ -119,7 +119,7 @@ def test_four_processes_share_ten_slots(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_four_processes_share_ten_slots_with_long_calls(seed: int) -> None:
+def test_four_processes_with_long_calls_share_ten_slots_and_get_all_answers(seed: int) -> None:
     result = Simulation(seed, 10, 5.0).run(4, 100, 10)
     assert (result.answered, result.failed) == (400, 0)
     assert result.requests_each <= 1.4

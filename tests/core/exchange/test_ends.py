@@ -31,7 +31,9 @@ BROKEN = [reason for reason, ending in ENDINGS.items() if ending is Ending.BROKE
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("reason", WITHDRAWN)
-def test_the_content_filter_of_any_server_withdraws_the_answer(flow: Any, stream: bool, reason: str) -> None:
+def test_a_finish_reason_that_means_content_filter_raises_content_filter_error(
+    flow: Any, stream: bool, reason: str
+) -> None:
     error = flow.run(ended(flow, stream, "bad", reason, usage=flow.USAGE), stream=stream).failure
     assert type(error) is glmv.ContentFilterError
     assert (error.partial.text, error.partial.finish_reason, error.attempts) == ("bad", reason, 1)
@@ -40,7 +42,7 @@ def test_the_content_filter_of_any_server_withdraws_the_answer(flow: Any, stream
     assert (answer.text, answer.finish_reason) == ("bad", reason)
 
 
-def test_a_content_filter_after_another_finish_reason_is_an_error(flow: Any) -> None:
+def test_finish_reason_content_filter_after_finish_reason_stop_raises_an_error(flow: Any) -> None:
     chunks = flow.piece("bad", "stop"), flow.piece("", "content_filter")
     assert type(flow.run(flow.streamed(*chunks)).failure) is glmv.ContentFilterError
 
@@ -102,7 +104,7 @@ def test_a_finish_reason_is_recognized_in_any_spelling(
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_full_context_window_truncates_or_prevents_the_answer(flow: Any, stream: bool) -> None:
+def test_a_full_context_window_raises_an_error_only_if_the_answer_has_no_text(flow: Any, stream: bool) -> None:
     reason = "model_context_window_exceeded"
     answer = flow.run(ended(flow, stream, "half of it", reason), stream=stream).whole
     assert (answer.text, answer.finish_reason) == ("half of it", reason)
@@ -113,16 +115,16 @@ def test_a_full_context_window_truncates_or_prevents_the_answer(flow: Any, strea
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("reason", ["stop", "length", "eos", "load", "Error.", "no_error", "end_turn", "x" * 9_000])
-def test_an_answer_with_any_other_finish_reason_succeeds_and_keeps_the_reason(
-    flow: Any, stream: bool, reason: str
-) -> None:
+def test_normal_and_unknown_finish_reasons_are_returned_with_the_answer(flow: Any, stream: bool, reason: str) -> None:
     answer = flow.run(ended(flow, stream, "hello", reason), stream=stream).whole
     assert (answer.text, answer.finish_reason) == ("hello", reason)
 
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("code", ["content_filter", "content_policy_violation"])
-def test_on_sensitive_return_returns_content_that_another_server_filtered(flow: Any, stream: bool, code: str) -> None:
+def test_with_on_sensitive_return_the_error_code_content_filter_gives_an_answer(
+    flow: Any, stream: bool, code: str
+) -> None:
     refusal = flow.body({"error": {"code": code, "message": "m"}}, 400)
     assert type(flow.run(refusal, stream=stream).failure) is glmv.ContentFilterError
     assert flow.run(refusal, stream=stream, sensitive="return").whole.finish_reason == "content_filter"
@@ -163,7 +165,7 @@ def test_a_truncated_compressed_body_is_retried(flow: Any, cut: int) -> None:
     assert flow.run(half, good(flow, False), stream=False).whole.attempts == 2
 
 
-def test_a_call_that_must_not_repeat_is_not_retried_for_a_truncated_body(flow: Any) -> None:
+def test_a_non_repeatable_call_is_not_retried_after_a_truncated_body(flow: Any) -> None:
     half = flow.Answer([b'{"id": "1", "cho'], 200, {"content-type": "application/json"})
     assert flow.run(half, stream=False, policy=flow.policy(repeatable=False)).failure.attempts == 1
 
@@ -183,7 +185,7 @@ def test_a_truncated_first_event_is_retried(flow: Any, cut: int) -> None:
     assert error.retryable
 
 
-def test_a_truncated_later_event_is_a_truncation_error(flow: Any) -> None:
+def test_a_stream_truncated_inside_its_second_event_raises_stream_truncated(flow: Any) -> None:
     error = flow.run(flow.streamed(EVENT, EVENT[:40], done=False)).failure
     assert (type(error), error.retryable, error.attempts) == (glmv.StreamTruncated, True, 1)
     assert error.partial.text == "你 hello"
@@ -212,7 +214,7 @@ FIRST_EVENTS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", FIRST_EVENTS)
-def test_an_error_as_first_event_is_retried_like_an_error_body(flow: Any, name: str) -> None:
+def test_a_stream_whose_first_event_is_an_error_is_retried(flow: Any, name: str) -> None:
     event, words = FIRST_EVENTS[name]
     assert flow.run(flow.streamed(event), good(flow, True)).whole.attempts == 2
     error = flow.run(*[flow.streamed(event)] * 4).failure
@@ -222,7 +224,7 @@ def test_an_error_as_first_event_is_retried_like_an_error_body(flow: Any, name: 
 
 
 @pytest.mark.parametrize("name", FIRST_EVENTS)
-def test_an_error_after_a_delta_is_raised_once(flow: Any, name: str) -> None:
+def test_an_error_event_after_a_delta_is_raised_without_a_retry(flow: Any, name: str) -> None:
     event, words = FIRST_EVENTS[name]
     error = flow.run(flow.streamed(flow.piece("half"), event, done=False)).failure
     assert (error.attempts, error.partial.text) == (1, "half")
@@ -277,7 +279,7 @@ def test_the_status_decides_the_error_class_if_the_body_cannot_be_read(
     assert (error.status_code, error.attempts, error.retry_after) == (status, attempts, 7.0)
 
 
-def test_the_retry_after_of_an_unreadable_refusal_is_kept(flow: Any) -> None:
+def test_the_retry_after_header_of_an_unreadable_refusal_is_obeyed(flow: Any) -> None:
     answer = flow.Answer([b"zz"], 429, {"retry-after": "7", "content-encoding": "br"})
     outcome = flow.run(answer, good(flow, True))
     assert outcome.whole.text == "hello"
@@ -285,13 +287,13 @@ def test_the_retry_after_of_an_unreadable_refusal_is_kept(flow: Any) -> None:
     assert outcome.drops == [True]
 
 
-def test_a_stalled_refusal_is_awaited_for_at_most_15_seconds(flow: Any) -> None:
+def test_a_refusal_whose_body_stalls_is_awaited_for_at_most_15_seconds(flow: Any) -> None:
     began = flow.now
     flow.run(flow.Answer([10_000.0], 401, {}), stream=False)
     assert flow.now - began <= 15
 
 
-def test_a_refusal_stalled_until_the_deadline_keeps_its_status(flow: Any) -> None:
+def test_a_refusal_whose_body_stalls_until_the_deadline_keeps_its_status(flow: Any) -> None:
     began = flow.now
     policy = flow.policy(deadline=3.0)
     error = flow.run(flow.Answer([10_000.0], 401, {}), stream=False, policy=policy).failure
@@ -301,20 +303,20 @@ def test_a_refusal_stalled_until_the_deadline_keeps_its_status(flow: Any) -> Non
     assert (type(late), late.status_code) == (glmv.DeadlineExceeded, 502)
 
 
-def test_a_code_in_a_truncated_refusal_is_read(flow: Any) -> None:
+def test_an_error_code_in_a_truncated_refusal_is_read(flow: Any) -> None:
     half = b'{"error":{"code":"1113","message":"\xe4\xbd\x99\xe9\xa2\x9d'
     for pieces in ([half], [half, Failure("reset", "broken")]):
         error = flow.run(flow.Answer(pieces, 429, {"content-type": "application/json"})).failure
         assert (type(error), error.code, error.attempts) == (glmv.QuotaError, "1113", 1)
 
 
-def test_a_plain_text_refusal_may_hold_a_code(flow: Any) -> None:
+def test_an_error_code_in_a_plain_text_refusal_is_read(flow: Any) -> None:
     text = b'litellm.RateLimitError: {"error":{"code":"1113","message":"m"}}'
     error = flow.run(flow.Answer([text], 429, {"content-type": "text/plain"})).failure
     assert (type(error), error.code, error.attempts) == (glmv.QuotaError, "1113", 1)
 
 
-def test_credentials_in_a_reason_are_masked(flow: Any) -> None:
+def test_credentials_in_the_reason_of_an_error_are_masked(flow: Any) -> None:
     from glmv.credentials import Secrets
 
     key = "abcd1234abcd1234.SecretSecret1"
@@ -333,7 +335,7 @@ def test_credentials_in_a_reason_are_masked(flow: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["reset", "write_timeout"])
-def test_the_error_of_a_broken_large_request_names_its_size(kind: str) -> None:
+def test_if_the_connection_breaks_the_error_names_the_size_of_a_large_request(kind: str) -> None:
     from glmv.exchange.flow import LARGE_BODY, fetch
     from glmv.exchange.retry import Policy, RetryBudget
     from glmv.request.prepare import Call

@@ -33,7 +33,7 @@ def good(flow: Any, stream: bool) -> Any:
     )
 
 
-def test_a_call_enters_the_gate_sends_reads_yields_deltas_and_finishes(flow: Any) -> None:
+def test_a_streaming_call_enters_the_gate_sends_the_request_and_yields_deltas(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("hel"), flow.piece("lo"), flow.piece("", "stop", usage=flow.USAGE)))
     assert outcome.steps == [
         "Enter",
@@ -71,7 +71,7 @@ def test_a_busy_error_is_retried_up_to_max_retries(flow: Any, stream: bool, code
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("code", ["1113", "1304", "1308", "1309", "1310", "1311", "1313", "1316", "1321"])
-def test_permanent_errors_are_not_retried(flow: Any, stream: bool, code: str) -> None:
+def test_quota_errors_are_not_retried(flow: Any, stream: bool, code: str) -> None:
     outcome = flow.run(busy(flow, code), stream=stream)
     assert type(outcome.failure) is glmv.QuotaError
     assert (outcome.failure.attempts, outcome.pauses, outcome.drops) == (1, [], [False])
@@ -87,7 +87,7 @@ def test_server_errors_are_retried(flow: Any, stream: bool, status: int) -> None
     assert outcome.drops == [False, False]
 
 
-def test_an_html_page_of_a_gateway_is_quoted_briefly(flow: Any) -> None:
+def test_the_error_for_an_html_page_of_a_gateway_has_at_most_300_characters(flow: Any) -> None:
     page = flow.Answer([b"<html>\x1b[2J" + b"x" * 20_000], 502, {"content-type": "text/html"})
     error = str(flow.run(page, policy=flow.policy(max_retries=0)).failure)
     assert "502" in error
@@ -103,7 +103,7 @@ def test_a_retry_waits_for_the_servers_retry_after(flow: Any, stream: bool) -> N
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_too_long_a_retry_after_raises_at_once_and_the_error_has_its_seconds(flow: Any, stream: bool) -> None:
+def test_a_refusal_with_retry_after_3600_raises_at_once_and_the_error_holds_3600(flow: Any, stream: bool) -> None:
     outcome = flow.run(busy(flow, **{"retry-after": "3600"}), stream=stream)
     assert (outcome.failure.retry_after, outcome.failure.attempts, outcome.failure.retryable) == (
         3600,
@@ -113,7 +113,7 @@ def test_too_long_a_retry_after_raises_at_once_and_the_error_has_its_seconds(flo
     assert MAX_RETRY_AFTER < 3600
 
 
-def test_no_retries_means_one_request(flow: Any) -> None:
+def test_a_refused_call_with_max_retries_0_makes_one_request(flow: Any) -> None:
     assert flow.run(busy(flow), policy=flow.policy(max_retries=0)).failure.attempts == 1
 
 
@@ -135,7 +135,7 @@ def test_no_retries_means_one_request(flow: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("stream", STREAM)
-def test_each_kind_of_connection_error_has_its_number_of_retries(
+def test_the_kind_of_a_connection_error_decides_how_often_the_call_is_retried(
     flow: Any, kind: str, attempts: int, raised: type[glmv.GLMVError], stream: bool
 ) -> None:
     outcome = flow.run(*[Failure(kind, "it broke")] * attempts, stream=stream)
@@ -162,7 +162,7 @@ def test_an_error_without_status_and_code_is_retried_only_if_it_is_a_server_erro
         assert steps.send(None) == Pause(pause)
 
 
-def test_timeouts_of_all_kinds_share_one_retry(flow: Any) -> None:
+def test_a_read_timeout_and_a_write_timeout_share_one_retry(flow: Any) -> None:
     outcome = flow.run(Failure("read_timeout", ""), Failure("write_timeout", ""))
     assert outcome.failure.attempts == 2
 
@@ -173,7 +173,7 @@ def test_a_connection_that_the_server_closed_is_replaced_at_once(flow: Any) -> N
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_break_before_the_first_delta_is_retried(flow: Any, stream: bool) -> None:
+def test_a_call_whose_connection_breaks_before_the_first_delta_is_retried(flow: Any, stream: bool) -> None:
     half = (
         flow.streamed(Failure("reset", "x"), done=False) if stream else flow.Answer([b'{"id"', Failure("reset", "x")])
     )
@@ -205,7 +205,7 @@ def test_a_duplicate_request_id_is_retried_only_after_a_timeout(flow: Any) -> No
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, "1003"), (401, "401"), (200, "1003")])
-def test_an_expired_token_is_signed_again_once(flow: Any, status: int, code: str) -> None:
+def test_a_call_with_an_expired_token_signs_a_new_token_once(flow: Any, status: int, code: str) -> None:
     outcome = flow.run(busy(flow, code, status), good(flow, True), renew=flow.renew)
     assert (outcome.whole.attempts, outcome.pauses, flow.renewed) == (2, [], 1)
     failed = flow.run(busy(flow, code, status), busy(flow, code, status), renew=flow.renew)
@@ -213,30 +213,30 @@ def test_an_expired_token_is_signed_again_once(flow: Any, status: int, code: str
     assert (failed.failure.attempts, flow.renewed) == (2, 2)
 
 
-def test_a_refused_plain_key_is_not_retried(flow: Any) -> None:
+def test_a_call_whose_plain_key_is_refused_is_not_retried(flow: Any) -> None:
     assert flow.run(busy(flow, "1003", 401)).failure.attempts == 1
 
 
-def test_a_refused_token_reports_a_wrong_local_clock(flow: Any) -> None:
+def test_the_error_for_a_refused_token_names_a_wrong_local_clock(flow: Any) -> None:
     flow.wall = 1_800_000_000.0 - flow.now
     refused = busy(flow, "1003", 401, date="Fri, 15 Jan 2027 07:00:00 GMT")
     assert "clock is 3600 s ahead of" in str(flow.run(refused).failure)
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_wrong_path_is_not_retried_although_its_status_is_500(flow: Any, stream: bool) -> None:
+def test_a_request_to_a_wrong_path_is_not_retried_although_its_error_code_is_500(flow: Any, stream: bool) -> None:
     outcome = flow.run(flow.body({"code": 500, "msg": "404 NOT_FOUND", "success": False}), stream=stream)
     assert (type(outcome.failure), outcome.failure.attempts) == (glmv.NotFoundError, 1)
 
 
-def test_a_call_that_must_not_repeat_is_not_retried_after_a_reset(flow: Any) -> None:
+def test_a_non_repeatable_call_is_not_retried_after_a_reset(flow: Any) -> None:
     policy = flow.policy(repeatable=False)
     assert flow.run(Failure("reset", ""), policy=policy).failure.attempts == 1
 
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("status", [200, 400])
-def test_the_code_of_an_error_body_decides_its_class_whatever_the_status(flow: Any, stream: bool, status: int) -> None:
+def test_the_code_of_an_error_body_decides_the_error_class_for_any_status(flow: Any, stream: bool, status: int) -> None:
     payload = {"contentFilter": [{"level": 1, "role": "user"}], "error": {"code": "1301", "message": "m"}}
     error = flow.run(flow.body(payload, status), stream=stream).failure
     assert type(error) is glmv.ContentFilterError
@@ -258,7 +258,9 @@ def test_the_code_of_an_error_body_decides_its_class_whatever_the_status(flow: A
         (b'{"choices": [5]}', "application/json", "fields are choices: "),
     ],
 )
-def test_an_unreadable_answer_is_malformed(flow: Any, stream: bool, data: bytes, kind: str, message: str) -> None:
+def test_an_answer_that_cannot_be_read_raises_malformed_response(
+    flow: Any, stream: bool, data: bytes, kind: str, message: str
+) -> None:
     error = flow.run(flow.Answer([data], 200, {"content-type": kind}), stream=stream).failure
     assert type(error) is glmv.MalformedResponse
     assert error.attempts == 1
@@ -268,7 +270,7 @@ def test_an_unreadable_answer_is_malformed(flow: Any, stream: bool, data: bytes,
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_refused_and_its_target_named(flow: Any, stream: bool, status: int) -> None:
+def test_a_redirect_raises_an_error_that_names_its_target(flow: Any, stream: bool, status: int) -> None:
     answer = flow.Answer([], status, {"location": "https://elsewhere.example/"})
     error = flow.run(answer, stream=stream).failure
     assert type(error) is glmv.MalformedResponse
@@ -298,7 +300,7 @@ def test_a_stream_that_ends_before_its_first_delta_is_retried(flow: Any) -> None
     assert outcome.whole.attempts == 2
 
 
-def test_a_stream_is_complete_with_a_finish_reason_or_a_done_event(flow: Any) -> None:
+def test_a_stream_is_complete_after_a_finish_reason_or_a_done_event(flow: Any) -> None:
     assert flow.run(flow.streamed(flow.piece("x", "stop"), done=False)).whole.finish_reason == "stop"
     assert flow.run(flow.streamed(flow.piece("x"))).whole.finish_reason is None
 
@@ -313,7 +315,7 @@ def test_a_done_event_at_the_end_needs_no_blank_line(flow: Any) -> None:
     assert flow.run(flow.streamed(flow.piece("x"), b"data: [DONE]", done=False)).whole.text == "x"
 
 
-def test_a_stream_of_only_a_done_event_is_not_an_answer(flow: Any) -> None:
+def test_a_stream_with_only_a_done_event_raises_malformed_response(flow: Any) -> None:
     assert type(flow.run(flow.streamed()).failure) is glmv.MalformedResponse
 
 
@@ -322,7 +324,7 @@ def test_the_last_event_needs_no_blank_line(flow: Any) -> None:
     assert flow.run(flow.streamed(flow.piece("x"), last, done=False)).whole.text == "xy"
 
 
-def test_other_event_types_and_comments_are_ignored(flow: Any) -> None:
+def test_comments_and_ping_events_in_a_stream_are_ignored(flow: Any) -> None:
     noise = b": ping\n\nevent: ping\n\nevent: ping\ndata: 1\n\nid: 7\nretry: 10\n\ndata:\n\n"
     assert flow.run(flow.streamed(noise, flow.piece("x"), noise, flow.piece("", "stop"))).whole.text == "x"
 
@@ -339,7 +341,7 @@ def test_an_error_inside_a_stream_has_the_text_so_far(flow: Any, kind: str) -> N
     assert outcome.text == "half"
 
 
-def test_deltas_before_an_error_in_the_same_bytes_are_yielded_first(flow: Any) -> None:
+def test_deltas_received_together_with_an_error_event_are_yielded_first(flow: Any) -> None:
     outcome = flow.run(
         flow.streamed(flow.event(flow.piece("half")) + flow.event({"error": {"code": "1305", "message": "m"}}))
     )
@@ -351,7 +353,7 @@ def test_deltas_before_an_error_in_the_same_bytes_are_yielded_first(flow: Any) -
     )
 
 
-def test_an_error_as_first_event_is_retried_by_its_code(flow: Any) -> None:
+def test_an_error_code_in_the_first_event_decides_whether_the_call_is_retried(flow: Any) -> None:
     outcome = flow.run(flow.streamed({"error": {"code": "1302", "message": "m"}}), good(flow, True))
     assert (outcome.whole.attempts, outcome.pauses, outcome.drops) == (2, [2], [True])
     assert flow.run(flow.streamed({"error": {"code": "1113", "message": "m"}})).failure.attempts == 1
@@ -379,7 +381,7 @@ def test_nothing_is_retried_after_the_first_delta(flow: Any, what: Any) -> None:
     )
 
 
-def test_finish_reason_sensitive_withdraws_the_streamed_text(flow: Any) -> None:
+def test_finish_reason_sensitive_after_streamed_text_raises_content_filter_error(flow: Any) -> None:
     last = flow.piece("", "sensitive", content_filter=[{"role": "assistant", "level": 1}], usage=flow.USAGE)
     error = flow.run(flow.streamed(flow.piece("bad"), last)).failure
     assert type(error) is glmv.ContentFilterError
@@ -391,7 +393,7 @@ def test_finish_reason_sensitive_withdraws_the_streamed_text(flow: Any) -> None:
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_on_sensitive_return_returns_an_answer_with_finish_reason_sensitive(flow: Any, stream: bool) -> None:
+def test_with_on_sensitive_return_an_answer_with_finish_reason_sensitive_is_returned(flow: Any, stream: bool) -> None:
     answers = flow.streamed(flow.piece("bad", "sensitive")) if stream else flow.body(flow.whole("bad", "sensitive"))
     answer = flow.run(answers, stream=stream, sensitive="return").whole
     assert (answer.text, answer.finish_reason) == ("bad", "sensitive")
@@ -401,7 +403,7 @@ def test_on_sensitive_return_returns_an_answer_with_finish_reason_sensitive(flow
 WITHDRAWN = {"error": {"code": "1301", "message": "m"}, "contentFilter": [{"role": "assistant", "level": 1}]}
 
 
-def test_on_sensitive_return_returns_content_that_an_error_event_withdraws(flow: Any) -> None:
+def test_with_on_sensitive_return_text_before_a_content_filter_error_is_returned(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half"), WITHDRAWN | {"request_id": "r9"}), sensitive="return")
     answer, last = outcome.whole, outcome.deltas[-1]
     assert (answer.text, answer.finish_reason, answer.request_id) == ("half", "sensitive", "r9")
@@ -412,7 +414,9 @@ def test_on_sensitive_return_returns_content_that_an_error_event_withdraws(flow:
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("status", [200, 400])
-def test_on_sensitive_return_makes_a_refusal_for_content_an_empty_answer(flow: Any, stream: bool, status: int) -> None:
+def test_with_on_sensitive_return_a_content_filter_refusal_becomes_an_empty_answer(
+    flow: Any, stream: bool, status: int
+) -> None:
     outcome = flow.run(flow.body(WITHDRAWN, status=status), stream=stream, sensitive="return")
     assert (outcome.whole.text, outcome.whole.finish_reason) == ("", "sensitive")
     assert outcome.whole.content_filter == WITHDRAWN["contentFilter"]
@@ -420,12 +424,12 @@ def test_on_sensitive_return_makes_a_refusal_for_content_an_empty_answer(flow: A
     assert [delta.last for delta in outcome.deltas] == [True] * stream
 
 
-def test_a_policy_block_raises_even_with_on_sensitive_return(flow: Any) -> None:
+def test_a_request_blocked_by_policy_raises_even_with_on_sensitive_return(flow: Any) -> None:
     outcome = flow.run(flow.body({"error": {"code": "1300", "message": "m"}}, status=400), sensitive="return")
     assert type(outcome.failure) is glmv.ContentFilterError
 
 
-def test_text_held_back_for_stop_words_is_kept_when_content_is_withdrawn(flow: Any) -> None:
+def test_held_back_text_is_returned_when_a_content_filter_ends_the_stream(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half <|beg"), WITHDRAWN), sensitive="return", cut=("fig",))
     assert outcome.text == outcome.whole.text == "half <|beg"
 
@@ -441,7 +445,7 @@ def test_an_answer_with_finish_reason_network_error_is_an_error(flow: Any, strea
     assert (seen.attempts, seen.partial.text) == (1, "half")
 
 
-def test_client_side_stop_words_end_the_text_with_reason_stop(flow: Any) -> None:
+def test_client_side_stop_words_end_the_text_with_finish_reason_stop(flow: Any) -> None:
     chunks = [flow.piece("one E"), flow.piece("ND two"), flow.piece(" three", "length")]
     outcome = flow.run(flow.streamed(*chunks), cut=("END",))
     assert (outcome.whole.text, outcome.whole.finish_reason) == ("one ", "stop")
@@ -455,7 +459,7 @@ def test_boxes_and_notes_come_with_the_last_delta(flow: Any) -> None:
     assert [(delta.boxes, delta.notes) for delta in outcome.deltas] == [((), ()), ((box,), ("n",))]
 
 
-def test_the_deadline_covers_gate_request_and_body(flow: Any) -> None:
+def test_the_deadline_covers_the_wait_for_a_slot_the_request_and_the_body(flow: Any) -> None:
     steps = exchange(Call("POST", "/x", lambda _: b""), flow.policy(deadline=5.0), stream=True)
     assert next(steps) == Enter(1005.0, patience=300.0)
     step = steps.send(None)
@@ -465,7 +469,7 @@ def test_the_deadline_covers_gate_request_and_body(flow: Any) -> None:
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_slow_body_ends_at_the_deadline(flow: Any, stream: bool) -> None:
+def test_a_slow_body_raises_deadline_exceeded_at_the_deadline(flow: Any, stream: bool) -> None:
     drips = [item for _ in range(100) for item in (1.0, b" ")]
     answer = flow.Answer(drips, 200, {"content-type": "text/event-stream" if stream else "application/json"})
     outcome = flow.run(answer, stream=stream, policy=flow.policy(deadline=10.0))
@@ -473,7 +477,7 @@ def test_a_slow_body_ends_at_the_deadline(flow: Any, stream: bool) -> None:
     assert flow.now <= 1010.25
 
 
-def test_a_deadline_inside_a_stream_keeps_the_text_so_far(flow: Any) -> None:
+def test_the_error_of_a_deadline_inside_a_stream_holds_the_text_so_far(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half"), 60.0, flow.piece("more")), policy=flow.policy(deadline=10.0))
     assert type(outcome.failure) is glmv.DeadlineExceeded
     assert (outcome.failure.partial.text, outcome.failure.attempts, flow.now) == ("half", 1, 1010.0)
@@ -495,13 +499,13 @@ def test_events_that_keep_coming_do_not_extend_the_deadline(flow: Any) -> None:
     assert failed.value.partial.text == "half and more"
 
 
-def test_pauses_count_for_the_deadline(flow: Any) -> None:
+def test_pauses_between_attempts_count_toward_the_deadline(flow: Any) -> None:
     outcome = flow.run(busy(flow), busy(flow), policy=flow.policy(deadline=5.0))
     assert type(outcome.failure) is glmv.DeadlineExceeded
     assert (outcome.pauses, outcome.failure.attempts, outcome.failure.code) == ([2], 2, "1302")
 
 
-def test_a_failure_at_the_deadline_is_a_deadline_error(flow: Any) -> None:
+def test_a_read_timeout_at_the_deadline_raises_deadline_exceeded(flow: Any) -> None:
     flow_now = flow.now
     policy = flow.policy(deadline=5.0)
     steps = exchange(Call("POST", "/x", lambda _: b""), policy, stream=False)
@@ -513,7 +517,7 @@ def test_a_failure_at_the_deadline_is_a_deadline_error(flow: Any) -> None:
         steps.send(None)
 
 
-def test_silence_between_two_events_ends_a_stream(flow: Any) -> None:
+def test_a_pause_between_events_longer_than_idle_timeout_raises_an_error(flow: Any) -> None:
     outcome = flow.run(
         flow.streamed(flow.piece("half"), 60.0, flow.piece("more")), policy=flow.policy(idle_timeout=5.0)
     )
@@ -522,14 +526,14 @@ def test_silence_between_two_events_ends_a_stream(flow: Any) -> None:
     assert (outcome.failure.partial.text, flow.now) == ("half", 1005.0)
 
 
-def test_comments_do_not_keep_a_silent_stream_alive(flow: Any) -> None:
+def test_comments_do_not_extend_the_idle_timeout_of_a_stream(flow: Any) -> None:
     pings = [item for _ in range(100) for item in (1.0, b": ping\n\n")]
     outcome = flow.run(flow.streamed(flow.piece("half"), *pings), policy=flow.policy(idle_timeout=5.0))
     assert type(outcome.failure) is glmv.StreamInterrupted
     assert flow.now <= 1007.0
 
 
-def test_comments_do_not_keep_a_stream_alive_after_a_read_timeout(flow: Any) -> None:
+def test_comments_do_not_extend_an_idle_timeout_equal_to_the_read_timeout(flow: Any) -> None:
     pings = [item for _ in range(100) for item in (1.0, b": ping\n\n")]
     policy = flow.policy(idle_timeout=5.0, timeouts=timeouts(5.0))
     outcome = flow.run(flow.streamed(flow.piece("half"), *pings), policy=policy)
@@ -538,7 +542,7 @@ def test_comments_do_not_keep_a_stream_alive_after_a_read_timeout(flow: Any) -> 
 
 
 @pytest.mark.parametrize("pieces", [[], [4.0], ["half"], ["half", 4.0]])
-def test_a_break_before_the_idle_timeout_keeps_its_own_message(flow: Any, pieces: list[Any]) -> None:
+def test_the_error_of_a_reset_before_the_idle_timeout_does_not_name_the_timeout(flow: Any, pieces: list[Any]) -> None:
     script = [flow.piece(each) if isinstance(each, str) else each for each in pieces]
     answer = flow.streamed(*script, Failure("reset", "The server closed the connection."), done=False)
     error = flow.run(answer, policy=flow.policy(idle_timeout=5.0, max_retries=0)).failure
@@ -546,32 +550,32 @@ def test_a_break_before_the_idle_timeout_keeps_its_own_message(flow: Any, pieces
     assert "idle_timeout" not in str(error)
 
 
-def test_a_first_event_may_come_within_the_idle_timeout(flow: Any) -> None:
+def test_a_stream_whose_first_event_comes_within_the_idle_timeout_succeeds(flow: Any) -> None:
     policy = flow.policy(idle_timeout=5.0)
     outcome = flow.run(flow.streamed(4.0, flow.piece("x"), 4.0, b": ping\n\n", flow.piece("", "stop")), policy=policy)
     assert (outcome.whole.text, outcome.whole.attempts) == ("x", 1)
 
 
-def test_a_deadline_that_comes_before_the_idle_timeout_is_named(flow: Any) -> None:
+def test_a_deadline_equal_to_the_idle_timeout_raises_deadline_exceeded(flow: Any) -> None:
     outcome = flow.run(flow.streamed(60.0, flow.piece("x")), policy=flow.policy(idle_timeout=5.0, deadline=5.0))
     assert type(outcome.failure) is glmv.DeadlineExceeded
     outcome = flow.run(flow.body(flow.whole("hello")), stream=False, policy=flow.policy(deadline=5.0))
     assert outcome.whole.text == "hello"
 
 
-def test_events_without_content_keep_a_stream_alive(flow: Any) -> None:
+def test_events_without_content_restart_the_idle_timeout_of_a_stream(flow: Any) -> None:
     quiet = [item for _ in range(10) for item in (4.0, flow.piece(""))]
     outcome = flow.run(flow.streamed(*quiet, flow.piece("x", "stop")), policy=flow.policy(idle_timeout=5.0))
     assert outcome.whole.text == "x"
 
 
-def test_an_open_connection_delays_the_end_after_the_finish_reason_by_2_seconds(flow: Any) -> None:
+def test_after_the_finish_reason_an_open_connection_is_awaited_for_2_seconds(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("x", "stop"), 300.0, done=False), policy=flow.policy(idle_timeout=60.0))
     assert outcome.whole.text == "x"
     assert flow.now == 1002.0
 
 
-def test_an_answer_complete_before_the_deadline_is_not_an_error(flow: Any) -> None:
+def test_a_deadline_after_the_finish_reason_raises_no_error(flow: Any) -> None:
     outcome = flow.run(
         flow.streamed(flow.piece("x", "stop"), 1.0, b": \n", 60.0, done=False),
         policy=flow.policy(deadline=2.0),
@@ -608,7 +612,7 @@ def test_an_invalid_compressed_body_is_malformed(flow: Any, stream: bool) -> Non
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("line", [b"\0", b": x\n", b"data:\n\n"])
-def test_a_compression_bomb_is_stopped_at_the_limit(flow: Any, stream: bool, line: bytes) -> None:
+def test_a_compression_bomb_is_stopped_at_the_size_limit(flow: Any, stream: bool, line: bytes) -> None:
     bomb = gzip.compress(line * (4_000_000 // len(line)), 1)
     kind = "text/event-stream" if stream else "application/json"
     answer = flow.Answer([bomb], 200, {"content-type": kind, "content-encoding": "gzip"})
@@ -617,13 +621,13 @@ def test_a_compression_bomb_is_stopped_at_the_limit(flow: Any, stream: bool, lin
     assert "300000 bytes" in str(error)
 
 
-def test_an_endless_body_is_stopped_at_the_limit(flow: Any) -> None:
+def test_an_endless_body_is_stopped_at_the_size_limit(flow: Any) -> None:
     outcome = flow.run(flow.Answer([b" " * 1000] * 101, 200, {}), stream=False, limit=100_000)
     assert type(outcome.failure) is glmv.MalformedResponse
     assert "100000 bytes" in str(outcome.failure)
 
 
-def test_other_endpoints_use_the_same_flow() -> None:
+def test_fetch_returns_parsed_json_and_with_raw_true_the_bytes_of_the_answer() -> None:
     def run(raw: bool) -> Any:
         steps = fetch(Call("GET", "/models", lambda _: None), Policy(budget=RetryBudget()), raw=raw)
         for step_result in (None, None, Opened(200, {"content-type": "application/json"}), b'{"a": ', b"1}", b""):
@@ -636,7 +640,7 @@ def test_other_endpoints_use_the_same_flow() -> None:
     assert run(raw=True) == b'{"a": 1}'
 
 
-def test_an_answer_from_a_batch_or_task_equals_one_from_chat(flow: Any) -> None:
+def test_an_answer_from_a_batch_or_task_equals_an_answer_from_chat(flow: Any) -> None:
     result = Call("GET", "/async-result/1", lambda _: None)
     answer = answer_of(result, flow.policy(), flow.whole("hello"))
     whole = flow.run(flow.body(flow.whole("hello")), stream=False).whole
@@ -670,7 +674,7 @@ def test_a_call_whose_encoding_ends_at_the_deadline_raises_deadline_exceeded(flo
         steps.send(None)
 
 
-def test_the_time_of_work_before_a_call_counts_for_its_deadline(flow: Any) -> None:
+def test_the_time_of_preparation_before_a_call_counts_toward_its_deadline(flow: Any) -> None:
     policy = flow.policy(deadline=5.0)
     before = worked(lambda: "fitted", policy)
     assert next(before).until == flow.now + 5.0
@@ -697,7 +701,7 @@ def test_a_success_after_a_retry_adds_the_price_of_the_cheapest_retry_to_the_bud
 
 
 @pytest.mark.parametrize(("code", "named"), [("1210", True), ("1261", False)])
-def test_a_refusal_names_only_the_notes_that_may_be_its_cause(flow: Any, code: str, named: bool) -> None:
+def test_the_message_of_a_refusal_quotes_only_notes_on_possible_causes(flow: Any, code: str, named: bool) -> None:
     notes = ("A picture was scaled.", "The documents disagree on stop words.")
     error = flow.run(busy(flow, code, 400), notes=notes, causes=notes[1:]).failure
     assert ("The documents disagree on stop words." in error.message) is named
@@ -706,7 +710,7 @@ def test_a_refusal_names_only_the_notes_that_may_be_its_cause(flow: Any, code: s
 
 
 @pytest.mark.parametrize(("count", "more"), [(20, False), (21, True)])
-def test_the_first_twenty_fields_of_a_strange_answer_are_named(flow: Any, count: int, more: bool) -> None:
+def test_the_error_for_an_unknown_answer_names_its_first_twenty_fields(flow: Any, count: int, more: bool) -> None:
     error = flow.run(flow.body({f"f{number}": 1 for number in range(count)}), stream=False).failure
     assert "its fields are f0, f1, " in str(error)
     assert ("f19…" in str(error)) is more

@@ -38,7 +38,7 @@ class Crowd:
         return self.gate.enter(name, notify or (lambda: self.called.append(name)))
 
 
-def test_calls_enter_up_to_the_width_and_the_others_follow_in_order() -> None:
+def test_calls_beyond_the_number_of_slots_wait_and_enter_in_order() -> None:
     crowd = Crowd(2)
     a, b, c, d, e = (crowd.enter(name) for name in "abcde")
     assert [ticket.state for ticket in (a, b, c, d, e)] == ["in", "in", "waiting", "waiting", "waiting"]
@@ -57,7 +57,7 @@ def test_a_caller_that_gave_up_waiting_does_not_get_a_slot() -> None:
     assert (crowd.called, b.state, c.state) == (["c"], "left", "in")
 
 
-def test_a_second_release_has_no_effect() -> None:
+def test_the_second_release_of_a_slot_has_no_effect() -> None:
     crowd = Crowd(1)
     a, b, c = (crowd.enter(name) for name in "abc")
     a.leave()
@@ -65,7 +65,7 @@ def test_a_second_release_has_no_effect() -> None:
     assert (b.state, c.state, crowd.gate.in_use) == ("in", "waiting", 1)
 
 
-def test_refusals_of_several_calls_sent_together_narrow_the_gate_once() -> None:
+def test_refusals_of_several_calls_sent_together_reduce_the_slots_once() -> None:
     crowd = Crowd(10)
     tickets = [crowd.enter(str(number)) for number in range(10)]
     for ticket in tickets[:3]:
@@ -90,7 +90,7 @@ def test_a_gate_always_has_at_least_one_slot() -> None:
     assert crowd.enter("b").state == "in"
 
 
-def test_successful_answers_widen_the_gate_slowly_up_to_its_width() -> None:
+def test_successful_answers_slowly_raise_the_slots_of_a_gate_to_its_limit() -> None:
     crowd = Crowd(4)
     results = [crowd.enter("a") for _ in range(4)]
     results[0].leave(busy=Busy())
@@ -105,7 +105,7 @@ def test_successful_answers_widen_the_gate_slowly_up_to_its_width() -> None:
     assert widths == [2, 2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4]
 
 
-def test_each_step_by_which_a_gate_widens_is_three_tenths_larger() -> None:
+def test_each_increase_of_a_gates_slots_is_three_tenths_larger_than_the_last() -> None:
     crowd = Crowd(100)
     crowd.enter("a").leave(busy=Busy())
     crowd.now += LONGEST
@@ -117,7 +117,7 @@ def test_each_step_by_which_a_gate_widens_is_three_tenths_larger() -> None:
     assert widths == [1, 2, 3, 4, 7, 10, 13]
 
 
-def test_a_gate_that_was_wide_for_long_widens_no_faster_after_a_refusal() -> None:
+def test_a_gate_that_had_all_slots_for_long_regains_them_slowly_after_a_refusal() -> None:
     crowd = Crowd(20)
     first, *others, old = [crowd.enter("a") for _ in range(10)]
     first.leave(busy=Busy())
@@ -137,7 +137,7 @@ def test_a_gate_that_was_wide_for_long_widens_no_faster_after_a_refusal() -> Non
     assert widths[-1] < 20
 
 
-def test_calls_that_end_without_an_answer_do_not_widen_the_gate() -> None:
+def test_calls_that_end_without_an_answer_add_no_slots_to_the_gate() -> None:
     crowd = Crowd(4)
     crowd.enter("a").leave(busy=Busy())
     crowd.now += LONGEST
@@ -146,7 +146,7 @@ def test_calls_that_end_without_an_answer_do_not_widen_the_gate() -> None:
     assert crowd.gate.width == 1
 
 
-def test_a_refusal_pauses_all_calls_for_a_growing_time() -> None:
+def test_every_refusal_pauses_all_calls_of_a_gate_longer_than_the_one_before() -> None:
     crowd = Crowd(1)
     pauses = []
     for _ in range(8):
@@ -203,7 +203,7 @@ def test_a_gate_waits_for_the_servers_retry_after_even_if_other_calls_are_answer
     assert waiting.state == "in"
 
 
-def test_a_server_error_narrows_the_gate_and_does_not_pause_it() -> None:
+def test_a_server_error_reduces_the_slots_of_a_gate_without_a_pause() -> None:
     crowd = Crowd(4)
     crowd.enter("a").leave(busy=Busy(pauses=False))
     assert (crowd.gate.width, crowd.enter("b").state) == (1, "in")
@@ -224,7 +224,7 @@ def test_a_refused_call_returns_to_its_place_in_the_queue() -> None:
     assert crowd.called == ["a", "b", "d"]
 
 
-def test_while_no_call_is_answered_the_call_with_the_fewest_refusals_tries() -> None:
+def test_while_no_call_is_answered_the_call_with_fewest_refusals_is_sent_next() -> None:
     crowd = Crowd(1)
     order = []
     tickets = {name: crowd.enter(name) for name in "abc"}
@@ -238,7 +238,7 @@ def test_while_no_call_is_answered_the_call_with_the_fewest_refusals_tries() -> 
     assert order == ["a", "b", "c", "a", "b", "c"]
 
 
-def test_one_waiting_call_checks_again_at_the_end_of_a_pause() -> None:
+def test_only_the_first_waiting_call_checks_the_gate_at_the_end_of_a_pause() -> None:
     crowd = Crowd(1)
     crowd.enter("a").leave(busy=Busy())
     b, c = crowd.enter("b"), crowd.enter("c")
@@ -265,7 +265,7 @@ def test_a_call_stops_waiting_after_a_minute_in_which_all_calls_are_refused() ->
     assert not crowd.gate.stands_still(started)
 
 
-def test_a_call_stops_waiting_at_the_refusal_after_a_pause_of_more_than_a_minute() -> None:
+def test_after_a_pause_of_over_a_minute_the_next_refusal_ends_a_calls_wait() -> None:
     crowd = Crowd(1)
     started = crowd.now
     crowd.enter("a").leave(busy=Busy(retry_after=90.0))
@@ -276,7 +276,7 @@ def test_a_call_stops_waiting_at_the_refusal_after_a_pause_of_more_than_a_minute
     assert crowd.gate.stands_still(started)
 
 
-def test_the_longer_pause_that_a_later_refusal_asks_for_is_kept() -> None:
+def test_a_later_refusal_with_a_longer_retry_after_extends_the_pause() -> None:
     crowd = Crowd(4)
     a, b, c = (crowd.enter(name) for name in "abc")
     a.leave(busy=Busy())
@@ -296,7 +296,7 @@ def test_a_call_that_comes_after_a_pause_enters_after_the_calls_that_waited() ->
     assert ([ticket.state for ticket in (*waiting, last)], crowd.called) == (["in", "waiting", "waiting"], ["b"])
 
 
-def test_the_message_says_that_the_server_refuses_calls_until_it_answers_one() -> None:
+def test_the_message_about_slots_names_the_last_refusal_until_a_call_is_answered() -> None:
     crowd = Crowd(4)
     assert (crowd.gate.answered, crowd.gate.refusal) == (0, None)
     refused = Busy(status=429, code="1302")
@@ -316,7 +316,7 @@ def test_the_message_says_that_the_server_refuses_calls_until_it_answers_one() -
     assert crowd.gate.holders() == "0 of 1 slots of glm are in use (by no call)"
 
 
-def test_the_minute_of_refusals_begins_with_the_first_refusal_after_an_answer() -> None:
+def test_the_minute_after_which_calls_stop_waiting_begins_at_the_first_refusal() -> None:
     crowd = Crowd(1)
     started = crowd.now
     for begin in (50.0, 250.0):
@@ -328,7 +328,7 @@ def test_the_minute_of_refusals_begins_with_the_first_refusal_after_an_answer() 
         crowd.enter("a").leave(good=True)
 
 
-def test_the_minute_of_refusals_does_not_begin_while_another_call_runs() -> None:
+def test_the_minute_after_which_calls_stop_waiting_begins_only_if_no_call_runs() -> None:
     crowd = Crowd(2)
     started = crowd.now
     crowd.enter("long")
@@ -339,7 +339,7 @@ def test_the_minute_of_refusals_does_not_begin_while_another_call_runs() -> None
         crowd.gate.widen_to(crowd.gate.width + 3)
 
 
-def test_calls_do_not_stop_waiting_while_another_call_runs() -> None:
+def test_calls_do_not_stop_waiting_for_a_slot_while_another_call_runs() -> None:
     crowd = Crowd(1)
     started = crowd.now
     crowd.enter("a").leave(busy=Busy())
@@ -349,7 +349,7 @@ def test_calls_do_not_stop_waiting_while_another_call_runs() -> None:
     assert (long.state, crowd.gate.stands_still(started)) == ("in", False)
 
 
-def test_a_refusal_long_after_the_last_one_pauses_as_briefly_as_the_first() -> None:
+def test_a_refusal_long_after_the_previous_one_pauses_as_briefly_as_the_first() -> None:
     crowd = Crowd(1)
     for _ in range(9):
         crowd.enter("a").leave(busy=Busy())
@@ -359,7 +359,7 @@ def test_a_refusal_long_after_the_last_one_pauses_as_briefly_as_the_first() -> N
     assert crowd.gate.paused_until - crowd.now == 0.5
 
 
-def test_unused_gates_are_released() -> None:
+def test_gates_without_calls_are_released_when_many_newer_gates_exist() -> None:
     account = uuid.uuid4().hex
     first = gate(account, "h", "m", 3, None)
     result = first.enter("a", lambda: None)
@@ -396,7 +396,7 @@ def test_a_higher_max_concurrency_lets_waiting_calls_enter() -> None:
     assert (b.state, c.state, crowd.called) == ("in", "waiting", ["b"])
 
 
-def test_a_closed_event_loop_does_not_block_other_callers() -> None:
+def test_a_waiting_call_whose_event_loop_is_closed_does_not_block_the_next_call() -> None:
     crowd = Crowd(1)
 
     def gone() -> None:
@@ -409,7 +409,7 @@ def test_a_closed_event_loop_does_not_block_other_callers() -> None:
     assert (dead.state, alive.state, crowd.called) == ("left", "in", ["alive"])
 
 
-def test_a_release_during_a_locked_section_is_applied_on_unlock() -> None:
+def test_a_slot_released_while_the_gate_is_locked_becomes_free_on_unlock() -> None:
     # Garbage collection closes forgotten streams at any moment, also in the middle of the gate's own work.
     crowd = Crowd(1)
     first = crowd.enter("a")
@@ -424,7 +424,7 @@ def test_a_release_during_a_locked_section_is_applied_on_unlock() -> None:
 @pytest.mark.parametrize(
     "act", [lambda gate: gate.enter("d", int), lambda gate: gate.widen_to(2)], ids=["enter", "widen"]
 )
-def test_enter_and_widen_give_the_slot_of_a_call_that_left_to_the_next_call(act: Callable[[Gate], object]) -> None:
+def test_a_slot_freed_under_the_lock_is_given_to_the_next_call_on_enter_or_widen(act: Callable[[Gate], object]) -> None:
     crowd = Crowd(1)
     first, second, third = (crowd.enter(name) for name in "abc")
     with crowd.gate._lock:
@@ -435,7 +435,7 @@ def test_enter_and_widen_give_the_slot_of_a_call_that_left_to_the_next_call(act:
     assert crowd.gate.in_use == crowd.gate.width
 
 
-def test_widening_to_the_same_number_does_not_undo_the_narrowing_by_a_refusal() -> None:
+def test_an_unchanged_max_concurrency_does_not_restore_slots_that_a_refusal_took() -> None:
     crowd = Crowd(4)
     crowd.enter("a").leave(busy=Busy())
     crowd.gate.widen_to(4)
@@ -462,7 +462,7 @@ def test_a_gate_says_when_a_slot_was_last_given() -> None:
 
 
 @pytest.mark.parametrize(("count", "more"), [(5, None), (6, "; and 1 more")])
-def test_five_holders_are_named_and_the_others_counted(count: int, more: str | None) -> None:
+def test_the_message_about_used_slots_counts_calls_beyond_the_fifth(count: int, more: str | None) -> None:
     crowd = Crowd(8)
     for number in range(count):
         crowd.enter(f"call {number}")
@@ -489,7 +489,7 @@ def test_the_message_about_used_slots_names_five_calls() -> None:
     assert crowd.gate.holders() == f"7 of 8 slots of glm are in use ({five}; and 2 more)"
 
 
-def test_the_call_of_the_same_thread_or_task_that_holds_a_slot_is_found() -> None:
+def test_the_call_that_holds_a_slot_in_the_same_thread_or_task_is_found() -> None:
     crowd = Crowd(2)
     crowd.gate.enter("unknown", lambda: None)
     tasks = Crowd(1), Crowd(1)
@@ -505,7 +505,7 @@ def test_the_call_of_the_same_thread_or_task_that_holds_a_slot_is_found() -> Non
         assert crowd.gate.own(by, blocking=blocking) == ("a stream, for 3.0 s" if is_own else None)
 
 
-def test_threads_that_come_and_go_leave_a_gate_empty() -> None:
+def test_after_2000_calls_from_16_threads_no_slot_is_in_use() -> None:
     result = Gate("glm", 3)
     most = []
 
@@ -523,7 +523,7 @@ def test_threads_that_come_and_go_leave_a_gate_empty() -> None:
     assert (result.in_use, len(result._queue), len(result._leaving)) == (0, 0, 0)
 
 
-def test_one_account_host_and_model_have_one_gate() -> None:
+def test_calls_of_the_same_account_host_and_model_share_one_gate() -> None:
     account = uuid.uuid4().hex
     one = gate(account, "h", "GLM-4V", None, 10)
     assert one.width == 10
@@ -539,7 +539,7 @@ def test_one_account_host_and_model_have_one_gate() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_starts_with_empty_gates() -> None:
+def test_a_forked_child_process_starts_with_all_slots_free() -> None:
     account = uuid.uuid4().hex
     gate(account, "h", "m", 1, None).enter("the parent's call", lambda: None)
     read, write = os.pipe()
@@ -620,7 +620,7 @@ async def test_a_hundred_calls_to_a_model_with_ten_slots_need_a_hundred_requests
     assert (server.requests, server.peak, server.refused) == (100, 10, 0)
 
 
-async def test_the_gate_adapts_to_a_server_with_fewer_slots_than_documented() -> None:
+async def test_a_hundred_calls_to_a_server_with_three_slots_need_at_most_150_requests() -> None:
     server = Server(3)
     glm = server.asynchronous(model="glm-4v-flash")
     answers = await asyncio.gather(*(glm.chat("hi") for _ in range(100)))
@@ -628,7 +628,7 @@ async def test_the_gate_adapts_to_a_server_with_fewer_slots_than_documented() ->
     assert server.requests <= 150
 
 
-async def test_a_call_without_retries_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_call_with_max_retries_0_raises_after_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(0)
     with pytest.raises(glmv.RateLimitError):
         await server.asynchronous(max_retries=0).chat("hi")
@@ -651,7 +651,7 @@ async def test_calls_that_waited_while_all_were_refused_raise_the_rate_limit_err
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-async def test_a_call_that_waits_for_its_own_stream_is_logged(
+async def test_a_call_that_waits_for_a_stream_of_the_same_task_or_thread_logs_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, blocking: bool
 ) -> None:
     monkeypatch.setattr("glmv.transport.driver.WARN_AFTER", 0.05)
@@ -667,7 +667,7 @@ async def test_a_call_that_waits_for_its_own_stream_is_logged(
     await stream.aclose()
 
 
-async def test_a_call_that_waits_for_another_tasks_stream_is_not_logged(
+async def test_a_call_that_waits_for_a_stream_of_another_task_logs_no_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("glmv.transport.driver.WARN_AFTER", 0.05)
@@ -680,7 +680,7 @@ async def test_a_call_that_waits_for_another_tasks_stream_is_not_logged(
     await stream.aclose()
 
 
-async def test_sync_and_async_callers_of_one_key_share_the_gate() -> None:
+async def test_sync_and_async_clients_with_the_same_key_share_their_slots() -> None:
     server = Server(2, max_concurrency=2, model="glm-4v")
     sync, other = server.sync(), server.asynchronous()
     threads = [asyncio.create_task(asyncio.to_thread(sync.chat, "hi")) for _ in range(4)]
@@ -711,7 +711,7 @@ def given_up_after_a_fifth_of_a_second(match: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("patience", PATIENCE)
-async def test_a_call_inside_a_stream_with_the_only_slot_fails_and_names_the_stream(
+async def test_the_error_of_a_call_inside_a_stream_with_the_only_slot_names_the_stream(
     patience: dict[str, Any],
 ) -> None:
     glm = Server().asynchronous(max_concurrency=1, **patience)
@@ -724,7 +724,7 @@ async def test_a_call_inside_a_stream_with_the_only_slot_fails_and_names_the_str
 
 
 @pytest.mark.parametrize("patience", PATIENCE)
-def test_a_sync_call_inside_a_sync_stream_fails_and_names_the_stream(patience: dict[str, Any]) -> None:
+def test_the_error_of_a_sync_call_inside_a_sync_stream_names_the_stream(patience: dict[str, Any]) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=iter([STREAM, REST]))
 
@@ -738,7 +738,7 @@ def test_a_sync_call_inside_a_sync_stream_fails_and_names_the_stream(patience: d
 
 
 @pytest.mark.parametrize("patience", PATIENCE)
-async def test_a_sync_call_on_the_thread_of_a_running_loop_fails_with_the_reason(patience: dict[str, Any]) -> None:
+async def test_the_error_of_a_sync_call_on_a_running_event_loop_names_the_loop(patience: dict[str, Any]) -> None:
     server = Server(max_concurrency=1, **patience)
     stream = server.asynchronous().stream("hi")
     await anext(stream)
@@ -747,7 +747,7 @@ async def test_a_sync_call_on_the_thread_of_a_running_loop_fails_with_the_reason
     await stream.aclose()
 
 
-def test_the_error_says_that_a_call_and_not_a_stream_holds_the_slot() -> None:
+def test_the_error_for_no_free_slot_says_that_a_call_and_not_a_stream_holds_it() -> None:
     server = Server(max_concurrency=1, deadline=0.2)
     with ThreadPoolExecutor(1, "worker") as threads:
         held = threads.submit(server.sync(deadline=30).chat, "hi")
@@ -759,7 +759,7 @@ def test_the_error_says_that_a_call_and_not_a_stream_holds_the_slot() -> None:
         assert held.result().text == "hello"
 
 
-async def test_a_cancelled_call_releases_its_slot_or_its_place() -> None:
+async def test_cancelled_calls_leave_the_queue_and_a_closed_stream_frees_its_slot() -> None:
     server = Server(max_concurrency=1)
     glm = server.asynchronous()
     stream = glm.stream("hi")

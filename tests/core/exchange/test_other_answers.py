@@ -53,7 +53,7 @@ def test_a_broken_unrequested_stream_is_retried_like_a_whole_answer(flow: Any) -
     assert (outcome.whole.text, outcome.whole.attempts) == ("hello", 2)
 
 
-def test_an_unrequested_stream_that_stays_open_is_not_awaited(flow: Any) -> None:
+def test_an_unrequested_stream_left_open_ends_soon_after_its_finish_reason(flow: Any) -> None:
     outcome = flow.run(as_events(flow, flow.piece("x", "stop"), 300.0), stream=False)
     assert outcome.whole.text == "x"
     assert flow.now < 1010.0
@@ -61,7 +61,7 @@ def test_an_unrequested_stream_that_stays_open_is_not_awaited(flow: Any) -> None
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_error_instead_of_a_stream_keeps_its_code(flow: Any, kind: str, stream: bool) -> None:
+def test_an_error_sent_instead_of_a_stream_is_raised_with_its_code(flow: Any, kind: str, stream: bool) -> None:
     body = json.dumps({"error": {"code": "1113", "message": "m"}}, indent=1).encode()
     error = flow.run(flow.Answer([body[:1], body[1:]], 200, {"content-type": kind}), stream=stream).failure
     assert (type(error), error.code) == (glmv.QuotaError, "1113")
@@ -77,7 +77,7 @@ def test_an_html_page_instead_of_a_stream_is_quoted(flow: Any, kind: str, stream
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_compressed_stream_of_another_type_is_read(flow: Any, stream: bool) -> None:
+def test_a_compressed_stream_without_a_content_type_is_read(flow: Any, stream: bool) -> None:
     plain = b"".join(as_events(flow, flow.piece("hello"), flow.piece("", "stop")).pieces)
     data = gzip.compress(plain)
     answer = flow.Answer([bytes([each]) for each in data], 200, {"content-encoding": "gzip"})
@@ -118,7 +118,7 @@ def test_bytes_after_the_finish_reason_do_not_break_the_answer(flow: Any, name: 
     assert outcome.whole.usage == glmv.Usage(1037, 37, 1074)
 
 
-def test_usage_after_a_broken_event_is_still_read(flow: Any) -> None:
+def test_usage_after_a_broken_event_is_read(flow: Any) -> None:
     chunks = [flow.piece("hello", "stop"), b"data: {x\n\n", {"choices": [], "usage": flow.USAGE}]
     assert flow.run(as_events(flow, *chunks)).whole.usage == glmv.Usage(1037, 37, 1074)
 
@@ -129,20 +129,20 @@ def test_garbage_after_the_end_of_a_compressed_stream_is_ignored(flow: Any) -> N
     assert flow.run(answer).whole.text == "hello"
 
 
-def test_a_content_filter_after_the_finish_reason_is_an_error(flow: Any) -> None:
+def test_a_content_filter_error_event_after_the_finish_reason_is_raised(flow: Any) -> None:
     error = {"error": {"code": "1301", "message": "m"}}
     assert type(flow.run(as_events(flow, flow.piece("bad", "stop"), error)).failure) is glmv.ContentFilterError
 
 
 @pytest.mark.parametrize("what", [b"data: {x\n\n", Failure("reset", "broken")])
-def test_garbage_before_the_finish_reason_breaks_the_answer(flow: Any, what: Any) -> None:
+def test_a_broken_event_or_a_reset_before_the_finish_reason_raises_an_error(flow: Any, what: Any) -> None:
     assert flow.run(as_events(flow, flow.piece("half"), what, flow.piece("", "stop"))).failure.partial.text == "half"
 
 
 @pytest.mark.parametrize(
     "call", [{"thought": "due"}, {"tools": tools_of(TOOLS)}], ids=["a thought may end", "a call may end"]
 )
-def test_held_back_text_is_part_of_a_broken_streams_answer(flow: Any, call: dict[str, Any]) -> None:
+def test_held_back_text_is_part_of_the_partial_answer_of_a_broken_stream(flow: Any, call: dict[str, Any]) -> None:
     pieces = [flow.piece("It is <tool_call>red"), 60.0, flow.piece("more")]
     error = flow.run(flow.streamed(*pieces), policy=flow.policy(deadline=10.0), **call).failure
     assert (type(error), error.partial.text) == (glmv.DeadlineExceeded, "It is <tool_call>red")
@@ -196,13 +196,13 @@ def test_a_whole_answer_in_one_line_is_not_a_stream(flow: Any, kind: str, stream
     assert (outcome.whole.text, outcome.whole.usage) == ("hello", glmv.Usage(1037, 37, 1074))
 
 
-def test_a_whole_answer_may_take_longer_than_an_event(flow: Any) -> None:
+def test_the_idle_timeout_does_not_apply_inside_a_whole_answer(flow: Any) -> None:
     body = json.dumps(flow.whole("hello")).encode()
     answer = flow.Answer([body[:9], 60.0, body[9:]], 200, {"content-type": "application/json"})
     assert flow.run(answer, policy=flow.policy(idle_timeout=5.0)).whole.text == "hello"
 
 
-def test_the_idle_timeout_applies_between_lines(flow: Any) -> None:
+def test_the_idle_timeout_applies_between_json_lines(flow: Any) -> None:
     lines = flow.Answer([line(flow.piece("a")), 60.0, line(flow.piece("", "stop"))], 200,
                         {"content-type": "application/x-ndjson"})  # fmt: skip
     error = flow.run(lines, policy=flow.policy(idle_timeout=5.0)).failure
@@ -218,7 +218,7 @@ def test_an_error_among_json_lines_is_raised(flow: Any, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_truncated_json_line_is_not_the_end_of_the_answer(flow: Any, stream: bool) -> None:
+def test_a_truncated_json_line_raises_stream_truncated_with_the_text_so_far(flow: Any, stream: bool) -> None:
     pieces = [line({"message": {"content": "a"}, "done": False}), b'{"message": {"cont']
     kind = {"content-type": "application/x-ndjson"}
     error = flow.run(flow.Answer(pieces, 200, kind), stream=stream, policy=flow.policy(max_retries=0)).failure
@@ -251,7 +251,7 @@ def outcome_of(flow: Any, name: str, pieces: list[bytes]) -> tuple[Any, ...]:
 @pytest.mark.parametrize("name", STREAMS)
 @settings(max_examples=20)
 @given(cuts=st.lists(st.integers(0, 3000), max_size=9))
-def test_any_split_of_other_servers_streams_gives_the_same_answer(flow: Any, name: str, cuts: list[int]) -> None:
+def test_streams_of_all_servers_give_the_same_answer_for_any_split(flow: Any, name: str, cuts: list[int]) -> None:
     body = CASES[name].body
     places = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
     pieces = [body[a:b] for a, b in zip(places, places[1:], strict=False) if a < b]  # noqa: RUF007 - both sides are needed
@@ -259,6 +259,6 @@ def test_any_split_of_other_servers_streams_gives_the_same_answer(flow: Any, nam
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_other_servers_streams_byte_by_byte_give_the_same_answer(flow: Any, name: str) -> None:
+def test_streams_of_all_servers_give_the_same_answer_in_one_piece_or_byte_by_byte(flow: Any, name: str) -> None:
     body = CASES[name].body
     assert outcome_of(flow, name, [bytes([each]) for each in body]) == outcome_of(flow, name, [body])

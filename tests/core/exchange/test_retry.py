@@ -70,7 +70,7 @@ def test_a_thousand_calls_refused_together_do_not_retry_together() -> None:
     assert max(Counter(int(pause / 0.05) for pause in firsts).values()) <= 50
 
 
-def test_the_first_reset_before_an_answer_is_retried_immediately_for_free() -> None:
+def test_retrying_the_first_reset_before_an_answer_costs_no_pause_and_no_budget() -> None:
     one_call = OneCall()
     reset = reset_error()
     assert one_call.pauses(Retry.TRANSIENT, reset) == [0, 1, 2]
@@ -85,18 +85,18 @@ def test_a_reset_inside_the_answer_is_retried_after_a_pause() -> None:
     assert one_call.tries.again(reset, Retry.TRANSIENT) == 0.5
 
 
-def test_a_pause_is_the_servers_retry_after_plus_a_little() -> None:
+def test_a_pause_is_at_most_3_seconds_longer_than_the_servers_retry_after() -> None:
     assert OneCall(chance=0.0).pauses(Retry.BUSY, RateLimitError("", retry_after=3.0)) == [3.0, 3.0, 3.0]
     assert OneCall(chance=1.0).pauses(Retry.BUSY, RateLimitError("", retry_after=3.0))[0] == pytest.approx(3.3)
     assert OneCall(chance=1.0).pauses(Retry.BUSY, RateLimitError("", retry_after=100.0))[0] == 103.0
 
 
-def test_a_call_with_too_long_a_retry_after_is_not_retried() -> None:
+def test_a_call_with_a_retry_after_longer_than_the_maximum_is_not_retried() -> None:
     assert OneCall().pauses(Retry.BUSY, RateLimitError("", retry_after=3600.0)) == []
     assert len(OneCall().pauses(Retry.BUSY, RateLimitError("", retry_after=MAX_RETRY_AFTER))) == 3
 
 
-def test_without_retry_after_the_usual_pause_applies() -> None:
+def test_a_retry_after_of_0_seconds_leaves_the_usual_pauses_unchanged() -> None:
     assert OneCall().pauses(Retry.BUSY, RateLimitError("", retry_after=0.0)) == [2, 4, 8]
 
 
@@ -137,32 +137,32 @@ def test_a_pause_that_would_end_after_the_deadline_is_not_started() -> None:
         ({"retry-after": "Zun, 29 Sep 2016 16:26:57 GMT"}, 0.0),
     ],
 )
-def test_retry_after_is_read_as_in_the_standard_and_in_common_clients(
+def test_the_header_retry_after_is_read_as_in_the_standard_and_in_common_clients(
     headers: dict[str, str], seconds: float | None
 ) -> None:
     assert retry_after(headers, NOW) == seconds
 
 
-def test_ten_thousand_calls_in_an_outage_make_few_retries() -> None:
+def test_ten_thousand_calls_in_an_outage_make_at_most_110_retries() -> None:
     budget = RetryBudget()
     extra = sum(len(OneCall(budget=budget).pauses(Retry.BUSY, ServerError("out of order"))) for _ in range(10_000))
     assert 0 < extra <= 110
 
 
-def test_concurrency_refusals_do_not_use_the_budget() -> None:
+def test_concurrency_refusals_do_not_use_the_retry_budget() -> None:
     one_call = OneCall(max_retries=6)
     one_call.pauses(Retry.BUSY)
     assert one_call.policy.budget._tokens == RetryBudget.CAPACITY
 
 
-def test_an_error_caused_by_the_empty_budget_names_it() -> None:
+def test_the_error_of_a_call_not_retried_for_lack_of_budget_names_the_budget() -> None:
     one_call = OneCall(budget=RetryBudget(1))
     error = ServerError("out of order")
     assert one_call.pauses(Retry.TRANSIENT, error) == [0.5]
     assert "retry budget of this client is used up (retry_budget=1)" in str(error)
 
 
-def test_a_budget_can_be_unlimited() -> None:
+def test_a_retry_budget_of_none_allows_all_retries_and_of_0_allows_none() -> None:
     budget = RetryBudget(None)
     assert all(budget.take(Retry.TRANSIENT) for _ in range(10_000))
     assert RetryBudget(0).take(Retry.TRANSIENT) is False
@@ -190,14 +190,14 @@ def gated(answered: int = 0, **options: Any) -> tuple[OneCall, Gate]:
     return results[0], gate
 
 
-def test_a_refusal_costs_no_attempt_while_others_are_answered() -> None:
+def test_a_refusal_costs_no_attempt_while_other_calls_are_answered() -> None:
     one_call, gate = gated()
     assert [refuse(one_call, gate, 1) for _ in range(50)] == [0.0] * 50
     assert [refuse(one_call, gate) for _ in range(4)] == [0.0, 0.0, 0.0, None]
 
 
 @pytest.mark.parametrize(("since", "free"), [(299.5, True), (300.0, False), (300.5, False)])
-def test_refusals_cost_attempts_from_five_minutes_after_the_first_one(since: float, free: bool) -> None:
+def test_refusals_cost_attempts_from_five_minutes_after_the_first_refusal(since: float, free: bool) -> None:
     one_call, gate = gated(max_retries=1)
     first = one_call.now
     error = RateLimitError("busy", status_code=429)
@@ -210,7 +210,7 @@ def test_refusals_cost_attempts_from_five_minutes_after_the_first_one(since: flo
 
 
 @pytest.mark.parametrize("answered", [0, 5])
-def test_answers_before_a_call_do_not_make_its_refusals_free(answered: int) -> None:
+def test_a_refusal_costs_an_attempt_if_other_answers_came_before_the_call_began(answered: int) -> None:
     one_call, gate = gated(answered, max_retries=1)
     assert [refuse(one_call, gate) for _ in range(2)] == [0.0, None]
 
@@ -223,7 +223,7 @@ def test_a_refusal_costs_no_attempt_while_another_call_runs() -> None:
     assert [refuse(one_call, gate) for _ in range(2)] == [0.0, None]
 
 
-def test_a_refusal_costs_an_attempt_after_minutes_of_refusals() -> None:
+def test_a_refusal_costs_an_attempt_after_five_minutes_of_refusals() -> None:
     one_call, gate = gated()
     refuse(one_call, gate, 1)
     one_call.now += BUSY_PATIENCE
@@ -281,7 +281,7 @@ def test_a_refused_call_that_got_no_second_slot_raises_its_own_refusal(deadline:
     assert (error.status_code, error.code) == (429, "1302")
 
 
-def test_without_retries_a_refusal_raises_even_if_others_are_answered() -> None:
+def test_with_max_retries_0_a_refusal_raises_even_if_other_calls_are_answered() -> None:
     one_call, gate = gated(max_retries=0)
     assert refuse(one_call, gate, 3) is None
     assert gate.paused_until <= 50.0  # the next call is the caller's to time
@@ -299,7 +299,7 @@ def test_a_call_does_not_wait_for_a_pause_that_ends_at_or_after_its_deadline(dea
     assert (raised.value.code, raised.value.attempts) == ("1302", 1)
 
 
-def test_an_empty_budget_is_full_again_after_500_successes() -> None:
+def test_an_empty_retry_budget_is_full_again_after_500_successes() -> None:
     budget = RetryBudget()
     while budget.take(Retry.BUSY):
         pass
@@ -317,7 +317,7 @@ def test_a_success_after_a_retry_returns_the_cost_of_the_retry_to_the_budget() -
     assert budget._tokens == RetryBudget.CAPACITY
 
 
-def test_signing_a_token_again_does_not_use_the_budget() -> None:
+def test_signing_a_token_again_does_not_use_the_retry_budget() -> None:
     one_call = OneCall()
     assert one_call.pauses(Retry.TOKEN) == [0, 0, 0]
     assert one_call.policy.budget._tokens == RetryBudget.CAPACITY
@@ -326,7 +326,7 @@ def test_signing_a_token_again_does_not_use_the_budget() -> None:
 @pytest.mark.parametrize(
     ("off", "skew"), [(0, 0), (59, 0), (60, 0), (61, 61), (-60, 0), (-61, -61), (3600, 3600), (-3600, -3600)]
 )
-def test_a_wrong_clock_is_detected_by_the_date_header(off: int, skew: int) -> None:
+def test_a_wrong_local_clock_is_detected_by_the_servers_date_header(off: int, skew: int) -> None:
     assert OneCall().policy.skew(formatdate(NOW - off, usegmt=True)) == skew
 
 
@@ -335,12 +335,12 @@ def test_an_invalid_date_header_is_ignored(date: str) -> None:
     assert OneCall().policy.skew(date) == 0
 
 
-def test_a_full_budget_allows_35_retries() -> None:
+def test_a_full_retry_budget_allows_35_retries() -> None:
     budget = RetryBudget()
     assert sum(budget.take(Retry.TRANSIENT) for _ in range(200)) == 35
 
 
-def test_a_success_at_the_first_attempt_gives_back_a_fifth_of_a_retry() -> None:
+def test_a_success_at_the_first_attempt_adds_a_fifth_of_a_retry_to_the_budget() -> None:
     budget = RetryBudget()
     while budget.take(Retry.BUSY):
         pass
@@ -401,13 +401,13 @@ def test_the_error_of_a_late_call_names_its_stage_and_the_last_error(kind: str, 
     assert late.message == f"{begin} The last error was: It broke."
 
 
-def test_a_step_ends_at_its_own_time_or_at_the_deadline_if_that_is_earlier() -> None:
+def test_a_step_ends_at_its_own_limit_or_at_the_deadline_whichever_is_earlier() -> None:
     bounded, free = OneCall(deadline=10.0).tries, OneCall().tries
     assert (bounded.until(55.0), bounded.until(65.0), bounded.until(None)) == (55.0, 60.0, 60.0)
     assert (free.until(55.0), free.until(None)) == (55.0, None)
 
 
-def test_the_error_of_a_deadline_names_the_failure_before_it_as_its_cause() -> None:
+def test_the_cause_of_a_deadline_error_is_the_last_failure() -> None:
     one_call = OneCall(deadline=1.5)
     busy = RateLimitError("busy", status_code=429, code="1302", request_id="r", retry_after=2.0)
     one_call.tries.begin()
@@ -437,7 +437,7 @@ def test_a_reset_before_the_answer_of_a_later_attempt_is_retried_immediately() -
     assert one_call.tries.again(reset, Retry.TRANSIENT) == 0.0
 
 
-def test_a_request_that_may_have_arrived_is_sent_once_more_at_most() -> None:
+def test_a_request_that_may_have_arrived_is_retried_at_most_once() -> None:
     for first, second in (("read_timeout", "write_timeout"), ("write_timeout", "read_timeout")):
         tries = OneCall().tries
         assert (tries.failed(first), tries.failed(second)) == (Retry.TRANSIENT, Retry.NEVER)
@@ -455,7 +455,7 @@ def test_a_request_that_may_have_arrived_is_sent_once_more_at_most() -> None:
         ("connect_timeout", Retry.TRANSIENT),
     ],
 )
-def test_a_request_that_must_not_repeat_is_retried_only_if_it_cannot_have_arrived(kind: str, again: Retry) -> None:
+def test_a_non_repeatable_request_is_retried_only_if_it_cannot_have_arrived(kind: str, again: Retry) -> None:
     assert OneCall(repeatable=False).tries.failed(kind) is again
 
 

@@ -24,14 +24,14 @@ def test_the_done_event_is_recognized_in_any_letter_case_and_with_spaces(flow: A
 
 
 @pytest.mark.parametrize("data", [b"[DONE]" + b"x" * 26, b"[DONT]", b"x[DONE]"])
-def test_other_text_is_not_the_end_of_a_stream(flow: Any, data: bytes) -> None:
+def test_text_that_only_resembles_the_done_event_does_not_end_a_stream(flow: Any, data: bytes) -> None:
     error = failed(flow, flow.piece("x"), b"data: " + data + b"\n\n", flow.piece("y", "stop"))
     assert type(error) is glmv.MalformedResponse
     assert error.retryable
 
 
 @pytest.mark.parametrize("kind", ["ping", "message_start"])
-def test_events_of_other_types_need_not_hold_a_json_object(flow: Any, kind: str) -> None:
+def test_events_of_unknown_types_without_a_json_object_are_ignored(flow: Any, kind: str) -> None:
     noise = f"event: {kind}\ndata: 5\n\n".encode()
     assert flow.run(flow.streamed(noise, flow.piece("x", "stop"))).whole.text == "x"
 
@@ -47,7 +47,7 @@ def test_events_of_other_types_need_not_hold_a_json_object(flow: Any, kind: str)
         (b'{"choices": [], "oops": 1}', 'The stream reports an error: \'{"choices": [], "oops": 1}\''),
     ],
 )
-def test_an_error_event_in_any_form_is_an_error_with_its_message(flow: Any, data: bytes, words: str) -> None:
+def test_an_error_event_in_any_form_raises_an_error_with_its_message(flow: Any, data: bytes, words: str) -> None:
     error = failed(flow, flow.piece("half"), b"event: error\ndata: " + data + b"\n\n")
     assert isinstance(error, glmv.ServerError)
     assert words in str(error)
@@ -55,12 +55,12 @@ def test_an_error_event_in_any_form_is_an_error_with_its_message(flow: Any, data
     assert error.partial.text == "half"
 
 
-def test_an_error_field_beside_choices_raises_the_error(flow: Any) -> None:
+def test_an_error_field_in_an_event_with_choices_is_raised(flow: Any) -> None:
     error = failed(flow, flow.piece("half") | {"error": {"code": "1113", "message": "m"}})
     assert (type(error), error.code) == (glmv.QuotaError, "1113")
 
 
-def test_a_lone_message_is_the_error_only_if_no_answer_follows(flow: Any) -> None:
+def test_an_event_with_only_a_message_is_an_error_only_if_no_answer_follows(flow: Any) -> None:
     lone = {"message": "the model is overloaded"}
     assert "the model is overloaded" in str(failed(flow, lone))
     assert "the model is overloaded" in str(failed(flow, lone, {"status": "ok"}))
@@ -90,7 +90,7 @@ def test_an_incomplete_stop_word_is_yielded_when_the_answer_ends(flow: Any) -> N
     assert outcome.whole.text == "one EN"
 
 
-def test_calls_and_reasoning_after_a_stop_word_are_kept(flow: Any) -> None:
+def test_tool_calls_and_reasoning_after_a_stop_word_are_kept(flow: Any) -> None:
     call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
     delta = {"content": "two", "tool_calls": [call]}
     pieces = [flow.piece("one END"), {"choices": [{"delta": delta}]}, {"choices": [{"delta": {"content": "three"}}]},
@@ -111,7 +111,7 @@ def test_calls_and_reasoning_after_a_stop_word_are_kept(flow: Any) -> None:
         (("It is ", "red.</think>", "Red"), "Red"),
     ],
 )
-def test_stop_words_of_late_reasoning_do_not_end_the_answer(
+def test_stop_words_inside_reasoning_without_an_opening_tag_do_not_end_the_answer(
     flow: Any, texts: tuple[str, ...], expected: str, replace: bool
 ) -> None:
     pieces = [*map(flow.piece, texts), flow.piece("", "stop")]
@@ -120,7 +120,7 @@ def test_stop_words_of_late_reasoning_do_not_end_the_answer(
     assert "END" not in outcome.whole.text
 
 
-def test_the_end_of_reasoning_without_text_before_it_is_not_a_delta(flow: Any) -> None:
+def test_an_end_tag_of_reasoning_without_text_before_the_tag_yields_no_delta(flow: Any) -> None:
     pieces = [flow.piece("<|begin_of_box|>"), flow.piece("</think>"), flow.piece("Red", "stop")]
     outcome = flow.run(flow.streamed(*pieces), thought="possible")
     assert [delta.text for delta in outcome.deltas] == ["Red", ""]
@@ -128,15 +128,13 @@ def test_the_end_of_reasoning_without_text_before_it_is_not_a_delta(flow: Any) -
 
 @pytest.mark.parametrize("replace", [True, False])
 @pytest.mark.parametrize("first", ["", "It is "])
-def test_reasoning_that_ends_like_the_beginning_of_a_stop_word_is_complete(
-    flow: Any, first: str, replace: bool
-) -> None:
+def test_reasoning_that_ends_with_part_of_a_stop_word_keeps_that_part(flow: Any, first: str, replace: bool) -> None:
     pieces = [flow.piece(f"{first}E"), flow.piece("</think>"), flow.piece("Red", "stop")]
     outcome = flow.run(flow.streamed(*pieces), thought="possible", cut=("END",), may_replace=replace)
     assert (outcome.whole.text, outcome.whole.reasoning) == ("Red", f"{first}E")
 
 
-def test_reasoning_that_ends_late_replaces_the_text_where_allowed(flow: Any) -> None:
+def test_with_may_replace_text_that_turns_out_to_be_reasoning_is_replaced(flow: Any) -> None:
     call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
     pieces = [flow.piece("It is "), flow.piece("red.</think>Red"), flow.piece("!", "stop")]
     outcome = flow.run(flow.streamed(*pieces), thought="possible", may_replace=True)
@@ -155,7 +153,7 @@ def test_reasoning_that_ends_late_replaces_the_text_where_allowed(flow: Any) -> 
     assert (answer.text, answer.reasoning, [each.name for each in answer.tool_calls]) == ("Red!", "It is ed.", ["f"])
 
 
-def test_reasoning_that_ends_late_stays_text_with_its_tag_where_not_allowed(flow: Any) -> None:
+def test_without_may_replace_text_that_turns_out_to_be_reasoning_stays_text(flow: Any) -> None:
     pieces = [flow.piece("It is "), flow.piece("red.</think>Red"), flow.piece("!", "stop")]
     outcome = flow.run(flow.streamed(*pieces), thought="possible")
     assert [(delta.text, delta.reasoning, delta.replaces) for delta in outcome.deltas] == [
@@ -167,7 +165,7 @@ def test_reasoning_that_ends_late_stays_text_with_its_tag_where_not_allowed(flow
     assert (outcome.whole.text, outcome.whole.reasoning) == ("Red!", "It is red.")
 
 
-def test_reasoning_that_ends_in_the_first_piece_replaces_nothing(flow: Any) -> None:
+def test_reasoning_that_ends_in_the_first_chunk_replaces_no_text(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("Hm.</think>Red"), flow.piece("", "stop")), thought="possible")
     assert [(delta.text, delta.reasoning, delta.replaces) for delta in outcome.deltas] == [
         ("Red", "Hm.", False),
@@ -177,7 +175,7 @@ def test_reasoning_that_ends_in_the_first_piece_replaces_nothing(flow: Any) -> N
     assert [delta.text for delta in empty.deltas] == ["Red", ""]
 
 
-def test_calls_left_in_the_text_are_counted_in_a_note(flow: Any) -> None:
+def test_tool_calls_left_in_the_text_are_counted_in_a_note(flow: Any) -> None:
     pieces = [flow.piece(MARKUP), flow.piece(MARKUP), flow.piece("", "stop")]
     answer = flow.run(flow.streamed(*pieces), tools=tools_of(TOOLS), notes=("n",)).whole
     assert [call.name for call in answer.tool_calls] == ["get_weather"] * 2
@@ -186,7 +184,7 @@ def test_calls_left_in_the_text_are_counted_in_a_note(flow: Any) -> None:
     assert len(answer.notes) == 2
 
 
-def test_a_clipped_box_is_noted_after_the_other_notes(flow: Any) -> None:
+def test_the_note_about_a_clipped_box_comes_after_all_other_notes(flow: Any) -> None:
     answer = flow.run(flow.streamed(flow.piece("[0, 0, 500, 1001]", "stop")), notes=("n",)).whole
     assert [note[:14] for note in answer.notes] == ["n", "A box was clip"]
 
@@ -201,7 +199,7 @@ def test_the_error_of_an_answer_without_readable_content_names_its_fields(flow: 
     assert flow.run(flow.streamed(video, flow.piece("END", "stop")), cut=("END",)).whole.text == ""
 
 
-def test_content_filter_levels_of_the_error_replace_those_of_a_withdrawn_answer(flow: Any) -> None:
+def test_content_filter_levels_of_an_error_event_replace_earlier_levels(flow: Any) -> None:
     error = {"error": {"code": "1301", "message": "m"}, "request_id": "r9", "contentFilter": [{"level": 1}]}
     first = flow.piece("half") | {"request_id": "r1", "content_filter": [{"level": 3}]}
     answer = flow.run(flow.streamed(first, error), sensitive="return").whole
@@ -219,7 +217,7 @@ def test_the_error_of_a_repetitive_answer_has_its_text_usage_and_attempts(flow: 
     assert error.partial.usage == glmv.Usage(1037, 37, 1074)
 
 
-def test_usage_behind_a_broken_event_in_the_same_bytes_is_read(flow: Any) -> None:
+def test_usage_in_the_event_after_an_error_event_is_read(flow: Any) -> None:
     events = [
         flow.piece("hello", "stop"),
         {"error": {"code": "1234", "message": "m"}},

@@ -30,7 +30,7 @@ def body(server: Any, number: int = -1) -> dict[str, Any]:
     return dict(json.loads(server.requests[number][1]))
 
 
-def test_a_request_has_the_headers_it_needs(ask: Any, server: Any) -> None:
+def test_a_request_has_authorization_content_type_and_user_agent_headers(ask: Any, server: Any) -> None:
     ask(api_key=KEY)
     request_headers = headers(server)
     assert request_headers["authorization"] == f"Bearer {KEY}"
@@ -40,7 +40,7 @@ def test_a_request_has_the_headers_it_needs(ask: Any, server: Any) -> None:
     assert request_headers["content-length"] == str(len(server.requests[0][1]))
 
 
-def test_a_request_has_an_id_and_the_field_stream_only_if_it_streams(ask: Any, server: Any) -> None:
+def test_each_request_body_has_a_request_id_and_only_a_stream_request_has_stream(ask: Any, server: Any) -> None:
     ask()
     ask(stream=True)
     assert [set(body(server, number)) for number in (0, 1)] == [
@@ -50,7 +50,7 @@ def test_a_request_has_an_id_and_the_field_stream_only_if_it_streams(ask: Any, s
     assert len({body(server, number)["request_id"] for number in (0, 1)}) == 2
 
 
-def test_user_headers_replace_built_in_ones_in_any_letter_case(server: Any) -> None:
+def test_headers_of_the_user_replace_built_in_headers_in_any_letter_case(server: Any) -> None:
     with glmv.Client(
         KEY, base_url=server.base_url, default_headers={"User-Agent": "app", "X-A": "client", "X-B": "b"}
     ) as glm:
@@ -95,7 +95,9 @@ def test_answers_have_notes_and_the_number_of_attempts(server: Any, no_pauses: l
     assert any("strict" in note for note in answer.notes)
 
 
-def test_a_constructor_reads_no_environment_and_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_reported_by_the_first_call_and_not_by_the_constructor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for kind in (glmv.Client, glmv.AsyncClient):
         assert repr(kind(base_url="http://elsewhere.example")) == f"{kind.__name__}(model='glm-4.6v')"
     with pytest.raises(glmv.AuthenticationError, match="ZHIPUAI_API_KEY"):
@@ -117,7 +119,7 @@ def test_a_constructor_reads_no_environment_and_opens_nothing(monkeypatch: pytes
         ),
     ],
 )
-def test_key_and_base_url_come_from_the_environment(
+def test_environment_variables_decide_the_base_url(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], base: str
 ) -> None:
     for name, value in variables.items():
@@ -125,7 +127,7 @@ def test_key_and_base_url_come_from_the_environment(
     assert glmv.Client().address.base_url == base
 
 
-def test_an_injected_client_is_used_and_left_open(server: Any) -> None:
+def test_an_http_client_that_is_passed_in_is_used_and_not_closed(server: Any) -> None:
     with httpx.Client(headers={"x-mine": "yes"}) as http:
         with glmv.Client(KEY, base_url=server.base_url, http_client=http) as glm:
             assert glm.chat("hi").text == "hello"
@@ -133,7 +135,7 @@ def test_an_injected_client_is_used_and_left_open(server: Any) -> None:
     assert headers(server)["x-mine"] == "yes"
 
 
-async def test_an_injected_async_client_is_used_and_left_open(server: Any) -> None:
+async def test_an_async_http_client_that_is_passed_in_is_used_and_not_closed(server: Any) -> None:
     async with httpx.AsyncClient(headers={"x-mine": "yes"}) as http:
         async with glmv.AsyncClient(KEY, base_url=server.base_url, http_async_client=http) as glm:
             assert (await glm.chat("hi")).text == "hello"
@@ -141,7 +143,7 @@ async def test_an_injected_async_client_is_used_and_left_open(server: Any) -> No
     assert headers(server)["x-mine"] == "yes"
 
 
-def test_a_closed_injected_client_raises_a_glmv_error(server: Any) -> None:
+def test_a_call_with_a_closed_http_client_raises_connection_failed(server: Any) -> None:
     http = httpx.Client()
     http.close()
     with pytest.raises(glmv.ConnectionFailed) as raised:
@@ -149,7 +151,7 @@ def test_a_closed_injected_client_raises_a_glmv_error(server: Any) -> None:
     assert raised.value.attempts == 1
 
 
-def test_a_closed_client_raises_a_clear_error(server: Any) -> None:
+def test_a_call_on_a_closed_client_raises_an_error_that_says_closed(server: Any) -> None:
     glm = glmv.Client(KEY, base_url=server.base_url)
     glm.chat("hi")
     glm.close()
@@ -158,16 +160,16 @@ def test_a_closed_client_raises_a_clear_error(server: Any) -> None:
 
 
 @pytest.mark.parametrize("timeout", [5, 5.0, httpx.Timeout(5.0), httpx.Timeout(None), None])
-def test_a_timeout_is_seconds_or_an_httpx_timeout(ask: Any, timeout: Any) -> None:
+def test_a_timeout_may_be_a_number_of_seconds_none_or_an_httpx_timeout(ask: Any, timeout: Any) -> None:
     assert isinstance(ask(timeout=timeout), glmv.Completion)
 
 
 @pytest.mark.parametrize("timeout", ["5", [5], object()])
-def test_a_timeout_of_another_type_is_refused(ask: Any, timeout: Any) -> None:
+def test_a_timeout_that_is_a_string_list_or_object_is_refused(ask: Any, timeout: Any) -> None:
     assert isinstance(ask(timeout=timeout), glmv.InvalidRequestError)
 
 
-def test_any_exception_of_an_injected_client_becomes_a_glmv_error(server: Any) -> None:
+def test_any_exception_of_a_passed_http_client_becomes_a_glmv_error(server: Any) -> None:
     for raised in (
         OSError("odd"),
         KeyError("odd"),
@@ -193,7 +195,7 @@ def test_an_exception_of_a_response_hook_becomes_a_glmv_error(server: Any) -> No
     assert raised.value.attempts == 1
 
 
-def test_a_clients_object_makes_each_client_once_and_closes_both(server: Any) -> None:
+def test_the_class_clients_makes_each_client_once_and_closes_the_sync_client(server: Any) -> None:
     clients = glmv.Clients(glmv.Settings(api_key=KEY, base_url=server.base_url))  # type: ignore[arg-type]  # pydantic makes a secret of it
     assert clients.sync is clients.sync
     assert clients.asynchronous is clients.asynchronous

@@ -74,7 +74,7 @@ PLACES |= {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_credential_repeated_by_a_server_is_shown_nowhere(
+def test_a_credential_that_a_server_repeats_appears_in_no_answer_error_or_log(
     ask: Any, server: Any, caplog: pytest.LogCaptureFixture, place: str, stream: bool
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -132,7 +132,9 @@ def echoing(draw: st.DrawFn) -> tuple[int, dict[str, str], bytes]:
 
 @given(echoing(), st.booleans())
 @settings(max_examples=300, deadline=None)
-def test_a_credential_repeated_anywhere_is_masked(response: tuple[int, dict[str, str], bytes], stream: bool) -> None:
+def test_a_credential_at_any_position_of_a_response_is_masked(
+    response: tuple[int, dict[str, str], bytes], stream: bool
+) -> None:
     status, headers, body = response
     transport = httpx.MockTransport(lambda _: httpx.Response(status, headers=headers, content=body))
     glm = glmv.Client(
@@ -147,7 +149,7 @@ def test_a_credential_repeated_anywhere_is_masked(response: tuple[int, dict[str,
     assert [part for part in (KEY.partition(".")[2], HEADER) if part in repr(result)] == []
 
 
-def test_a_placeholder_is_not_masked_in_answers(ask: Any, server: Any) -> None:
+def test_a_placeholder_key_such_as_empty_is_not_masked_in_answers(ask: Any, server: Any) -> None:
     server.plays(lambda peer: peer.say(answer("The field is EMPTY, a key is not-needed.")))
     for key in ("EMPTY", "not-needed"):
         completion = ask(api_key=key)
@@ -165,7 +167,7 @@ def test_a_placeholder_is_not_masked_in_answers(ask: Any, server: Any) -> None:
         ({"x-api-key": "sk+live/9f8e7d6c5b4a=='"}, "sk+live/9f8e7d6c5b4a==&#39;"),
     ],
 )
-def test_a_secret_header_is_masked_in_parts_and_in_quoted_forms(
+def test_parts_and_escaped_forms_of_a_secret_header_are_masked(
     ask: Any, server: Any, headers: dict[str, str], echo: str
 ) -> None:
     server.plays(lambda peer: peer.say({"error": {"code": "1210", "message": f"before {echo} after"}}, 401))
@@ -183,7 +185,7 @@ def test_headers_that_are_not_credentials_are_not_masked(ask: Any, server: Any) 
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_a_secret_header_of_a_client_that_is_passed_in_is_masked(server: Any, library: str) -> None:
+def test_a_secret_header_of_a_passed_http_client_is_masked(server: Any, library: str) -> None:
     server.plays(lambda peer: peer.say({"error": {"code": "1210", "message": f"bad {HEADER}"}}, 401))
     with (
         pytest.importorskip(library).Client(headers={"x-api-key": HEADER}) as http,
@@ -211,13 +213,13 @@ def test_ids_of_answers_are_bounded_and_printable(ask: Any, server: Any) -> None
         "https://gw.example:hunter2-4711/v4",
     ],
 )
-def test_a_password_in_the_base_url_is_not_repeated(base_url: str) -> None:
+def test_the_error_for_a_base_url_with_a_password_does_not_show_the_password(base_url: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="base_url") as caught:
         glmv.Client(KEY, base_url=base_url).chat("hi")
     assert "hunter2" not in str(caught.value)
 
 
-def test_cookies_of_a_server_are_not_kept(server: Any) -> None:
+def test_cookies_that_a_server_sets_are_not_sent_back(server: Any) -> None:
     server.plays(lambda peer: peer.say(answer("a"), 200, "set-cookie: a=b; Path=/"))
     with glmv.Client(KEY, base_url=server.base_url) as glm:
         glm.chat("one")

@@ -43,7 +43,7 @@ def _total(deltas: Any) -> glmv.Completion:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_a_failed_answer_raises_its_error_and_is_retried_if_that_can_help(end: End, stream: bool, kind: str) -> None:
+def test_a_failed_answer_raises_the_listed_error_and_is_retried_if_retryable(end: End, stream: bool, kind: str) -> None:
     with pytest.raises(glmv.GLMVError) as caught:
         ask(Script(end.reply(stream=stream)), kind, stream=stream, max_retries=0)
     assert type(caught.value) is kind_of(end, stream=stream)
@@ -155,7 +155,7 @@ def upload(base_url: str, kind: str, **options: Any) -> glmv.GLMVError:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("leave", [drains, resets_when_the_client_is_stuck, says_no_more_and_resets, holds])
-def test_an_answer_that_arrives_during_the_upload_is_read(
+def test_a_413_answer_that_arrives_during_the_upload_is_read(
     impatient: Callable[..., Impatient], leave: Any, kind: str
 ) -> None:
     server = impatient(leave)
@@ -166,7 +166,7 @@ def test_an_answer_that_arrives_during_the_upload_is_read(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", [401, 429])
-def test_an_answer_before_the_end_of_the_upload_is_read_for_any_status(
+def test_a_401_or_429_answer_that_arrives_during_the_upload_is_read(
     impatient: Callable[..., Impatient], status: int, kind: str
 ) -> None:
     early = b"HTTP/1.1 %d X\r\nretry-after: 3600\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status
@@ -176,7 +176,9 @@ def test_an_answer_before_the_end_of_the_upload_is_read_for_any_status(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_error_of_a_large_request_cut_off_names_its_size(impatient: Callable[..., Impatient], kind: str) -> None:
+def test_the_error_for_a_large_upload_that_is_cut_off_names_its_size(
+    impatient: Callable[..., Impatient], kind: str
+) -> None:
     server = impatient(resets_when_the_client_is_stuck, b"")
     error = upload(server.base_url, kind, max_retries=0)
     assert type(error) is glmv.ConnectionFailed, error

@@ -18,7 +18,7 @@ def run_first_step(what: Any) -> None:
 
 
 @pytest.mark.parametrize("use", ["chat", "stream", "own http client"])
-def test_without_asyncio_the_async_client_raises_a_clear_error(use: str) -> None:
+def test_without_asyncio_the_error_of_the_async_client_names_the_sync_client(use: str) -> None:
     options: Any = {"http_async_client": httpx.AsyncClient()} if use == "own http client" else {}
     glm = glmv.AsyncClient("id.secret", **options)
     with pytest.raises(glmv.InvalidRequestError, match=r"with trio, call `glmv.Client` in a thread"):
@@ -35,7 +35,9 @@ def test_a_pool_of_a_closed_event_loop_ends_without_warnings() -> None:
         run_first_step(closing.aclose())
 
 
-def test_a_client_in_another_process_reports_where_to_set_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_an_unpickled_client_without_a_key_says_where_to_set_the_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in ("ZHIPUAI_API_KEY", "ZAI_API_KEY", "GLMV_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     worker = pickle.loads(pickle.dumps(glmv.Client("id.secret")))

@@ -64,7 +64,9 @@ async def test_no_file_is_read_on_the_event_loop(server: Any, monkeypatch: pytes
     assert threading.get_ident() not in threads.of["from_path"]
 
 
-async def test_text_alone_uses_no_thread(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_with_only_text_and_picture_urls_starts_no_thread(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(workers, "_threads", lambda: pytest.fail("a thread was asked for"))
     server.plays(answers)
     async with client(server) as glm:
@@ -73,7 +75,9 @@ async def test_text_alone_uses_no_thread(server: Any, monkeypatch: pytest.Monkey
         await glm.count_tokens("hi")
 
 
-async def test_only_a_few_pictures_are_fitted_at_once(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_more_pictures_are_fitted_at_once_than_there_are_worker_threads(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, lock = pixels.fit, threading.Lock()
     at_once: list[int] = []
     all_there = threading.Barrier(workers.WORKERS)
@@ -120,7 +124,9 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("entry", ["chat", "stream", "tasks.submit"])
-async def test_a_deadline_includes_picture_preparation_and_names_it(entry: str, server: Any, slow: Slow) -> None:
+async def test_a_deadline_includes_picture_preparation_and_the_error_says_so(
+    entry: str, server: Any, slow: Slow
+) -> None:
     server.plays(answers)
     async with client(server, deadline=0.2) as glm:
         with pytest.raises(
@@ -148,7 +154,7 @@ def test_a_deadline_of_a_blocking_call_includes_picture_preparation(
     assert server.requests == []
 
 
-async def test_the_error_distinguishes_a_late_server_from_slow_pictures(server: Any) -> None:
+async def test_the_deadline_error_for_a_late_server_does_not_mention_pictures(server: Any) -> None:
     server.plays(lambda peer: peer.stall())
     async with client(server, deadline=0.2) as glm:
         with pytest.raises(glmv.DeadlineExceeded, match="while it waited for an answer") as caught:
@@ -171,7 +177,7 @@ async def test_cancelled_calls_release_their_threads(server: Any, slow: Slow) ->
     assert slow.done <= workers.WORKERS + 1
 
 
-async def test_a_call_that_waits_for_a_thread_holds_no_slot(server: Any, slow: Slow) -> None:
+async def test_a_call_holds_no_slot_while_its_picture_is_prepared(server: Any, slow: Slow) -> None:
     async with client(server, max_concurrency=1) as glm:
         task = asyncio.create_task(glm.chat(as_picture(photo())))
         await asyncio.to_thread(slow.begun.acquire)
@@ -182,7 +188,7 @@ async def test_a_call_that_waits_for_a_thread_holds_no_slot(server: Any, slow: S
 
 @pytest.mark.parametrize("entry", ["chat", "stream", "tasks.submit"])
 @pytest.mark.parametrize("deadline", [0, -2.5, float("nan"), "soon"])
-async def test_an_invalid_deadline_is_refused_at_once(entry: str, deadline: Any, server: Any) -> None:
+async def test_an_invalid_deadline_is_refused_before_sending(entry: str, deadline: Any, server: Any) -> None:
     entries: dict[str, Callable[[glmv.AsyncClient, Any], Awaitable[Any]]] = {
         "chat": lambda glm, messages: glm.chat(messages, deadline=deadline),
         "stream": lambda glm, messages: drained(glm.stream(messages, deadline=deadline)),

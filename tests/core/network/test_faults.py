@@ -105,7 +105,9 @@ def test_each_fault_has_the_outcome_in_the_table(
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_01_a_refused_connection_is_reported(ask: Any, server: Any, no_pauses: list[float], stream: bool) -> None:
+def test_01_a_refused_connection_is_retried_and_the_error_names_the_address(
+    ask: Any, server: Any, no_pauses: list[float], stream: bool
+) -> None:
     with nobody(server) as ask.base_url:
         error = failure(ask(stream=stream), glmv.ConnectionFailed)
     assert ask.base_url[7:].removesuffix("/v1") in str(error)
@@ -129,7 +131,7 @@ def test_02_an_unknown_host_is_retried_only_if_the_failure_is_temporary(
 
 @pytest.mark.parametrize("title", ["self-signed certificate", "certificate of another host"])
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
-def test_04_a_certificate_that_is_not_accepted_is_reported(ask: Any, server: Any, title: str) -> None:
+def test_04_a_certificate_that_is_not_accepted_raises_connection_failed(ask: Any, server: Any, title: str) -> None:
     with named(title).target(server) as ask.base_url:
         failure(ask(), glmv.ConnectionFailed)
     assert server.requests == []
@@ -156,7 +158,7 @@ def test_21_an_expired_token_is_signed_again(
 
 
 @pytest.mark.parametrize("end", ["reset", "close"])
-def test_28_a_broken_stream_keeps_the_text_so_far(ask: Any, server: Any, end: str) -> None:
+def test_28_the_error_of_a_broken_stream_holds_the_text_so_far(ask: Any, server: Any, end: str) -> None:
     read = threading.Event()
     ask.on_delta = read.set
 
@@ -171,7 +173,7 @@ def test_28_a_broken_stream_keeps_the_text_so_far(ask: Any, server: Any, end: st
     assert error.__cause__ is not None
 
 
-def test_30_on_sensitive_return_returns_withdrawn_content(ask: Any, server: Any) -> None:
+def test_30_with_on_sensitive_return_withdrawn_text_is_returned(ask: Any, server: Any) -> None:
     server.plays(*named("finish_reason sensitive").scripts)
     answer = ask(stream=True, on_sensitive="return")
     assert (answer.text, answer.finish_reason) == ("bad", "sensitive")
@@ -204,7 +206,7 @@ def test_36_events_are_read_with_any_line_end_and_framing(ask: Any, server: Any,
     assert ask(stream=True).text == text
 
 
-def test_37_an_endless_line_is_cut_off_at_the_limit(ask: Any, server: Any) -> None:
+def test_37_an_endless_line_is_cut_off_at_the_size_limit(ask: Any, server: Any) -> None:
     def pours(peer: Any) -> None:
         peer.stream(b"data: ", end=False)
         while True:
@@ -215,7 +217,7 @@ def test_37_an_endless_line_is_cut_off_at_the_limit(ask: Any, server: Any) -> No
     assert server.peers[0].left.wait(10)
 
 
-def test_37_an_endless_body_is_cut_off_at_the_limit(ask: Any, server: Any) -> None:
+def test_37_an_endless_body_is_cut_off_at_the_size_limit(ask: Any, server: Any) -> None:
     def pours(peer: Any) -> None:
         peer.head(200, "content-type: application/json", "transfer-encoding: chunked")
         while True:
@@ -236,7 +238,7 @@ def test_38_the_error_of_a_redirect_names_its_target(ask: Any, server: Any, stre
 
 
 @pytest.mark.parametrize("off", [3600, -3600])
-def test_39_a_wrong_local_clock_is_reported_in_seconds(ask: Any, server: Any, off: int) -> None:
+def test_39_the_error_says_by_how_many_seconds_the_local_clock_is_wrong(ask: Any, server: Any, off: int) -> None:
     server.plays(refuses_by_another_clock(off))
     error = failure(ask(auth="token"), glmv.AuthenticationError, attempts=2)
     skew = re.search(rf"clock is (\d+) s {'ahead of' if off > 0 else 'behind'} the server's", str(error))
@@ -244,13 +246,13 @@ def test_39_a_wrong_local_clock_is_reported_in_seconds(ask: Any, server: Any, of
     assert abs(int(skew[1]) - abs(off)) <= 1
 
 
-def test_errors_name_host_and_port_but_not_the_key(ask: Any, server: Any) -> None:
+def test_the_error_of_a_reset_shows_no_key_and_has_one_line(ask: Any, server: Any) -> None:
     server.plays(lambda peer: peer.reset())
     outcome = ask(api_key="test-id.canary", max_retries=0)
     assert "canary" not in f"{outcome!r} {outcome} {vars(outcome)}"
     assert os.linesep not in str(outcome)
 
 
-def test_the_titles_of_the_table_are_unique() -> None:
+def test_the_titles_in_the_table_of_faults_are_unique() -> None:
     titles = [fault.title for fault in FAULTS]
     assert len(set(titles)) == len(titles)

@@ -90,7 +90,7 @@ def test_each_attempt_calls_the_key_function(server: Server, refusal: tuple[Any,
     assert keys_at(server) == KEYS[:3]
 
 
-def test_a_refused_key_is_not_retried(server: Server) -> None:
+def test_a_call_whose_key_from_a_function_is_refused_is_not_retried(server: Server) -> None:
     server.plays(echoes_key(401))
     vault = Rotating()
     with glmv.Client(vault.key, base_url=server.base_url) as glm, pytest.raises(glmv.AuthenticationError) as caught:
@@ -100,7 +100,7 @@ def test_a_refused_key_is_not_retried(server: Server) -> None:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_an_asynchronous_function_is_awaited_at_each_attempt(server: Server, streamed: bool) -> None:
+async def test_an_asynchronous_key_function_is_awaited_at_each_attempt(server: Server, streamed: bool) -> None:
     answer = (lambda peer: peer.stream(chunk("hello", "stop"), DONE)) if streamed else says(WHOLE)
     server.plays(says(BUSY, 429), answer)
     vault = Rotating()
@@ -114,7 +114,7 @@ async def test_an_asynchronous_function_is_awaited_at_each_attempt(server: Serve
     assert set(vault.threads) == {threading.current_thread()}
 
 
-async def test_a_blocking_function_does_not_block_the_loop(server: Server) -> None:
+async def test_a_blocking_key_function_does_not_block_the_event_loop(server: Server) -> None:
     server.plays(says(WHOLE))
     started, go_on = threading.Event(), threading.Event()
 
@@ -132,7 +132,7 @@ async def test_a_blocking_function_does_not_block_the_loop(server: Server) -> No
 
 
 @pytest.mark.parametrize("wrap", [lambda vault: lambda: vault.akey(), lambda vault: partial(type(vault).akey, vault)])
-async def test_functions_that_return_an_awaitable_are_awaited(server: Server, wrap: Any) -> None:
+async def test_key_functions_that_return_an_awaitable_are_awaited(server: Server, wrap: Any) -> None:
     server.plays(says(WHOLE))
     async with glmv.AsyncClient(wrap(Rotating()), base_url=server.base_url) as glm:
         await glm.chat("hello")
@@ -140,7 +140,7 @@ async def test_functions_that_return_an_awaitable_are_awaited(server: Server, wr
 
 
 @pytest.mark.parametrize("wrap", [lambda vault: vault.akey, lambda vault: lambda: vault.akey()])
-def test_a_blocking_client_refuses_an_asynchronous_function(server: Server, wrap: Any) -> None:
+def test_a_blocking_client_refuses_an_asynchronous_key_function(server: Server, wrap: Any) -> None:
     server.plays(says(WHOLE))
     with (
         glmv.Client(wrap(Rotating()), base_url=server.base_url) as glm,
@@ -172,7 +172,9 @@ WRONG: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("function", "message"), WRONG, ids=[message for _, message in WRONG])
-async def test_a_failing_key_function_raises_one_clear_error(server: Server, function: Any, message: str) -> None:
+async def test_a_key_function_that_fails_or_returns_no_key_raises_authentication_error(
+    server: Server, function: Any, message: str
+) -> None:
     server.plays(says(WHOLE))
     with (
         glmv.Client(function, base_url=server.base_url) as glm,
@@ -194,7 +196,7 @@ async def test_a_failing_key_function_raises_one_clear_error(server: Server, fun
     assert server.requests == []
 
 
-def test_a_glmv_error_of_the_key_function_passes_unchanged(server: Server) -> None:
+def test_a_glmv_error_that_the_key_function_raises_reaches_the_caller_unchanged(server: Server) -> None:
     problem = glmv.PermissionDeniedError("Ask an administrator.")
     with glmv.Client(fails(problem), base_url=server.base_url) as glm, pytest.raises(glmv.PermissionDeniedError) as got:
         glm.chat("hello")
@@ -247,7 +249,7 @@ def test_a_token_is_signed_again_only_for_a_new_key(server: Server) -> None:
     assert one.count(".") == three.count(".") == 2
 
 
-def test_clients_with_the_same_function_share_a_gate() -> None:
+def test_clients_with_the_same_key_function_share_their_slots() -> None:
     vault, other = Rotating(), Rotating()
     base = "https://example.com/v1"
 
@@ -275,7 +277,9 @@ class Locked:
         return self.value
 
 
-def test_pickles_hold_neither_the_function_nor_a_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickles_of_a_client_hold_neither_the_key_function_nor_a_key(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.plays(says(WHOLE))
     monkeypatch.setenv("ZHIPUAI_API_KEY", "id.of-the-environment")
     glm = glmv.Client(Locked(), base_url=server.base_url)
@@ -291,7 +295,7 @@ def test_pickles_hold_neither_the_function_nor_a_key(server: Server, monkeypatch
 
 
 @pytest.mark.parametrize("status", [200, 400])
-def test_keys_of_a_function_are_masked_in_echoes_of_the_server(server: Server, status: int) -> None:
+def test_keys_from_a_function_are_masked_when_the_server_repeats_them(server: Server, status: int) -> None:
     vault = Rotating()
     text = f"you sent {KEYS[0]}, before {KEYS[1]}"
     answer = {**WHOLE, "choices": [{"index": 0, "finish_reason": "stop", "message": {"content": text}}]}
@@ -307,7 +311,7 @@ def test_keys_of_a_function_are_masked_in_echoes_of_the_server(server: Server, s
     assert "secret-number" not in message
 
 
-def test_no_traceback_shows_a_key_of_a_function(server: Server) -> None:
+def test_no_traceback_shows_a_key_that_a_function_returned(server: Server) -> None:
     server.plays(says({"error": {"code": "1210", "message": "no"}}, 400))
     with glmv.Client(Locked(), base_url=server.base_url) as glm, pytest.raises(glmv.GLMVError) as caught:
         glm.chat("hello")
@@ -344,11 +348,11 @@ def test_the_base_url_is_resolved_without_calling_the_key_function(
     assert vault.calls == 0
 
 
-def test_an_invalid_key_is_refused_at_once() -> None:
+def test_a_key_that_is_neither_a_string_nor_a_function_is_refused_at_once() -> None:
     for wrong in (5, ["id.secret"], {"key": "id.secret"}):
         with pytest.raises(glmv.InvalidRequestError, match="api_key"):
             glmv.Client(wrong)  # type: ignore[arg-type]  # on purpose
 
 
-def test_the_settings_have_a_json_schema() -> None:
+def test_the_json_schema_of_settings_includes_api_key() -> None:
     assert "api_key" in glmv.Settings.model_json_schema()["properties"]

@@ -97,7 +97,9 @@ def _all_here(real: Any) -> Any:
 
 
 @pytest.mark.parametrize("host", ["[::1]", "127.1", "127.0.1", "[::ffff:127.0.0.1]", "localhost.", "0.0.0.0"])
-def test_other_names_of_this_machine_use_no_proxy(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_to_any_spelling_of_a_loopback_address_use_no_proxy(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from glmv.transport.proxies import proxy_for
 
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
@@ -111,7 +113,7 @@ def test_other_names_of_this_machine_use_no_proxy(host: str, monkeypatch: pytest
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 @pytest.mark.parametrize("user", ["", f"user:{ENCODED}@"])
-def test_an_unreachable_proxy_is_named_without_its_password(
+def test_the_error_for_an_unreachable_proxy_names_it_without_the_password(
     ask: Any, variable: str, user: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -164,7 +166,7 @@ def test_the_error_for_a_proxy_that_opens_no_tunnel_names_the_proxy(
 
 @pytest.mark.parametrize("base", [ELSEWHERE, "http://glm.example/v1"])
 @pytest.mark.parametrize("user", ["", f"user:{ENCODED}@"])
-def test_a_proxy_that_requires_a_password_is_not_retried_and_the_error_helps(
+def test_the_error_for_a_proxy_that_needs_a_password_says_how_to_set_the_password(
     ask: Any, saying: Any, base: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n"
@@ -181,7 +183,7 @@ def test_a_proxy_that_requires_a_password_is_not_retried_and_the_error_helps(
     assert "s3cret" not in str(error)
 
 
-def test_an_error_page_of_a_plain_http_proxy_is_a_proxy_error(
+def test_a_503_page_of_an_http_proxy_raises_connection_failed(
     ask: Any, saying: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = b"HTTP/1.1 503 Service Unavailable\r\nx-squid-error: ERR_DNS_FAIL 0\r\ncontent-length: 0\r\n\r\n"
@@ -194,7 +196,9 @@ def test_an_error_page_of_a_plain_http_proxy_is_a_proxy_error(
     assert "(HTTP_PROXY) could not connect to glm.example" in str(error)
 
 
-def test_a_server_error_passed_on_by_a_proxy_is_a_server_error(ask: Any, saying: Any, monkeypatch: Any) -> None:
+def test_a_503_of_the_server_that_a_proxy_passes_on_raises_server_error(
+    ask: Any, saying: Any, monkeypatch: Any
+) -> None:
     proxy = saying(b"HTTP/1.1 503 Service Unavailable\r\nvia: 1.1 squid\r\ncontent-length: 0\r\n\r\n")
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     ask.base_url = "http://glm.example/v1"
@@ -223,7 +227,7 @@ HTML = b"content-type: text/html\r\ncontent-length: 15\r\n\r\n<html>no</html>"
         (b"504 Gateway Timeout\r\n" + HTML, "proxy"),
     ],
 )
-def test_a_proxy_that_refuses_a_plain_request_is_named(
+def test_the_error_for_a_proxy_that_refuses_an_http_request_names_the_proxy(
     ask: Any, saying: Any, response: bytes, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = saying(b"HTTP/1.1 " + response)
@@ -262,7 +266,7 @@ def test_a_request_that_a_proxy_refuses_for_its_size_raises_limit_exceeded(
 
 @pytest.mark.parametrize("response", [b"403 Forbidden\r\nserver: squid\r\n" + HTML, b"502 Bad Gateway\r\n" + HTML])
 @pytest.mark.parametrize("awaited", [False, True])
-def test_a_corrected_no_proxy_works_in_the_same_client(
+def test_after_a_failed_call_a_client_uses_a_corrected_variable_no_proxy(
     saying: Any, server: Server, proxied: None, response: bytes, awaited: bool, monkeypatch: Any
 ) -> None:
     proxy = saying(b"HTTP/1.1 " + response)
@@ -360,7 +364,7 @@ OPEN = "https://open.bigmodel.cn/api/paas/v4"
     ],
 )
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
-def test_no_proxy_is_read_like_in_other_programs(
+def test_the_variable_no_proxy_accepts_hosts_wildcards_ports_and_networks(
     value: str, url: str, bypassed: bool, name: str, monkeypatch: Any
 ) -> None:
     from glmv.transport.proxies import proxy_for
@@ -387,7 +391,7 @@ def test_no_proxy_is_read_like_in_other_programs(
         "?",
     ],
 )
-def test_invalid_entries_of_no_proxy_are_ignored(value: str, monkeypatch: Any) -> None:
+def test_invalid_entries_of_the_variable_no_proxy_are_reported_and_ignored(value: str, monkeypatch: Any) -> None:
     from glmv.transport.proxies import proxy_for, proxy_variables
 
     monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
@@ -399,7 +403,9 @@ def test_invalid_entries_of_no_proxy_are_ignored(value: str, monkeypatch: Any) -
 
 
 @pytest.mark.parametrize("scheme", ["socks", "socks5", "socks5h"])
-def test_socks_is_read_as_socks5(ask: Any, server: Server, proxied: None, scheme: str, monkeypatch: Any) -> None:
+def test_a_proxy_address_that_begins_with_socks_is_used_as_socks5(
+    ask: Any, server: Server, proxied: None, scheme: str, monkeypatch: Any
+) -> None:
     tunnel = Socks()
     monkeypatch.setenv("ALL_PROXY", tunnel.url.replace("socks5", scheme) + "/")
     ask.base_url = f"http://localhost:{server.port}/v1"
@@ -466,7 +472,9 @@ def test_the_error_for_an_https_proxy_without_tls_advises_to_write_http(
         ("http://[::1:3128", "1 to 65535"),
     ],
 )
-def test_an_unusable_proxy_is_reported_in_one_sentence(ask: Any, value: str, words: str, monkeypatch: Any) -> None:
+def test_the_error_for_an_unusable_proxy_address_names_the_variable_and_the_fault(
+    ask: Any, value: str, words: str, monkeypatch: Any
+) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
     ask.base_url = ELSEWHERE
     error = ask()
@@ -477,7 +485,7 @@ def test_an_unusable_proxy_is_reported_in_one_sentence(ask: Any, value: str, wor
     assert "canary" not in str(error)
 
 
-def test_the_error_for_a_missing_socksio_names_the_extra(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_socksio_names_the_extra_to_install(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:7890/")
     ask.base_url = ELSEWHERE
@@ -486,7 +494,9 @@ def test_the_error_for_a_missing_socksio_names_the_extra(ask: Any, monkeypatch: 
     assert str(error) == 'The proxy 127.0.0.1:7890 (ALL_PROXY) needs the package socksio: pip install "glmv[socks]".'
 
 
-def test_a_corrected_proxy_works_in_the_same_client(server: Server, proxied: None, monkeypatch: Any) -> None:
+def test_after_a_failed_call_a_client_uses_a_corrected_variable_http_proxy(
+    server: Server, proxied: None, monkeypatch: Any
+) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
     with glmv.Client("k", base_url="http://glm.example/v1", allow_http=True, max_retries=0) as glm:
         with pytest.raises(glmv.ConnectionFailed, match="HTTP_PROXY"):
@@ -495,7 +505,7 @@ def test_a_corrected_proxy_works_in_the_same_client(server: Server, proxied: Non
         assert glm.chat("hi").text == "hello"
 
 
-def test_a_client_that_was_passed_in_keeps_its_own_proxy(saying: Any) -> None:
+def test_an_http_client_that_is_passed_in_keeps_its_own_proxy(saying: Any) -> None:
     httpx = pytest.importorskip("httpx")
     proxy = saying(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
     with httpx.Client(proxy=proxy.url) as http:
@@ -542,7 +552,7 @@ def stale(tmp_path: Path, what: str) -> str:
         ("SSLKEYLOGFILE", "in a missing folder", "cannot be written"),
     ],
 )  # fmt: skip
-def test_the_error_of_an_unusable_file_names_its_variable_in_one_sentence(
+def test_the_error_for_an_unusable_certificate_or_key_log_file_names_its_variable(
     ask: Any, tmp_path: Path, variable: str, what: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = stale(tmp_path, what)
@@ -560,7 +570,7 @@ def test_the_error_of_an_unusable_file_names_its_variable_in_one_sentence(
 
 @needs_openssl
 @pytest.mark.parametrize("stored", [False, True])
-def test_an_untrusted_certificate_names_the_variable_that_can_be_corrected(
+def test_the_error_for_an_untrusted_certificate_names_ssl_cert_file_to_correct(
     encrypted: Encrypted, certificate: tuple[Path, Path], tmp_path: Path, stored: bool, monkeypatch: Any
 ) -> None:
     other, _ = self_signed(tmp_path)
@@ -581,7 +591,7 @@ def test_an_untrusted_certificate_names_the_variable_that_can_be_corrected(
 
 
 @needs_openssl
-async def test_an_async_client_follows_a_corrected_variable(
+async def test_an_async_client_uses_ssl_cert_file_corrected_after_a_failed_call(
     encrypted: Encrypted, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with glmv.AsyncClient("k", base_url=encrypted.base_url) as glm:
@@ -592,7 +602,7 @@ async def test_an_async_client_follows_a_corrected_variable(
 
 
 @needs_openssl
-def test_a_tls_proxy_is_trusted_by_the_same_variable(
+def test_the_certificate_of_a_tls_proxy_is_trusted_if_ssl_cert_file_names_it(
     server: Server, certificate: tuple[Path, Path], proxied: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -670,7 +680,7 @@ def test_an_unknown_host_is_not_retried_and_the_error_names_its_setting(
     assert f"check {variable}, the network, DNS and VPN" in str(error)
 
 
-def test_a_host_that_answered_before_is_known_to_exist(
+def test_a_failed_lookup_of_a_host_that_answered_before_is_retried(
     ask: Any, server: Server, no_pauses: Any, monkeypatch: Any
 ) -> None:
     real = socket.getaddrinfo
@@ -684,7 +694,7 @@ def test_a_host_that_answered_before_is_known_to_exist(
     assert ask(allow_http=True).kind == "no_such_host"
 
 
-def test_a_proxy_with_an_unknown_host_name_is_named(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_proxy_with_an_unknown_host_names_the_proxy(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     offline(monkeypatch, socket.EAI_NONAME)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     ask.base_url = None
@@ -709,7 +719,7 @@ def test_the_error_for_an_unreachable_network_blames_the_network_and_not_the_ser
     assert "Is the server" not in str(error)
 
 
-def test_threads_that_share_a_client_continue_while_its_proxy_is_corrected(
+def test_threads_that_share_a_client_all_use_a_proxy_corrected_before_they_start(
     server: Server, proxied: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")

@@ -26,7 +26,7 @@ def options(case: Case) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_answers_of_other_servers_are_read(name: str) -> None:
+def test_the_sync_client_reads_answers_of_servers_other_than_the_platform(name: str) -> None:
     case = CASES[name]
     with httpx.Client(transport=case.transport) as http:
         glm = glmv.Client("k", base_url=BASE_URL, http_client=http, dialect="vllm", max_retries=0)
@@ -44,7 +44,7 @@ def test_answers_of_other_servers_are_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_the_async_client_returns_the_same_answers(name: str) -> None:
+async def test_the_async_client_reads_answers_of_servers_other_than_the_platform(name: str) -> None:
     case = CASES[name]
     async with httpx.AsyncClient(transport=case.transport) as http:
         glm = glmv.AsyncClient("k", base_url=BASE_URL, http_async_client=http, dialect="vllm", max_retries=0)
@@ -74,7 +74,9 @@ async def test_the_async_client_returns_the_same_answers(name: str) -> None:
         ({"type": "message", "content": [{"type": "server_tool_use"}], "stop_reason": "end_turn"}, "server_tool_use"),
     ],
 )
-def test_an_unknown_shape_is_not_an_empty_answer(stream: bool, payload: dict[str, Any], field: str) -> None:
+def test_an_answer_of_unknown_shape_raises_an_error_that_names_its_field(
+    stream: bool, payload: dict[str, Any], field: str
+) -> None:
     case = Case(json.dumps(payload).encode(), kind="application/json")
     with httpx.Client(transport=case.transport) as http:
         glm = glmv.Client("k", base_url=BASE_URL, http_client=http, max_retries=0)
@@ -84,7 +86,7 @@ def test_an_unknown_shape_is_not_an_empty_answer(stream: bool, payload: dict[str
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("choices", [{"message": {"content": "hi"}}, [None], ["hi"], "hi", [], None])
-def test_invalid_choices_are_reported_with_the_other_fields(stream: bool, choices: object) -> None:
+def test_the_error_for_invalid_choices_names_all_fields_of_the_answer(stream: bool, choices: object) -> None:
     case = Case(json.dumps({"choices": choices, "base": {"a": 1}}).encode(), kind="application/json")
     with httpx.Client(transport=case.transport) as http:
         glm = glmv.Client("k", base_url=BASE_URL, http_client=http, max_retries=0)
@@ -106,14 +108,14 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 4}
         ),
     ],
 )
-def test_usage_is_read_from_the_fields_of_other_servers(case: Case) -> None:
+def test_usage_is_read_from_fields_of_ollama_and_groq_and_from_a_choice(case: Case) -> None:
     usage = summed(case).usage
     assert usage is not None
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (3, 4, 7)
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_json_lines_without_an_end_are_an_incomplete_answer(stream: bool) -> None:
+def test_json_lines_without_a_final_line_raise_stream_truncated(stream: bool) -> None:
     case = Case(b'{"message": {"content": "a"}, "done": false}\n{"message": {"content": "b"}, "done": false}\n')
     with httpx.Client(transport=case.transport) as http:
         glm = glmv.Client("k", base_url=BASE_URL, http_client=http, max_retries=0)
@@ -124,7 +126,7 @@ def test_json_lines_without_an_end_are_an_incomplete_answer(stream: bool) -> Non
 
 
 @pytest.mark.parametrize("delta", [{"audio": {"data": "AAAA"}}, {"images": ["x"]}, {"content": [{"type": "video"}]}])
-def test_a_stream_of_unknown_events_is_not_an_empty_answer(delta: dict[str, Any]) -> None:
+def test_a_stream_with_only_unknown_content_raises_malformed_response(delta: dict[str, Any]) -> None:
     with pytest.raises(glmv.MalformedResponse, match=r"audio|images|video"):
         summed(Case(events(chunk({"role": "assistant", "content": ""}), chunk(delta), chunk(None, "stop"))))
 
@@ -136,7 +138,7 @@ def test_only_the_first_of_alternating_choices_is_read() -> None:
     assert summed(Case(events(*pieces[:3], *ends[::-1]))).text == "A"
 
 
-def test_an_empty_answer_of_a_known_shape_is_an_answer() -> None:
+def test_an_empty_text_in_an_answer_of_known_shape_is_not_an_error() -> None:
     case = Case(json.dumps({"choices": [{"message": {"content": ""}, "finish_reason": "length"}]}).encode())
     with httpx.Client(transport=case.transport) as http:
         answer = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi")
@@ -147,7 +149,7 @@ def test_an_empty_answer_of_a_known_shape_is_an_answer() -> None:
 @pytest.mark.parametrize(
     ("name", "note"), [("calls in the text", "--tool-call-parser"), ("a thought without its opening mark", "reasoning")]
 )
-def test_a_note_names_the_missing_server_option(name: str, note: str, stream: bool) -> None:
+def test_a_note_names_the_server_option_that_would_parse_calls_or_reasoning(name: str, note: str, stream: bool) -> None:
     case = CASES[name]
     with httpx.Client(transport=case.transport) as http:
         glm = glmv.Client("k", base_url=BASE_URL, http_client=http)
@@ -184,7 +186,7 @@ ENDS = [
 
 
 @given(content=st.sampled_from(ENDS), cuts=st.lists(st.integers(0, 45), max_size=6), stream=st.booleans())
-def test_reasoning_ends_at_the_last_tag_for_any_split(content: str, cuts: list[int], stream: bool) -> None:
+def test_reasoning_ends_at_the_last_closing_tag_for_any_split(content: str, cuts: list[int], stream: bool) -> None:
     places = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     pieces = [content[a:b] for a, b in itertools.pairwise(places)]
     case = Case(events(*(chunk({"content": each}) for each in pieces), chunk(None, "stop")))
@@ -199,7 +201,7 @@ def test_reasoning_ends_at_the_last_tag_for_any_split(content: str, cuts: list[i
         assert (result.text, result.reasoning) == (answer, thought)
 
 
-def test_without_thinking_a_tag_in_the_text_is_text() -> None:
+def test_with_thinking_off_a_think_tag_stays_in_the_text() -> None:
     case = Case(CASES["a thought without its opening mark"].body, kind="application/json")
     with httpx.Client(transport=case.transport) as http:
         answer = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", thinking=False)
@@ -209,7 +211,7 @@ def test_without_thinking_a_tag_in_the_text_is_text() -> None:
 
 
 @pytest.mark.parametrize("delta", [{"content": ""}, {"role": "assistant"}, {}])
-def test_an_empty_stream_with_usage_or_finish_reason_is_an_answer(delta: dict[str, Any]) -> None:
+def test_an_empty_stream_with_a_finish_reason_is_an_empty_answer(delta: dict[str, Any]) -> None:
     last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "logprobs": None}]}
     case = Case(events(chunk({"role": "assistant", "content": ""}), chunk(delta), last, {"choices": [], "x": 1}))
     with httpx.Client(transport=case.transport) as http:
@@ -259,7 +261,7 @@ def test_draft_json_inside_the_reasoning_is_not_the_answer(options: dict[str, An
         assert glm.chat("hi", response_format=PERSON).text == '{"age": 36}'
 
 
-def test_a_shown_draft_that_may_not_be_replaced_raises_an_error_with_the_answer() -> None:
+def test_draft_json_already_yielded_as_text_raises_an_error_with_the_answer() -> None:
     with pytest.raises(glmv.MalformedResponse, match="JSON of the reasoning") as raised:
         summed(thinks('Maybe {"age": 1}? No.', '{"age": 36}'), response_format=PERSON)
     assert raised.value.partial is not None
@@ -267,7 +269,7 @@ def test_a_shown_draft_that_may_not_be_replaced_raises_an_error_with_the_answer(
 
 
 @pytest.mark.parametrize("name", ["calls in the text of a stream", "a call as GLM-4 writes it"])
-def test_a_requested_tool_call_in_the_text_is_read(name: str) -> None:
+def test_with_tool_choice_required_a_tool_call_in_the_text_is_read(name: str) -> None:
     case = CASES[name]
     answer = summed(case, tools=TOOLS, tool_choice="required")
     assert [(call.name, json.loads(call.arguments)) for call in answer.tool_calls] == list(case.calls)
@@ -287,7 +289,7 @@ def test_tool_call_markup_in_the_platforms_text_is_not_read() -> None:
     assert (answer.tool_calls, "<tool_call>" in answer.text) == ((), True)
 
 
-def test_without_tools_tool_call_markup_is_text() -> None:
+def test_with_tool_choice_none_tool_call_markup_stays_text() -> None:
     case = CASES["calls in the text"]
     with httpx.Client(transport=case.transport) as http:
         answer = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", tools=TOOLS, tool_choice="none")

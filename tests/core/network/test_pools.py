@@ -64,7 +64,7 @@ async def by_scope(call: Call, struck: asyncio.Event) -> bool:
 @pytest.mark.parametrize("cut", [by_task, by_scope])
 # httpx's pool sometimes loses a slot (1.5 in 100 here) after any cancellation; only httpx2 never does.
 @pytest.mark.parametrize(("library", "times"), [("ours", 2000), ("httpx2", 300)])
-async def test_random_cancellations_leave_no_connection_and_no_slot(
+async def test_after_random_cancellations_no_connection_and_no_slot_is_in_use(
     server: Any, library: str, times: int, cut: Callable[[Call, asyncio.Event], Awaitable[bool]]
 ) -> None:
     dice = random.Random(11)
@@ -132,7 +132,7 @@ def drips_its_headers(peer: Any) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_deadline_holds_inside_an_async_read_of_a_passed_client(server: Any, library: str) -> None:
+async def test_a_deadline_ends_a_slow_read_of_a_passed_async_http_client(server: Any, library: str) -> None:
     server.plays(drips_its_headers)
     async with pytest.importorskip(library).AsyncClient() as http:
         with pytest.raises(glmv.DeadlineExceeded):
@@ -162,7 +162,7 @@ def patience(fault: str) -> float:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_errors_of_a_passed_client_become_glmv_errors(server: Any, library: str, fault: str) -> None:
+def test_errors_of_a_passed_http_client_become_glmv_errors(server: Any, library: str, fault: str) -> None:
     script, expected = FAULTS[fault]
     server.plays(script)
     with pytest.importorskip(library).Client() as http:
@@ -175,7 +175,7 @@ def test_errors_of_a_passed_client_become_glmv_errors(server: Any, library: str,
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_errors_of_a_passed_async_client_become_glmv_errors(server: Any, library: str, fault: str) -> None:
+async def test_errors_of_a_passed_async_http_client_become_glmv_errors(server: Any, library: str, fault: str) -> None:
     script, expected = FAULTS[fault]
     server.plays(script)
     async with pytest.importorskip(library).AsyncClient() as http:
@@ -189,7 +189,9 @@ async def test_errors_of_a_passed_async_client_become_glmv_errors(server: Any, l
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_failed_connection_becomes_a_glmv_error(unused_tcp_port: int, library: str) -> None:
+def test_a_failed_connection_of_a_passed_http_client_raises_connection_failed(
+    unused_tcp_port: int, library: str
+) -> None:
     kind = pytest.importorskip(library)
     with kind.Client() as http:
         glm = glmv.Client(KEY, base_url=f"http://127.0.0.1:{unused_tcp_port}/v4", http_client=http, max_retries=0)
@@ -197,7 +199,7 @@ def test_a_failed_connection_becomes_a_glmv_error(unused_tcp_port: int, library:
             glm.chat("hi")
 
 
-def test_a_client_without_a_pool_is_unchanged() -> None:
+def test_a_passed_http_client_without_a_connection_pool_works_with_a_deadline() -> None:
     http = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200, json=WHOLE)))
     assert glmv.Client(KEY, http_client=http, deadline=5).chat("hi").text == "hello"
 
@@ -260,7 +262,7 @@ def written_well(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_custom_transport_gets_the_body_in_pieces(library: str) -> None:
+def test_a_custom_transport_gets_a_large_body_in_pieces_of_at_most_1_mib(library: str) -> None:
     kind = pytest.importorskip(library)
     pieces: list[bytes] = []
 
@@ -280,7 +282,7 @@ def reads_nothing(peer: Any) -> None:
     peer.over.wait(20)
 
 
-def test_a_deadline_holds_when_the_server_does_not_read_the_body(server: Any) -> None:
+def test_a_deadline_ends_an_upload_that_the_server_does_not_read(server: Any) -> None:
     server.greeting = reads_nothing
     with glmv.Client(KEY, base_url=server.base_url, model="without limits", deadline=0.3) as glm:
         began = time.monotonic()
@@ -289,7 +291,7 @@ def test_a_deadline_holds_when_the_server_does_not_read_the_body(server: Any) ->
         assert time.monotonic() - began < 2
 
 
-async def test_a_deadline_holds_when_the_server_does_not_read_an_async_body(server: Any) -> None:
+async def test_a_deadline_ends_an_async_upload_that_the_server_does_not_read(server: Any) -> None:
     server.greeting = reads_nothing
     async with glmv.AsyncClient(KEY, base_url=server.base_url, model="without limits", deadline=0.3) as glm:
         with pytest.raises(glmv.DeadlineExceeded):

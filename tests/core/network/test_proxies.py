@@ -137,7 +137,7 @@ def options(route: str, kind: str, trust: ssl.SSLContext, tunnel: Tunnel, monkey
 
 
 @pytest.mark.parametrize("route", ROUTES, indirect=True)
-def test_https_goes_through_a_tunnel(
+def test_https_requests_go_through_one_tunnel_of_the_proxy(
     route: str, trust: ssl.SSLContext, tunnel: Tunnel, encrypted: Encrypted, monkeypatch: Any
 ) -> None:
     how = options(route, "Client", trust, tunnel, monkeypatch)
@@ -150,7 +150,7 @@ def test_https_goes_through_a_tunnel(
 
 
 @pytest.mark.parametrize("route", ROUTES, indirect=True)
-async def test_async_https_goes_through_a_tunnel(
+async def test_async_https_requests_go_through_one_tunnel_of_the_proxy(
     route: str, trust: ssl.SSLContext, tunnel: Tunnel, encrypted: Encrypted, monkeypatch: Any
 ) -> None:
     how = options(route, "AsyncClient", trust, tunnel, monkeypatch)
@@ -164,7 +164,7 @@ async def test_async_https_goes_through_a_tunnel(
 
 @pytest.mark.parametrize("awaited", [False, True])
 @pytest.mark.parametrize("route", ["tunnel", "SOCKS", "silent SOCKS"], indirect=True)
-def test_a_deadline_holds_in_a_tunnel(
+def test_a_deadline_ends_a_call_through_a_tunnel(
     awaited: bool, route: str, trust: ssl.SSLContext, tunnel: Tunnel, encrypted: Encrypted, monkeypatch: Any
 ) -> None:
     def drips(peer: Peer) -> None:
@@ -186,7 +186,7 @@ def test_a_deadline_holds_in_a_tunnel(
     assert time.monotonic() - started < 0.4 + 0.25
 
 
-def test_plain_http_goes_through_a_proxy_unchanged(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_http_requests_go_through_a_proxy_unchanged(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.port}")
     with glmv.Client(KEY, base_url="http://vllm.example/v1", allow_http=True, max_retries=0) as glm:
         assert glm.chat("hi").text == "hello"

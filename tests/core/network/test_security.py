@@ -150,7 +150,7 @@ FAULTS: dict[str, Callable[[Any], None]] = {
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("auth", ["key", "token"])
-def test_no_error_shows_the_key_with_locals_causes_and_contexts(
+def test_no_error_shows_the_key_even_in_its_locals_cause_and_context(
     ask: Any, server: Any, no_pauses: list[float], name: str, stream: bool, auth: str
 ) -> None:
     server.plays(FAULTS[name])
@@ -171,7 +171,7 @@ def test_no_error_shows_the_key_with_locals_causes_and_contexts(
 
 
 @pytest.mark.parametrize("turns", [0, 1, 5, 50])
-async def test_no_cancellation_shows_the_key_with_locals(server: Any, turns: int) -> None:
+async def test_the_traceback_of_a_cancelled_call_shows_no_key_in_its_locals(server: Any, turns: int) -> None:
     server.plays(lambda peer: peer.stall())
     async with glmv.AsyncClient(KEY, base_url=server.base_url) as glm:
         task = asyncio.create_task(glm.chat("hi"))
@@ -204,13 +204,13 @@ def test_logs_at_debug_show_neither_key_nor_pictures(ask: Any, server: Any, capl
     assert not re.search(r"[A-Za-z0-9+/]{64,}", text)
 
 
-def test_a_secret_is_sent_but_not_shown() -> None:
+def test_the_repr_of_secret_bytes_does_not_show_the_value() -> None:
     secret = SecretBytes("Bearer canary", "ascii")
     assert bytes(secret) == b"Bearer canary"
     assert leaks(secret, [secret], {"authorization": secret}, f"{secret}") == []
 
 
-def test_the_key_arrives_at_the_server(ask: Any, server: Any) -> None:
+def test_the_key_is_sent_in_the_authorization_header(ask: Any, server: Any) -> None:
     ask(api_key=KEY)
     assert f"authorization: bearer {KEY}" in server.requests[0][0].lower()
 
@@ -258,7 +258,7 @@ UNTRUSTED = [
 
 @pytest.mark.parametrize("kind", ["image_url", "video_url", "file_url"])
 @pytest.mark.parametrize("url", UNTRUSTED)
-def test_a_message_cannot_cause_files_to_be_opened_or_fetched(kind: str, url: str) -> None:
+def test_urls_in_a_message_dict_are_neither_opened_nor_fetched(kind: str, url: str) -> None:
     global _watched
     glm = glmv.Client(KEY)
     message = {"role": "user", "content": [{"type": kind, kind: {"url": url}}, {"type": "text", "text": url}]}
@@ -277,7 +277,7 @@ def test_a_message_cannot_cause_files_to_be_opened_or_fetched(kind: str, url: st
 
 
 @pytest.mark.parametrize("url", ["http://169.254.169.254/latest/meta-data", "https://example.org/x.png"])
-def test_a_picture_url_is_passed_on_and_not_fetched(ask: Any, server: Any, url: str) -> None:
+def test_a_picture_url_is_sent_to_the_server_and_not_fetched(ask: Any, server: Any, url: str) -> None:
     ask(messages=[glmv.Image.from_url(url), "hi"])
     assert url.encode() in server.requests[0][1]
     assert server.connections == 1
@@ -295,7 +295,7 @@ def test_a_picture_url_is_passed_on_and_not_fetched(ask: Any, server: Any, url: 
         "localhost.evil.org",
     ],
 )
-def test_an_unencrypted_base_url_is_refused_unless_allowed(host: str) -> None:
+def test_an_unencrypted_base_url_is_refused_unless_allow_http_is_set(host: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="allow_http=True") as raised:
         glmv.Client(KEY, base_url=f"http://{host}:8000/v1").chat("hi")
     assert host in str(raised.value)
@@ -325,14 +325,14 @@ def test_an_invalid_base_url_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 307, 308])
-def test_a_redirect_gets_neither_key_nor_picture(ask: Any, server: Any, status: int) -> None:
+def test_the_target_of_a_redirect_receives_neither_key_nor_picture(ask: Any, server: Any, status: int) -> None:
     server.plays(lambda peer: peer.say(b"", status, f"location: http://127.0.0.1:{server.port}/elsewhere"))
     outcome = ask(messages=[glmv.Image.from_bytes(PNG), "hi"], api_key=KEY)
     assert isinstance(outcome, glmv.MalformedResponse)
     assert len(server.requests) == 1
 
 
-def test_a_passed_client_that_follows_redirects_does_not_follow_them_here(server: Any) -> None:
+def test_a_passed_http_client_with_follow_redirects_does_not_follow_a_redirect(server: Any) -> None:
     import httpx
 
     server.plays(lambda peer: peer.say(b"", 307, f"location: http://127.0.0.1:{server.port}/elsewhere"))
@@ -358,6 +358,6 @@ def test_the_error_of_an_unusable_proxy_does_not_show_its_password(monkeypatch: 
         b'{"choices": [{"message": {"content": "' + b"\\u0000" * 10 + b'"}}]}',
     ],
 )
-def test_deep_and_unusual_json_is_an_answer_or_malformed(ask: Any, server: Any, data: bytes) -> None:
+def test_deeply_nested_json_gives_an_answer_or_malformed_response(ask: Any, server: Any, data: bytes) -> None:
     server.plays(lambda peer: peer.say(data))
     assert isinstance(ask(), glmv.Completion | glmv.MalformedResponse)

@@ -256,7 +256,7 @@ def test_idle_connections_closed_by_the_server_cause_no_error(server: Any, glm: 
         assert "".join(delta.text for delta in glm.stream("hi")) == "hello"
 
 
-def test_a_slow_reader_is_not_taken_for_a_silent_server(server: Any, glm: glmv.Client) -> None:
+def test_a_slow_reader_of_a_stream_does_not_cause_an_idle_timeout(server: Any, glm: glmv.Client) -> None:
     server.plays(streams)
     for _ in glm.stream("hi", idle_timeout=0.05):
         time.sleep(0.06)

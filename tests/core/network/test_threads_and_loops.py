@@ -69,7 +69,7 @@ def test_a_stream_can_be_continued_in_another_thread(server: Any) -> None:
         assert "".join(texts) == "hello"
 
 
-def test_one_async_client_outlives_its_event_loops(server: Any) -> None:
+def test_one_async_client_works_in_several_event_loops_in_a_row(server: Any) -> None:
     server.plays(plays)
     glm = glmv.AsyncClient(**connection(server, max_retries=0))
 
@@ -169,7 +169,7 @@ CRASHES = "a component left inside a stream, to be closed at the end" if sys.ver
 
 
 @pytest.mark.parametrize("name", [name for name in QUIET if name != CRASHES])
-def test_a_program_ends_without_warnings(server: Any, name: str) -> None:
+def test_a_program_that_leaves_clients_or_streams_open_ends_without_warnings(server: Any, name: str) -> None:
     if "stream" in name:
 
         def opens(peer: Any) -> None:

@@ -25,7 +25,7 @@ def types_in(thing: Any, depth: int = 6) -> Any:
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_no_object_inside_a_passed_client_is_replaced(server: Any, library: str) -> None:
+def test_no_object_inside_a_passed_http_client_is_replaced(server: Any, library: str) -> None:
     with pytest.importorskip(library).Client() as http:
         http.post(server.base_url)
         before = types_in(http)
@@ -35,7 +35,7 @@ def test_no_object_inside_a_passed_client_is_replaced(server: Any, library: str)
         assert types_in(http) == before
 
 
-def test_the_log_line_of_httpx_appears(ask: Any, server: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_of_httpx_has_one_line_for_a_request(ask: Any, server: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "httpx")
     ask()
     lines = [record.getMessage() for record in caplog.records if record.name == "httpx"]
@@ -61,7 +61,7 @@ def test_each_attempt_uses_the_method_that_tracers_and_mocks_replace(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_calls_work_if_httpx_moves_its_pool(server: Any, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_calls_work_if_the_pool_of_httpx_is_not_found(server: Any, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     # The guard looks for a pool of these classes: with other classes it finds none, as in a later httpx.
     monkeypatch.setattr(http_client.httpcore, "ConnectionPool", type("Elsewhere", (), {}))
     monkeypatch.setattr(http_client.httpcore, "AsyncConnectionPool", type("Elsewhere", (), {}))

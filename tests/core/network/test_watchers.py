@@ -77,7 +77,7 @@ def test_sentry_records_a_span_for_each_attempt(sentry: list[Any], twice: Ask) -
     assert len(spans) == 2
 
 
-def test_sentry_reports_no_key_with_a_refused_option(sentry: list[Any]) -> None:
+def test_a_sentry_report_about_a_refused_option_contains_no_key(sentry: list[Any]) -> None:
     try:
         glmv.Client(KEY, nonsense=1)
     except glmv.InvalidRequestError as error:
@@ -108,7 +108,9 @@ def test_the_opentelemetry_instrumentor_records_a_span_for_each_attempt(twice: A
 
 
 @pytest.mark.parametrize("awaited", [False, True])
-def test_pytest_httpx_mocks_each_attempt(httpx_mock: HTTPXMock, no_pauses: list[float], awaited: bool) -> None:
+def test_a_mock_of_pytest_httpx_answers_each_attempt(
+    httpx_mock: HTTPXMock, no_pauses: list[float], awaited: bool
+) -> None:
     httpx_mock.add_response(status_code=503)
     httpx_mock.add_response(json=ANSWER)
 
@@ -124,7 +126,7 @@ def test_pytest_httpx_mocks_each_attempt(httpx_mock: HTTPXMock, no_pauses: list[
     ] * 2
 
 
-def test_pytest_httpx_mocks_a_compressed_answer(httpx_mock: HTTPXMock) -> None:
+def test_a_compressed_answer_mocked_by_pytest_httpx_is_read(httpx_mock: HTTPXMock) -> None:
     import gzip
     import json
 

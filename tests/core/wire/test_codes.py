@@ -70,7 +70,7 @@ def error(payload: object, status: int | None = 400) -> glmv.GLMVError:
 
 
 @pytest.mark.parametrize("code", DOCUMENTED)
-def test_every_documented_code_has_its_error_and_its_advice(code: str) -> None:
+def test_every_documented_error_code_raises_its_class_with_advice(code: str) -> None:
     status, kind, retry = DOCUMENTED[code]
     raised = error({"error": {"code": code, "message": "m"}}, status)
     assert type(raised) is kind
@@ -81,12 +81,12 @@ def test_every_documented_code_has_its_error_and_its_advice(code: str) -> None:
     assert len(raised.message) > 12  # the advice: what a person should do
 
 
-def test_the_table_has_exactly_the_documented_codes() -> None:
+def test_the_table_of_error_codes_has_exactly_the_documented_codes() -> None:
     assert set(CODES) == set(DOCUMENTED)
 
 
 @pytest.mark.parametrize("code", DOCUMENTED)
-def test_a_code_means_the_same_inside_a_stream_and_inside_http_200(code: str) -> None:
+def test_an_error_code_decides_the_class_in_a_stream_event_and_in_an_http_200_body(code: str) -> None:
     _, kind, retry = DOCUMENTED[code]
     for status in (None, 200):
         raised = error({"error": {"code": code, "message": "m"}}, status)
@@ -138,7 +138,7 @@ ENVELOPES: dict[str, tuple[object, Envelope]] = {
 
 
 @pytest.mark.parametrize("name", ENVELOPES)
-def test_every_error_envelope_is_recognized(name: str) -> None:
+def test_every_known_form_of_an_error_body_is_recognized(name: str) -> None:
     payload, expected = ENVELOPES[name]
     assert envelope(payload) == expected
 
@@ -186,7 +186,7 @@ def test_an_answer_is_not_taken_for_an_error(payload: object) -> None:
     ],
 )
 @pytest.mark.parametrize("code", [None, "9999", "rate_limit_exceeded"])
-def test_without_a_known_code_the_http_status_decides(
+def test_without_a_known_code_the_http_status_decides_the_error_class(
     status: int, kind: type[glmv.GLMVError], retry: Retry, code: str | None
 ) -> None:
     assert row(status, code)[:2] == (kind, retry)
@@ -196,17 +196,17 @@ def test_without_a_known_code_the_http_status_decides(
     ("code", "kind"), [("429", glmv.RateLimitError), ("404", glmv.NotFoundError), ("503", glmv.ServerError)]
 )
 @pytest.mark.parametrize("status", [None, 200])
-def test_a_code_that_is_an_http_status_is_used_if_there_is_no_status(
+def test_a_code_such_as_429_decides_the_error_class_if_no_error_status_is_given(
     code: str, kind: type[glmv.GLMVError], status: int | None
 ) -> None:
     assert type(error({"error": {"code": code, "message": "m"}}, status)) is kind
 
 
-def test_a_wrong_path_is_not_found_although_its_status_is_500() -> None:
+def test_code_500_with_the_message_not_found_raises_not_found_error() -> None:
     assert type(error({"code": 500, "msg": "404 NOT_FOUND", "success": False}, 200)) is glmv.NotFoundError
 
 
-def test_an_exhausted_quota_names_its_reset_in_beijing_time() -> None:
+def test_the_error_for_an_exhausted_quota_has_the_reset_time_in_beijing_time() -> None:
     raised = error(
         {
             "error": {
@@ -224,14 +224,14 @@ def test_a_content_filter_error_has_role_and_level() -> None:
     assert raised.content_filter == [{"level": 1, "role": "user"}]
 
 
-def test_long_messages_are_cut_and_control_characters_escaped() -> None:
+def test_a_long_error_message_is_cut_and_its_control_characters_are_escaped() -> None:
     raised = error({"error": {"code": "1234", "message": "\x1b[2J\r\n" + "x" * 5000}})
     assert "\x1b" not in str(raised)
     assert "\r" not in str(raised)
     assert len(str(raised)) < 500
 
 
-def test_an_error_without_a_reason_says_that_none_was_given() -> None:
+def test_the_error_for_a_body_without_a_reason_says_no_reason() -> None:
     assert "no reason" in str(error({"success": False}, 200))
 
 
@@ -245,7 +245,7 @@ words = st.sampled_from(["error", "code", "msg", "message", "success", "request_
 
 @given(st.dictionaries(words, st.one_of(json_values, st.dictionaries(words, json_values, max_size=3)), max_size=5),
        st.one_of(st.none(), st.integers(100, 599)))  # fmt: skip
-def test_any_body_is_parsed_to_an_error_or_none(payload: dict[str, Any], status: int | None) -> None:
+def test_any_json_body_is_read_as_a_glmv_error_or_as_none(payload: dict[str, Any], status: int | None) -> None:
     result = envelope(payload)
     if result is not None:
         assert isinstance(error_from(status, result), glmv.GLMVError)

@@ -81,7 +81,7 @@ def test_the_dialect_is_chosen_by_the_address(base_url: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DIALECTS))
-def test_the_dialect_can_be_set(name: str) -> None:
+def test_a_dialect_that_the_user_sets_overrides_the_address(name: str) -> None:
     assert dialect_of("https://open.bigmodel.cn/api/paas/v4", name) is DIALECTS[name]
 
 
@@ -100,13 +100,13 @@ def test_an_unknown_dialect_is_refused() -> None:
         ({"base64_as": "data_uri"}, "data:image/png;base64,"),
     ],
 )
-def test_pictures_are_encoded_in_the_servers_form(options: Any, prefix: str) -> None:
+def test_pictures_are_sent_as_raw_base64_or_data_uri_as_the_server_requires(options: Any, prefix: str) -> None:
     _, body = url_and_body(["What?", glmv.Image.from_bytes(PIXEL)], **options)
     url = body["messages"][0]["content"][1]["image_url"]["url"]
     assert url == prefix + base64.b64encode(PIXEL).decode()
 
 
-def test_a_proxy_gets_its_own_path_and_model_name() -> None:
+def test_a_request_to_a_proxy_uses_its_base_url_and_the_model_name_unchanged() -> None:
     url, body = url_and_body("hi", base_url="https://proxy.example/v1", model="GLM-4V-Plus")
     assert url == "https://proxy.example/v1/chat/completions"
     assert body["model"] == "GLM-4V-Plus"
@@ -118,13 +118,13 @@ def test_names_of_models_match_without_regard_to_case() -> None:
         url_and_body(pictures, base_url="https://proxy.example/api/paas/v4", model="GLM-4V-Plus")
 
 
-def test_the_coding_base_url_is_the_platform() -> None:
+def test_the_base_url_of_the_coding_plan_uses_the_dialect_of_the_platform() -> None:
     url, body = url_and_body(["?", glmv.Image.from_bytes(PIXEL)], base_url="https://api.z.ai/api/coding/paas/v4")
     assert url == "https://api.z.ai/api/coding/paas/v4/chat/completions"
     assert not body["messages"][0]["content"][1]["image_url"]["url"].startswith("data:")
 
 
-def test_the_platforms_limits_do_not_apply_to_engines() -> None:
+def test_the_platforms_limits_do_not_apply_to_vllm() -> None:
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(60)]
     options = {"model": "glm-4.5v", "temperature": 0.0}
     with pytest.raises(glmv.LimitExceeded):
@@ -135,14 +135,14 @@ def test_the_platforms_limits_do_not_apply_to_engines() -> None:
     assert "do_sample" not in body
 
 
-def test_documents_are_refused_for_servers_without_file_parts() -> None:
+def test_sending_a_document_to_vllm_is_refused() -> None:
     with pytest.raises(glmv.UnsupportedContent, match="vllm"):
         url_and_body(
             ["?", glmv.File.from_url("https://example.com/a.pdf")], base_url="https://vllm.example/v1", dialect="vllm"
         )
 
 
-def test_servers_with_native_fields_get_those_fields() -> None:
+def test_tool_choice_and_response_format_are_sent_to_vllm_as_fields() -> None:
     tool = {"type": "function", "function": {"name": "look", "description": "d", "parameters": {"type": "object"}}}
     call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     answer = {
@@ -228,7 +228,7 @@ def at(name: str) -> dict[str, Any]:
 
 @each
 @pytest.mark.parametrize("value", [True, False])
-def test_thinking_is_switched_by_the_servers_field(name: str, value: bool) -> None:
+def test_thinking_is_switched_in_the_field_that_each_server_reads(name: str, value: bool) -> None:
     _, body = url_and_body("hi", thinking=value, **at(name))
     own = {"type": "enabled" if value else "disabled"}
     expected = {
@@ -264,7 +264,7 @@ def test_usage_of_a_stream_is_requested_unless_the_server_sends_it_by_default(na
 
 
 @each
-def test_engines_accept_no_documents_and_no_tools_except_functions(name: str) -> None:
+def test_self_hosted_engines_accept_no_documents_and_no_tools_except_functions(name: str) -> None:
     paper = ["?", glmv.File.from_url("https://example.com/a.pdf")]
     search = [{"type": "web_search", "web_search": {}}]
     if name in ENGINES:
@@ -278,7 +278,7 @@ def test_engines_accept_no_documents_and_no_tools_except_functions(name: str) ->
 
 
 @each
-def test_tool_choice_is_sent_if_the_server_obeys_it_else_an_instruction(name: str) -> None:
+def test_tool_choice_is_a_field_if_the_server_obeys_it_else_an_instruction(name: str) -> None:
     _, body = url_and_body("hi", CALLED, tools=[LOOK, WAIT], tool_choice="look", **at(name))
     _, required = url_and_body("hi", CALLED, tools=[LOOK, WAIT], tool_choice="required", **at(name))
     names = [tool["function"]["name"] for tool in body["tools"]]
@@ -295,7 +295,7 @@ def test_tool_choice_is_sent_if_the_server_obeys_it_else_an_instruction(name: st
 
 
 @each
-def test_response_format_is_sent_if_the_server_obeys_it_else_an_instruction(name: str) -> None:
+def test_response_format_is_a_field_if_the_server_obeys_it_else_an_instruction(name: str) -> None:
     answer = {**ANSWER, "choices": [{"finish_reason": "stop", "message": {"content": "{}"}}]}
     _, body = url_and_body("hi", answer, response_format={"type": "json_object"}, **at(name))
     obeys = name in ("openrouter", "vllm", "llama.cpp")
@@ -312,7 +312,7 @@ def notes_on(size: tuple[int, int], name: str) -> str:
 
 
 @each
-def test_pictures_that_the_image_processor_refuses_are_noted_if_the_server_uses_it(name: str) -> None:
+def test_pictures_that_vllm_or_transformers_would_refuse_are_named_in_a_note(name: str) -> None:
     reads = name in ("vllm", "transformers")
     assert ("less than 28 pixels" in notes_on((27, 27), name)) is reads
     assert ("200" in notes_on((201 * 28, 28), name)) is reads
@@ -320,7 +320,7 @@ def test_pictures_that_the_image_processor_refuses_are_noted_if_the_server_uses_
 
 
 @each
-def test_exceeded_limits_raise_at_the_platform_and_add_a_note_only_at_proxies(name: str) -> None:
+def test_exceeded_limits_raise_on_the_platform_and_add_a_note_on_proxies_only(name: str) -> None:
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(6)]
     http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER)))
     glm = glmv.Client(KEY, http_client=http, **{**at(name), "model": "glm-4v"})

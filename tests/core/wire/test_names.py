@@ -37,7 +37,9 @@ def error_body(message: str, **more: Any) -> dict[str, Any]:
         {"code": "Arrearage"},
     ],
 )
-def test_an_empty_account_of_another_server_is_not_a_rate_limit(fields: dict[str, Any], status: int | None) -> None:
+def test_an_error_for_an_empty_account_is_a_quota_error_and_not_a_rate_limit(
+    fields: dict[str, Any], status: int | None
+) -> None:
     result = error(error_body("no", **fields), status)
     assert type(result) is glmv.QuotaError
     assert not result.retryable
@@ -64,7 +66,7 @@ def test_an_empty_account_of_another_server_is_not_a_rate_limit(fields: dict[str
         ),
     ],
 )
-def test_an_empty_account_is_recognized_in_messages_of_gateways(status: int, payload: Any) -> None:
+def test_an_empty_account_is_recognized_in_error_messages_of_gateways(status: int, payload: Any) -> None:
     result = error(payload, status)
     assert (type(result), result.retryable) == (glmv.QuotaError, False)
 
@@ -77,7 +79,7 @@ def test_an_empty_account_is_recognized_in_messages_of_gateways(status: int, pay
         error_body("upstream: code: data_inspection_failed", code="bad_response"),
     ],
 )
-def test_unsafe_content_is_recognized_in_messages_of_gateways(payload: Any) -> None:
+def test_unsafe_content_is_recognized_in_error_messages_of_gateways(payload: Any) -> None:
     assert type(error(payload, 400)) is glmv.ContentFilterError
 
 
@@ -109,7 +111,9 @@ def test_a_moderation_refusal_of_openrouter_is_a_content_filter_error() -> None:
         ("server_error", glmv.ServerError),
     ],
 )
-def test_an_error_name_decides_if_there_is_no_status(code: str, kind: type[glmv.GLMVError]) -> None:
+def test_an_error_name_decides_the_error_class_if_there_is_no_error_status(
+    code: str, kind: type[glmv.GLMVError]
+) -> None:
     assert type(error(error_body("m", code=code), None)) is kind
     assert type(error({"type": "error", **error_body("m", type=code)}, 200)) is kind
 
@@ -226,7 +230,7 @@ def test_a_prompt_that_is_too_long_is_recognized_on_every_server(name: str, stat
         (400, "the context of this tool is unknown", glmv.InvalidRequestError),
     ],
 )
-def test_other_errors_that_mention_lengths_keep_their_class(
+def test_errors_that_only_mention_a_length_are_not_context_length_errors(
     status: int, message: str, kind: type[glmv.GLMVError]
 ) -> None:
     assert type(error(error_body(message), status)) is kind
@@ -254,7 +258,7 @@ REPEATED = {
 @pytest.mark.parametrize("status", [400, 429, 500, None])
 @pytest.mark.parametrize("own", [None, "429", "400", "internal"])
 @pytest.mark.parametrize("name", REPEATED)
-def test_a_code_that_a_gateway_repeats_is_read(name: str, own: str | None, status: int | None) -> None:
+def test_an_upstream_error_code_in_a_gateways_message_is_read(name: str, own: str | None, status: int | None) -> None:
     message, code = REPEATED[name]
     result = error(error_body(message, code=own), status)
     assert result.code == code
@@ -277,7 +281,7 @@ def test_a_code_that_a_gateway_repeats_is_read(name: str, own: str | None, statu
         "request 1301 failed",
     ],
 )
-def test_other_numbers_in_a_message_are_not_codes(message: str) -> None:
+def test_pixels_ports_dates_and_unknown_codes_in_a_message_are_not_error_codes(message: str) -> None:
     result = error(error_body(message, code="400"))
     assert (type(result), result.code) == (glmv.InvalidRequestError, "400")
 
@@ -337,7 +341,7 @@ def test_a_specific_status_or_unquoted_text_decides_the_error_class(
 
 
 @pytest.mark.parametrize("mark", ['"', "'", "“", "x '", " 'a", "input=", "\\'", "'{"])
-def test_unclosed_quotation_marks_take_linear_time(mark: str) -> None:
+def test_an_error_message_with_many_unclosed_quotation_marks_is_read_in_linear_time(mark: str) -> None:
     begun = time.perf_counter()
     error(error_body(mark * 100_000), 400)
     assert time.perf_counter() - begun < 1
@@ -407,12 +411,12 @@ REASONS: dict[str, tuple[object, str]] = {
 
 
 @pytest.mark.parametrize("name", REASONS)
-def test_the_reason_is_read_from_any_field(name: str) -> None:
+def test_the_reason_of_an_error_is_read_from_any_known_field(name: str) -> None:
     payload, words = REASONS[name]
     assert words in str(error(payload, 400))
 
 
-def test_a_lone_message_is_an_error_only_with_an_error_status() -> None:
+def test_a_body_with_only_a_message_is_an_error_only_with_an_error_status() -> None:
     assert envelope({"message": "working on it"}) is None
     assert "no upstream" in str(error({"message": "no upstream"}, 502))
 
@@ -430,11 +434,11 @@ def test_a_lone_message_is_an_error_only_with_an_error_status() -> None:
         {"detail": {"unknown": {"shape": "x"}}},
     ],
 )
-def test_answers_with_a_message_field_are_not_errors(payload: object) -> None:
+def test_answers_with_a_field_detail_errors_or_message_are_not_errors(payload: object) -> None:
     assert envelope(payload) is None
 
 
-def test_a_very_long_reason_is_cut() -> None:
+def test_a_very_long_reason_of_an_error_is_cut() -> None:
     deep: Any = "x" * 100_000
     for _ in range(50):
         deep = {"detail": [deep] * 3}

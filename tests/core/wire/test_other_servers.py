@@ -31,7 +31,7 @@ def test_the_settings_and_the_table_of_dialects_have_the_same_names() -> None:
     assert limits == {"platform": "refuse", **dict.fromkeys(PROXIES, "note"), **dict.fromkeys(ENGINES, "none")}
 
 
-def test_a_host_is_recognized_by_its_name() -> None:
+def test_only_the_exact_host_openrouter_ai_gets_the_dialect_openrouter() -> None:
     assert dialect_of("https://openrouter.ai/api/v1").name == "openrouter"
     assert dialect_of("https://notopenrouter.ai/api/v1").name == "openai"
     assert dialect_of("https://openrouter.ai.example/api/v1").name == "openai"
@@ -49,7 +49,7 @@ def test_a_plain_request_has_only_fields_that_every_server_knows(dialect: str) -
 
 
 @pytest.mark.parametrize("dialect", OTHERS)
-def test_a_plain_stream_request_has_one_more_field(dialect: str) -> None:
+def test_a_plain_stream_request_adds_only_stream_and_stream_options(dialect: str) -> None:
     result = {"stream_options"} if DIALECTS[dialect].stream_usage else set()
     server = OtherServer(MESSAGES | {"stream"} | result)
     deltas = list(glmv.Client(**server.options(dialect=dialect)).stream("hi"))
@@ -72,7 +72,7 @@ def test_all_options_use_fields_that_the_server_knows(dialect: str | None) -> No
     )
 
 
-def test_the_platform_gets_its_own_fields() -> None:
+def test_do_sample_user_id_and_request_id_are_sent_to_the_platform_as_fields() -> None:
     server = OtherServer(MESSAGES | {"request_id", "do_sample", "user_id", "thinking"})
     platform = server.options(base_url="https://open.bigmodel.cn/api/paas/v4", model="glm-4.6v")
     glmv.Client(**platform).chat("hi", do_sample=False, user_id="user-1", thinking=True)
@@ -86,7 +86,9 @@ def test_the_platform_gets_its_own_fields() -> None:
 
 @pytest.mark.parametrize("dialect", OTHERS)
 @pytest.mark.parametrize("more", [{}, {"temperature": 0.7}, {"top_p": 0.5}, {"temperature": 0.7, "top_p": 0.5}])
-def test_greedy_decoding_is_temperature_zero(dialect: str, more: dict[str, float]) -> None:
+def test_do_sample_false_is_sent_as_temperature_0_to_servers_other_than_the_platform(
+    dialect: str, more: dict[str, float]
+) -> None:
     server = OtherServer()
     glmv.Client(**server.options(dialect=dialect)).chat("hi", do_sample=False, **more)
     assert server.body["temperature"] == 0
@@ -100,7 +102,7 @@ def test_do_sample_true_is_left_out_for_vllm() -> None:
 
 
 @pytest.mark.parametrize("values", [{"temperature": 0}, {"do_sample": False}])
-def test_a_proxy_before_the_platform_gets_a_temperature_that_the_model_takes(values: Any) -> None:
+def test_a_proxy_gets_the_lowest_temperature_of_the_model_instead_of_0(values: Any) -> None:
     server = OtherServer(OPENAI, model="glm-4.5v")
     answer = glmv.Client(**server.options()).chat("hi", **values)
     row = glmv.find_model("glm-4.5v")
@@ -120,7 +122,9 @@ def test_a_proxy_before_the_platform_gets_a_temperature_that_the_model_takes(val
         ({"clear_thinking": True}, {"enable_thinking": True, "clear_thinking": True}),
     ],
 )
-def test_engines_switch_thinking_in_the_template(dialect: str, thinking: Any, kwargs: dict[str, bool]) -> None:
+def test_thinking_is_sent_to_self_hosted_engines_as_chat_template_kwargs(
+    dialect: str, thinking: Any, kwargs: dict[str, bool]
+) -> None:
     server = OtherServer()
     glmv.Client(**server.options(dialect=dialect)).chat("hi", thinking=thinking)
     assert server.body["chat_template_kwargs"] == kwargs
@@ -141,7 +145,7 @@ def test_thinking_is_sent_to_each_proxy_in_the_field_that_it_reads(dialect: str,
 
 
 @pytest.mark.parametrize("dialect", OTHERS)
-def test_thinking_auto_is_not_sent_to_other_servers(dialect: str) -> None:
+def test_thinking_auto_adds_no_field_to_a_request(dialect: str) -> None:
     server = OtherServer(MESSAGES)
     glmv.Client(**server.options(dialect=dialect)).chat("hi", thinking="auto")
 
@@ -171,7 +175,7 @@ def test_extra_body_replaces_fields_of_the_same_name() -> None:
     assert server.body["response_format"] == {"type": "json_object"}
 
 
-def test_extra_bodies_for_litellm_are_merged() -> None:
+def test_allowed_openai_params_of_extra_body_and_of_litellm_are_merged() -> None:
     server = OtherServer(OPENAI | {"thinking", "allowed_openai_params", "top_k"})
     extra = {"allowed_openai_params": ["top_k", "thinking"], "top_k": 3}
     glmv.Client(**server.options(dialect="litellm")).chat("hi", thinking=True, extra_body=extra)
@@ -186,7 +190,7 @@ def test_a_request_id_invalid_in_a_header_is_refused(bad: str) -> None:
     assert server.bodies == []
 
 
-def test_errors_have_the_request_id_and_a_header_of_the_user_overrides_it() -> None:
+def test_errors_have_the_request_id_and_a_users_header_replaces_the_sent_id() -> None:
     server = OtherServer(())
     client = glmv.Client(**server.options())
     with pytest.raises(glmv.InvalidRequestError) as caught:
@@ -202,7 +206,7 @@ def test_errors_have_the_request_id_and_a_header_of_the_user_overrides_it() -> N
 
 @pytest.mark.parametrize("model", ["glm-4.6v", "zai-org/GLM-4.6V", "unknown"])
 @pytest.mark.parametrize("dialect", OTHERS)
-async def test_a_request_id_is_a_header_for_known_and_unknown_models(dialect: str, model: str) -> None:
+async def test_a_request_id_is_sent_as_a_header_for_known_and_unknown_models(dialect: str, model: str) -> None:
     server = OtherServer()
     options = server.options(dialect=dialect, model=model)
     glmv.Client(**options).chat("hi", request_id="my-own-id")
@@ -216,7 +220,7 @@ async def test_a_request_id_is_a_header_for_known_and_unknown_models(dialect: st
 
 
 @pytest.mark.parametrize("dialect", [None, *(name for name in OTHERS if DIALECTS[name].stream_usage)])
-async def test_streams_request_usage(dialect: str | None) -> None:
+async def test_stream_requests_ask_for_usage_and_the_last_delta_has_it(dialect: str | None) -> None:
     server = OtherServer()
     options = server.options(dialect=dialect)
     last = list(glmv.Client(**options).stream("hi"))[-1]
@@ -257,13 +261,13 @@ def test_stream_options_are_not_sent_without_streaming(base_url: str) -> None:
     assert ["stream_options" in body for body in server.bodies] == [False, True]
 
 
-def test_the_platform_is_not_asked_for_usage() -> None:
+def test_a_stream_request_to_the_platform_does_not_ask_for_usage() -> None:
     server = OtherServer(MESSAGES | {"stream", "request_id"}, base_url="https://api.z.ai/api/paas/v4")
     list(glmv.Client(**server.options()).stream("hi"))
     assert "stream_options" not in server.body
 
 
-def test_usage_counts_both_turns_of_a_repaired_stream() -> None:
+def test_both_requests_of_a_repaired_stream_ask_for_usage() -> None:
     server = OtherServer(message={"role": "assistant", "content": "no JSON"})
     with pytest.raises(glmv.MalformedResponse):
         list(glmv.Client(**server.options()).stream("hi", response_format={"type": "json_object"}))
@@ -291,7 +295,7 @@ def test_json_is_requested_by_response_format_if_the_server_supports_it(
 
 @pytest.mark.parametrize("dialect", ["openai", "litellm", "transformers"])
 @pytest.mark.parametrize("wanted", [SCHEMA, {"type": "json_object"}])
-def test_json_is_requested_from_other_servers_by_an_instruction(dialect: str, wanted: Any) -> None:
+def test_json_is_requested_by_an_instruction_if_response_format_is_unsupported(dialect: str, wanted: Any) -> None:
     server = OtherServer(MESSAGES, message={"role": "assistant", "content": "{}"})
     assert glmv.Client(**server.options(dialect=dialect)).chat("hi", response_format=wanted).text == "{}"
     assert server.body["messages"][0]["role"] == "system"
@@ -325,7 +329,7 @@ def test_tool_choice_is_sent_as_far_as_the_server_supports_it(
 
 @pytest.mark.parametrize("dialect", ENGINES)
 @pytest.mark.parametrize("kind", ["web_search", "retrieval", "mcp"])
-def test_tools_that_the_platform_runs_are_refused_before_sending(dialect: str, kind: str) -> None:
+def test_requests_to_self_hosted_engines_with_tools_of_the_platform_are_refused(dialect: str, kind: str) -> None:
     server = OtherServer()
     with pytest.raises(glmv.UnsupportedContent, match=rf"tools\[1\].*{kind}.*{dialect}"):
         glmv.Client(**server.options(dialect=dialect)).chat("hi", tools=[TOOL, {"type": kind}])
@@ -353,7 +357,7 @@ def test_tools_that_the_platform_runs_are_refused_before_sending(dialect: str, k
     ],
     ids=lambda options: f"{next(iter(options))}",
 )
-def test_the_platforms_limits_do_not_apply_to_engines(dialect: str, options: dict[str, Any]) -> None:
+def test_the_platforms_limits_do_not_apply_to_self_hosted_engines(dialect: str, options: dict[str, Any]) -> None:
     server = OtherServer(ENGINE | {"reasoning_effort"}, model="glm-4v")
     answer = glmv.Client(**server.options(dialect=dialect)).chat("hi", **options)
     assert answer.notes == ()
@@ -377,7 +381,9 @@ RANGES = [{"temperature": 1.7}, {"request_id": "a" * 65}, {"user_id": "me"}, {"u
         {"base_url": "http://127.0.0.1:8080/api/paas/v4"},
     ],
 )
-def test_the_platforms_ranges_apply_on_the_platform(where: dict[str, Any], values: dict[str, Any]) -> None:
+def test_values_outside_the_platforms_ranges_are_refused_on_the_platform(
+    where: dict[str, Any], values: dict[str, Any]
+) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=next(iter(values))):
         glmv.Settings(**where, **values)
     with pytest.raises(glmv.InvalidRequestError, match=next(iter(values))):
@@ -389,7 +395,7 @@ def test_the_platforms_ranges_apply_on_the_platform(where: dict[str, Any], value
 @pytest.mark.parametrize(
     "where", [{}, *({"dialect": name} for name in PROXIES), {"base_url": "https://openrouter.ai/api/v1"}]
 )
-def test_on_other_servers_the_platforms_ranges_do_not_apply(
+def test_values_outside_the_platforms_ranges_are_sent_to_proxies(
     where: dict[str, Any], model: str, values: dict[str, Any]
 ) -> None:
     server = OtherServer(OPENAI)
@@ -404,7 +410,7 @@ def test_on_other_servers_the_platforms_ranges_do_not_apply(
 
 @pytest.mark.parametrize("values", RANGES)
 @pytest.mark.parametrize("variable", ["GLMV_BASE_URL", "ZHIPUAI_BASE_URL"])
-def test_the_platforms_ranges_do_not_apply_to_a_server_set_in_the_environment(
+def test_the_platforms_ranges_do_not_apply_to_a_proxy_set_in_the_environment(
     variable: str, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = OtherServer(OPENAI)
@@ -417,7 +423,7 @@ def test_the_platforms_ranges_do_not_apply_to_a_server_set_in_the_environment(
 
 
 @pytest.mark.parametrize("values", RANGES)
-def test_ranges_apply_if_the_resolved_server_is_the_platform(
+def test_the_platforms_ranges_apply_if_the_resolved_server_is_the_platform(
     values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZAI_BASE_URL", "http://127.0.0.1:4000/v1")
@@ -449,7 +455,7 @@ OVER: list[tuple[str, Any, dict[str, Any], str]] = [
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", ["itself", "a host's", "an alias"])
 @pytest.mark.parametrize("dialect", [None, *PROXIES])
-def test_other_servers_get_requests_over_the_platforms_limits_with_a_note(
+def test_requests_over_the_platforms_limits_are_sent_to_proxies_with_a_note(
     dialect: str | None, name: str, stream: bool, model: str, messages: Any, options: dict[str, Any], words: str
 ) -> None:
     server = OtherServer(ENGINE | {"thinking", "allowed_openai_params", "reasoning", "reasoning_effort"})
@@ -465,7 +471,7 @@ def test_other_servers_get_requests_over_the_platforms_limits_with_a_note(
 
 
 @pytest.mark.parametrize(("model", "messages", "options", "words"), OVER)
-def test_requests_over_the_platforms_limits_are_refused_for_the_platform(
+def test_requests_to_the_platform_over_its_limits_are_refused(
     model: str, messages: Any, options: dict[str, Any], words: str
 ) -> None:
     server = OtherServer()
@@ -474,7 +480,7 @@ def test_requests_over_the_platforms_limits_are_refused_for_the_platform(
     assert server.bodies == []
 
 
-def test_the_error_of_a_refusal_names_the_exceeded_limit() -> None:
+def test_the_error_of_a_proxys_refusal_has_a_note_about_the_exceeded_limit() -> None:
     server = OtherServer(MESSAGES)
     with pytest.raises(glmv.InvalidRequestError) as caught:
         glmv.Client(**server.options(model="zai-org/GLM-4.5V")).chat("hi", max_tokens=900_000)
@@ -484,13 +490,13 @@ def test_the_error_of_a_refusal_names_the_exceeded_limit() -> None:
 @pytest.mark.parametrize(
     "bad", [{"temperature": -0.1}, {"temperature": float("inf")}, {"top_p": 1.1}, {"max_tokens": 0}]
 )
-def test_requests_that_no_server_accepts_are_refused_everywhere(bad: dict[str, Any]) -> None:
+def test_settings_for_vllm_refuse_values_that_no_server_accepts(bad: dict[str, Any]) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=next(iter(bad))):
         glmv.Settings(dialect="vllm", **bad)
 
 
 @pytest.mark.parametrize("dialect", ["vllm", "llama.cpp", "transformers", *PROXIES])
-def test_pictures_are_data_uris_everywhere_but_on_the_platform(dialect: str) -> None:
+def test_pictures_are_sent_as_data_uris_to_servers_other_than_the_platform(dialect: str) -> None:
     server = OtherServer()
     png = glmv.Image.from_base64(
         "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -503,7 +509,7 @@ def test_pictures_are_data_uris_everywhere_but_on_the_platform(dialect: str) -> 
 
 
 @pytest.mark.parametrize("options", [{"model": "zai-org/GLM-4.5V-FP8"}, {"model": "mine", "base_model": "glm-4.5v"}])
-def test_limits_and_the_gate_follow_the_catalogue_row(options: dict[str, Any]) -> None:
+def test_limits_follow_the_model_name_and_slots_only_an_explicit_base_model(options: dict[str, Any]) -> None:
     server = OtherServer(OPENAI)
     client = glmv.Client(**server.options(**options))
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(51)]
@@ -531,7 +537,9 @@ def test_limits_and_the_gate_follow_the_catalogue_row(options: dict[str, Any]) -
         ({"model": "glm-4.6v-flash", "dialect": "vllm"}, False),
     ],
 )
-def test_the_platforms_concurrency_limit_applies_to_its_own_model_names(options: dict[str, Any], alone: bool) -> None:
+def test_the_platforms_concurrency_limit_applies_only_to_its_own_model_names(
+    options: dict[str, Any], alone: bool
+) -> None:
     client = glmv.Client(**OtherServer().options(api_key=f"key-{sorted(options.values())}".replace(" ", ""), **options))
     assert (client.slots(options["model"]).width == 1) is alone
 
@@ -561,7 +569,7 @@ def test_base_model_of_the_settings_does_not_apply_to_another_model_of_a_call() 
     assert rows(base_model=None) == []
 
 
-def test_an_unknown_base_model_is_refused_with_the_known_ones() -> None:
+def test_the_error_for_an_unknown_base_model_suggests_known_models() -> None:
     server = OtherServer()
     for refused in (
         lambda: glmv.Client(**server.options(base_model="glm-4.6w")),
@@ -591,7 +599,7 @@ def test_the_provider_in_a_trace_follows_the_dialect(dialect: Any, provider: str
 
 
 @pytest.mark.parametrize("dialect", OTHERS)
-async def test_the_async_client_sends_the_same_request(dialect: str) -> None:
+async def test_the_async_client_sends_the_same_request_body_as_the_sync_client(dialect: str) -> None:
     server = OtherServer()
     options = server.options(dialect=dialect)
     values = {"do_sample": False, "user_id": "user-1", "max_tokens": 3}

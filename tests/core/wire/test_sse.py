@@ -189,7 +189,7 @@ def test_pieces_that_hold_one_event_each_are_read_as_in_the_standard() -> None:
         assert decoded([first, *pieces]) == decoded([first + b"".join(pieces)])
 
 
-def test_an_id_takes_effect_only_when_its_event_ends() -> None:
+def test_an_event_id_takes_effect_only_when_its_event_ends() -> None:
     decoder = SSEDecoder()
     for piece, last_id in ((b"data: a\n\n", ""), (b"id: 1\n", ""), (b"data: b\n\n", "1"), (b"data: c\n\n", "1")):
         decoder.feed(piece)
@@ -237,19 +237,19 @@ def test_any_bytes_in_any_pieces_are_read_as_in_the_standard(stream: bytes, cuts
         [b"id: ", *[b"x" * 100] * 20],
     ],
 )
-def test_an_event_beyond_the_bound_is_refused(stream: list[bytes]) -> None:
+def test_an_event_larger_than_the_limit_is_refused(stream: list[bytes]) -> None:
     decoder = SSEDecoder(max_event_bytes=1000)
     with pytest.raises(MalformedResponse, match="1000 bytes"):
         list(map(decoder.feed, stream))
 
 
-def test_the_bound_applies_to_each_event_and_not_to_their_sum() -> None:
+def test_the_size_limit_applies_to_each_event_and_not_to_the_sum_of_events() -> None:
     decoder = SSEDecoder(max_event_bytes=100)
     assert len(decoder.feed(b"data: " + b"x" * 80 + b"\n\n")) == 1
     assert len([event for _ in range(100) for event in decoder.feed(b"data: " + b"x" * 80 + b"\n\n")]) == 100
 
 
-def test_an_event_of_exactly_the_bound_is_accepted_in_any_pieces() -> None:
+def test_an_event_of_exactly_the_size_limit_is_accepted_in_any_pieces() -> None:
     decoder = SSEDecoder(max_event_bytes=100)
     for pieces in ([b"data: ", b"x" * 94, b"\n\n"], [b"data: " + b"x" * 94 + b"\n\n"]) * 3:
         assert [event for piece in pieces for event in decoder.feed(piece)] == [("message", b"x" * 94)]
@@ -293,7 +293,7 @@ class Counted(bytes):
         return super().partition(sep)
 
 
-def test_a_long_line_in_small_pieces_takes_linear_time() -> None:
+def test_a_long_line_in_small_pieces_is_read_in_linear_time() -> None:
     size, piece = 1 << 20, 64
     decoder = SSEDecoder()
     decoder.feed(b"data: ")
@@ -362,7 +362,7 @@ def test_an_event_stream_is_recognized_by_its_first_bytes(body: bytes, expected:
         (b"hello\n{", False),
     ],
 )
-def test_json_lines_without_their_content_type_need_the_beginning_of_a_second_object(
+def test_json_lines_without_a_content_type_are_recognized_at_the_second_object(
     body: bytes, expected: bool | None
 ) -> None:
     assert is_json_lines(body, "text/plain") is expected
@@ -371,13 +371,13 @@ def test_json_lines_without_their_content_type_need_the_beginning_of_a_second_ob
 @pytest.mark.parametrize(
     "kind", ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"]
 )
-def test_json_lines_with_their_content_type_need_only_one_complete_line(kind: str) -> None:
+def test_json_lines_with_their_content_type_are_recognized_after_one_line(kind: str) -> None:
     assert is_json_lines(b'{"a": 1}', kind) is None
     assert is_json_lines(b'{"a": 1}\n', kind) is True
     assert is_json_lines(b'{"a":\n', kind) is False
 
 
-def test_each_json_line_is_an_event_and_the_last_one_needs_no_end() -> None:
+def test_each_json_line_is_an_event_and_the_last_needs_no_line_end() -> None:
     decoder = JSONLinesDecoder()
     events = [
         each
@@ -391,7 +391,7 @@ def test_each_json_line_is_an_event_and_the_last_one_needs_no_end() -> None:
 @pytest.mark.parametrize(
     "pieces", [[b"x" * 101], [b"x" * 50, b"x" * 51], [b"x" * 101 + b"\n"], [b"x" * 60, b"x" * 60 + b"\n"]]
 )
-def test_a_json_line_beyond_the_bound_is_refused(pieces: list[bytes]) -> None:
+def test_a_json_line_longer_than_the_limit_is_refused(pieces: list[bytes]) -> None:
     decoder = JSONLinesDecoder(max_event_bytes=100)
     assert decoder.feed(b"x" * 100 + b"\n") == [("message", b"x" * 100)]
     with pytest.raises(MalformedResponse, match="100 bytes"):

@@ -29,7 +29,7 @@ def test_a_stop_word_split_over_three_chunks_is_removed() -> None:
     assert cut(["<stop>"], ["one <s", "to", "p> two", " three"]) == "one "
 
 
-def test_an_incomplete_stop_word_is_released() -> None:
+def test_held_back_text_that_does_not_become_a_stop_word_is_yielded() -> None:
     cutter = StopCutter(["END"])
     assert [cutter.feed("the E"), cutter.feed("N"), cutter.feed("emy"), cutter.finish()] == [
         "the ",
@@ -44,7 +44,7 @@ def test_text_that_cannot_begin_a_stop_word_is_not_held_back() -> None:
     assert cutter.feed("one two") == "one two"
 
 
-def test_held_back_text_is_released_at_the_end() -> None:
+def test_held_back_text_is_yielded_when_the_answer_ends() -> None:
     assert cut(["END"], ["the EN"]) == "the EN"
 
 
@@ -64,5 +64,5 @@ letters = st.text(alphabet="abc", max_size=12)
 @example(["abcc", "bc"], ["abcc"])
 @example(["abcc", "bc"], ["abc", "c"])
 @example(["aab"], ["a", "a", "a", "b"])
-def test_every_split_of_a_text_ends_it_at_the_same_position(words: list[str], pieces: list[str]) -> None:
+def test_a_stop_word_ends_a_text_at_the_same_position_for_every_split(words: list[str], pieces: list[str]) -> None:
     assert cut(words, pieces) == by_reading_letter_by_letter(words, "".join(pieces))

@@ -59,7 +59,7 @@ def test_content_is_divided_into_text_and_reasoning_for_every_split(name: str) -
         assert split([content[:at], content[at:]]) == (text, reasoning)
 
 
-def test_text_without_tags_is_released_at_once() -> None:
+def test_text_without_tags_is_yielded_at_once() -> None:
     tags = TagFilter()
     assert [tags.feed(piece) for piece in ("\n", "The ", "sky ", "a<b")] == [
         ("", "", False),
@@ -94,7 +94,7 @@ tokens = st.sampled_from(
 
 @given(st.lists(tokens, max_size=8).map("".join), st.lists(st.integers(0, 80), max_size=6))
 @example("<|begin<|end_of_box|>_of_box|>", [7, 21])
-def test_any_split_of_any_content_gives_the_same_result(content: str, cuts: list[int]) -> None:
+def test_any_split_of_any_content_gives_the_same_text_and_reasoning(content: str, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     assert split([content[a:b] for a, b in itertools.pairwise(places)]) == split([content])
 
@@ -117,7 +117,7 @@ def test_a_box_is_given_in_pixels_of_the_only_picture() -> None:
     assert boxes_in("[0, 500, 1000, 1000]", [(640, 480)]) == (Box((0, 500, 1000, 1000), (0, 240, 640, 480), 0),)
 
 
-def test_with_two_pictures_the_caller_selects_one_for_boxes() -> None:
+def test_with_two_pictures_boxes_have_pixels_only_for_the_selected_picture() -> None:
     sizes = [(100, 100), (2000, 1000)]
     assert boxes_in("[0, 0, 500, 500]", sizes) == (Box((0, 0, 500, 500)),)
     assert boxes_in("[0, 0, 500, 500]", sizes, image=1) == (Box((0, 0, 500, 500), (0, 0, 1000, 500), 1),)
@@ -132,7 +132,7 @@ def test_a_box_can_be_converted_to_pixels_of_any_picture() -> None:
         box.on(Image.from_url("https://example.com/a.png"))
 
 
-def test_a_picture_of_unknown_size_gives_only_grid_coordinates() -> None:
+def test_a_box_on_a_picture_of_unknown_size_has_only_grid_coordinates() -> None:
     assert boxes_in("[0, 0, 500, 500]", [None]) == (Box((0, 0, 500, 500)),)
 
 
@@ -151,7 +151,7 @@ def test_several_boxes_keep_the_order_of_the_text() -> None:
         "[2024, 1, 2, 3]",
     ],
 )
-def test_numbers_outside_the_grid_are_not_a_box(text: str) -> None:
+def test_numbers_of_a_wrong_count_order_or_range_are_not_a_box(text: str) -> None:
     assert boxes_in(text) == ()
 
 
@@ -190,11 +190,11 @@ def test_a_box_is_read_in_spellings_that_models_use(text: str, grids: list[tuple
         "Version (1.0, 2, 3, 4)",
     ],
 )
-def test_four_numbers_that_are_not_a_region_are_not_a_box(text: str) -> None:
+def test_four_numbers_such_as_ids_scores_or_colours_are_not_a_box(text: str) -> None:
     assert boxes_in(text) == ()
 
 
-def test_a_box_that_is_clipped_is_noted() -> None:
+def test_a_clipped_box_adds_a_note_with_its_numbers() -> None:
     boxes, notes = read_boxes("[19, 300, 1004, 476] and [1, 2, 300, 400]", [(2000, 1000)])
     assert [box.pixels for box in boxes] == [(38, 300, 2000, 476), (2, 2, 600, 400)]
     assert len(notes) == 1
@@ -265,7 +265,7 @@ def test_reasoning_without_an_opening_tag_is_separated_for_every_split(name: str
 
 
 @pytest.mark.parametrize("content", ["It is red.</think>Red", "a </think> b", "`</think>`"])
-def test_after_tagged_reasoning_a_closing_tag_in_the_text_is_text(content: str) -> None:
+def test_if_reasoning_is_tagged_a_closing_tag_without_an_opening_tag_is_text(content: str) -> None:
     assert split([content]) == split(list(content)) == (content, "")
 
 
@@ -277,7 +277,7 @@ def test_text_is_held_back_only_if_reasoning_is_expected() -> None:
     ]
 
 
-def test_reasoning_in_its_own_field_means_that_content_is_text() -> None:
+def test_after_reasoning_in_its_own_field_a_think_tag_in_the_content_is_text() -> None:
     for thought in THOUGHTS:
         tags = TagFilter(thought)
         tags.settle(thought=True)
@@ -299,14 +299,16 @@ def test_answer_tags_after_a_tool_call_are_text() -> None:
 
 @pytest.mark.parametrize("thought", ["possible", "due"])
 @given(content=st.lists(tokens, max_size=8).map("".join), cuts=st.lists(st.integers(0, 80), max_size=6))
-def test_any_split_of_any_content_gives_the_same_reasoning(content: str, cuts: list[int], thought: Thought) -> None:
+def test_any_split_gives_the_same_reasoning_if_the_opening_tag_may_be_missing(
+    content: str, cuts: list[int], thought: Thought
+) -> None:
     places = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     pieces = [content[a:b] for a, b in itertools.pairwise(places)]
     assert split_open(pieces, thought) == split_open([content], thought) == split_open([content], "due")
 
 
 @pytest.mark.parametrize("piece", ['"</think>" ', "`</think>`\n", "(</think>", "```\n</think>"])
-def test_many_quoted_tags_take_linear_time(piece: str) -> None:
+def test_many_quoted_tags_are_read_in_linear_time(piece: str) -> None:
     def seconds(count: int) -> float:
         started = time.process_time()
         split_open([piece] * count, "possible")
@@ -316,7 +318,7 @@ def test_many_quoted_tags_take_linear_time(piece: str) -> None:
     assert many < 100 * few + 0.2  # 16 times as many; quadratic time would be 256 times as long
 
 
-def test_held_back_reasoning_takes_linear_time() -> None:
+def test_long_held_back_reasoning_is_read_in_linear_time() -> None:
     tags = TagFilter("due")
     assert all(tags.feed("a <") == ("", "", False) for _ in range(100_000))
     assert len(tags.finish()[0]) == 300_000
@@ -388,7 +390,7 @@ def test_four_numbers_are_a_box_by_their_size_or_by_the_words_before(text: str, 
         ("It is at\n many: [1, 2, 3, 4]", 0),
     ],
 )
-def test_small_boxes_are_read_in_lists_of_places_and_in_lines_of_their_own(text: str, count: int) -> None:
+def test_small_boxes_are_read_in_lists_of_boxes_and_in_lines_of_their_own(text: str, count: int) -> None:
     assert len(boxes_in(text)) == count
 
 
@@ -405,7 +407,7 @@ def test_two_ordered_corners_are_a_box_and_three_points_are_not(text: str, count
     assert len(boxes_in(text)) == count
 
 
-def test_an_index_without_a_picture_gives_only_grid_coordinates() -> None:
+def test_a_box_on_a_picture_index_that_does_not_exist_has_only_grid_coordinates() -> None:
     assert boxes_in("[0, 0, 500, 500]", [(100, 100)], image=1) == (Box((0, 0, 500, 500)),)
     assert boxes_in("[0, 0, 500, 500]", [], image=0) == (Box((0, 0, 500, 500)),)
 

@@ -82,7 +82,7 @@ END = {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
 
 
 @pytest.mark.parametrize("name", ONE)
-def test_fragments_of_one_call_are_one_call(flow: Any, name: str) -> None:
+def test_fragments_of_one_tool_call_are_joined_to_one_call(flow: Any, name: str) -> None:
     outcome = flow.decode([*chunked(ONE[name]), END], tools=OFFERED)
     (call,) = outcome.whole.tool_calls
     assert (call.name, call.arguments) == ("get_weather", "{}")
@@ -137,7 +137,9 @@ TWO: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("offered", [True, False])
 @pytest.mark.parametrize("name", TWO)
-def test_two_calls_stay_separate_with_their_own_ids(flow: Any, name: str, offered: bool, together: bool) -> None:
+def test_two_tool_calls_stay_separate_and_have_different_ids(
+    flow: Any, name: str, offered: bool, together: bool
+) -> None:
     whole = {"choices": [{"index": 0, "delta": {"tool_calls": TWO[name]}}]}
     chunks = [whole] if together else chunked(TWO[name])
     calls = flow.decode([*chunks, END], tools=OFFERED if offered else {}).whole.tool_calls
@@ -177,12 +179,12 @@ GROWING: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", GROWING)
-def test_restarted_arguments_replace_the_earlier_ones(flow: Any, name: str) -> None:
+def test_arguments_that_start_again_replace_the_earlier_arguments(flow: Any, name: str) -> None:
     (call,) = flow.decode([*chunked(GROWING[name]), END], tools=OFFERED).whole.tool_calls
     assert (call.name, json.loads(call.arguments)) == ("f", {"a": {"a": 1}})
 
 
-def test_calls_without_arguments_keep_their_order(flow: Any) -> None:
+def test_tool_calls_without_arguments_keep_their_order(flow: Any) -> None:
     pieces = [piece(name, "{}", id=name, index=at) for at, name in enumerate(("f", "g", "get_weather"))]
     outcome = flow.decode([*chunked(pieces), END], tools=OFFERED)
     handed = [each for delta in outcome.deltas for each in delta.tool_calls]
@@ -191,7 +193,7 @@ def test_calls_without_arguments_keep_their_order(flow: Any) -> None:
     ]  # fmt: skip
 
 
-def test_two_equal_calls_of_one_answer_stay_separate(flow: Any) -> None:
+def test_two_equal_tool_calls_of_one_answer_stay_separate(flow: Any) -> None:
     for calls in ([piece("f", A, id="c"), piece("f", A, id="d")], [piece("f", A), piece("f", A)]):
         payload = {"choices": [{"message": {"tool_calls": calls}, "finish_reason": "tool_calls"}]}
         assert len(flow.run(flow.body(payload), stream=False).whole.tool_calls) == 2
@@ -208,7 +210,7 @@ def test_two_equal_calls_of_one_answer_stay_separate(flow: Any) -> None:
         lambda n: [piece("f", "{}" if i else '{"a": [', id=f"c{i}", index=0) for i in range(n)],
     ],
 )
-def test_parsing_reads_a_bounded_multiple_of_the_input(flow: Any, monkeypatch: pytest.MonkeyPatch, chunks: Any) -> None:
+def test_joining_tool_call_arguments_takes_linear_time(flow: Any, monkeypatch: pytest.MonkeyPatch, chunks: Any) -> None:
     parsed = 0
     real = json_arguments.from_json
 
@@ -243,7 +245,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "right", "values"), NAMES)
-def test_template_tags_are_removed_from_names(
+def test_template_tags_are_removed_from_tool_names(
     flow: Any, name: str, arguments: str, right: str, values: dict[str, Any]
 ) -> None:
     assert cleaned(name, arguments, OFFERED)[0] == right
@@ -371,7 +373,7 @@ TYPES: list[tuple[dict[str, Any], str, Any]] = [
 
 
 @pytest.mark.parametrize(("schema", "text", "value"), TYPES)
-def test_values_get_the_type_of_their_schema(schema: dict[str, Any], text: str, value: Any) -> None:
+def test_argument_values_in_markup_get_the_type_of_their_schema(schema: dict[str, Any], text: str, value: Any) -> None:
     parameters = {
         "type": "object",
         "properties": {"x": schema},
@@ -396,7 +398,7 @@ def read(pieces: list[str], *, cut: bool = False) -> tuple[str, list[tuple[str, 
 
 
 @pytest.mark.parametrize("name", MARKUP)
-def test_a_call_in_the_text_is_read_for_every_split(name: str) -> None:
+def test_a_tool_call_in_the_text_is_read_for_every_split(name: str) -> None:
     text, calls = MARKUP[name]
     assert read([text]) == ("", calls)
     assert read(list(text)) == ("", calls)
@@ -418,27 +420,27 @@ def test_calls_of_tools_that_are_not_offered_stay_text(text: str) -> None:
         "So:\n",
     ],
 )
-def test_a_call_after_text_that_quotes_markup_is_read(text: str) -> None:
+def test_a_tool_call_after_text_that_quotes_markup_is_read(text: str) -> None:
     for end in ("", "\n", "<|observation|>"):
         whole = text + marked("f", pair("city", "A")) + end
         assert read([whole]) == read(list(whole)) == (text, [("f", {"city": "A"})])
 
 
-def test_text_before_a_call_is_yielded_at_once() -> None:
+def test_text_before_a_tool_call_is_yielded_at_once() -> None:
     markup = MarkupFilter(OFFERED)
     assert [markup.feed(each) for each in ("Let ", "me <", "b> see", "<tool_", "call>f")] == [
         "Let ", "me ", "<b> see", "", ""
     ]  # fmt: skip
 
 
-def test_a_call_cut_by_the_token_limit_has_incomplete_arguments(flow: Any) -> None:
+def test_a_tool_call_cut_by_the_token_limit_has_incomplete_arguments(flow: Any) -> None:
     text = marked("f", pair("city", "A"), end="<arg_key>da")
     chunks = [{"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "length"}]}]
     (call,) = flow.decode(chunks, tools=OFFERED).whole.tool_calls
     assert (call.name, call.arguments) == ("f", '{"city": "A"')
 
 
-def test_a_call_in_both_field_and_text_is_one_call(flow: Any) -> None:
+def test_a_tool_call_in_both_the_field_and_the_text_is_returned_once(flow: Any) -> None:
     chunks = [
         {"choices": [{"index": 0, "delta": {"content": "So. " + marked("f", pair("city", "A"))}}]},
         *chunked([piece("f", '{"city":"A"}', id="c")]),
@@ -469,7 +471,7 @@ def test_markup_in_the_text_is_not_read_if_the_server_parses_calls(flow: Any, fi
         "<|assistant|>",
     ],
 )
-def test_many_tags_take_linear_time(text: str) -> None:
+def test_many_tool_call_tags_are_read_in_linear_time(text: str) -> None:
     def seconds(count: int) -> float:
         started = time.process_time()
         read([text] * count)
@@ -486,7 +488,7 @@ words = st.sampled_from(
 
 
 @given(st.lists(words, max_size=12).map("".join), st.lists(st.integers(0, 120), max_size=6))
-def test_any_split_of_any_text_gives_the_same_calls(text: str, cuts: list[int]) -> None:
+def test_any_split_of_any_text_gives_the_same_tool_calls(text: str, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     assert read([text[a:b] for a, b in itertools.pairwise(places)]) == read([text])
 
@@ -501,7 +503,7 @@ fragments = st.builds(
 
 
 @given(st.lists(st.lists(fragments, max_size=3), max_size=6), st.booleans())
-def test_any_fragments_give_calls_whose_id_and_name_come_once_and_first(
+def test_any_fragments_give_tool_calls_whose_id_and_name_come_once_and_first(
     flow: Any, pieces: list[list[dict[str, Any]]], offered: bool
 ) -> None:
     chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": each}}]} for each in pieces]

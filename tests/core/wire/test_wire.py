@@ -137,7 +137,7 @@ def test_every_known_shape_of_a_text_stream_gives_the_same_answer(flow: Any, nam
     assert [delta.last for delta in outcome.deltas] == [False] * (len(outcome.deltas) - 1) + [True]
 
 
-def test_reasoning_content_becomes_reasoning(flow: Any) -> None:
+def test_the_field_reasoning_content_is_returned_as_reasoning(flow: Any) -> None:
     answer = flow.decode(
         [
             chunk({"role": "assistant", "reasoning_content": "Let me "}),
@@ -150,14 +150,14 @@ def test_reasoning_content_becomes_reasoning(flow: Any) -> None:
     assert (answer.text, answer.reasoning) == ("Blue.", "Let me see.")
 
 
-def test_tagged_reasoning_in_the_text_becomes_reasoning(flow: Any) -> None:
+def test_reasoning_in_tags_in_the_text_is_returned_as_reasoning(flow: Any) -> None:
     answer = flow.decode(
         [chunk({"content": "<th"}), chunk({"content": "ink>Hm.</thi"}), chunk({"content": "nk>Blue."}), END]
     )
     assert (answer.whole.text, answer.whole.reasoning) == ("Blue.", "Hm.")
 
 
-def test_an_answer_consumed_by_thinking_is_empty_with_reason_length(flow: Any) -> None:
+def test_an_answer_cut_off_while_thinking_is_empty_with_finish_reason_length(flow: Any) -> None:
     answer = flow.decode(
         [
             chunk({"reasoning_content": "Hm"}),
@@ -192,23 +192,23 @@ def test_usage_is_taken_from_the_last_chunk_that_has_it(flow: Any, chunks: list[
 
 
 @pytest.mark.parametrize("reason", ["length", "tool_calls", "model_context_window_exceeded", "something_new"])
-def test_a_finish_reason_is_unchanged(flow: Any, reason: str) -> None:
+def test_a_finish_reason_is_returned_unchanged(flow: Any, reason: str) -> None:
     assert flow.decode([chunk({"content": "x"}, reason)]).whole.finish_reason == reason
 
 
-def test_the_first_of_two_finish_reasons_counts(flow: Any) -> None:
+def test_the_first_of_two_finish_reasons_is_returned(flow: Any) -> None:
     assert (
         flow.decode([chunk({"content": "x"}, "tool_calls"), chunk({"content": ""}, "stop")]).whole.finish_reason
         == "tool_calls"
     )
 
 
-def test_a_content_filter_after_the_finish_reason_is_an_error(flow: Any) -> None:
+def test_finish_reason_sensitive_after_finish_reason_stop_raises_an_error(flow: Any) -> None:
     outcome = flow.decode([chunk({"content": "x"}, "stop"), chunk({"content": ""}, "sensitive")])
     assert isinstance(outcome.failure, glmv.ContentFilterError)
 
 
-def test_ids_become_strings_and_the_model_is_the_one_that_answered(flow: Any) -> None:
+def test_ids_become_strings_and_the_model_name_is_that_of_the_answer(flow: Any) -> None:
     answer = flow.decode(
         [chunk({"content": "x"}, "stop", id=8305986882425703351, request_id=12, model="GLM-4V-Plus")]
     ).whole
@@ -220,7 +220,7 @@ def test_ids_become_strings_and_the_model_is_the_one_that_answered(flow: Any) ->
     )
 
 
-def test_search_results_are_returned_as_data(flow: Any) -> None:
+def test_web_search_results_are_returned_unchanged(flow: Any) -> None:
     results = [{"title": "t", "link": "https://example.org", "refer": "ref_1"}]
     assert flow.decode([chunk({"content": "x"}, web_search=results), END]).whole.web_search == results
 
@@ -309,14 +309,14 @@ TWO = {
 
 @pytest.mark.parametrize("name", TWO)
 @pytest.mark.parametrize("together", [True, False])
-def test_calls_are_distinguished_by_id_and_then_by_index(flow: Any, name: str, together: bool) -> None:
+def test_tool_calls_are_distinguished_by_id_and_then_by_index(flow: Any, name: str, together: bool) -> None:
     deltas = [{"tool_calls": TWO[name]}] if together else [{"tool_calls": [call]} for call in TWO[name]]
     outcome = flow.decode([*map(chunk, deltas), TOOLS_END])
     assert outcome.whole.tool_calls == (ToolCall("call_1", "a", "{}"), ToolCall("call_2", "b", "{}"))
     assert [piece.index for delta in outcome.deltas for piece in delta.tool_calls] == [0, 1]
 
 
-def test_interleaved_fragments_of_two_calls_are_joined_by_their_index(flow: Any) -> None:
+def test_interleaved_fragments_of_two_tool_calls_are_joined_by_their_index(flow: Any) -> None:
     parts = [
         tool("a", "", id="call_1", index=0),
         tool("b", "", id="call_2", index=1),
@@ -329,7 +329,7 @@ def test_interleaved_fragments_of_two_calls_are_joined_by_their_index(flow: Any)
     assert [call.arguments for call in calls] == ["[1]", "[2]"]
 
 
-def test_a_call_without_id_gets_a_stable_id(flow: Any) -> None:
+def test_a_tool_call_without_an_id_gets_a_stable_id(flow: Any) -> None:
     outcome = flow.decode(
         [
             chunk({"tool_calls": [tool("a", "[", index=0)]}),
@@ -345,14 +345,14 @@ def test_a_call_without_id_gets_a_stable_id(flow: Any) -> None:
 @pytest.mark.parametrize(
     "call_id", ["call_-8374378427976446352", "call_20240722102053e7277a4f94e848248ff9588ed37fb6e6_0"]
 )
-def test_ids_of_calls_are_unchanged(flow: Any, call_id: str) -> None:
+def test_ids_of_tool_calls_are_returned_unchanged(flow: Any, call_id: str) -> None:
     assert (
         flow.decode([chunk({"tool_calls": [tool("a", "{}", id=call_id)]}, "tool_calls")]).whole.tool_calls[0].id
         == call_id
     )
 
 
-def test_arguments_that_are_not_json_are_passed_on_unchanged(flow: Any) -> None:
+def test_tool_call_arguments_that_are_not_json_are_returned_unchanged(flow: Any) -> None:
     assert (
         flow.decode([chunk({"tool_calls": [tool("a", '{"x": 南', id="c")]}, "stop")]).whole.tool_calls[0].arguments
         == '{"x": 南'
@@ -387,7 +387,7 @@ def test_a_whole_answer_with_only_tool_calls_has_an_empty_text(flow: Any, conten
     assert answer.text == ""
 
 
-def test_a_whole_answer_has_usage(flow: Any) -> None:
+def test_usage_of_a_whole_answer_includes_cached_and_reasoning_tokens(flow: Any) -> None:
     usage = {
         "prompt_tokens": 293360,
         "completion_tokens": 221,
@@ -423,7 +423,7 @@ def test_usage_in_any_form_is_read(usage: dict[str, Any], expected: Usage) -> No
 @pytest.mark.parametrize(
     "data", [b"", b"{", b"<html>", b"\xff\xfe", b"[" * 100_000, b'{"a": 1' + b"0" * 5000 + b"}", b'"\\ud83"']
 )
-def test_a_body_that_is_not_json_is_malformed_and_quoted_briefly(data: bytes) -> None:
+def test_a_body_that_is_not_json_raises_a_short_malformed_response_error(data: bytes) -> None:
     with pytest.raises(glmv.MalformedResponse) as raised:
         parse(data)
     assert len(str(raised.value)) < 400
@@ -450,14 +450,14 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character(data: bytes, text
     assert parse(data) == text
 
 
-def test_an_excerpt_is_short_and_has_no_control_characters() -> None:
+def test_an_excerpt_of_a_broken_body_is_short_and_has_no_control_characters() -> None:
     result = excerpt(b"\x1b[2J\r\n\x00" + "\u202e南".encode() + b"x" * 10_000)
     assert result.isprintable()
     assert len(result) < 210
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_json_or_malformed(data: bytes) -> None:
+def test_any_bytes_are_parsed_as_json_or_raise_malformed_response(data: bytes) -> None:
     try:
         parse(data)
     except glmv.MalformedResponse:
@@ -477,7 +477,7 @@ def written(
     return json.loads(bytes(encode(request, dialect, stream=stream, lists=lists)))
 
 
-def test_a_plain_question_is_the_smallest_body() -> None:
+def test_a_question_without_options_sends_only_model_and_messages() -> None:
     body = encode(chat_request("hi", Options(), {}), PLATFORM, stream=False)
     assert bytes(body) == b'{"model":"glm-4.6v","messages":[{"role":"user","content":"hi"}]}'
 
@@ -486,7 +486,7 @@ def test_unset_options_are_absent_and_never_null() -> None:
     assert b"null" not in bytes(encode(chat_request("hi", Options(), {"temperature": None}), PLATFORM, stream=True))
 
 
-def test_zero_and_one_are_sent_as_zero_and_one() -> None:
+def test_temperature_0_and_top_p_1_are_sent_unchanged() -> None:
     body = written("hi", temperature=0, top_p=1)
     assert (body["temperature"], body["top_p"]) == (0, 1)
 
@@ -534,7 +534,9 @@ def test_every_body_option_is_sent_under_its_name() -> None:
         (VLLM, "auto", {}),
     ],
 )
-def test_thinking_is_encoded_in_the_servers_form(dialect: Any, thinking: Any, expected: dict[str, Any]) -> None:
+def test_the_platform_gets_the_field_thinking_and_vllm_chat_template_kwargs(
+    dialect: Any, thinking: Any, expected: dict[str, Any]
+) -> None:
     body = written("hi", dialect, thinking=thinking)
     assert {key: value for key, value in body.items() if key not in ("model", "messages")} == expected
 
@@ -553,7 +555,7 @@ def test_a_picture_is_raw_base64_for_the_platform_and_a_data_uri_elsewhere() -> 
         ]
 
 
-def test_every_content_part_is_encoded_in_its_shape() -> None:
+def test_every_type_of_content_part_is_encoded_under_its_own_type() -> None:
     parts = [
         Text("t"),
         Image.from_url("https://example.org/a.png"),
@@ -600,7 +602,7 @@ def test_lists_of_text_are_joined_for_an_assistant_but_not_for_a_user() -> None:
     ]
 
 
-def test_glm_4v_gets_lists_for_a_user_and_strings_for_an_assistant() -> None:
+def test_user_messages_to_glm_4v_are_lists_and_assistant_messages_are_strings() -> None:
     messages = [Message("user", "u"), Message("assistant", "a")]
     assert [message["content"] for message in written(messages, lists=True)["messages"]] == [
         [{"type": "text", "text": "u"}],
@@ -637,7 +639,7 @@ def test_an_encoded_body_is_the_same_in_one_piece_or_several() -> None:
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
-def test_any_text_arrives_unchanged(system: str, user: str) -> None:
+def test_any_text_is_encoded_unchanged(system: str, user: str) -> None:
     try:
         body = written([Message("system", system), Message("user", user)])
     except glmv.InvalidRequestError:
@@ -652,7 +654,7 @@ def test_json_of_very_many_small_values_is_refused_before_decoding(value: bytes)
         parse(b'{"choices":[' + (value + b",") * 300_001 + value + b"]}")
 
 
-def test_the_largest_answer_of_embeddings_is_read() -> None:
+def test_an_answer_of_64_embeddings_with_4096_numbers_each_is_read() -> None:
     vector = b"[" + b",".join([b"0.12345678"] * 4096) + b"]"
     assert len(parse(b"[" + b",".join([vector] * 64) + b"]")) == 64
 
@@ -661,7 +663,7 @@ LITELLM, OPENROUTER, TRANSFORMERS = DIALECTS["litellm"], DIALECTS["openrouter"],
 
 
 @pytest.mark.parametrize("dialect", [PLATFORM, OPENAI])
-def test_a_document_in_the_message_is_a_data_uri_with_its_name(dialect: Any) -> None:
+def test_a_document_given_as_bytes_is_sent_as_a_data_uri_with_its_file_name(dialect: Any) -> None:
     named, unnamed = File.from_bytes(b"%PDF-1.4", name="a.pdf"), File.from_bytes(b"%PDF-1.4")
     data = f"data:application/pdf;base64,{named.base64().decode()}"
     content = written([Message("user", [named, unnamed, Text("?")])], dialect)["messages"][0]["content"]
@@ -675,7 +677,7 @@ def test_a_document_in_the_message_is_a_data_uri_with_its_name(dialect: Any) -> 
 @pytest.mark.parametrize(
     "file", [File.from_bytes(b"%PDF-1.4"), File.from_id("f"), File.from_url("https://e.org/a.pdf")]
 )
-def test_documents_are_refused_for_servers_that_take_none(file: File) -> None:
+def test_files_in_a_request_to_vllm_are_refused(file: File) -> None:
     with pytest.raises(glmv.UnsupportedContent, match="do not accept files"):
         written([file, "?"], VLLM)
 
@@ -725,7 +727,7 @@ def test_keys_of_extra_body_are_merged_with_the_fields_for_the_server() -> None:
     assert (deep["reasoning"], deep["model"]) == ({"enabled": True, "effort": "low"}, "other")
 
 
-def test_tools_other_than_functions_are_refused_for_servers_that_take_only_functions() -> None:
+def test_tools_other_than_functions_in_a_request_to_vllm_are_refused() -> None:
     function = {"type": "function", "function": {"name": "f"}}
     assert written("hi", VLLM, tools=[function])["tools"] == [function]
     with pytest.raises(glmv.UnsupportedContent, match=r"tools\[1\] has the type 'web_search'.*'vllm'.*functions only"):
@@ -742,14 +744,14 @@ def test_tools_other_than_functions_are_refused_for_servers_that_take_only_funct
         (PLATFORM, {"parallel_tool_calls": False}, {}),
     ],
 )
-def test_options_of_the_platform_are_written_in_the_terms_of_the_server(
+def test_options_of_the_platform_are_sent_as_fields_that_each_server_knows(
     dialect: Any, options: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     body = written("hi", dialect, **options)
     assert {key: value for key, value in body.items() if key not in ("model", "messages")} == expected
 
 
-def test_each_attempt_has_its_request_id_if_the_body_has_a_field_for_it() -> None:
+def test_the_request_id_of_an_attempt_is_in_the_body_for_the_platform_only() -> None:
     request = chat_request("hi", Options(), {"request_id": "of-the-user"})
 
     def request_id_in(dialect: Any, request_id: str | None) -> Any:
@@ -763,7 +765,7 @@ def test_each_attempt_has_its_request_id_if_the_body_has_a_field_for_it() -> Non
     assert request_id_in(OPENAI, "of-the-attempt") is None
 
 
-def test_a_body_with_a_picture_is_sent_in_parts_and_a_text_body_as_a_whole() -> None:
+def test_only_a_request_body_with_a_picture_counts_as_large() -> None:
     assert not encode(chat_request("hi", Options(), {}), PLATFORM, stream=False).large
     assert encode(chat_request([Image.from_bytes(PNG)], Options(), {}), PLATFORM, stream=False).large
     assert repr(Body([b"ab", b"c"])) == "Body(3 bytes)"
@@ -805,7 +807,7 @@ def test_a_broken_answer_is_quoted_by_its_first_160_characters() -> None:
     assert excerpt(b"  a\tb  ") == "'a b'"
 
 
-def test_ids_and_other_facts_come_from_the_first_chunk_that_has_them(flow: Any) -> None:
+def test_id_model_and_time_come_from_the_first_chunk_that_has_them(flow: Any) -> None:
     chunks = [
         chunk({"content": "The "}, id="", model=None, created="then"),
         chunk({"content": "sky"}, id="i2", created="7", request_id="r2"),
@@ -854,7 +856,7 @@ def test_the_raw_chunk_of_the_last_delta_is_the_one_with_the_finish_reason(flow:
     ],
 )
 @pytest.mark.parametrize("stream", [True, False])
-def test_text_and_reasoning_are_read_from_each_field(
+def test_text_and_reasoning_are_read_from_each_known_field_of_a_message(
     flow: Any, stream: bool, delta: dict[str, Any], text: str, reasoning: str
 ) -> None:
     if stream:
@@ -864,7 +866,7 @@ def test_text_and_reasoning_are_read_from_each_field(
     assert (answer.text, answer.reasoning) == (text, reasoning)
 
 
-def test_a_repeated_message_at_the_end_adds_only_its_calls(flow: Any) -> None:
+def test_a_final_message_that_repeats_the_text_adds_only_its_tool_calls(flow: Any) -> None:
     message = {"content": "The sky", "reasoning_content": "Hm.", "tool_calls": [tool("add", "{}", id="c1")]}
     chunks = [chunk({"content": "The "}), chunk({"content": "sky"})]
     end = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
@@ -903,7 +905,7 @@ def test_the_answer_is_choice_0_or_the_one_with_the_lowest_index(
     assert flow.decode(chunks).whole.text == text
 
 
-def test_usage_without_numbers_does_not_replace_earlier_usage(flow: Any) -> None:
+def test_usage_of_only_zeros_does_not_replace_earlier_usage(flow: Any) -> None:
     zero = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     for later, expected in (
         (zero, Usage(3, 2, 5)),
@@ -919,7 +921,7 @@ def test_control_characters_inside_strings_are_read_and_kept() -> None:
     assert parse(b'{"a":\n\t"x\ty\x01\\n\\"\n"}') == {"a": 'x\ty\x01\n"\n'}
 
 
-def test_credentials_hidden_by_escapes_are_masked() -> None:
+def test_credentials_written_with_json_escapes_are_masked() -> None:
     secrets = Secrets("abcdef.0123456789")
     hidden = rb'{"message": "key \u0061bcdef.0123456789 is wrong"}'
     assert "abcdef.0123456789" in parse(hidden)["message"]
@@ -935,12 +937,12 @@ def test_a_whole_answer_whose_only_choice_has_index_1_is_read(flow: Any) -> None
     assert flow.run(flow.body(payload), stream=False).whole.text == "A"
 
 
-def test_unknown_fields_and_an_empty_known_field_are_an_empty_answer(flow: Any) -> None:
+def test_a_stream_with_unknown_fields_and_an_empty_text_is_an_empty_answer(flow: Any) -> None:
     answer = flow.decode([chunk({"content": ""}), chunk({"mystery": 1}), chunk({}, "stop")]).whole
     assert (answer.text, answer.finish_reason) == ("", "stop")
     assert flow.decode([chunk({"mystery": 1}), chunk({"content": ""}, "stop")]).whole.text == ""
 
 
-def test_a_whole_text_without_choices_after_the_deltas_is_not_added(flow: Any) -> None:
+def test_the_whole_text_repeated_after_the_deltas_is_not_added_to_the_answer(flow: Any) -> None:
     sums = [{"text": "The sky"}, {"message": {"content": "The sky"}}, {"output": {"text": "The sky"}}]
     assert flow.decode([chunk({"content": "The sky"}), *sums, END]).whole.text == "The sky"
