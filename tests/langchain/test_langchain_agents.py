@@ -123,7 +123,9 @@ def test_a_checkpointer_restores_the_conversation_with_its_pictures(
     assert "red" in result["messages"][-1].text
 
 
-def test_a_custom_graph_with_a_retry_policy_runs_the_tool_loop(new_model: ModelMaker, screenshot: BaseTool) -> None:
+def test_a_custom_graph_with_a_retry_policy_calls_the_tool_and_then_answers(
+    new_model: ModelMaker, screenshot: BaseTool
+) -> None:
     class State(TypedDict):
         messages: Annotated[list[AnyMessage], add_messages]
 
@@ -177,7 +179,9 @@ def test_summarization_reads_the_context_window_from_the_profile(new_model: Mode
     assert len(result["messages"]) < 4
 
 
-def test_context_editing_middleware_can_count_tokens_with_the_model(new_model: ModelMaker, screenshot: BaseTool) -> None:
+def test_context_editing_middleware_can_count_tokens_with_the_model(
+    new_model: ModelMaker, screenshot: BaseTool
+) -> None:
     editing = ContextEditingMiddleware(edits=[ClearToolUsesEdit(trigger=10, keep=0)], token_count_method="model")
     agent = create_agent(new_model(), [screenshot], middleware=[editing])
     assert agent.invoke({"messages": [HumanMessage("Look.")]})["messages"][-1].type == "ai"
@@ -204,7 +208,9 @@ def test_fallback_middleware_calls_the_fallback_model_if_the_first_one_is_busy(n
     assert (requests(new_model, 0), requests(new_model, 1)) == (1, 1)
 
 
-def test_tools_bound_to_a_model_with_fallbacks_reach_the_fallback_model(new_model: ModelMaker, screenshot: BaseTool) -> None:
+def test_tools_bound_to_a_model_with_fallbacks_reach_the_fallback_model(
+    new_model: ModelMaker, screenshot: BaseTool
+) -> None:
     busy, free = new_model(concurrency={"glm-4.6v": 0}), new_model()
     answer = (
         busy.with_fallbacks([free], exceptions_to_handle=(ModelRateLimitError,))
@@ -282,7 +288,9 @@ def test_every_form_of_tool_choice_forces_the_tool(new_model: ModelMaker, choice
 
 
 @pytest.mark.parametrize(("choice", "tools"), [("auto", 1), (False, 1), (None, 1), ("none", 0)])
-def test_a_text_answer_is_accepted_if_tool_choice_forces_no_tool(new_model: ModelMaker, choice: Any, tools: int) -> None:
+def test_a_text_answer_is_accepted_if_tool_choice_forces_no_tool(
+    new_model: ModelMaker, choice: Any, tools: int
+) -> None:
     requests_seen: list[Ask] = []
 
     def answers(ask: Ask) -> Reply:

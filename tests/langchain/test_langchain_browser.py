@@ -58,7 +58,9 @@ async def test_the_agent_clicks_the_save_button_at_the_models_coordinates(
     assert top < at["y"] < top + 90
 
 
-async def test_the_agent_clicks_the_cancel_button_and_reports_that_nothing_was_sent(example: ModuleType, model: ChatGLMV, emulator: Emulator) -> None:
+async def test_the_agent_clicks_the_cancel_button_and_reports_that_nothing_was_sent(
+    example: ModuleType, model: ChatGLMV, emulator: Emulator
+) -> None:
     script(emulator, 260, 805)
     task = "Take a screenshot, click the button Cancel, take another screenshot and tell me what the page says."
     messages, status = await example.run(model, task=task)

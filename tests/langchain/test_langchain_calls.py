@@ -70,7 +70,9 @@ async def test_all_entry_points_of_the_chat_model_give_the_same_text_and_usage(m
         assert facts(other) == facts(whole)
 
 
-def test_chat_glmv_and_the_client_of_glmv_give_the_same_text_and_input_tokens(model: ChatGLMV, emulator: Emulator, question: Any, red: str) -> None:
+def test_chat_glmv_and_the_client_of_glmv_give_the_same_text_and_input_tokens(
+    model: ChatGLMV, emulator: Emulator, question: Any, red: str
+) -> None:
     with glmv.Client(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key) as client:
         answer = client.chat(["What is the main colour?", glmv.Image.from_base64(red)])
     message = model.invoke(question)
@@ -156,7 +158,9 @@ async def test_async_handlers_get_every_chunk_once(model: ChatGLMV, question: An
     assert "".join(results) == whole
 
 
-async def test_astream_events_v2_yields_a_start_event_stream_events_and_an_end_event(model: ChatGLMV, question: Any) -> None:
+async def test_astream_events_v2_begins_with_the_start_event_and_ends_with_the_end_event(
+    model: ChatGLMV, question: Any
+) -> None:
     events = [event["event"] async for event in model.astream_events(question, version="v2")]
     assert (events[0], events[-1]) == ("on_chat_model_start", "on_chat_model_end")
     assert set(events[1:-1]) == {"on_chat_model_stream"}
@@ -185,7 +189,9 @@ async def test_astream_log_ends_with_the_answer(model: ChatGLMV, question: Any) 
 
 
 @pytest.mark.parametrize("option", [{"disable_streaming": True}, {"streaming": False}])
-def test_stream_sends_a_request_without_streaming_if_streaming_is_turned_off(emulator: Emulator, question: Any, option: dict[str, Any]) -> None:
+def test_stream_sends_a_request_without_streaming_if_streaming_is_turned_off(
+    emulator: Emulator, question: Any, option: dict[str, Any]
+) -> None:
     still = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key, **option)
     [message] = list(still.stream(question))
     assert "red" in message.text

@@ -40,7 +40,9 @@ def blocks_with(reference: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("number", range(7))
-def test_resolve_replaces_a_reference_at_any_depth_of_a_message_by_its_picture(number: int, store: glmv.PictureStore) -> None:
+def test_resolve_replaces_a_reference_at_any_depth_of_a_message_by_its_picture(
+    number: int, store: glmv.PictureStore
+) -> None:
     block = blocks_with(store.add(png()))[number]
     (resolved,) = resolve([HumanMessage(["Look.", block])], store)
     assert "file_id" not in str(resolved.content)

@@ -56,7 +56,9 @@ def test_retrieval_finds_a_similar_text(embeddings: GLMVEmbeddings) -> None:
     assert store.similarity_search("the lighthouse at the red sea", k=1)[0].page_content == texts[0]
 
 
-async def test_sync_and_async_calls_return_equal_vectors_of_the_requested_dimensions(embeddings: GLMVEmbeddings) -> None:
+async def test_sync_and_async_calls_return_equal_vectors_of_the_requested_dimensions(
+    embeddings: GLMVEmbeddings,
+) -> None:
     vectors = embeddings.embed_documents(["a", "b"])
     assert [len(vector) for vector in vectors] == [256, 256]
     assert await embeddings.aembed_documents(["a", "b"]) == vectors

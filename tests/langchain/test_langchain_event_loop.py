@@ -80,7 +80,9 @@ async def test_no_content_block_is_checked_on_the_event_loop(
     threads.hold_off(threading.get_ident())
 
 
-async def test_each_picture_of_a_history_is_fitted_once_for_all_calls(model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_picture_of_a_history_is_fitted_once_for_all_calls(
+    model: ChatGLMV, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, fitted = pixels.fit, []
     monkeypatch.setattr(pixels, "fit", lambda *args: (fitted.append(1), real(*args))[1])
     history: list[Any] = [HumanMessage([image(photo(seed)), "?"]) for seed in range(3)]
@@ -90,7 +92,9 @@ async def test_each_picture_of_a_history_is_fitted_once_for_all_calls(model: Cha
     assert len(fitted) == 3
 
 
-async def test_a_deadline_includes_the_time_for_preparing_pictures(model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_deadline_includes_the_time_for_preparing_pictures(
+    model: ChatGLMV, monkeypatch: pytest.MonkeyPatch
+) -> None:
     may_end = threading.Event()
     monkeypatch.setattr(pixels, "fit", lambda *_: may_end.wait(10))
     try:
@@ -138,7 +142,9 @@ async def test_aimage_and_avideo_raise_the_same_errors_as_image_and_video(tmp_pa
         assert str(caught.value) == str(expected.value)
 
 
-async def test_pictures_of_a_tool_result_are_prepared_in_threads(model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pictures_of_a_tool_result_are_prepared_in_threads(
+    model: ChatGLMV, monkeypatch: pytest.MonkeyPatch
+) -> None:
     result = HumanMessage("Look.")
     call = {"name": "look", "args": {}, "id": "1", "type": "tool_call"}
     tool_result = ToolMessage([image(photo())], tool_call_id="1")
