@@ -233,7 +233,7 @@ def test_a_note_of_the_answer_names_the_detail_option_that_was_left_out(model: C
     assert any("detail" in note for note in answer.response_metadata["notes"])
 
 
-def test_an_authentication_error_reaches_handlers_and_is_an_error_of_glmv_too(emulator: Emulator) -> None:
+def test_the_error_of_a_wrong_key_reaches_handlers_and_is_an_error_of_glmv(emulator: Emulator) -> None:
     handler = Tokens()
     wrong = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key="wrong-id.wrong-secret")
     with pytest.raises(errors.ModelAuthenticationError) as refusal:

@@ -262,7 +262,7 @@ def test_a_malformed_tool_selection_raises_value_error_by_default(emu: Emulator)
     "choice", ["any", "required", True, "refund", {"type": "function", "function": {"name": "refund"}}]
 )
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_missing_forced_call_is_asked_for_once_and_its_arguments_are_not_checked(
+def test_a_missing_forced_tool_call_is_repaired_once_without_argument_validation(
     way: str, choice: Any, emu: Emulator
 ) -> None:
     bound = connect(emu).bind_tools([refund, timetable], tool_choice=choice)

@@ -273,7 +273,7 @@ def test_a_configurable_temperature_changes_the_temperature_but_not_the_model() 
     assert prepared.model == "glm-4.6v"
 
 
-def test_a_model_with_fallbacks_keeps_them_after_binding_tools_or_a_schema() -> None:
+def test_fallbacks_of_a_model_are_kept_after_binding_tools_or_a_schema() -> None:
     with_fallback = model().with_fallbacks([model(model="glm-4.5v")])
     for bound in (
         with_fallback.bind_tools([look]),
