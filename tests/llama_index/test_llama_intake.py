@@ -315,7 +315,7 @@ def test_an_invalid_path_is_refused_if_local_files_names_folders(
 
 
 @pytest.mark.parametrize(("on_unsupported", "warns"), [("raise", False), ("warn", True)])
-def test_unsupported_media_are_left_out_before_anything_is_read(on_unsupported: Any, warns: bool) -> None:
+def test_media_that_the_model_does_not_take_are_refused_before_they_are_read(on_unsupported: Any, warns: bool) -> None:
     intake = Intake("glm-4-plus", row=glmv.find_model("glm-4-plus"), on_unsupported=on_unsupported)
     picture = {"kind": glmv.Image, "url": "https://example.com/a.png"}
     if warns:
