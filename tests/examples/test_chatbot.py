@@ -108,7 +108,7 @@ async def test_a_question_in_one_chat_does_not_send_the_picture_of_another_chat(
 
 
 @pytest.mark.parametrize("announced", [True, False])
-async def test_an_uploaded_file_of_more_than_0_1_mb_is_refused_with_413(
+async def test_an_uploaded_file_of_more_than_100_000_bytes_is_refused_with_413(
     visitor: httpx.AsyncClient, announced: bool
 ) -> None:
     async def unannounced() -> AsyncIterator[bytes]:
