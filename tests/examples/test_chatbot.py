@@ -80,7 +80,7 @@ def words(received_events: list[tuple[str, dict[str, Any]]]) -> str:
     return "".join(data["text"] for name, data in received_events if name == "words")
 
 
-async def test_a_picture_is_uploaded_and_the_answer_about_it_streams(visitor: httpx.AsyncClient) -> None:
+async def test_the_answer_to_a_question_about_an_uploaded_picture_is_streamed(visitor: httpx.AsyncClient) -> None:
     chat = await begin(visitor)
     seen = (await visitor.put(f"{chat}/picture", content=PHOTO.read_bytes())).json()
     assert (seen["width"], seen["height"]) == (600, 400)

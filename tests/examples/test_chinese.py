@@ -138,7 +138,7 @@ def runnable(page: str) -> list[str]:
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)])
-def test_each_block_of_a_chinese_page_runs(
+def test_each_code_block_of_a_chinese_page_runs(
     page: str, folder: Path, run_code: RunCode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Settings, "_llm", None)

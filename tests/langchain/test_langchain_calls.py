@@ -189,7 +189,7 @@ async def test_astream_log_ends_with_the_answer(model: ChatGLMV, question: Any) 
 
 
 @pytest.mark.parametrize("option", [{"disable_streaming": True}, {"streaming": False}])
-def test_stream_sends_a_request_without_streaming_if_streaming_is_turned_off(
+def test_the_method_stream_does_not_stream_if_streaming_is_turned_off(
     emulator: Emulator, question: Any, option: dict[str, Any]
 ) -> None:
     still = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key, **option)
@@ -243,7 +243,7 @@ def test_the_error_of_a_wrong_key_reaches_handlers_and_is_an_error_of_glmv(emula
     assert "wrong-secret" not in str(refusal.value)
 
 
-def test_an_unreachable_server_is_a_connection_error() -> None:
+def test_an_unreachable_server_raises_model_connection_error() -> None:
     nowhere = ChatGLMV(
         model="glm-4.6v", base_url="http://127.0.0.1:9/api/paas/v4", api_key="test-id.test-secret", max_retries=0
     )
@@ -251,7 +251,7 @@ def test_an_unreachable_server_is_a_connection_error() -> None:
         nowhere.invoke("hi")
 
 
-def test_six_pictures_are_too_many_for_glm_4v(model: ChatGLMV, red: str, emulator: Emulator) -> None:
+def test_six_pictures_for_glm_4v_are_refused_before_sending(model: ChatGLMV, red: str, emulator: Emulator) -> None:
     with pytest.raises(glmv.LimitExceeded, match="glm-4v"):
         model.invoke(
             [HumanMessage(["?", *[{"type": "image", "base64": red, "mime_type": "image/png"}] * 6])], model="glm-4v"

@@ -150,7 +150,7 @@ def test_a_whole_answer_and_its_stream_give_the_same_message() -> None:
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_reasoning_text_and_tool_calls_are_separate_blocks_in_a_stream(version: str) -> None:
+def test_tool_calls_text_and_reasoning_are_separate_blocks_in_a_stream(version: str) -> None:
     model = Replay(deltas=THINK_SPEAK_CALL, output_version=version)
     first, *rest = model.stream("Look.")
     whole = first.__add__(rest)
@@ -158,12 +158,12 @@ def test_reasoning_text_and_tool_calls_are_separate_blocks_in_a_stream(version: 
     assert [call["id"] for call in whole.tool_calls] == ["c1", "c2", "c3"]
 
 
-def test_reasoning_text_and_tool_calls_are_separate_blocks_in_stream_events() -> None:
+def test_tool_calls_text_and_reasoning_are_separate_blocks_in_stream_events() -> None:
     stream = Replay(deltas=THINK_SPEAK_CALL).stream_events("Look.", version="v3")
     assert comparable(stream.output.content_blocks) == BLOCKS
 
 
-def test_reasoning_text_and_tool_calls_are_separate_blocks_in_a_whole_message() -> None:
+def test_tool_calls_text_and_reasoning_are_separate_blocks_in_a_whole_message() -> None:
     message = AIMessage(
         "I look.",
         additional_kwargs={"reasoning_content": "Let me see."},
@@ -181,7 +181,7 @@ def test_merged_chunks_have_the_same_content_blocks_as_the_whole_answer() -> Non
     assert merged(*THINK_SPEAK_CALL).content_blocks == whole.content_blocks
 
 
-def test_content_blocks_of_a_list_content_are_those_of_langchain_core() -> None:
+def test_content_blocks_of_a_message_whose_content_is_a_list_equal_that_list() -> None:
     message = AIMessage([{"type": "text", "text": "hi"}], response_metadata={"model_provider": "glmv"})
     assert message.content_blocks == [{"type": "text", "text": "hi"}]
 
@@ -217,14 +217,14 @@ def test_a_call_with_broken_arguments_is_an_invalid_tool_call_with_these_argumen
     assert (invalid["args"] or "").removeprefix(BROKEN) == arguments
 
 
-def test_a_call_with_broken_arguments_is_an_invalid_tool_call_in_events() -> None:
+def test_a_tool_call_with_broken_arguments_is_in_invalid_tool_calls_of_events() -> None:
     deltas = (glmv.Delta(tool_calls=[Call(0, "c1", "delete", '{"path": "/home/us')]), last("tool_calls"))
     output = Replay(deltas=deltas).stream_events("Delete.", version="v3").output
     assert output.tool_calls == []
     assert [call["name"] for call in output.invalid_tool_calls] == ["delete"]
 
 
-def test_boxes_and_notes_are_plain_data_on_the_last_chunk() -> None:
+def test_boxes_and_notes_are_lists_in_the_metadata_of_the_last_chunk() -> None:
     whole = merged(glmv.Delta("a"), last(boxes=(glmv.Box((1, 2, 3, 4), (10, 20, 30, 40), 0),), notes=("fitted",)))
     assert whole.response_metadata["boxes"] == [{"grid": [1, 2, 3, 4], "pixels": [10, 20, 30, 40], "image": 0}]
     assert whole.response_metadata["notes"] == ["fitted"]

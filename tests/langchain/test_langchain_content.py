@@ -155,7 +155,7 @@ def test_a_tracer_reads_the_mime_type_of_each_base64_picture(block: dict[str, An
 
 
 @pytest.mark.parametrize("prompt", [StringPromptValue(text="Hi"), ChatPromptValue(messages=[HumanMessage("Hi")])])
-def test_typed_returns_a_prompt_without_pictures_as_the_same_object(prompt: Any) -> None:
+def test_the_function_typed_returns_a_prompt_without_pictures_as_the_same_object(prompt: Any) -> None:
     assert typed(prompt) is prompt
 
 

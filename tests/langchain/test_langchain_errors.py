@@ -39,7 +39,7 @@ def test_every_error_of_glmv_has_a_langchain_variant_with_equal_attributes(kind:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind is not glmv.GLMVError])
-def test_every_error_survives_pickling(kind: type[glmv.GLMVError]) -> None:
+def test_every_error_keeps_class_text_code_and_partial_after_pickling(kind: type[glmv.GLMVError]) -> None:
     error = raised(kind("busy", code="1302", partial=glmv.Completion(text="so far")))
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)

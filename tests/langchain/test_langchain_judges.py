@@ -298,7 +298,7 @@ def answer_of(model: Any, way: str) -> Any:
             return first.__add__(rest) if rest else first
 
 
-def test_a_call_cut_by_the_token_limit_is_repaired_once(emu: Emulator) -> None:
+def test_a_forced_tool_call_cut_by_the_token_limit_is_repaired_once(emu: Emulator) -> None:
     cut = Reply(tool_calls=[ToolCall("refund", '{"number": 7, "rea')], finish_reason="length")
     bound = connect(emu).bind_tools([refund], tool_choice="any")
     emu.say(cut, ticket({"number": 7, "reason": "late"}, name="refund"))

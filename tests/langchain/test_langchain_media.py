@@ -45,7 +45,7 @@ def test_a_pdf_is_accepted_as_base64_and_as_a_url(model: ChatGLMV, emulator: Emu
 
 
 @pytest.mark.parametrize("helper", [image, video])
-def test_image_and_video_refuse_a_missing_file_and_a_text_file(helper: Any, tmp_path: Path) -> None:
+def test_the_functions_image_and_video_refuse_a_missing_file_and_a_text_file(helper: Any, tmp_path: Path) -> None:
     text = tmp_path / "note.txt"
     text.write_text("no picture")
     for source in (tmp_path / "nowhere.png", text):

@@ -354,7 +354,7 @@ def test_empty_user_messages_are_refused_and_empty_system_and_ai_messages_left_o
     assert len(notes(SystemMessage(content), AIMessage(content))) == 2
 
 
-def test_the_callers_messages_are_not_changed(red: str) -> None:
+def test_converting_messages_does_not_change_the_callers_messages(red: str) -> None:
     block = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{red}", "detail": "low"}}
     message = HumanMessage(["look", block])
     before = message.model_dump_json()

@@ -76,7 +76,7 @@ def test_options_that_request_default_behaviour_are_ignored(option: dict[str, An
     assert model(**option) == model()
 
 
-def test_model_kwargs_are_options_or_extra_keys_of_the_body() -> None:
+def test_known_model_kwargs_become_options_and_unknown_ones_keys_of_extra_body() -> None:
     ours = model(model_kwargs={"top_p": 0.4, "new_field": 1}, extra_body={"other": 2})
     assert (ours.top_p, ours.extra_body) == (0.4, {"other": 2, "new_field": 1})
 
@@ -336,7 +336,7 @@ def test_the_tokens_of_a_picture_depend_on_the_model_family(name: str, tokens: i
     assert both - text == pytest.approx(tokens, rel=0.02)
 
 
-def test_a_video_with_few_frames_counts_only_those_frames() -> None:
+def test_the_tokens_of_a_video_with_two_frames_are_not_counted_from_its_seconds() -> None:
     pytest.importorskip("av", reason="the frame rate of a video is read by PyAV")
     from tests.emulator.platform.test_emulator_videos import clip
 

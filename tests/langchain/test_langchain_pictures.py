@@ -27,12 +27,12 @@ def encoded(kind: str, size: tuple[int, int] = (48, 32), **options: Any) -> byte
 @pytest.mark.parametrize(
     "spelled", [b64encode, urlsafe_b64encode, lambda data: b"data:image/png;base64," + b64encode(data)]
 )
-def test_image_makes_the_same_block_of_base64_and_of_bytes(spelled: Any) -> None:
+def test_the_function_image_makes_the_same_block_of_base64_and_of_bytes(spelled: Any) -> None:
     data = encoded("PNG")
     assert image(spelled(data).decode()) == image(data)
 
 
-def test_image_accepts_an_open_file_and_the_picture_reaches_the_model(model: ChatGLMV, tmp_path: Path) -> None:
+def test_the_function_image_accepts_an_open_file_that_then_reaches_the_model(model: ChatGLMV, tmp_path: Path) -> None:
     path = tmp_path / "a.tga"
     path.write_bytes(encoded("TGA"))
     with path.open("rb") as file:
@@ -46,7 +46,7 @@ def test_jpeg_2000_ppm_and_pcx_pictures_reach_the_model(model: ChatGLMV, kind: s
     assert "blue" in model.invoke([HumanMessage([image(encoded(kind)), "What colour is it?"])]).text
 
 
-def test_image_refuses_a_numpy_array_with_advice_to_convert_it() -> None:
+def test_the_function_image_refuses_a_numpy_array_with_advice_to_convert_it() -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"PIL\.Image\.fromarray"):
         image(np.zeros((5, 4, 3), "uint8"))  # type: ignore[arg-type]  # the point of the test
 

@@ -61,7 +61,9 @@ def sent_digests(emulator: Emulator, number: int = -1) -> list[str]:
     ]
 
 
-def test_image_and_video_with_a_store_make_a_block_that_holds_a_reference(store: PictureStore, tmp_path: Path) -> None:
+def test_the_functions_image_and_video_with_a_store_make_blocks_with_a_reference(
+    store: PictureStore, tmp_path: Path
+) -> None:
     (tmp_path / "a.png").write_bytes(png())
     block = image(tmp_path / "a.png", store=store)
     assert block == {"type": "image", "file_id": store.add(png()), "mime_type": "image/png"}
@@ -71,7 +73,7 @@ def test_image_and_video_with_a_store_make_a_block_that_holds_a_reference(store:
     assert clip == {"type": "video", "file_id": store.add(mp4()), "mime_type": "video/mp4"}
 
 
-def test_image_with_a_store_does_not_replace_a_url_by_a_reference(store: PictureStore) -> None:
+def test_the_function_image_with_a_store_does_not_replace_a_url_by_a_reference(store: PictureStore) -> None:
     assert image("https://example.com/a.png", store=store) == {"type": "image", "url": "https://example.com/a.png"}
     assert not store.folder.exists()
 

@@ -153,7 +153,9 @@ async def test_leaving_an_asynchronous_stream_frees_the_connection_at_once(
     await freed(emulator)
 
 
-async def test_cancelling_a_waiting_task_frees_the_connection_at_once(make: Models, emulator: Emulator) -> None:
+async def test_cancelling_a_task_that_reads_a_stream_frees_the_connection_at_once(
+    make: Models, emulator: Emulator
+) -> None:
     emulator.stall(after=2)
     model, begun = make(), asyncio.Event()
 

@@ -476,7 +476,9 @@ def grows(objects: list[Any]) -> bool:
 @pytest.mark.parametrize(
     ("schema", "number"), [(Pages, "1250"), (Pages, '"1250"'), (Pages.model_json_schema(), "1250")], ids=str
 )
-def test_each_streamed_object_extends_the_previous_object(new_model: Models, schema: Any, number: str) -> None:
+def test_each_streamed_object_keeps_the_values_of_the_previous_object(
+    new_model: Models, schema: Any, number: str
+) -> None:
     text = f'{{"titles": ["On [1]", "{{}}"], "count": {number}, "note": "so \\"far\\""}}'
     model, _ = new_model(Reply(chunking=list(text)))
     objects = list(model.with_structured_output(schema).stream("What?"))

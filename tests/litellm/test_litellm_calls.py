@@ -96,7 +96,7 @@ def test_an_answer_without_the_forced_tool_call_is_asked_for_again(emu: Emulator
     assert answer.choices[0].finish_reason == "tool_calls"
 
 
-async def test_tool_calls_can_be_streamed_and_their_results_sent_back(
+async def test_streamed_tool_calls_and_their_results_are_accepted_in_the_next_request(
     emu: Emulator, aask: Ask, litellm: Any, settings: dict[str, Any]
 ) -> None:
     emu.call("look", where="left").also("look", where="right")

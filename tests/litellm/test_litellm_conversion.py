@@ -21,7 +21,7 @@ def part_after(part: dict[str, Any]) -> Any:
     return message["content"][0]
 
 
-def test_keys_that_litellm_and_frameworks_add_are_left_out() -> None:
+def test_message_keys_that_litellm_and_frameworks_add_are_left_out() -> None:
     message = {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm.", "provider_specific_fields": {"a": 1}}
     assert to_glmv([{**message, "thinking_blocks": [], "cache_breakpoint": True}]) == [
         {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm."}
@@ -109,7 +109,7 @@ def test_the_default_timeouts_of_litellm_are_ignored() -> None:
     assert call_settings({}, timeout=7.0).options["timeout"] == 7.0
 
 
-def test_a_base_model_that_is_not_in_the_catalogue_is_ignored() -> None:
+def test_a_base_model_option_that_is_not_in_the_catalogue_is_ignored() -> None:
     assert call_settings({}, base_model="glm-4.6v").options["base_model"] == "glm-4.6v"
     assert "base_model" not in call_settings({}, base_model="azure/gpt-4").options
 

@@ -118,7 +118,7 @@ def test_every_error_of_glmv_is_converted_to_a_class_of_litellm(litellm: Any) ->
         assert "It failed" in str(error)
 
 
-def test_max_retries_is_the_number_of_retries(emu: Emulator, ask: Ask) -> None:
+def test_with_max_retries_2_a_busy_platform_is_asked_3_times(emu: Emulator, ask: Ask) -> None:
     emu.fail(code=1302, times=2, retry_after=0)
     answer = ask(max_retries=2)
     assert answer.choices[0].message.provider_specific_fields["attempts"] == 3

@@ -162,7 +162,7 @@ class LLMConformance:
         assert counter.completion_llm_token_count > 0
 
     @_EVERY_WAY
-    def test_raw_of_a_response_can_be_written_as_json(self, llm: LLM, way: str) -> None:
+    def test_the_raw_field_of_a_response_can_be_written_as_json(self, llm: LLM, way: str) -> None:
         """Agents store `raw` in their events as JSON."""
         for response in WAYS[way](llm):
             json.dumps(response.raw.model_dump() if isinstance(response.raw, BaseModel) else response.raw)

@@ -165,7 +165,7 @@ def test_reasoning_reaches_agents_from_the_first_chunk_on(
     assert [chunk.additional_kwargs.get("thinking_delta") for chunk in chunks] == ["I", " look", None, None]
 
 
-def test_raw_of_a_streamed_response_is_the_dict_that_the_server_sent(server: Server) -> None:
+def test_the_raw_field_of_a_streamed_response_is_the_dict_that_the_server_sent(server: Server) -> None:
     chunks = [chunk("red"), chunk("", "stop", usage={**USAGE, "total_tokens": 105})]
     server.plays(lambda peer: peer.stream(*chunks, DONE))
     with GLMV(api_key="test-id.test-secret", base_url=server.base_url) as llm:

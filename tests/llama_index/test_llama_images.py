@@ -39,7 +39,7 @@ def names(documents: list[ImageDocument]) -> list[str]:
     return [document.metadata["file_name"] for document in documents]
 
 
-def test_a_folder_gives_its_pictures_sorted_by_name(folder: Path) -> None:
+def test_load_images_of_a_folder_returns_its_pictures_sorted_by_name(folder: Path) -> None:
     assert names(load_images(folder)) == ["a.PNG", "b.png"]
 
 
@@ -124,7 +124,7 @@ def test_the_directory_reader_reads_pictures_and_texts(folder: Path) -> None:
     }
 
 
-def test_the_directory_reader_reads_pictures_of_other_file_systems(draw: Callable[..., bytes]) -> None:
+def test_the_directory_reader_reads_pictures_of_an_fsspec_file_system(draw: Callable[..., bytes]) -> None:
     memory = fsspec.filesystem("memory")
     memory.pipe("/album/far.png", draw("red"))
     reader = SimpleDirectoryReader("/album", fs=memory, file_extractor=image_file_extractor())
@@ -146,7 +146,7 @@ def test_the_captioner_describes_only_pictures_without_a_text(
     assert emu.requests[0].body["messages"][0]["content"][0]["type"] == "image_url"
 
 
-async def test_captions_are_written_asynchronously_in_order(
+async def test_an_asynchronous_captioner_keeps_the_order_of_the_pictures(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path
 ) -> None:
     emu.say("first", "second")
@@ -244,7 +244,9 @@ def test_a_broken_file_raises_or_with_on_error_skip_is_left_out(
 
 
 @pytest.mark.parametrize("source", ["Qz" * 3000, "Qz" * 300 + "\0", "memory://" + "Qz" * 900, "qz" * 400 + "://b"])
-def test_an_invalid_path_is_quoted_briefly(source: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_error_for_a_long_invalid_path_has_less_than_700_characters(
+    source: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(glmv.InvalidRequestError) as caught:
         load_images([source], on_error="skip")
     assert len(str(caught.value)) < 700
@@ -271,7 +273,7 @@ def test_an_unknown_value_of_on_error_is_refused(folder: Path) -> None:
             call("ignore")
 
 
-def test_the_directory_reader_leaves_out_broken_files(
+def test_with_on_error_skip_the_directory_reader_leaves_out_broken_files(
     folder: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "broken.jpg").write_bytes(b"junk")
@@ -305,7 +307,7 @@ def far(draw: Callable[..., bytes]) -> Iterator[Any]:
         ("memory://album/*/*.png", False, ["c.png"]),
     ],
 )
-def test_pictures_of_other_file_systems_are_loaded_with_their_content(
+def test_load_images_loads_the_content_of_pictures_of_an_fsspec_file_system(
     source: str, recursive: bool, expected: list[str]
 ) -> None:
     documents = load_images(source, recursive=recursive, on_error="skip")
@@ -319,7 +321,7 @@ def test_load_images_reads_a_file_url(folder: Path) -> None:
 
 @pytest.mark.usefixtures("far")
 @pytest.mark.parametrize("source", ["memory://nowhere", "memory://album/inner/*.jpg", "zz://album"])
-def test_load_images_of_missing_files_on_other_file_systems_raises(source: str) -> None:
+def test_load_images_of_missing_files_of_an_fsspec_file_system_raises(source: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"does not exist|found no picture|cannot open this file system"):
         load_images(source)
 
@@ -422,7 +424,7 @@ def test_refreshing_an_index_updates_changed_pictures(
     assert [item.node.get_content() for item in index.as_retriever().retrieve("walls")] == ["blue"]
 
 
-def test_a_stored_index_finds_its_pictures_from_another_working_directory(
+def test_a_stored_index_finds_its_pictures_after_the_working_directory_changed(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, alike: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines = pytest.importorskip(

@@ -326,7 +326,7 @@ def test_media_that_the_model_does_not_take_are_refused_before_they_are_read(on_
     assert Intake("glm-4.6v", row=glmv.find_model("glm-4.6v"), on_unsupported="warn").medium(**picture).url
 
 
-def test_refuse_keeps_the_class_of_an_error_and_adds_the_position_only_once() -> None:
+def test_intake_refuse_keeps_the_class_of_an_error_and_adds_the_position_once() -> None:
     intake = Intake(on_unsupported="warn")
     with pytest.raises(glmv.LimitExceeded) as caught:
         intake.refuse(glmv.LimitExceeded("too large"), "messages[0]")

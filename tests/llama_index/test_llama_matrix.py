@@ -271,7 +271,7 @@ async def test_an_agent_workflow_sends_the_picture_and_calls_its_tool(
 
 
 @BOTH_CLASSES
-async def test_predict_and_stream_answer_a_prompt_template_with_the_system_prompt(
+async def test_predict_and_stream_send_the_system_prompt_before_the_filled_in_prompt(
     kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(RED, RED, RED, RED)

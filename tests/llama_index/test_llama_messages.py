@@ -59,7 +59,7 @@ def test_a_picture_url_is_passed_on_unchanged() -> None:
     assert part.url == URL
 
 
-def test_a_data_url_becomes_its_bytes(red: bytes) -> None:
+def test_an_image_block_with_a_data_url_becomes_the_picture_in_that_url(red: bytes) -> None:
     uri = "data:None;base64," + base64.b64encode(red).decode()
     assert user(ImageBlock(url=uri)).content == (glmv.Image.from_bytes(red),)
 
@@ -154,7 +154,7 @@ def test_an_empty_picture_is_refused() -> None:
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.com/a.png"])
-def test_a_url_that_the_platform_cannot_fetch_is_refused(url: str) -> None:
+def test_a_file_url_and_an_ftp_url_of_a_picture_are_refused(url: str) -> None:
     with pytest.raises(glmv.UnsupportedContent):
         user(ImageBlock(url=url))
 

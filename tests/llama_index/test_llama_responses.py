@@ -75,7 +75,7 @@ def test_reasoning_tokens_are_counted_on_the_thinking_block() -> None:
     assert response.message.blocks[0] == ThinkingBlock(content="hm", num_tokens=1)
 
 
-def test_a_whole_answer_equals_the_end_of_its_stream() -> None:
+def test_a_whole_answer_has_the_message_of_the_last_response_of_a_stream() -> None:
     completion = glmv.Completion(text="red", reasoning="hm", usage=USAGE, finish_reason="stop", id="1")
     last = streamed(
         glmv.Delta(reasoning="hm"),

@@ -204,7 +204,9 @@ def test_in_function_mode_a_text_answer_is_repaired_once(emu: Emulator, connect:
     assert llm.structured_predict(Receipt, PROMPT, thing="receipt") == RECEIPT
 
 
-def test_in_text_mode_llama_index_parses_the_answer(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_in_text_mode_structured_predict_returns_an_object_of_the_class(
+    emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.say(GOOD)
     llm = connect(pydantic_program_mode=PydanticProgramMode.LLM)
     assert llm.structured_predict(Receipt, PROMPT, thing="receipt") == RECEIPT
@@ -313,7 +315,7 @@ def grows(before: Any, after: Any) -> bool:
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize("said", [GOOD, '{"items": ["a {b", "[c]", "d"], "total": 12.25, "shop": "The \\"Bakery\\""}'])
-def test_each_streamed_object_extends_the_previous_object(
+def test_each_streamed_object_keeps_the_values_of_the_previous_object(
     said: str, asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(Reply(chunking=list(said)))

@@ -64,7 +64,9 @@ def test_user_msg_can_be_a_chat_message_with_a_picture() -> None:
         ({"tool_choice": "none"}, "none"),
     ],
 )
-def test_tool_required_sets_tool_choice_unless_a_tool_is_named(given: dict[str, Any], choice: str | None) -> None:
+def test_tool_required_sets_tool_choice_to_required_unless_the_caller_sets_it(
+    given: dict[str, Any], choice: str | None
+) -> None:
     assert prepared(user_msg="hi", **given).get("tool_choice") == choice
 
 

@@ -70,7 +70,7 @@ def test_a_large_picture_arrives_whole(client: Way, large: bytes) -> None:
 
 
 @EVERY_ROUTE
-def test_all_turns_and_pictures_of_a_conversation_arrive(client: Way, emu: Emulator, picture: Draw) -> None:
+def test_all_turns_and_pictures_of_a_conversation_reach_the_model(client: Way, emu: Emulator, picture: Draw) -> None:
     turns: Any = [
         ("user", [picture("blue", (30, 20)), "Which colour has this one?"]),
         ("assistant", ["It is blue."]),
