@@ -198,7 +198,7 @@ def test_a_tool_call_appears_only_with_complete_arguments() -> None:
     assert results == [['{"a": {"b": 1}}'], []]
 
 
-def test_a_call_cut_by_the_token_limit_never_appears_as_a_tool_call() -> None:
+def test_a_tool_call_cut_by_the_token_limit_is_listed_in_cut_tool_calls() -> None:
     whole = merged(
         glmv.Delta(tool_calls=[Call(0, "c1", "list", "{}"), Call(1, "c2", "delete", '{"path": "/home/us')]),
         last("length"),
@@ -209,7 +209,7 @@ def test_a_call_cut_by_the_token_limit_never_appears_as_a_tool_call() -> None:
 
 
 @pytest.mark.parametrize("arguments", ['{"path": "/home/us', "{path: 1}", '["a"]', "null", '{"x": 1}}', "{'x': 1}"])
-def test_a_call_with_broken_arguments_is_an_invalid_tool_call_with_these_arguments(arguments: str) -> None:
+def test_a_tool_call_with_broken_arguments_is_in_invalid_tool_calls_with_their_text(arguments: str) -> None:
     whole = merged(glmv.Delta(tool_calls=[Call(0, "c1", "delete", arguments)]), last("tool_calls"))
     assert whole.tool_calls == []
     [invalid] = whole.invalid_tool_calls
