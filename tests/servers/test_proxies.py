@@ -178,7 +178,7 @@ def test_the_error_of_an_http_request_that_tinyproxy_refuses_names_tinyproxy(
 
 @pytest.mark.parametrize("name", ["squid", "tinyproxy"])
 @pytest.mark.parametrize("base", ["https://glm.example/v1", "http://glm.example/v1"])
-def test_a_socks_call_to_an_http_proxy_fails_in_20_seconds_and_names_the_proxy(
+def test_a_socks_call_to_an_http_proxy_fails_within_20_seconds_and_names_the_proxy(
     chat: Chat, tmp_path_factory: pytest.TempPathFactory, name: str, base: str, monkeypatch: Any
 ) -> None:
     with KINDS[name](tmp_path_factory.mktemp(name)) as proxy:
