@@ -80,7 +80,7 @@ def words(received_events: list[tuple[str, dict[str, Any]]]) -> str:
     return "".join(data["text"] for name, data in received_events if name == "words")
 
 
-async def test_a_picture_is_uploaded_and_the_answer_about_it_streams(visitor: httpx.AsyncClient) -> None:
+async def test_the_answer_to_a_question_about_an_uploaded_picture_is_streamed(visitor: httpx.AsyncClient) -> None:
     chat = await begin(visitor)
     seen = (await visitor.put(f"{chat}/picture", content=PHOTO.read_bytes())).json()
     assert (seen["width"], seen["height"]) == (600, 400)
@@ -91,14 +91,16 @@ async def test_a_picture_is_uploaded_and_the_answer_about_it_streams(visitor: ht
     assert received_events[-1][1]["tokens"] > 0
 
 
-async def test_a_later_question_still_has_the_picture(visitor: httpx.AsyncClient) -> None:
+async def test_a_later_question_of_a_chat_is_answered_from_its_picture(visitor: httpx.AsyncClient) -> None:
     chat = await begin(visitor)
     await visitor.put(f"{chat}/picture", content=PHOTO.read_bytes())
     await events(visitor, chat, "Hello!")
     assert "600" in words(await events(visitor, chat, "How wide is the picture?"))
 
 
-async def test_visitors_do_not_see_the_pictures_of_others(visitor: httpx.AsyncClient, emulator: Emulator) -> None:
+async def test_a_question_in_one_chat_does_not_send_the_picture_of_another_chat(
+    visitor: httpx.AsyncClient, emulator: Emulator
+) -> None:
     mine, other = await begin(visitor), await begin(visitor)
     await visitor.put(f"{mine}/picture", content=PHOTO.read_bytes())
     assert "600" not in words(await events(visitor, other, "How large is this picture?"))
@@ -106,7 +108,9 @@ async def test_visitors_do_not_see_the_pictures_of_others(visitor: httpx.AsyncCl
 
 
 @pytest.mark.parametrize("announced", [True, False])
-async def test_a_file_that_is_too_large_is_refused(visitor: httpx.AsyncClient, announced: bool) -> None:
+async def test_an_uploaded_file_of_more_than_100_000_bytes_is_refused_with_413(
+    visitor: httpx.AsyncClient, announced: bool
+) -> None:
     async def unannounced() -> AsyncIterator[bytes]:
         for _ in range(LARGEST // 10_000 + 1):
             yield bytes(10_000)
@@ -159,7 +163,7 @@ async def test_a_busy_platform_is_reported_with_a_hint_to_try_again(
     assert emulator.api_key not in str(data)
 
 
-async def test_the_page_runs_only_its_own_script(visitor: httpx.AsyncClient) -> None:
+async def test_the_page_forbids_scripts_of_other_hosts_and_serves_no_source_file(visitor: httpx.AsyncClient) -> None:
     page = await visitor.get("/")
     assert "Ask about a picture" in page.text
     assert "script-src 'self'" in page.headers["content-security-policy"]

@@ -61,13 +61,13 @@ def without_quotes(code: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_chinese_page_has_the_headings_of_the_english_one(page: str) -> None:
+def test_a_chinese_page_has_the_same_heading_levels_as_its_english_page(page: str) -> None:
     levels = [re.findall(r"^#+(?= )", prose(one), re.MULTILINE) for one in (text(page), original(page))]
     assert levels[0] == levels[1]
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_chinese_page_has_the_code_of_the_english_one_except_for_words(page: str) -> None:
+def test_the_code_of_a_chinese_page_differs_from_its_english_page_only_in_texts(page: str) -> None:
     ours, theirs = blocks(text(page)), blocks(original(page))
     assert [language for language, _ in ours] == [language for language, _ in theirs]
     for (language, mine), (_, other) in zip(ours, theirs, strict=True):
@@ -81,7 +81,7 @@ def test_a_chinese_page_has_the_code_of_the_english_one_except_for_words(page: s
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_chinese_page_has_the_tables_and_names_of_the_english_one(page: str) -> None:
+def test_a_chinese_page_has_the_table_rows_and_code_names_of_its_english_page(page: str) -> None:
     def rows(one: str) -> list[int]:
         return [table.count("\n") for table in re.findall(r"(?:^\|.*\n?)+", prose(one), re.MULTILINE)]
 
@@ -100,7 +100,7 @@ def test_pages_in_two_languages_link_to_each_other(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", [*(f"docs/zh/{page}" for page in PAGES), "README.zh-CN.md"])
-def test_a_chinese_page_links_to_the_chinese_page_if_there_is_one(page: str) -> None:
+def test_a_chinese_page_does_not_link_to_an_english_page_that_is_translated(page: str) -> None:
     translated = {(DOCS / ENGLISH.get(name, name)).resolve() for name in PAGES}
     here = ROOT / page
     links = re.findall(r"(?<!\[English)\]\((?!http|#)([^)#]+)", here.read_text("utf-8"))
@@ -108,7 +108,7 @@ def test_a_chinese_page_links_to_the_chinese_page_if_there_is_one(page: str) -> 
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_link_to_a_part_of_a_page_names_one_of_its_headings(page: str) -> None:
+def test_the_anchor_of_a_link_is_a_heading_of_the_linked_page(page: str) -> None:
     for file, anchor in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", text(page)):
         there = (CHINESE / (file or page)).read_text("utf-8")
         assert anchor in {slug(heading) for heading in re.findall(r"^#+ (.*)", there, re.MULTILINE)}
@@ -138,7 +138,7 @@ def runnable(page: str) -> list[str]:
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)])
-def test_each_block_of_a_chinese_page_runs(
+def test_each_code_block_of_a_chinese_page_runs(
     page: str, folder: Path, run_code: RunCode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Settings, "_llm", None)

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_demo_answers_about_each_picture_and_says_that_it_is_emulated() -> None:
+def test_the_demo_prints_an_answer_for_each_picture_and_names_the_emulator() -> None:
     done = subprocess.run(
         [sys.executable, "examples/demo"], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
     )

@@ -35,14 +35,14 @@ def blocks(page: str) -> list[str]:
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
-def test_the_blocks_of_a_page_run_one_after_the_other(page: str, run_code: RunCode) -> None:
+def test_the_code_blocks_of_a_page_run_one_after_the_other(page: str, run_code: RunCode) -> None:
     printed = run_code("\n".join(blocks(page)))
     assert printed.strip()
     assert printed.count("600") >= sum("photo.jpg" in code for code in blocks(page))
 
 
 @pytest.mark.filterwarnings("default")
-def test_the_blocks_of_the_page_about_batches_run_one_after_the_other(
+def test_the_code_blocks_of_the_page_about_batches_run_one_after_the_other(
     run_code: RunCode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pyarrow", reason="the extra `batch` writes Parquet")
@@ -58,7 +58,7 @@ def test_the_blocks_of_the_page_about_batches_run_one_after_the_other(
 
 
 @pytest.mark.filterwarnings("default")
-def test_the_blocks_of_the_page_about_pictures_run_one_after_the_other(run_code: RunCode) -> None:
+def test_the_code_blocks_of_the_page_about_pictures_run_one_after_the_other(run_code: RunCode) -> None:
     printed = run_code("\n".join(blocks("pictures.md")))
     assert printed.startswith("{Image(")
     assert printed.splitlines()[0].count("Image(") == 1
@@ -70,7 +70,7 @@ def test_the_blocks_of_the_page_about_pictures_run_one_after_the_other(run_code:
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", blocks("servers.md"))
-def test_a_block_about_another_server_calls_it_and_prints_the_answer(code: str, run_code: RunCode) -> None:
+def test_a_code_block_of_the_servers_page_calls_the_server_and_prints_the_answer(code: str, run_code: RunCode) -> None:
     server = Server().plays(answer)
     try:
         printed = run_code(re.sub(r"http://127\.0\.0\.1:\d+", f"http://127.0.0.1:{server.port}", code))
@@ -84,7 +84,7 @@ def test_a_block_about_another_server_calls_it_and_prints_the_answer(code: str, 
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("page", ["errors.md", "production.md"])
-def test_each_block_of_a_page_runs_by_itself(page: str, run_code: RunCode) -> None:
+def test_each_code_block_of_a_page_runs_by_itself(page: str, run_code: RunCode) -> None:
     for code in blocks(page):
         assert re.search(r"600|got 6", run_code(code)), code
     logging.getLogger("glmv").setLevel(logging.NOTSET)
@@ -95,7 +95,7 @@ TESTING = [code for page in ("testing.md", "zh/testing.md") for code in blocks(p
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", [code for code in TESTING if "def test_" in code])
-def test_the_tests_of_the_testing_page_pass(code: str) -> None:
+def test_the_tests_shown_on_the_testing_page_pass(code: str) -> None:
     names: dict[str, Any] = {"__name__": "document"}
     exec(compile(code, "document", "exec"), names)
     tests = [value for name, value in names.items() if name.startswith("test_")]
@@ -108,7 +108,7 @@ def test_the_tests_of_the_testing_page_pass(code: str) -> None:
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", [code for code in TESTING if "def test_" not in code])
-def test_the_blocks_without_tests_of_the_testing_page_run(code: str, run_code: RunCode) -> None:
+def test_code_blocks_without_tests_on_the_testing_page_run(code: str, run_code: RunCode) -> None:
     server = Server().plays(answer)
     try:
         printed = run_code(code.replace("http://127.0.0.1:11434", f"http://127.0.0.1:{server.port}"))
@@ -117,7 +117,7 @@ def test_the_blocks_without_tests_of_the_testing_page_run(code: str, run_code: R
     assert ("a cup" in printed) == ("11434" in code)
 
 
-def test_the_tables_of_faults_in_both_languages_equal_those_of_the_emulator() -> None:
+def test_the_english_and_chinese_tables_of_faults_equal_the_faults_in_the_code() -> None:
     testing = runpy.run_path(str(DOCS / "testing.py"))
     for path, words in testing["PAGES"].items():
         text = path.read_text("utf-8")
@@ -127,7 +127,7 @@ def test_the_tables_of_faults_in_both_languages_equal_those_of_the_emulator() ->
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", blocks("structured.md"))
-def test_a_block_about_structured_output_runs(code: str, run_code: RunCode) -> None:
+def test_each_code_block_of_the_page_about_structured_output_runs(code: str, run_code: RunCode) -> None:
     printed = run_code(code)
     assert "print(" not in code or ("600" in printed and "400" in printed)
 
@@ -139,7 +139,7 @@ OTHERS = [code for code in blocks("agents.md") if code not in AGENTS]
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", AGENTS)
-def test_a_block_about_agents_runs(code: str, run_code: RunCode) -> None:
+def test_each_code_block_of_the_page_about_agents_runs(code: str, run_code: RunCode) -> None:
     printed = run_code(code)
     assert "600" in printed or "2 requests" in printed
 
@@ -147,7 +147,7 @@ def test_a_block_about_agents_runs(code: str, run_code: RunCode) -> None:
 @pytest.mark.agents
 @pytest.mark.filterwarnings("ignore")  # these packages warn of their own
 @pytest.mark.parametrize("code", [code for code in OTHERS if "# camera.py" not in code])
-def test_a_block_about_deep_agents_or_mcp_runs(
+def test_each_code_block_about_deep_agents_or_mcp_runs(
     code: str, run_code: RunCode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with capsys.disabled():  # the server of a tool inherits the standard error that is there at the import
@@ -160,7 +160,7 @@ def test_a_block_about_deep_agents_or_mcp_runs(
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", blocks("rag.md"))
-def test_a_block_about_an_index_runs(code: str, run_code: RunCode, tmp_path: Path) -> None:
+def test_each_code_block_of_the_page_about_indexes_runs(code: str, run_code: RunCode, tmp_path: Path) -> None:
     if "multimodal=True" in code and "multimodal" not in inspect.signature(RetrieverQueryEngine.from_args).parameters:
         pytest.skip("core before 0.14.23 has no multimodal=True")
     (tmp_path / "photos").mkdir()
@@ -194,24 +194,24 @@ def test_every_command_of_the_command_line_page_exists(command: str) -> None:
     assert name in commands.commands
 
 
-def test_every_notebook_is_a_tutorial_of_the_documentation() -> None:
+def test_every_notebook_is_a_tutorial_in_the_menu_of_the_documentation() -> None:
     nav = (ROOT / "mkdocs.yml").read_text("utf-8")
     assert [book.stem for book in (ROOT / "notebooks").glob("*.ipynb") if f"tutorials/{book.stem}.md" not in nav] == []
 
 
 @pytest.mark.parametrize("package", ["glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch", "glmv_emulator"])
-def test_the_reference_names_every_public_name(package: str) -> None:
+def test_the_reference_page_of_each_package_equals_the_generated_page(package: str) -> None:
     page = runpy.run_path(str(DOCS / "reference.py"))["page"]
     assert (DOCS / "reference" / f"{package}.md").read_text("utf-8") == page(package)
 
 
-def test_the_table_of_validators_equals_the_table_in_the_code() -> None:
+def test_the_table_of_validators_in_structured_md_equals_the_judging_table() -> None:
     judging = runpy.run_path(str(DOCS / "judging.py"))
     text = (DOCS / "structured.md").read_text("utf-8")
     assert judging["filled"](text) == text, "python docs/judging.py writes it"
 
 
-def test_the_errors_page_shows_for_every_class_a_message_that_a_call_raised() -> None:
+def test_the_errors_page_shows_a_raised_message_of_every_error_class() -> None:
     errors = runpy.run_path(str(DOCS / "errors.py"))
     text = (DOCS / "errors.md").read_text("utf-8")
     chinese = (DOCS / "zh" / "errors.md").read_text("utf-8")
@@ -228,12 +228,12 @@ def test_the_errors_page_shows_for_every_class_a_message_that_a_call_raised() ->
         assert errors["filled"](readme) == readme, "python docs/errors.py writes them"
 
 
-def test_the_comparison_has_the_figures_of_the_generated_pages() -> None:
+def test_the_page_that_compares_clients_has_the_figures_of_the_generated_pages() -> None:
     text = (DOCS / "compare.md").read_text("utf-8")
     assert runpy.run_path(str(DOCS / "figures.py"))["rendered"](text) == text, "python docs/figures.py writes them"
 
 
-def test_every_page_but_the_decision_records_is_in_the_menu() -> None:
+def test_every_page_except_decision_records_is_in_the_menu() -> None:
     nav = (ROOT / "mkdocs.yml").read_text("utf-8")
     pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md") if page.parent.name != "adr"}
     assert [page for page in pages if page not in nav] == []
@@ -249,13 +249,13 @@ WIDTH = 88  # what a page shows without scrolling sideways
 
 
 @pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_code_is_no_wider_than_a_page(page: Path) -> None:
+def test_no_line_of_a_code_block_is_wider_than_the_page(page: Path) -> None:
     code = re.findall(r"^ *```.*?^ *```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     assert [line for block in code for line in block.splitlines() if len(line) > WIDTH] == []
 
 
 @pytest.mark.parametrize("package", ["glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch", "glmv_emulator"])
-def test_examples_of_the_reference_are_shown_as_code(package: str) -> None:
+def test_docstring_examples_have_the_heading_examples_and_fit_the_page_width(package: str) -> None:
     for path in (ROOT / package).rglob("*.py"):
         text = path.read_text("utf-8")
         assert not re.search(r"^ *Example:$", text, re.MULTILINE), f"{path}: Google's style has `Examples:`"
@@ -264,7 +264,7 @@ def test_examples_of_the_reference_are_shown_as_code(package: str) -> None:
         ] == []
 
 
-def test_the_search_of_the_documentation_splits_chinese_into_words() -> None:
+def test_the_search_settings_of_the_documentation_split_chinese_into_words() -> None:
     settings = (ROOT / "mkdocs.yml").read_text("utf-8")
     assert "lang: [en, zh]" in settings
     assert "separator: '[\\s\\u200b" in settings, "U+200B stands between the words of a Chinese sentence"

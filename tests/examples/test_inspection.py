@@ -59,14 +59,14 @@ def inspect(load: Callable[[str], ModuleType], emulator: Emulator, tmp_path: Pat
     return inspected
 
 
-def test_each_tin_gets_the_verdict_of_its_label_and_code(load: Any, inspect: Any) -> None:
+def test_each_tin_gets_the_verdict_that_its_label_and_code_call_for(load: Any, inspect: Any) -> None:
     tins = load("draw").TINS
     result = inspect(*tins.values())
     verdicts = [one["verdict"] for one in sorted(result["findings"], key=lambda one: one["photo"])]
     assert verdicts == ["pass", "rework", "reject", "rework", "reject"]
 
 
-def test_the_report_has_counts_and_reasons(load: Any, inspect: Any) -> None:
+def test_the_report_counts_the_verdicts_and_gives_reasons_for_rework_and_reject(load: Any, inspect: Any) -> None:
     Tin = load("draw").Tin  # noqa: N806 - it is a class
     report = inspect(Tin(), Tin(code="HG250/B-7"), Tin(grams=80))["report"]
     assert report.startswith("3 photos: 1 pass, 1 reject, 1 rework")
@@ -74,27 +74,31 @@ def test_the_report_has_counts_and_reasons(load: Any, inspect: Any) -> None:
     assert re.search(r"\| 2\.png \| reject \| .*80 g", report)
 
 
-def test_the_flow_retries_when_the_platform_is_busy(load: Any, inspect: Any, emulator: Emulator) -> None:
+def test_the_inspection_repeats_calls_that_a_busy_platform_refused(load: Any, inspect: Any, emulator: Emulator) -> None:
     emulator.fail(times=2, code=1302)
     assert inspect(load("draw").Tin())["findings"][0]["verdict"] == "pass"
     assert [exchange.status for exchange in emulator.requests] == [429, 429, 200, 200]
     emulator.report().assert_resilient()
 
 
-def test_an_account_in_arrears_stops_the_run_at_the_first_call(load: Any, inspect: Any, emulator: Emulator) -> None:
+def test_an_account_in_arrears_stops_the_inspection_at_the_first_call(
+    load: Any, inspect: Any, emulator: Emulator
+) -> None:
     emulator.fail(times=None, code=1113)
     with pytest.raises(glmv.QuotaError):
         inspect(load("draw").Tin())
     assert len(emulator.requests) == 1
 
 
-def test_a_photo_with_a_withdrawn_answer_is_left_to_a_person(load: Any, inspect: Any, emulator: Emulator) -> None:
+def test_a_photo_whose_answer_was_withdrawn_gets_the_verdict_by_hand(
+    load: Any, inspect: Any, emulator: Emulator
+) -> None:
     emulator.inject("content-filter")  # whichever photo comes first
     result = inspect(load("draw").Tin(), load("draw").Tin())
     assert sorted(one["verdict"] for one in result["findings"]) == ["by hand", "pass"]
 
 
-def test_a_file_that_is_not_a_picture_is_left_to_a_person(load: Any, emulator: Emulator, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_gets_the_verdict_by_hand(load: Any, emulator: Emulator, tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("no picture at all")
     model = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key)
     flow = load("flow").inspection(model, load("rules").Order())

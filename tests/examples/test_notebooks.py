@@ -51,7 +51,7 @@ def pictures(path: Path) -> list[str]:
     return ["".join(data[kind]) for data in answer for kind in data if kind.startswith("image/")]
 
 
-def test_the_list_of_notebooks_names_all_eight() -> None:
+def test_the_readme_of_the_notebooks_links_to_all_eight_notebooks() -> None:
     listed = re.findall(r"\]\((\w+\.ipynb)\)", (NOTEBOOKS[0].parent / "README.md").read_text("utf-8"))
     assert listed == [path.name for path in NOTEBOOKS]
     assert len(listed) == 8
@@ -64,12 +64,12 @@ def test_the_notebook_was_run_from_top_to_bottom_without_errors(path: Path) -> N
     assert [output for output in outputs(path) if output.get("name") == "stderr"] == []
 
 
-def test_the_notebook_says_at_its_top_which_server_answered(path: Path) -> None:
+def test_the_first_output_of_the_notebook_says_that_the_emulator_answers(path: Path) -> None:
     first = "".join(cells(path, "code")[0]["outputs"][0]["text"])
     assert first.startswith("Answers come from the emulator")
 
 
-def test_every_scripted_answer_is_marked(path: Path) -> None:
+def test_the_output_of_each_cell_with_scripted_answers_begins_with_scripted(path: Path) -> None:
     if path.stem.startswith("6"):
         return  # it is about scripts, and says at its top that it always asks the emulator
     scripted = re.compile(r"^(?: {4})?(?:scripted\(|emu\.(?:say|call|answer)\()", re.MULTILINE)
@@ -82,28 +82,28 @@ def test_every_scripted_answer_is_marked(path: Path) -> None:
     assert unmarked == []
 
 
-def test_the_notebook_uses_no_other_file(path: Path) -> None:
+def test_the_notebook_uses_no_parent_folder_and_does_not_import_show(path: Path) -> None:
     source = "\n".join("".join(cell["source"]) for cell in cells(path, "code"))
     assert "../" not in source
     assert "import show" not in source
     assert "from show" not in source
 
 
-def test_the_code_of_a_notebook_is_read_without_scrolling(path: Path) -> None:
+def test_no_line_of_code_in_the_notebook_has_more_than_88_characters(path: Path) -> None:
     lines = [line for cell in cells(path, "code") for line in "".join(cell["source"]).splitlines()]
     assert [line for line in lines if len(line) > 88] == []
 
 
-def test_the_index_finds_the_right_picture_first() -> None:
+def test_notebook_4_says_that_the_right_picture_came_first_for_7_of_7_questions() -> None:
     assert "The right picture came first for 7 of 7 questions." in words(NOTEBOOKS[3])
 
 
-def test_outputs_contain_nothing_about_the_machine(path: Path) -> None:
+def test_outputs_of_the_notebook_contain_no_path_port_or_key(path: Path) -> None:
     for what, pattern in PRIVATE.items():
         assert pattern.search(words(path)) is None, what
 
 
-def test_the_notebook_is_small_enough_to_open_quickly(path: Path) -> None:
+def test_the_file_of_the_notebook_is_not_larger_than_the_limit(path: Path) -> None:
     assert path.stat().st_size <= LARGEST
 
 
@@ -113,7 +113,7 @@ def test_pictures_in_notebook_outputs_can_be_decoded(path: Path) -> None:
         Image.open(io.BytesIO(base64.b64decode(encoded))).load()
 
 
-def test_text_precedes_code_in_the_notebook(path: Path) -> None:
+def test_the_notebook_begins_with_a_numbered_heading_and_has_5_text_cells(path: Path) -> None:
     data = json.loads(path.read_text("utf-8"))["cells"]
     assert data[0]["cell_type"] == "markdown"
     assert "".join(data[0]["source"]).startswith(f"# {path.stem[0]} · ")

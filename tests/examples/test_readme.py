@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", BLOCKS, ids=[f"block{number}" for number in range(1, len(BLOCKS) + 1)])
-def test_every_block_of_the_readme_runs_unchanged(code: str, folder: Path, run_code: RunCode) -> None:
+def test_every_code_block_of_the_readme_runs_unchanged(code: str, folder: Path, run_code: RunCode) -> None:
     printed = run_code(code, folder)
     assert "600" in printed, "the answer does not say how wide the picture is"
     assert "400" in printed, "the answer does not say how high the picture is"
@@ -54,7 +54,9 @@ COMMANDS = sorted({*COMMAND.findall(README), *COMMAND.findall(CHINESE)})
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_of_the_readme_works(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_glmv_command_of_the_readme_ends_without_an_error(
+    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(folder)
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url}
@@ -62,7 +64,7 @@ def test_every_command_of_the_readme_works(command: str, folder: Path, monkeypat
     assert result.exit_code == 0, result.output
 
 
-def test_the_readme_shows_the_first_question_and_a_batch_as_commands() -> None:
+def test_the_readme_shows_the_commands_ask_batch_and_doctor() -> None:
     assert {"ask", "batch", "doctor"} <= {command.split()[1] for command in COMMANDS}
 
 
@@ -80,7 +82,7 @@ def test_the_chinese_readme_has_the_same_structure_as_the_english_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_the_table_of_models_equals_the_catalogue(name: str) -> None:
+def test_the_table_of_models_in_the_readme_equals_the_catalogue(name: str) -> None:
     models = runpy.run_path(str(ROOT / "docs" / "models.py"))
     text = (ROOT / name).read_text("utf-8")
     assert models["readme"](text, models["WORDS"][name]) == text, "python docs/models.py --readme writes it"
@@ -91,13 +93,13 @@ def test_every_file_that_the_readme_links_to_exists() -> None:
     assert [name for name in linked if not (ROOT / name).exists()] == []
 
 
-def test_the_readme_is_short() -> None:
+def test_the_readme_has_at_most_900_words_besides_code_and_tables() -> None:
     prose = re.sub(r"^```.*?^```|^\|.*?$|<!--.*?-->", "", README, flags=re.DOTALL | re.MULTILINE)
     assert len(re.sub(r"\]\([^)]*\)", "]", prose).split()) <= 900
 
 
 @pytest.mark.parametrize("address", ["", "https://code.example/glmv"])
-def test_on_a_package_index_the_readme_has_no_broken_link(address: str) -> None:
+def test_the_readme_for_a_package_index_has_only_https_links_to_existing_files(address: str) -> None:
     shown = runpy.run_path(str(ROOT / "docs" / "package_readme.py"))["for_index"](README, address)
     targets = re.findall(r"\]\(([^)]+)\)", re.sub(r"^```.*?^```", "", shown, flags=re.DOTALL | re.MULTILINE))
     assert targets
@@ -109,7 +111,7 @@ def test_on_a_package_index_the_readme_has_no_broken_link(address: str) -> None:
     assert blocks(shown) == blocks(README)
 
 
-def test_the_metadata_of_the_package_contain_the_readme_for_a_package_index() -> None:
+def test_the_metadata_of_the_package_contain_the_readme_made_for_a_package_index() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     hook = runpy.run_path(str(ROOT / project["tool"]["hatch"]["metadata"]["hooks"]["custom"]["path"]))
     metadata: dict[str, dict[str, str]] = {}

@@ -123,7 +123,9 @@ def test_a_checkpointer_restores_the_conversation_with_its_pictures(
     assert "red" in result["messages"][-1].text
 
 
-def test_a_custom_graph_with_a_retry_policy_runs_the_tool_loop(new_model: ModelMaker, screenshot: BaseTool) -> None:
+def test_a_custom_graph_with_a_retry_policy_calls_the_tool_and_then_answers(
+    new_model: ModelMaker, screenshot: BaseTool
+) -> None:
     class State(TypedDict):
         messages: Annotated[list[AnyMessage], add_messages]
 
@@ -177,7 +179,9 @@ def test_summarization_reads_the_context_window_from_the_profile(new_model: Mode
     assert len(result["messages"]) < 4
 
 
-def test_context_editing_uses_the_models_token_count(new_model: ModelMaker, screenshot: BaseTool) -> None:
+def test_context_editing_middleware_can_count_tokens_with_the_model(
+    new_model: ModelMaker, screenshot: BaseTool
+) -> None:
     editing = ContextEditingMiddleware(edits=[ClearToolUsesEdit(trigger=10, keep=0)], token_count_method="model")
     agent = create_agent(new_model(), [screenshot], middleware=[editing])
     assert agent.invoke({"messages": [HumanMessage("Look.")]})["messages"][-1].type == "ai"
@@ -197,14 +201,16 @@ def test_retry_middleware_retries_a_busy_platform_but_not_a_wrong_key(new_model:
     assert requests(new_model, 1) == 1
 
 
-def test_fallback_middleware_calls_the_other_model(new_model: ModelMaker) -> None:
+def test_fallback_middleware_calls_the_fallback_model_if_the_first_one_is_busy(new_model: ModelMaker) -> None:
     busy, free = new_model(concurrency={"glm-4.6v": 0}), new_model()
     agent = create_agent(busy, [], middleware=[ModelFallbackMiddleware(free)])
     assert agent.invoke({"messages": [HumanMessage("Hi")]})["messages"][-1].text
     assert (requests(new_model, 0), requests(new_model, 1)) == (1, 1)
 
 
-def test_fallbacks_keep_their_tools(new_model: ModelMaker, screenshot: BaseTool) -> None:
+def test_tools_bound_to_a_model_with_fallbacks_reach_the_fallback_model(
+    new_model: ModelMaker, screenshot: BaseTool
+) -> None:
     busy, free = new_model(concurrency={"glm-4.6v": 0}), new_model()
     answer = (
         busy.with_fallbacks([free], exceptions_to_handle=(ModelRateLimitError,))
@@ -214,7 +220,7 @@ def test_fallbacks_keep_their_tools(new_model: ModelMaker, screenshot: BaseTool)
     assert [call["name"] for call in answer.tool_calls] == ["screenshot"]
 
 
-def test_with_retry_retries_by_error_class(new_model: ModelMaker) -> None:
+def test_with_retry_retries_errors_of_the_given_class(new_model: ModelMaker) -> None:
     busy = new_model(concurrency={"glm-4.6v": 0})
     again = busy.with_retry(
         retry_if_exception_type=(ModelRateLimitError,), wait_exponential_jitter=False, stop_after_attempt=2
@@ -224,7 +230,7 @@ def test_with_retry_retries_by_error_class(new_model: ModelMaker) -> None:
     assert requests(new_model) == 2
 
 
-def test_call_limits_end_an_agent_that_never_stops_calling(new_model: ModelMaker) -> None:
+def test_a_model_call_limit_ends_an_agent_whose_model_always_calls_a_tool(new_model: ModelMaker) -> None:
     def answers(ask: Ask) -> Reply:
         return Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2})])
 
@@ -236,7 +242,7 @@ def test_call_limits_end_an_agent_that_never_stops_calling(new_model: ModelMaker
     assert len([message for message in result["messages"] if isinstance(message, ToolMessage)]) == 3
 
 
-def test_several_calls_of_one_answer_run_and_are_paired_with_results(new_model: ModelMaker) -> None:
+def test_an_agent_runs_both_tool_calls_of_an_answer_and_sends_both_results(new_model: ModelMaker) -> None:
     def answers(ask: Ask) -> Reply:
         if any(message["role"] == "tool" for message in ask.messages):
             return Reply(", ".join(message["content"] for message in ask.messages if message["role"] == "tool"))
@@ -246,7 +252,7 @@ def test_several_calls_of_one_answer_run_and_are_paired_with_results(new_model: 
     assert result["messages"][-1].text == "3, 7"
 
 
-def test_parallel_tool_calls_false_keeps_the_first_call(new_model: ModelMaker) -> None:
+def test_parallel_tool_calls_false_keeps_only_the_first_tool_call_of_an_answer(new_model: ModelMaker) -> None:
     def answers(ask: Ask) -> Reply:
         return Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2}), ToolCall("add", {"a": 3, "b": 4})])
 
@@ -282,7 +288,9 @@ def test_every_form_of_tool_choice_forces_the_tool(new_model: ModelMaker, choice
 
 
 @pytest.mark.parametrize(("choice", "tools"), [("auto", 1), (False, 1), (None, 1), ("none", 0)])
-def test_a_tool_that_is_not_forced_need_not_be_called(new_model: ModelMaker, choice: Any, tools: int) -> None:
+def test_a_text_answer_is_accepted_if_tool_choice_forces_no_tool(
+    new_model: ModelMaker, choice: Any, tools: int
+) -> None:
     requests_seen: list[Ask] = []
 
     def answers(ask: Ask) -> Reply:
@@ -293,12 +301,12 @@ def test_a_tool_that_is_not_forced_need_not_be_called(new_model: ModelMaker, cho
     assert [len(ask.tools) for ask in requests_seen] == [tools]
 
 
-def test_a_tool_choice_of_an_unknown_tool_is_refused(new_model: ModelMaker) -> None:
+def test_a_tool_choice_that_names_an_unknown_tool_is_refused(new_model: ModelMaker) -> None:
     with pytest.raises(ValueError, match="subtract"):
         new_model().bind_tools([add], tool_choice="subtract").invoke("Hello")
 
 
-def test_streaming_can_be_turned_off_for_tools_only(new_model: ModelMaker) -> None:
+def test_disable_streaming_tool_calling_turns_off_streaming_only_if_tools_are_bound(new_model: ModelMaker) -> None:
     model = new_model(disable_streaming="tool_calling")
     list(model.stream("Hello"))
     list(model.bind_tools([add]).stream("Hello"))

@@ -43,7 +43,7 @@ def script(emulator: Emulator, x: int, y: int) -> None:
 
 
 @pytest.mark.parametrize("place", [(620, 760), (120, 480)])
-async def test_the_agent_clicks_where_the_model_says_and_reports_the_result(
+async def test_the_agent_clicks_the_save_button_at_the_models_coordinates(
     example: ModuleType, model: ChatGLMV, emulator: Emulator, place: tuple[int, int]
 ) -> None:
     left, top = place
@@ -58,7 +58,9 @@ async def test_the_agent_clicks_where_the_model_says_and_reports_the_result(
     assert top < at["y"] < top + 90
 
 
-async def test_another_button_gives_another_result(example: ModuleType, model: ChatGLMV, emulator: Emulator) -> None:
+async def test_the_agent_clicks_the_cancel_button_and_reports_that_nothing_was_sent(
+    example: ModuleType, model: ChatGLMV, emulator: Emulator
+) -> None:
     script(emulator, 260, 805)
     task = "Take a screenshot, click the button Cancel, take another screenshot and tell me what the page says."
     messages, status = await example.run(model, task=task)

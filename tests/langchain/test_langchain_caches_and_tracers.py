@@ -39,7 +39,7 @@ def test_the_cache_key_depends_on_pictures_and_settings_but_not_the_api_key(
     assert emulator.api_key not in repr(cache._cache)
 
 
-def test_a_structured_answer_is_cached(model: ChatGLMV, emulator: Emulator, red: str) -> None:
+def test_a_repeated_structured_call_is_answered_from_the_cache(model: ChatGLMV, emulator: Emulator, red: str) -> None:
     schema = {"title": "Seen", "type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]}
     cache = InMemoryCache()
     answers = [cached(model, cache).with_structured_output(schema).invoke(question(red)) for _ in range(2)]
@@ -61,7 +61,7 @@ class CountingLimiter(BaseRateLimiter):
         return self.acquire()
 
 
-async def test_a_rate_limiter_is_used_before_every_call(model: ChatGLMV) -> None:
+async def test_every_call_of_invoke_stream_and_ainvoke_passes_the_rate_limiter(model: ChatGLMV) -> None:
     limiter = CountingLimiter()
     limited = model.model_copy(update={"rate_limiter": limiter})
     limited.invoke("Hi")
@@ -89,7 +89,7 @@ def test_one_invalid_item_of_a_batch_does_not_affect_the_others(model: ChatGLMV)
     assert isinstance(bad, ValueError)
 
 
-def test_fields_can_be_configured_for_one_call(model: ChatGLMV, emulator: Emulator) -> None:
+def test_configurable_fields_set_the_model_and_max_tokens_of_one_call(model: ChatGLMV, emulator: Emulator) -> None:
     configurable = model.configurable_fields(
         model=ConfigurableField(id="model"), max_tokens=ConfigurableField(id="most")
     )
@@ -129,7 +129,7 @@ def test_a_trace_holds_the_whole_picture_and_redact_removes_it(model: ChatGLMV, 
     assert "What is the main colour?" in repr(redact(inputs))
 
 
-def test_redact_can_be_passed_to_langsmith(red: str) -> None:
+def test_redact_as_hide_inputs_of_a_langsmith_client_removes_the_base64(red: str) -> None:
     from langsmith import Client
 
     client = Client(api_key="test", hide_inputs=redact, hide_outputs=redact, auto_batch_tracing=False)

@@ -50,7 +50,7 @@ def facts(message: AIMessage) -> tuple[Any, ...]:
     return message.text, message.usage_metadata, message.response_metadata["finish_reason"]
 
 
-async def test_every_entry_point_gives_the_same_text_and_usage(model: ChatGLMV, question: Any) -> None:
+async def test_all_entry_points_of_the_chat_model_give_the_same_text_and_usage(model: ChatGLMV, question: Any) -> None:
     whole = model.invoke(question)
     assert "red" in whole.text
     assert whole.usage_metadata is not None
@@ -70,7 +70,9 @@ async def test_every_entry_point_gives_the_same_text_and_usage(model: ChatGLMV, 
         assert facts(other) == facts(whole)
 
 
-def test_glmv_gives_the_same_text_and_usage(model: ChatGLMV, emulator: Emulator, question: Any, red: str) -> None:
+def test_chat_glmv_and_the_client_of_glmv_give_the_same_text_and_input_tokens(
+    model: ChatGLMV, emulator: Emulator, question: Any, red: str
+) -> None:
     with glmv.Client(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key) as client:
         answer = client.chat(["What is the main colour?", glmv.Image.from_base64(red)])
     message = model.invoke(question)
@@ -98,7 +100,7 @@ def test_pictures_by_base64_url_and_data_uri_are_the_same_picture(
     assert "red" in answers.pop()
 
 
-def test_an_invalid_picture_is_refused_with_a_clear_message(model: ChatGLMV) -> None:
+def test_base64_that_is_not_a_picture_is_refused_with_that_reason(model: ChatGLMV) -> None:
     with pytest.raises(errors.UnsupportedContent, match="not a picture"):
         model.invoke([HumanMessage([{"type": "image", "base64": "bm90IGEgcGljdHVyZQ=="}])])
 
@@ -156,19 +158,21 @@ async def test_async_handlers_get_every_chunk_once(model: ChatGLMV, question: An
     assert "".join(results) == whole
 
 
-async def test_events_v2_contain_start_chunks_and_end(model: ChatGLMV, question: Any) -> None:
+async def test_astream_events_v2_begins_with_the_start_event_and_ends_with_the_end_event(
+    model: ChatGLMV, question: Any
+) -> None:
     events = [event["event"] async for event in model.astream_events(question, version="v2")]
     assert (events[0], events[-1]) == ("on_chat_model_start", "on_chat_model_end")
     assert set(events[1:-1]) == {"on_chat_model_stream"}
 
 
-def test_usage_callbacks_count_the_call_once(model: ChatGLMV, question: Any) -> None:
+def test_the_usage_callback_handler_counts_a_streamed_call_once(model: ChatGLMV, question: Any) -> None:
     handler = UsageMetadataCallbackHandler()
     message = total(list(model.stream(question, config={"callbacks": [handler]})))
     assert handler.usage_metadata == {"glm-4.6v": message.usage_metadata}
 
 
-def test_usage_in_streams_can_be_turned_off(model: ChatGLMV, question: Any) -> None:
+def test_stream_usage_false_leaves_usage_out_of_a_stream(model: ChatGLMV, question: Any) -> None:
     assert total(list(model.stream(question, stream_usage=False))).usage_metadata is None
     assert total(list(model.stream(question, stream_options={"include_usage": False}))).usage_metadata is None
     silent = model.model_copy(update={"stream_usage": False})
@@ -185,14 +189,16 @@ async def test_astream_log_ends_with_the_answer(model: ChatGLMV, question: Any) 
 
 
 @pytest.mark.parametrize("option", [{"disable_streaming": True}, {"streaming": False}])
-def test_streaming_can_be_turned_off(emulator: Emulator, question: Any, option: dict[str, Any]) -> None:
+def test_the_method_stream_does_not_stream_if_streaming_is_turned_off(
+    emulator: Emulator, question: Any, option: dict[str, Any]
+) -> None:
     still = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key, **option)
     [message] = list(still.stream(question))
     assert "red" in message.text
     assert [request.stream for request in emulator.requests] == [False]
 
 
-def test_streaming_true_streams_inside_invoke(emulator: Emulator, question: Any) -> None:
+def test_invoke_sends_a_streaming_request_if_streaming_is_true(emulator: Emulator, question: Any) -> None:
     model = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key, streaming=True)
     assert "red" in model.invoke(question).text
     assert [request.stream for request in emulator.requests] == [True]
@@ -203,13 +209,13 @@ def test_a_model_passed_for_one_call_is_named_in_the_metadata(model: ChatGLMV, q
         assert message.response_metadata["model_name"] == "glm-4.5v"
 
 
-def test_generate_names_the_model(model: ChatGLMV, question: Any) -> None:
+def test_the_llm_output_of_generate_names_the_model(model: ChatGLMV, question: Any) -> None:
     result = model.generate([question, question])
     assert result.llm_output == {"model_name": "glm-4.6v"}
     assert "red" in result.generations[1][0].text
 
 
-def test_three_event_loops_in_a_row_work(model: ChatGLMV, question: Any) -> None:
+def test_a_model_answers_in_three_event_loops_one_after_the_other(model: ChatGLMV, question: Any) -> None:
     assert {asyncio.run(model.ainvoke(question)).text for _ in range(3)} == {model.invoke(question).text}
 
 
@@ -221,13 +227,13 @@ def test_the_key_is_read_from_the_environment_at_the_first_call(
     assert "red" in keyless.invoke(question).text
 
 
-def test_notes_name_options_that_were_left_out(model: ChatGLMV, red: str) -> None:
+def test_a_note_of_the_answer_names_the_detail_option_that_was_left_out(model: ChatGLMV, red: str) -> None:
     block = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{red}", "detail": "high"}}
     answer = model.invoke([HumanMessage(["Which colour?", block])])
     assert any("detail" in note for note in answer.response_metadata["notes"])
 
 
-def test_an_error_reaches_handlers_and_has_both_base_classes(emulator: Emulator) -> None:
+def test_the_error_of_a_wrong_key_reaches_handlers_and_is_an_error_of_glmv(emulator: Emulator) -> None:
     handler = Tokens()
     wrong = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key="wrong-id.wrong-secret")
     with pytest.raises(errors.ModelAuthenticationError) as refusal:
@@ -237,7 +243,7 @@ def test_an_error_reaches_handlers_and_has_both_base_classes(emulator: Emulator)
     assert "wrong-secret" not in str(refusal.value)
 
 
-def test_an_unreachable_server_is_a_connection_error() -> None:
+def test_an_unreachable_server_raises_model_connection_error() -> None:
     nowhere = ChatGLMV(
         model="glm-4.6v", base_url="http://127.0.0.1:9/api/paas/v4", api_key="test-id.test-secret", max_retries=0
     )
@@ -245,7 +251,7 @@ def test_an_unreachable_server_is_a_connection_error() -> None:
         nowhere.invoke("hi")
 
 
-def test_six_pictures_are_too_many_for_glm_4v(model: ChatGLMV, red: str, emulator: Emulator) -> None:
+def test_six_pictures_for_glm_4v_are_refused_before_sending(model: ChatGLMV, red: str, emulator: Emulator) -> None:
     with pytest.raises(glmv.LimitExceeded, match="glm-4v"):
         model.invoke(
             [HumanMessage(["?", *[{"type": "image", "base64": red, "mime_type": "image/png"}] * 6])], model="glm-4v"

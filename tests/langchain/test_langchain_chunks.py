@@ -38,7 +38,7 @@ def chunks(*deltas: glmv.Delta) -> list[AIMessageChunk]:
     return [chunk for delta in deltas if (chunk := mapper.feed(delta)) is not None]
 
 
-def test_a_text_chunk_equals_a_constructed_one_and_shares_no_state() -> None:
+def test_text_chunks_equal_constructed_chunks_and_share_no_state_with_each_other() -> None:
     result = AIMessageChunk(content="word", response_metadata={"model_provider": "glmv"})
     one, other = chunks(glmv.Delta("word"), glmv.Delta("word"))
     for chunk in (one, other):
@@ -112,7 +112,7 @@ def comparable(blocks: Sequence[Any]) -> list[Any]:
     ]
 
 
-def test_metadata_is_sent_once_and_not_doubled_by_merging() -> None:
+def test_merging_chunks_does_not_double_the_metadata() -> None:
     whole = merged(glmv.Delta("a", id="emu-1", model="glm-4.6v"), glmv.Delta("b", id="emu-1", model="glm-4.6v"), last())
     assert whole.content == "ab"
     assert whole.response_metadata == {
@@ -150,7 +150,7 @@ def test_a_whole_answer_and_its_stream_give_the_same_message() -> None:
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_reasoning_text_and_calls_stay_separate_in_a_stream(version: str) -> None:
+def test_tool_calls_text_and_reasoning_are_separate_blocks_in_a_stream(version: str) -> None:
     model = Replay(deltas=THINK_SPEAK_CALL, output_version=version)
     first, *rest = model.stream("Look.")
     whole = first.__add__(rest)
@@ -158,12 +158,12 @@ def test_reasoning_text_and_calls_stay_separate_in_a_stream(version: str) -> Non
     assert [call["id"] for call in whole.tool_calls] == ["c1", "c2", "c3"]
 
 
-def test_reasoning_text_and_calls_stay_separate_in_events() -> None:
+def test_tool_calls_text_and_reasoning_are_separate_blocks_in_stream_events() -> None:
     stream = Replay(deltas=THINK_SPEAK_CALL).stream_events("Look.", version="v3")
     assert comparable(stream.output.content_blocks) == BLOCKS
 
 
-def test_reasoning_text_and_calls_stay_separate_in_a_whole_message() -> None:
+def test_tool_calls_text_and_reasoning_are_separate_blocks_in_a_whole_message() -> None:
     message = AIMessage(
         "I look.",
         additional_kwargs={"reasoning_content": "Let me see."},
@@ -173,7 +173,7 @@ def test_reasoning_text_and_calls_stay_separate_in_a_whole_message() -> None:
     assert comparable(message.content_blocks) == BLOCKS[:3]
 
 
-def test_the_sum_of_a_stream_has_the_blocks_of_the_whole_answer() -> None:
+def test_merged_chunks_have_the_same_content_blocks_as_the_whole_answer() -> None:
     adder = glmv.Accumulator()
     for delta in THINK_SPEAK_CALL:
         adder.add(delta)
@@ -181,7 +181,7 @@ def test_the_sum_of_a_stream_has_the_blocks_of_the_whole_answer() -> None:
     assert merged(*THINK_SPEAK_CALL).content_blocks == whole.content_blocks
 
 
-def test_content_of_another_provider_is_read_as_in_langchain_core() -> None:
+def test_content_blocks_of_a_message_whose_content_is_a_list_equal_that_list() -> None:
     message = AIMessage([{"type": "text", "text": "hi"}], response_metadata={"model_provider": "glmv"})
     assert message.content_blocks == [{"type": "text", "text": "hi"}]
 
@@ -198,7 +198,7 @@ def test_a_tool_call_appears_only_with_complete_arguments() -> None:
     assert results == [['{"a": {"b": 1}}'], []]
 
 
-def test_a_call_cut_by_the_token_limit_never_appears_as_a_tool_call() -> None:
+def test_a_tool_call_cut_by_the_token_limit_is_listed_in_cut_tool_calls() -> None:
     whole = merged(
         glmv.Delta(tool_calls=[Call(0, "c1", "list", "{}"), Call(1, "c2", "delete", '{"path": "/home/us')]),
         last("length"),
@@ -209,7 +209,7 @@ def test_a_call_cut_by_the_token_limit_never_appears_as_a_tool_call() -> None:
 
 
 @pytest.mark.parametrize("arguments", ['{"path": "/home/us', "{path: 1}", '["a"]', "null", '{"x": 1}}', "{'x': 1}"])
-def test_broken_arguments_are_an_invalid_tool_call_with_their_text(arguments: str) -> None:
+def test_a_tool_call_with_broken_arguments_is_in_invalid_tool_calls_with_their_text(arguments: str) -> None:
     whole = merged(glmv.Delta(tool_calls=[Call(0, "c1", "delete", arguments)]), last("tool_calls"))
     assert whole.tool_calls == []
     [invalid] = whole.invalid_tool_calls
@@ -217,14 +217,14 @@ def test_broken_arguments_are_an_invalid_tool_call_with_their_text(arguments: st
     assert (invalid["args"] or "").removeprefix(BROKEN) == arguments
 
 
-def test_broken_arguments_are_an_invalid_tool_call_in_events() -> None:
+def test_a_tool_call_with_broken_arguments_is_in_invalid_tool_calls_of_events() -> None:
     deltas = (glmv.Delta(tool_calls=[Call(0, "c1", "delete", '{"path": "/home/us')]), last("tool_calls"))
     output = Replay(deltas=deltas).stream_events("Delete.", version="v3").output
     assert output.tool_calls == []
     assert [call["name"] for call in output.invalid_tool_calls] == ["delete"]
 
 
-def test_boxes_and_notes_are_plain_data_on_the_last_chunk() -> None:
+def test_boxes_and_notes_are_lists_in_the_metadata_of_the_last_chunk() -> None:
     whole = merged(glmv.Delta("a"), last(boxes=(glmv.Box((1, 2, 3, 4), (10, 20, 30, 40), 0),), notes=("fitted",)))
     assert whole.response_metadata["boxes"] == [{"grid": [1, 2, 3, 4], "pixels": [10, 20, 30, 40], "image": 0}]
     assert whole.response_metadata["notes"] == ["fitted"]

@@ -40,7 +40,9 @@ def blocks_with(reference: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("number", range(7))
-def test_a_reference_at_any_depth_is_resolved(number: int, store: glmv.PictureStore) -> None:
+def test_resolve_replaces_a_reference_at_any_depth_of_a_message_by_its_picture(
+    number: int, store: glmv.PictureStore
+) -> None:
     block = blocks_with(store.add(png()))[number]
     (resolved,) = resolve([HumanMessage(["Look.", block])], store)
     assert "file_id" not in str(resolved.content)
@@ -48,7 +50,7 @@ def test_a_reference_at_any_depth_is_resolved(number: int, store: glmv.PictureSt
 
 
 @pytest.mark.parametrize("number", range(7))
-def test_a_reference_at_any_depth_is_sent_as_its_picture(number: int, store: glmv.PictureStore) -> None:
+def test_a_reference_at_any_depth_of_a_message_is_sent_as_its_picture(number: int, store: glmv.PictureStore) -> None:
     block = blocks_with(store.add(png()))[number]
     mapped, _ = to_glmv([HumanMessage(["Look.", block])], "glm-4.6v", store)
     assert [part for part in mapped[0].content if not isinstance(part, glmv.Text)] == [glmv.Image.from_bytes(png())]
@@ -74,7 +76,7 @@ def test_resolve_returns_the_same_message_objects_if_they_have_no_references(
 
 
 @pytest.mark.parametrize("number", range(8))
-async def test_stored_pictures_are_read_outside_of_the_event_loop(
+async def test_stored_pictures_are_not_read_on_the_event_loop(
     number: int, model: ChatGLMV, emulator: Emulator, store: glmv.PictureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[threading.Thread] = []
@@ -106,7 +108,7 @@ async def test_stored_pictures_are_read_outside_of_the_event_loop(
         ({"type": "image", "base64": "AAAA"}, "picture"),
     ],
 )
-def test_the_model_gets_a_sentence_for_a_tools_content_that_cannot_be_sent(block: dict[str, Any], kind: str) -> None:
+def test_a_sentence_replaces_media_of_a_tool_result_that_cannot_be_sent(block: dict[str, Any], kind: str) -> None:
     call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
     mapped, notes = to_glmv([HumanMessage("?"), call, ToolMessage([block], tool_call_id="c")], "glm-4.6v")
     assert mapped[-1].text.startswith(f"[A {kind} of this result cannot be shown to you: ")
@@ -122,7 +124,7 @@ def test_the_model_gets_a_sentence_for_a_tools_content_that_cannot_be_sent(block
         {"type": "image"},
     ],
 )
-def test_blocks_of_tools_that_cannot_be_mapped_are_refused(block: dict[str, Any]) -> None:
+def test_blocks_of_a_tool_result_that_cannot_be_mapped_are_refused(block: dict[str, Any]) -> None:
     call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
     with pytest.raises(glmv.UnsupportedContent, match=r"^messages\[2\] \(tool\)"):
         to_glmv([HumanMessage("?"), call, ToolMessage([block], tool_call_id="c")], "glm-4.6v")
@@ -153,12 +155,12 @@ def test_a_tracer_reads_the_mime_type_of_each_base64_picture(block: dict[str, An
 
 
 @pytest.mark.parametrize("prompt", [StringPromptValue(text="Hi"), ChatPromptValue(messages=[HumanMessage("Hi")])])
-def test_a_prompt_without_pictures_is_returned_as_the_same_object(prompt: Any) -> None:
+def test_the_function_typed_returns_a_prompt_without_pictures_as_the_same_object(prompt: Any) -> None:
     assert typed(prompt) is prompt
 
 
 @pytest.mark.parametrize("prefix", ["", "data:image/png;base64,", "data:image/jpeg;base64,"])
-def test_the_type_of_a_large_picture_is_read_from_its_beginning_alone(prefix: str) -> None:
+def test_the_type_of_a_large_picture_is_read_only_from_its_first_bytes(prefix: str) -> None:
     text = b64encode(LARGE + bytes(100_000)).decode()
     assert mime_types({"type": "image", "base64": f"{prefix}{text}"}) == ["image/png"]
     assert mime_types({"type": "image", "base64": f"{prefix}{text}*"}) == ["image/png"]
@@ -171,7 +173,7 @@ def test_base64_that_is_not_a_picture_is_refused_before_tracing(text: str) -> No
 
 
 @pytest.mark.parametrize(("length", "shortened"), [(100, False), (101, True)])
-def test_a_long_name_of_a_model_is_shortened_in_refusals(length: int, shortened: bool) -> None:
+def test_a_model_name_of_more_than_100_characters_is_shortened_in_refusals(length: int, shortened: bool) -> None:
     with pytest.raises(glmv.UnsupportedContent) as refusal:
         to_glmv([HumanMessage([{"type": "hologram"}])], "m" * length)
     assert ("m" * length not in str(refusal.value)) is shortened

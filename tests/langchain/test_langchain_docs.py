@@ -37,12 +37,12 @@ def page_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulator: Emula
 
 @pytest.mark.usefixtures("page_folder")
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_every_block_of_the_page_runs(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_code_block_of_the_langchain_page_runs(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(BLOCKS[number], f"{PAGE.name}, block {number + 1}", "exec"), {"__name__": "block"})
     assert capsys.readouterr().out or "print" not in BLOCKS[number]
 
 
-def test_the_table_of_errors_matches_the_classes() -> None:
+def test_the_error_table_of_the_langchain_page_matches_the_error_classes() -> None:
     from langchain_core import exceptions
 
     from langchain_glmv import errors

@@ -56,7 +56,9 @@ def test_retrieval_finds_a_similar_text(embeddings: GLMVEmbeddings) -> None:
     assert store.similarity_search("the lighthouse at the red sea", k=1)[0].page_content == texts[0]
 
 
-async def test_vectors_have_the_requested_dimensions_and_are_the_same_in_async(embeddings: GLMVEmbeddings) -> None:
+async def test_sync_and_async_calls_return_equal_vectors_of_the_requested_dimensions(
+    embeddings: GLMVEmbeddings,
+) -> None:
     vectors = embeddings.embed_documents(["a", "b"])
     assert [len(vector) for vector in vectors] == [256, 256]
     assert await embeddings.aembed_documents(["a", "b"]) == vectors
@@ -68,20 +70,20 @@ def test_an_empty_list_gives_no_vectors_and_makes_no_call(embeddings: GLMVEmbedd
     assert emulator.requests == []
 
 
-def test_wrong_options_are_refused_with_a_clear_message(embeddings: GLMVEmbeddings) -> None:
+def test_a_misspelled_option_and_invalid_dimensions_are_refused(embeddings: GLMVEmbeddings) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="dimensions"):
         GLMVEmbeddings(dimension=256)
     with pytest.raises(glmv.LimitExceeded, match="2048"):
         embeddings.model_copy(update={"dimensions": 77}).embed_query("a")
 
 
-def test_the_key_is_in_no_text_or_pickle_of_the_model() -> None:
+def test_the_repr_json_and_pickle_of_an_embedding_model_do_not_hold_the_key() -> None:
     ours = GLMVEmbeddings(api_key="test-id.test-secret")
     assert "test-secret" not in repr(ours) + ours.model_dump_json()
     assert b"test-secret" not in pickle.dumps(ours)
 
 
 @pytest.mark.parametrize("name", ["temperature", "tools", "stop", "thinking", "on_sensitive"])
-def test_chat_options_are_refused(name: str) -> None:
+def test_options_of_chat_models_are_refused_by_embeddings(name: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=f"{name}: an option of chat models; embeddings do not have it"):
         GLMVEmbeddings(**{name: 1})

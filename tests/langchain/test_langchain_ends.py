@@ -45,7 +45,7 @@ def ask(script: Script, way: str, **options: Any) -> AIMessage:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_a_failed_answer_raises_langchains_error_class(end: End, way: str) -> None:
+def test_the_error_of_a_failed_answer_is_a_glmv_error_and_a_langchain_exception(end: End, way: str) -> None:
     stream = "stream" in way
     kind = kind_of(end, stream=stream)
     with pytest.raises(glmv.GLMVError) as caught:
@@ -70,13 +70,13 @@ def test_a_failed_answer_raises_langchains_error_class(end: End, way: str) -> No
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("reason", ["content_filter", "sensitive", "eos", "model_context_window_exceeded", "length"])
-def test_the_message_has_the_finish_reason_that_the_server_sent(reason: str, way: str) -> None:
+def test_the_message_has_the_finish_reason_of_the_server_unchanged(reason: str, way: str) -> None:
     script = Script(answered("so far", reason, stream="stream" in way))
     message = ask(script, way, on_sensitive="return")
     assert (message.text, message.response_metadata["finish_reason"]) == ("so far", reason)
 
 
-def test_a_call_cut_by_the_context_window_is_not_a_tool_call() -> None:
+def test_a_tool_call_cut_by_the_context_window_is_not_in_tool_calls() -> None:
     from tests.support.ends import STREAMED, Reply, chunk, event
 
     call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"path": "/home/us'}}

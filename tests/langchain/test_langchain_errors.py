@@ -29,7 +29,7 @@ def raised(error: glmv.GLMVError) -> glmv.GLMVError:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind is not glmv.GLMVError])
-def test_every_core_error_has_a_langchain_variant_with_equal_attributes(kind: type[glmv.GLMVError]) -> None:
+def test_every_error_of_glmv_has_a_langchain_variant_with_equal_attributes(kind: type[glmv.GLMVError]) -> None:
     error = raised(kind("busy", code="1302", status_code=429, request_id="req-123", attempts=2, retry_after=1.5))
     assert isinstance(error, kind)
     assert isinstance(error, exceptions.LangChainException)
@@ -39,7 +39,7 @@ def test_every_core_error_has_a_langchain_variant_with_equal_attributes(kind: ty
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind is not glmv.GLMVError])
-def test_every_error_survives_pickling(kind: type[glmv.GLMVError]) -> None:
+def test_every_error_keeps_class_text_code_and_partial_after_pickling(kind: type[glmv.GLMVError]) -> None:
     error = raised(kind("busy", code="1302", partial=glmv.Completion(text="so far")))
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
@@ -87,21 +87,21 @@ def test_middleware_and_graphs_retry_only_retryable_errors(kind: type[glmv.GLMVE
         assert RetryPolicy().retry_on(error) is (kind.__name__ in AGAIN)  # type: ignore[operator]  # the default is a function
 
 
-def test_an_answer_that_does_not_fit_raises_output_parser_exception() -> None:
+def test_a_malformed_response_is_an_output_parser_exception() -> None:
     assert isinstance(raised(glmv.MalformedResponse("no JSON")), OutputParserException)
     assert not isinstance(raised(glmv.StreamTruncated("cut")), OutputParserException)
 
 
-def test_the_retryable_attribute_takes_precedence_over_the_class() -> None:
+def test_is_retryable_follows_the_retryable_attribute_and_not_the_class() -> None:
     assert raised(glmv.RateLimitError("busy", retryable=False)).is_retryable is False  # type: ignore[attr-defined]  # see above
 
 
-def test_other_exceptions_pass_unchanged() -> None:
+def test_exceptions_that_are_not_of_glmv_are_raised_unchanged() -> None:
     with pytest.raises(KeyError), errors.joined_errors():
         raise KeyError("x")
 
 
-def test_an_error_is_converted_once() -> None:
+def test_an_error_that_was_already_converted_stays_the_same_object() -> None:
     error = raised(glmv.RateLimitError("busy"))
     assert raised(error) is error
 

@@ -72,7 +72,7 @@ async def test_no_picture_is_prepared_on_the_event_loop(
 
 
 @pytest.mark.parametrize("kind", blocks())
-async def test_no_block_is_checked_on_the_event_loop(
+async def test_no_content_block_is_checked_on_the_event_loop(
     kind: str, model: ChatGLMV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = Threads(monkeypatch)
@@ -80,7 +80,9 @@ async def test_no_block_is_checked_on_the_event_loop(
     threads.hold_off(threading.get_ident())
 
 
-async def test_pictures_of_a_history_are_fitted_once(model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_picture_of_a_history_is_fitted_once_for_all_calls(
+    model: ChatGLMV, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, fitted = pixels.fit, []
     monkeypatch.setattr(pixels, "fit", lambda *args: (fitted.append(1), real(*args))[1])
     history: list[Any] = [HumanMessage([image(photo(seed)), "?"]) for seed in range(3)]
@@ -90,7 +92,9 @@ async def test_pictures_of_a_history_are_fitted_once(model: ChatGLMV, monkeypatc
     assert len(fitted) == 3
 
 
-async def test_a_deadline_includes_picture_preparation(model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_deadline_includes_the_time_for_preparing_pictures(
+    model: ChatGLMV, monkeypatch: pytest.MonkeyPatch
+) -> None:
     may_end = threading.Event()
     monkeypatch.setattr(pixels, "fit", lambda *_: may_end.wait(10))
     try:
@@ -101,7 +105,7 @@ async def test_a_deadline_includes_picture_preparation(model: ChatGLMV, monkeypa
 
 
 @pytest.mark.parametrize("deadline", [0, -2.5, float("nan")])
-async def test_an_invalid_deadline_is_refused(deadline: float, model: ChatGLMV) -> None:
+async def test_a_deadline_that_is_not_a_positive_number_is_refused(deadline: float, model: ChatGLMV) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="deadline"):
         await model.ainvoke([HumanMessage([image(photo())])], deadline=deadline)
 
@@ -138,7 +142,9 @@ async def test_aimage_and_avideo_raise_the_same_errors_as_image_and_video(tmp_pa
         assert str(caught.value) == str(expected.value)
 
 
-async def test_pictures_of_a_tool_are_prepared_in_threads(model: ChatGLMV, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pictures_of_a_tool_result_are_prepared_in_threads(
+    model: ChatGLMV, monkeypatch: pytest.MonkeyPatch
+) -> None:
     result = HumanMessage("Look.")
     call = {"name": "look", "args": {}, "id": "1", "type": "tool_call"}
     tool_result = ToolMessage([image(photo())], tool_call_id="1")
@@ -174,7 +180,7 @@ async def test_no_reference_is_resolved_on_the_event_loop(
     threads.hold_off(threading.get_ident())
 
 
-async def test_text_alone_uses_no_thread_with_a_store(
+async def test_texts_and_urls_use_no_thread_although_the_model_has_a_store(
     model: ChatGLMV, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "_threads", lambda: pytest.fail("a thread was asked for"))

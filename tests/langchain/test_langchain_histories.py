@@ -51,7 +51,9 @@ REFUSED: list[list[AnyMessage]] = [
 
 
 @pytest.mark.parametrize("history", HISTORIES)
-def test_an_unambiguous_history_is_answered(history: list[AnyMessage], emulator: Emulator) -> None:
+def test_histories_with_greetings_empty_messages_or_lone_tool_results_are_answered(
+    history: list[AnyMessage], emulator: Emulator
+) -> None:
     answer = model(emulator).invoke(history)
     roles = [message["role"] for message in emulator.requests[-1].body["messages"]]
     assert next(role for role in roles if role != "system") == "user"
@@ -60,7 +62,9 @@ def test_an_unambiguous_history_is_answered(history: list[AnyMessage], emulator:
 
 
 @pytest.mark.parametrize("history", REFUSED[:3])
-def test_an_incomplete_history_is_refused_with_langchains_remedy(history: list[AnyMessage], emulator: Emulator) -> None:
+def test_the_error_for_an_incomplete_history_advises_start_on_human(
+    history: list[AnyMessage], emulator: Emulator
+) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r'messages\[\d\].*start_on="human"'):
         model(emulator).invoke(history)
     assert len(emulator.requests) == 0
@@ -120,7 +124,9 @@ def test_a_video_returned_by_a_tool_reaches_the_model(emulator: Emulator) -> Non
 
 @pytest.mark.parametrize("url", ["file:///srv/a.png", "smb://nas/a.png"])
 @pytest.mark.parametrize("kind", ["image", "video", "file"])
-def test_an_invalid_link_of_a_tool_does_not_end_the_run(kind: str, url: str, emulator: Emulator) -> None:
+def test_the_model_gets_a_sentence_in_place_of_an_invalid_url_in_a_tool_result(
+    kind: str, url: str, emulator: Emulator
+) -> None:
     history = [HUMAN, ASKED, ToolMessage([{"type": kind, "url": url, "mime_type": ""}], tool_call_id="m1")]
     answer = model(emulator).invoke(history)
     assert "cannot be shown to you" in emulator.requests[-1].body["messages"][-1]["content"]
@@ -130,19 +136,19 @@ def test_an_invalid_link_of_a_tool_does_not_end_the_run(kind: str, url: str, emu
 
 
 @pytest.mark.parametrize("lost", [Pillow.new("RGB", (5, 6)), glmv.Image.from_bytes(PNG)])
-def test_a_tool_result_that_loses_its_picture_is_refused_with_advice(lost: Any, emulator: Emulator) -> None:
+def test_a_picture_that_langchain_turned_into_text_is_refused_with_advice(lost: Any, emulator: Emulator) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"with langchain_glmv\.image\(source\) before the tool returns"):
         run(emulator, lost)
 
 
-def test_a_picture_in_a_tools_text_is_counted_as_a_picture() -> None:
+def test_base64_of_a_picture_as_text_of_a_tool_counts_as_tokens_of_a_picture() -> None:
     large = b64encode(png((900, 700))).decode()
     count = ChatGLMV().get_num_tokens_from_messages([HUMAN, ASKED, ToolMessage(large, tool_call_id="m1")])
     result = ChatGLMV().get_num_tokens_from_messages([HumanMessage([image(png((900, 700)))])])
     assert result < count < result + 200
 
 
-def test_old_pictures_of_a_long_history_are_left_out(emulator: Emulator) -> None:
+def test_keep_pictures_2_leaves_out_all_but_the_newest_two_pictures(emulator: Emulator) -> None:
     turns: list[AnyMessage] = [HUMAN]
     for number in range(4):
         call = {"name": "look", "args": {}, "id": f"l{number}", "type": "tool_call"}
@@ -159,6 +165,6 @@ def test_old_pictures_of_a_long_history_are_left_out(emulator: Emulator) -> None
     assert counted[0] < counted[1]
 
 
-def test_extra_headers_are_refused_and_the_error_names_default_headers() -> None:
+def test_the_error_for_the_option_extra_headers_names_default_headers() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="default_headers"):
         ChatGLMV(extra_headers={"X-Team": "a"})

@@ -108,7 +108,9 @@ def request_text(emulator: Emulator, number: int) -> str:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("misfits", [MISFITS[:1], MISFITS[1:3], MISFITS], ids=len)
-def test_the_loop_of_a_tool_strategy_runs_until_the_arguments_fit(way: str, misfits: list[Any], emu: Emulator) -> None:
+def test_an_agent_with_a_tool_strategy_asks_again_until_the_arguments_fit(
+    way: str, misfits: list[Any], emu: Emulator
+) -> None:
     emu.say(*(ticket(one) for one in misfits), ticket(GOOD))
     state = run(emu, way, response_format=ToolStrategy(Ticket))
     assert state["structured_response"] == Ticket(**GOOD)
@@ -117,7 +119,7 @@ def test_the_loop_of_a_tool_strategy_runs_until_the_arguments_fit(way: str, misf
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_loop_continues_after_arguments_that_are_not_json(way: str, emu: Emulator) -> None:
+def test_an_agent_with_a_tool_strategy_asks_again_if_arguments_are_not_json(way: str, emu: Emulator) -> None:
     emu.say(ticket('{"seat": 14, coach'), ticket(GOOD))
     result = run(emu, way, response_format=ToolStrategy(Ticket))
     assert result["structured_response"] == Ticket(**GOOD)
@@ -144,7 +146,7 @@ def test_the_text_of_handle_errors_reaches_the_model(handle_errors: Any, text: s
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_without_handle_errors_the_first_wrong_call_raises_langchains_error(way: str, emu: Emulator) -> None:
+def test_with_handle_errors_false_arguments_that_do_not_fit_raise_langchains_error(way: str, emu: Emulator) -> None:
     emu.say(ticket(MISFITS[0]))
     with pytest.raises(StructuredOutputValidationError) as failed:
         run(emu, way, response_format=ToolStrategy(Ticket, handle_errors=False))
@@ -152,14 +154,14 @@ def test_without_handle_errors_the_first_wrong_call_raises_langchains_error(way:
     assert len(emu.requests) == 1
 
 
-def test_two_calls_instead_of_one_raise_langchains_error(emu: Emulator) -> None:
+def test_with_handle_errors_false_two_tool_calls_raise_langchains_error(emu: Emulator) -> None:
     emu.say(ticket(GOOD, GOOD))
     with pytest.raises(MultipleStructuredOutputsError):
         run(emu, "invoke", response_format=ToolStrategy(Ticket, handle_errors=False))
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_loop_continues_after_text_instead_of_a_call(way: str, emu: Emulator) -> None:
+def test_an_agent_with_a_tool_strategy_asks_again_if_no_tool_is_called(way: str, emu: Emulator) -> None:
     emu.say("Seat 14.", "Coach B, seat 14.", ticket(GOOD))
     state = run(emu, way, response_format=ToolStrategy(Ticket))
     assert state["structured_response"] == Ticket(**GOOD)
@@ -169,7 +171,7 @@ def test_the_loop_continues_after_text_instead_of_a_call(way: str, emu: Emulator
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_tool_reports_invalid_arguments_to_the_model(way: str, emu: Emulator) -> None:
+def test_a_tool_with_invalid_arguments_returns_an_error_and_the_model_calls_again(way: str, emu: Emulator) -> None:
     for arguments in ({"number": "seven"}, {"number": 7}):
         emu.say(ticket(arguments, name="refund"))
     emu.say(ticket({"number": 7, "reason": "late"}, name="refund"), ticket(GOOD))
@@ -220,7 +222,7 @@ def test_a_provider_strategy_repairs_once_and_then_raises_langchains_error(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_langchain_handles_streamed_json_that_does_not_fit(way: str, emu: Emulator) -> None:
+def test_json_that_does_not_fit_raises_langchains_error_in_a_provider_strategy(way: str, emu: Emulator) -> None:
     wrong = json.dumps(MISFITS[1])
     emu.say(wrong, wrong)
     with pytest.raises(StructuredOutputValidationError):
@@ -238,7 +240,7 @@ SELECTIONS: list[tuple[Any, set[str]]] = [
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "astream"])
 @pytest.mark.parametrize("selection", ['{"tool": "refund"}', '{"tools": "refund"}', '["refund"]', "{}"])
 @pytest.mark.parametrize(("fallback", "offered"), SELECTIONS, ids=["all", "none", "list", "function"])
-def test_a_tool_selector_handles_a_selection_that_does_not_fit(
+def test_a_malformed_tool_selection_leads_to_the_tools_of_on_parsing_failure(
     fallback: Any, offered: set[str], selection: str, way: str, emu: Emulator
 ) -> None:
     selector = LLMToolSelectorMiddleware(model=connect(emu), on_parsing_failure=fallback, max_retries=1)
@@ -249,7 +251,7 @@ def test_a_tool_selector_handles_a_selection_that_does_not_fit(
     assert len(emu.requests) == 5
 
 
-def test_a_tool_selector_set_to_fail_raises_its_own_error(emu: Emulator) -> None:
+def test_a_malformed_tool_selection_raises_value_error_by_default(emu: Emulator) -> None:
     emu.say("{}", "{}")
     selector = LLMToolSelectorMiddleware(model=connect(emu), max_retries=0)
     with pytest.raises(ValueError, match="malformed"):
@@ -260,7 +262,7 @@ def test_a_tool_selector_set_to_fail_raises_its_own_error(emu: Emulator) -> None
     "choice", ["any", "required", True, "refund", {"type": "function", "function": {"name": "refund"}}]
 )
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_forced_call_is_repaired_once_and_its_arguments_are_not_validated(
+def test_a_missing_forced_tool_call_is_repaired_once_without_argument_validation(
     way: str, choice: Any, emu: Emulator
 ) -> None:
     bound = connect(emu).bind_tools([refund, timetable], tool_choice=choice)
@@ -296,7 +298,7 @@ def answer_of(model: Any, way: str) -> Any:
             return first.__add__(rest) if rest else first
 
 
-def test_a_call_cut_by_the_token_limit_is_repaired_once(emu: Emulator) -> None:
+def test_a_forced_tool_call_cut_by_the_token_limit_is_repaired_once(emu: Emulator) -> None:
     cut = Reply(tool_calls=[ToolCall("refund", '{"number": 7, "rea')], finish_reason="length")
     bound = connect(emu).bind_tools([refund], tool_choice="any")
     emu.say(cut, ticket({"number": 7, "reason": "late"}, name="refund"))
@@ -307,7 +309,7 @@ def test_a_call_cut_by_the_token_limit_is_repaired_once(emu: Emulator) -> None:
     assert any("max_tokens" in note for note in answer.response_metadata["notes"])
 
 
-def test_on_misfit_raise_raises_if_the_repair_calls_no_tool_either(emu: Emulator) -> None:
+def test_with_on_misfit_raise_two_answers_without_the_forced_tool_call_raise(emu: Emulator) -> None:
     bound = connect(emu).bind_tools([refund], tool_choice="any", on_misfit="raise")
     emu.say("No.", "Never.")
     with pytest.raises(glmv.MalformedResponse):
@@ -319,7 +321,7 @@ def test_on_misfit_raise_raises_if_the_repair_calls_no_tool_either(emu: Emulator
     "schema", [TicketDict, {**Ticket.model_json_schema(), "title": "TicketDict"}], ids=["typed", "json"]
 )
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_dict_is_returned_although_its_repair_does_not_fit_either(
+def test_a_dict_that_does_not_fit_the_schema_is_returned_after_one_repair(
     way: str, schema: Any, method: Any, emu: Emulator
 ) -> None:
     wrong = {"seat": "aisle", "coach": 4}
@@ -339,7 +341,7 @@ def test_a_dict_is_returned_although_its_repair_does_not_fit_either(
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
 @pytest.mark.parametrize("schema", [Ticket, TicketDict])
-def test_for_a_dict_schema_an_answer_without_json_or_call_raises(
+def test_two_answers_without_json_or_tool_call_raise_output_parser_exception(
     schema: Any, way: str, method: Any, emu: Emulator
 ) -> None:
     emu.say("Seat 14.", "In coach B.")
@@ -347,7 +349,7 @@ def test_for_a_dict_schema_an_answer_without_json_or_call_raises(
         last_of(connect(emu).with_structured_output(schema, method=method), way)
 
 
-def test_for_a_dict_schema_a_truncated_object_raises(emu: Emulator) -> None:
+def test_an_object_cut_by_the_token_limit_raises_output_parser_exception(emu: Emulator) -> None:
     half = Reply('{"seat": 14, "coach": "B', finish_reason="length")
     emu.say(half, half)
     with pytest.raises(OutputParserException, match="max_tokens"):
@@ -356,7 +358,7 @@ def test_for_a_dict_schema_a_truncated_object_raises(emu: Emulator) -> None:
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_dict_that_does_not_fit_is_returned_with_a_warning(
+def test_returning_a_dict_that_does_not_fit_logs_a_warning_without_its_values(
     way: str, method: Any, emu: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     wrong = {"seat": None, "coach": "restaurant"}
@@ -382,7 +384,7 @@ def last_of(structured: Any, way: str) -> Any:
             return list(structured.stream("Which seat?"))[-1]
 
 
-def test_an_answer_that_does_not_fit_a_bound_response_format_raises(emu: Emulator) -> None:
+def test_two_answers_that_do_not_fit_a_bound_response_format_raise(emu: Emulator) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "Ticket", "schema": Ticket.model_json_schema()}}
     emu.say(json.dumps(MISFITS[1]), json.dumps(MISFITS[0]))
     with pytest.raises(glmv.MalformedResponse):
@@ -435,7 +437,7 @@ ENTRIES: dict[str, tuple[Callable[[ChatGLMV], Any], bool]] = {
 @pytest.mark.parametrize("row", [row for row in JUDGING if row.package == "langchain_glmv"], ids=lambda row: row.entry)
 @pytest.mark.parametrize("wrong", ["missing", "misfit"])
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-def test_each_entry_point_repairs_and_raises_as_the_table_says(
+def test_each_entry_point_repairs_and_raises_as_the_judging_table_says(
     way: str, wrong: Any, row: Judging, emu: Emulator
 ) -> None:
     assert {row.entry for row in JUDGING if row.package == "langchain_glmv"} == set(ENTRIES)

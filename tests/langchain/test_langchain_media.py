@@ -34,9 +34,7 @@ def test_a_model_without_video_refuses_videos_and_accepts_frames(model: ChatGLMV
     assert "blue" in answer.text
 
 
-def test_a_document_is_accepted_inside_the_message_or_by_url(
-    model: ChatGLMV, emulator: Emulator, tmp_path: Path
-) -> None:
+def test_a_pdf_is_accepted_as_base64_and_as_a_url(model: ChatGLMV, emulator: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "paper.pdf"
     path.write_bytes(b"%PDF-1.4\n%%EOF\n")
     for block in (
@@ -47,7 +45,7 @@ def test_a_document_is_accepted_inside_the_message_or_by_url(
 
 
 @pytest.mark.parametrize("helper", [image, video])
-def test_the_helpers_refuse_missing_files_and_other_types(helper: Any, tmp_path: Path) -> None:
+def test_the_functions_image_and_video_refuse_a_missing_file_and_a_text_file(helper: Any, tmp_path: Path) -> None:
     text = tmp_path / "note.txt"
     text.write_text("no picture")
     for source in (tmp_path / "nowhere.png", text):
@@ -56,7 +54,7 @@ def test_the_helpers_refuse_missing_files_and_other_types(helper: Any, tmp_path:
         assert source.name in str(refusal.value)
 
 
-def test_the_helper_accepts_a_pillow_picture() -> None:
+def test_the_function_image_accepts_a_pillow_picture() -> None:
     block = image(Pillow.new("RGB", (4, 4), "red"))
     assert (block["type"], block["mime_type"]) == ("image", "image/png")
 
@@ -75,7 +73,7 @@ def test_thinking_precedes_the_answer_and_can_be_switched_off(model: ChatGLMV, b
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_an_answer_with_reasoning_can_be_sent_back(model: ChatGLMV, blue: str, version: str) -> None:
+def test_an_answer_with_reasoning_can_be_part_of_the_next_request(model: ChatGLMV, blue: str, version: str) -> None:
     model = model.model_copy(update={"output_version": version, "thinking": True})
     question = HumanMessage(["What is the main colour?", {"type": "image", "base64": blue, "mime_type": "image/png"}])
     answer = model.invoke([question])
@@ -93,14 +91,14 @@ def test_boxes_are_drawn_at_the_coordinates_of_the_answer() -> None:
     assert picture.getpixel((200, 100)) == (255, 255, 255)
 
 
-def test_boxes_of_another_picture_are_not_drawn() -> None:
+def test_draw_boxes_does_not_draw_boxes_of_a_picture_with_another_index() -> None:
     message = AIMessage("There.", response_metadata={"boxes": [{"grid": [0, 0, 500, 500], "pixels": None, "image": 1}]})
     picture = draw_boxes(Pillow.new("RGB", (40, 20), "white"), index=0).invoke(message)
     assert picture.getcolors() == [(800, (255, 255, 255))]
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("HEIF", "RGB"), ("TIFF", "I;16"), ("JPEG2000", "L")])
-def test_boxes_are_drawn_on_every_supported_format(kind: str, mode: str) -> None:
+def test_boxes_are_drawn_on_heif_16_bit_tiff_and_jpeg_2000(kind: str, mode: str) -> None:
     pytest.importorskip("pillow_heif").register_heif_opener()
     out = io.BytesIO()
     Pillow.new(mode, (80, 60)).save(out, kind)
@@ -110,7 +108,7 @@ def test_boxes_are_drawn_on_every_supported_format(kind: str, mode: str) -> None
     assert picture.getpixel((40, 10)) == (0, 255, 0)
 
 
-def test_boxes_are_drawn_on_a_photograph_of_200_megapixels_scaled_down(tmp_path: Path) -> None:
+def test_a_photograph_of_200_megapixels_is_halved_before_boxes_are_drawn(tmp_path: Path) -> None:
     path = tmp_path / "phone.jpg"
     Pillow.new("L", (16400, 12200), 200).save(path)
     message = AIMessage("There.", response_metadata={"boxes": [{"grid": [500, 500, 900, 900], "image": 0}]})
@@ -119,7 +117,9 @@ def test_boxes_are_drawn_on_a_photograph_of_200_megapixels_scaled_down(tmp_path:
     assert picture.getpixel((4100, 4000)) == (255, 0, 0)
 
 
-def test_the_model_points_at_a_button_and_the_box_is_drawn(model: ChatGLMV, emulator: Emulator) -> None:
+def test_the_box_of_a_button_has_pixel_coordinates_and_is_drawn_on_the_page(
+    model: ChatGLMV, emulator: Emulator
+) -> None:
     emulator.say(*[Reply("The button is at", boxes=[(620, 700, 760, 810)])] * 2)
     page = Pillow.new("RGB", (640, 360), "white")
     pen = ImageDraw.Draw(page)

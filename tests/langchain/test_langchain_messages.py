@@ -154,7 +154,7 @@ def test_a_file_id_is_sent_as_the_id_of_an_uploaded_file() -> None:
         {"type": "non_standard", "value": {"type": "text", "text": "words"}},
     ],
 )
-def test_every_form_of_text_is_mapped(block: Any) -> None:
+def test_every_form_of_a_text_block_is_mapped(block: Any) -> None:
     assert part(block) == glmv.Text("words")
 
 
@@ -200,12 +200,12 @@ def test_unsupported_blocks_are_refused_with_type_role_index_and_model(block: An
 
 
 @pytest.mark.parametrize("path", ["/etc/hostname", "file:///etc/hostname", "photo.png", "C:\\photo.png"])
-def test_a_path_in_a_message_is_refused_and_not_opened(path: str) -> None:
+def test_a_path_as_an_image_url_is_refused(path: str) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"messages\[0\] \(human\), block 'image_url'"):
         to_messages(HumanMessage([{"type": "image_url", "image_url": {"url": path}}]))
 
 
-def test_unsupported_fields_are_left_out_with_one_note_each(red: str) -> None:
+def test_unsupported_fields_of_blocks_are_left_out_with_one_note_for_each_field(red: str) -> None:
     uri = f"data:image/png;base64,{red}"
     picture = {"type": "image_url", "image_url": {"url": uri, "detail": "low"}}
     result = notes(
@@ -238,7 +238,7 @@ def test_tool_calls_of_an_assistant_are_sent_with_json_arguments() -> None:
     assert message.tool_calls == (glmv.ToolCall("c1", "f", '{"city": "北京"}'),)
 
 
-def test_reasoning_and_tool_calls_of_another_provider_are_sent_in_glm_form() -> None:
+def test_reasoning_and_tool_calls_in_blocks_of_another_provider_are_converted() -> None:
     [message] = to_messages(
         AIMessage(
             [
@@ -260,14 +260,14 @@ def test_reasoning_and_tool_calls_of_another_provider_are_sent_in_glm_form() -> 
     )
 
 
-def test_reasoning_in_two_fields_is_read_once() -> None:
+def test_reasoning_in_both_content_and_additional_kwargs_is_read_once() -> None:
     [message] = to_messages(
         AIMessage([{"type": "reasoning", "reasoning": "hm"}, "yes"], additional_kwargs={"reasoning_content": "hm"})
     )
     assert message.reasoning == "hm"
 
 
-def test_an_invalid_tool_call_is_sent_as_text_with_its_result() -> None:
+def test_the_arguments_of_an_invalid_tool_call_are_sent_as_text() -> None:
     assistant, tool = to_messages(
         AIMessage("", invalid_tool_calls=[{"id": "c1", "name": "f", "args": '{"x": ', "error": "cut"}]),
         ToolMessage("not run", tool_call_id="c1", status="error"),
@@ -277,7 +277,7 @@ def test_an_invalid_tool_call_is_sent_as_text_with_its_result() -> None:
     assert tool.text == "Error: not run"
 
 
-def test_pictures_of_tools_follow_all_tool_results_in_a_user_message(red: str, blue: str) -> None:
+def test_pictures_of_tool_results_are_sent_in_a_user_message_after_all_results(red: str, blue: str) -> None:
     conversation = to_messages(
         HumanMessage("Compare."),
         AIMessage("", tool_calls=[{"id": call, "name": "shot", "args": {}} for call in ("c1", "c2")]),
@@ -297,7 +297,7 @@ def test_pictures_of_tools_follow_all_tool_results_in_a_user_message(red: str, b
     assert (picture, other) == (glmv.Image.from_base64(red), glmv.Image.from_base64(blue))
 
 
-def test_moved_pictures_come_first_in_the_next_user_message(red: str) -> None:
+def test_pictures_of_a_system_message_move_before_the_text_of_the_user_message(red: str) -> None:
     system, user = to_messages(
         SystemMessage(["A logo:", {"type": "image", "base64": red}]), HumanMessage("Where is it?")
     )
@@ -306,7 +306,7 @@ def test_moved_pictures_come_first_in_the_next_user_message(red: str) -> None:
     assert user.content[-1] == glmv.Text("Where is it?")
 
 
-def test_pictures_of_an_assistant_move_to_a_user_message_right_after_it(red: str) -> None:
+def test_pictures_of_an_assistant_message_move_to_a_user_message_after_that_message(red: str) -> None:
     roles = [
         message.role
         for message in to_messages(
@@ -329,7 +329,7 @@ def test_a_tool_result_inside_a_user_message_becomes_a_tool_message(red: str) ->
     assert glmv.Image.from_base64(red) in user.content
 
 
-def test_roles_of_chat_messages_are_mapped_and_unknown_roles_refused() -> None:
+def test_a_chat_message_keeps_its_role_and_an_unknown_role_is_refused() -> None:
     assert [
         message.role for message in to_messages(ChatMessage("a", role="user"), ChatMessage("b", role="assistant"))
     ] == [
@@ -341,20 +341,20 @@ def test_roles_of_chat_messages_are_mapped_and_unknown_roles_refused() -> None:
 
 
 @pytest.mark.parametrize("message", [FunctionMessage("a", name="f"), RemoveMessage(id="1")])
-def test_messages_of_other_classes_are_refused_by_name(message: Any) -> None:
+def test_the_error_for_a_message_of_an_unsupported_class_names_that_class(message: Any) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=type(message).__name__):
         to_messages(message)
 
 
 @pytest.mark.parametrize("content", ["", [], [{"type": "text", "text": ""}]])
-def test_empty_user_messages_are_refused_and_other_empty_ones_left_out(content: Any) -> None:
+def test_empty_user_messages_are_refused_and_empty_system_and_ai_messages_left_out(content: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"messages\[0\] \(human\) is empty"):
         to_messages(HumanMessage(content))
     assert to_glmv([SystemMessage(content), AIMessage(content)], "glm-4.6v")[0] == []
     assert len(notes(SystemMessage(content), AIMessage(content))) == 2
 
 
-def test_the_callers_messages_are_not_changed(red: str) -> None:
+def test_converting_messages_does_not_change_the_callers_messages(red: str) -> None:
     block = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{red}", "detail": "low"}}
     message = HumanMessage(["look", block])
     before = message.model_dump_json()
@@ -393,7 +393,7 @@ def texts(block: Any) -> list[str]:
         ({"type": "input_text", "text": "words"}, ["words"]),
     ],
 )
-def test_results_of_searches_and_tools_are_sent_with_their_titles_and_sources(block: Any, words: list[str]) -> None:
+def test_blocks_of_search_results_and_documents_are_sent_with_title_and_source(block: Any, words: list[str]) -> None:
     assert texts(block) == words
 
 
@@ -421,7 +421,7 @@ def test_cache_points_and_cache_control_are_left_out_with_a_note(block: dict[str
         {"type": "input_file", "file_id": "file-7"},
     ],
 )
-def test_every_shape_of_an_uploaded_file_keeps_its_id(block: dict[str, Any]) -> None:
+def test_the_id_of_an_uploaded_file_is_read_from_every_form_of_its_block(block: dict[str, Any]) -> None:
     assert part(block).file_id == "file-7"
 
 
@@ -435,7 +435,9 @@ def test_every_shape_of_an_uploaded_file_keeps_its_id(block: dict[str, Any]) -> 
         ({"type": "file", "url": PAPER, "filename": "b.pdf"}, "b.pdf", None),
     ],
 )  # fmt: skip
-def test_a_document_keeps_its_name_and_type(block: dict[str, Any], name: str, mime: str | None) -> None:
+def test_the_file_part_of_a_document_has_the_name_and_type_of_its_block(
+    block: dict[str, Any], name: str, mime: str | None
+) -> None:
     found = part(block)
     assert isinstance(found, glmv.File)
     assert found.name == name
@@ -459,7 +461,7 @@ def test_a_document_keeps_its_name_and_type(block: dict[str, Any], name: str, mi
         ({}, "'nothing'"),
     ],
 )
-def test_a_refusal_says_what_to_write_instead(block: dict[str, Any], hint: str) -> None:
+def test_the_error_for_an_unsupported_block_says_what_to_write_instead(block: dict[str, Any], hint: str) -> None:
     message = HumanMessage("")
     message.content = [block]
     with pytest.raises(glmv.UnsupportedContent) as refusal:
@@ -468,7 +470,7 @@ def test_a_refusal_says_what_to_write_instead(block: dict[str, Any], hint: str) 
     assert hint in str(refusal.value)
 
 
-def test_the_position_of_a_broken_picture_is_named_once() -> None:
+def test_the_error_for_a_broken_picture_names_its_position_exactly_once() -> None:
     block = {"type": "search_result", "content": [{"type": "image", "base64": b64encode(b"no picture").decode()}]}
     with pytest.raises(glmv.InvalidRequestError) as refusal:
         to_messages(SystemMessage("Be brief."), HumanMessage([block]))

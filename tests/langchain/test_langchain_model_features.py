@@ -53,14 +53,14 @@ def model(**options: Any) -> ChatGLMV:
         ({"temperature": 3}, "less than or equal to 1"),
     ],
 )
-def test_a_wrong_option_is_refused_with_a_hint_and_without_the_key(option: dict[str, Any], hint: str) -> None:
+def test_the_error_for_a_wrong_option_has_a_hint_and_does_not_show_the_key(option: dict[str, Any], hint: str) -> None:
     with pytest.raises(glmv.InvalidRequestError) as refusal:
         model(**option)
     assert hint in str(refusal.value)
     assert KEY not in repr(refusal.value)
 
 
-def test_option_names_of_other_chat_classes_work() -> None:
+def test_chat_glmv_accepts_option_names_of_other_chat_models() -> None:
     ours = ChatGLMV(
         model_name="glm-4v", zhipuai_api_key=KEY, zhipuai_api_base="https://x.example/v4", request_timeout=5
     )
@@ -76,12 +76,12 @@ def test_options_that_request_default_behaviour_are_ignored(option: dict[str, An
     assert model(**option) == model()
 
 
-def test_model_kwargs_are_options_or_extra_keys_of_the_body() -> None:
+def test_known_model_kwargs_become_options_and_unknown_ones_keys_of_extra_body() -> None:
     ours = model(model_kwargs={"top_p": 0.4, "new_field": 1}, extra_body={"other": 2})
     assert (ours.top_p, ours.extra_body) == (0.4, {"other": 2, "new_field": 1})
 
 
-def test_a_missing_key_raises_at_the_first_call_with_advice() -> None:
+def test_without_a_key_the_first_call_raises_and_names_the_environment_variable() -> None:
     keyless = ChatGLMV(model="glm-4.6v")
     with pytest.raises(glmv.AuthenticationError, match="ZHIPUAI_API_KEY"):
         keyless.invoke("hi")
@@ -97,7 +97,7 @@ def test_a_missing_key_raises_at_the_first_call_with_advice() -> None:
         ({"default_headers": {"authorization": "other"}}, "Pass it to the constructor"),
     ],
 )
-def test_a_wrong_option_of_one_call_is_refused_before_sending(options: dict[str, Any], hint: str) -> None:
+def test_a_wrong_option_of_a_call_is_refused_before_sending(options: dict[str, Any], hint: str) -> None:
     with pytest.raises(glmv.InvalidRequestError) as refusal:
         model(base_url="http://127.0.0.1:9").invoke("hi", **options)
     assert hint in str(refusal.value)
@@ -131,7 +131,7 @@ def test_a_pickle_keeps_settings_and_reads_the_key_from_the_environment(monkeypa
     assert copied == model(temperature=0.3, thinking=True).model_copy(update={"api_key": None})
 
 
-def test_a_deep_copy_works_with_injected_clients_and_shares_them() -> None:
+def test_a_deep_copy_of_a_model_shares_the_http_client_that_was_passed() -> None:
     with httpx.Client() as client:
         ours = model(http_client=client)
         copied = copy.deepcopy(ours)
@@ -139,7 +139,7 @@ def test_a_deep_copy_works_with_injected_clients_and_shares_them() -> None:
     assert copied.api_key == ours.api_key
 
 
-def test_a_copy_has_independent_settings() -> None:
+def test_changed_settings_of_a_copy_appear_in_its_serialized_form_and_cache_key() -> None:
     ours = model(temperature=0.3)
     assert ours._serialized["kwargs"]["temperature"] == 0.3
     other = ours.model_copy(update={"temperature": 0.9, "model": "glm-4.5v"})
@@ -148,7 +148,7 @@ def test_a_copy_has_independent_settings() -> None:
     assert other._get_ls_params()["ls_model_name"] == "glm-4.5v"
 
 
-def test_a_copy_with_another_base_url_has_its_own_connections() -> None:
+def test_a_copy_with_a_changed_base_url_has_clients_of_its_own() -> None:
     ours = model()
     clients = ours.clients
     elsewhere = ours.model_copy(update={"base_url": "https://x.example/v4"})
@@ -157,7 +157,7 @@ def test_a_copy_with_another_base_url_has_its_own_connections() -> None:
     assert ours.clients is clients
 
 
-def test_a_copy_accepts_another_key_as_a_plain_string() -> None:
+def test_a_copy_of_a_model_accepts_a_new_key_as_a_plain_string() -> None:
     other = model().model_copy(update={"api_key": "other-id.other-secret"})
     signer = other.clients.sync.address.signer
     assert signer is not None
@@ -165,7 +165,7 @@ def test_a_copy_accepts_another_key_as_a_plain_string() -> None:
     assert "other-secret" not in repr(other)
 
 
-def test_a_model_and_a_chain_are_restored_from_json_that_has_no_key() -> None:
+def test_a_model_and_a_chain_are_loaded_from_the_json_of_dumps() -> None:
     ours = model(temperature=0.3, base_url="https://x.example/v4")
     loaded = langchain_glmv.load(langchain_glmv.dumps(ours), api_key="other-id.other-secret")
     assert (loaded.temperature, loaded.base_url, loaded.model) == (0.3, "https://x.example/v4", "glm-4.6v")
@@ -224,7 +224,7 @@ def test_traces_name_the_provider_the_model_of_the_call_and_the_version() -> Non
     assert ours.metadata["lc_versions"]["langchain-glmv"] == glmv.__version__
 
 
-def test_the_profile_has_the_values_of_the_catalogue_row() -> None:
+def test_the_profile_of_a_model_has_the_values_of_its_catalogue_row() -> None:
     row = glmv.find_model("glm-4.6v")
     assert row is not None
     profile = model().profile
@@ -234,13 +234,13 @@ def test_the_profile_has_the_values_of_the_catalogue_row() -> None:
     assert profile["audio_inputs"] is False
 
 
-def test_an_unknown_model_has_no_profile_and_a_passed_profile_has_priority() -> None:
+def test_an_unknown_model_has_no_profile_and_a_passed_profile_is_used() -> None:
     assert model(model="glm-99v").profile is None
     assert model(profile={"max_input_tokens": 5}).profile == {"max_input_tokens": 5}
 
 
 @pytest.mark.parametrize("way", ["model_copy", "configurable_fields", "assignment"])
-def test_a_copy_with_another_model_updates_only_a_derived_profile(way: str) -> None:
+def test_changing_the_model_changes_its_profile_unless_the_profile_was_passed(way: str) -> None:
     def changed(before: ChatGLMV) -> Any:
         match way:
             case "model_copy":
@@ -265,7 +265,7 @@ def test_the_profile_of_glm_4v_flash_allows_only_picture_urls() -> None:
     assert (profile["image_inputs"], profile["image_url_inputs"]) == (False, True)
 
 
-def test_a_configurable_field_changes_only_its_option() -> None:
+def test_a_configurable_temperature_changes_the_temperature_but_not_the_model() -> None:
     configurable = model(temperature=0.1).configurable_fields(temperature=ConfigurableField(id="t"))
     prepared, _ = configurable._prepare({"configurable": {"t": 0.7}})
     assert isinstance(prepared, ChatGLMV)
@@ -273,7 +273,7 @@ def test_a_configurable_field_changes_only_its_option() -> None:
     assert prepared.model == "glm-4.6v"
 
 
-def test_fallbacks_survive_binding_tools_and_schemas() -> None:
+def test_fallbacks_of_a_model_are_kept_after_binding_tools_or_a_schema() -> None:
     with_fallback = model().with_fallbacks([model(model="glm-4.5v")])
     for bound in (
         with_fallback.bind_tools([look]),
@@ -286,7 +286,7 @@ def test_fallbacks_survive_binding_tools_and_schemas() -> None:
 @pytest.mark.parametrize(
     "tool", [{"type": "web_search", "web_search": {"enable": True}}, {"type": "retrieval", "retrieval": {}}]
 )
-def test_built_in_tools_of_the_platform_pass_unchanged(tool: dict[str, Any]) -> None:
+def test_bind_tools_does_not_change_built_in_tools_of_the_platform(tool: dict[str, Any]) -> None:
     assert model().bind_tools([look, tool]).kwargs["tools"][1] == tool  # type: ignore[attr-defined]  # a binding
 
 
@@ -296,7 +296,7 @@ def test_built_in_tools_of_other_providers_are_refused(tool: dict[str, Any]) -> 
         model().bind_tools([tool])
 
 
-def test_a_function_without_docstring_gets_its_name_as_description() -> None:
+def test_a_tool_without_a_description_gets_its_name_as_description() -> None:
     tool = {"name": "go", "input_schema": {"type": "object", "properties": {}}, "cache_control": {"type": "ephemeral"}}
     [bound] = model().bind_tools([tool]).kwargs["tools"]  # type: ignore[attr-defined]  # a binding
     assert bound["function"] == {"name": "go", "description": "go", "parameters": {"type": "object", "properties": {}}}
@@ -314,7 +314,7 @@ def test_tokens_are_counted_offline_and_grow_with_the_text() -> None:
 
 
 @pytest.mark.parametrize(("size", "tokens"), [((1120, 560), 40 * 20), ((28, 28), 9), ((6000, 6000), 86 * 86)])
-def test_a_picture_counts_by_its_pixels_and_not_by_its_base64(size: tuple[int, int], tokens: int) -> None:
+def test_the_tokens_of_a_picture_are_counted_from_its_size_in_pixels(size: tuple[int, int], tokens: int) -> None:
     from PIL import Image as Pillow
 
     ours = model()
@@ -336,7 +336,7 @@ def test_the_tokens_of_a_picture_depend_on_the_model_family(name: str, tokens: i
     assert both - text == pytest.approx(tokens, rel=0.02)
 
 
-def test_a_video_with_few_frames_counts_only_those_frames() -> None:
+def test_the_tokens_of_a_video_with_two_frames_are_not_counted_from_its_seconds() -> None:
     pytest.importorskip("av", reason="the frame rate of a video is read by PyAV")
     from tests.emulator.platform.test_emulator_videos import clip
 
@@ -345,7 +345,7 @@ def test_a_video_with_few_frames_counts_only_those_frames() -> None:
     assert slides < 2_000  # two frames of 1280 x 720; ten seconds at 25 a second come to 29,000
 
 
-def test_tools_and_tool_calls_are_counted() -> None:
+def test_counted_tokens_include_tools_and_tool_calls() -> None:
     ours = model()
     plain = [HumanMessage("hi"), AIMessage("")]
     calls = [HumanMessage("hi"), AIMessage("", tool_calls=[{"id": "c", "name": "look", "args": {"at": "sky"}}])]
@@ -353,7 +353,7 @@ def test_tools_and_tool_calls_are_counted() -> None:
     assert ours.get_num_tokens_from_messages(plain, tools=[look]) > ours.get_num_tokens_from_messages(plain)
 
 
-def test_trimming_by_the_models_count_needs_no_tokenizer() -> None:
+def test_trim_messages_with_the_model_as_token_counter_needs_no_tokenizer() -> None:
     history = [SystemMessage("Be brief."), HumanMessage("a " * 400), AIMessage("b"), HumanMessage("c")]
     result = trim_messages(history, token_counter=model(), max_tokens=60, include_system=True, start_on="human")
     assert [message.text for message in result] == ["Be brief.", "c"]
@@ -362,7 +362,7 @@ def test_trimming_by_the_models_count_needs_no_tokenizer() -> None:
 # ---- traces without pictures
 
 
-def test_redact_shortens_pictures_anywhere(red: str) -> None:
+def test_redact_shortens_base64_in_blocks_artifacts_and_texts_of_a_trace(red: str) -> None:
     blob = "QUJD" * 300
     messages = [
         HumanMessage(["What?", {"type": "image", "base64": red}]),
@@ -389,14 +389,14 @@ def test_redact_shortens_pictures_anywhere(red: str) -> None:
     ],
     ids=["result", "prompt", "tuple", "dumped"],
 )
-def test_redact_works_on_arguments_of_handlers(wrap: Any, red: str) -> None:
+def test_redact_removes_base64_from_results_prompts_and_dumped_messages(wrap: Any, red: str) -> None:
     result = wrap(AIMessage([{"type": "image", "base64": red, "mime_type": "image/png"}]))
     assert red in repr(result)
     assert red not in repr(redact(result))
     assert type(redact(result)) is type(result)
 
 
-def test_redact_does_not_change_prose() -> None:
+def test_redact_does_not_change_a_long_text_without_base64() -> None:
     prose = "The quick brown fox jumps over the lazy dog. " * 50
     assert redact(prose) == prose
 
@@ -404,7 +404,7 @@ def test_redact_does_not_change_prose() -> None:
 # ---- init_chat_model and init_embeddings
 
 
-def test_init_chat_model_works_after_register(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_chat_model_makes_a_chat_glmv_after_register(monkeypatch: pytest.MonkeyPatch) -> None:
     for table in (langchain_base, langchain_embeddings):
         monkeypatch.setattr(table, "_BUILTIN_PROVIDERS", dict(table._BUILTIN_PROVIDERS))
     with pytest.raises(ValueError, match="of_ours"):  # a name of this test's own: langchain remembers those it made
@@ -418,7 +418,7 @@ def test_init_chat_model_works_after_register(monkeypatch: pytest.MonkeyPatch) -
         assert (chat_model.model, chat_model.temperature) == ("glm-4.5v", 0.2)
 
 
-def test_init_embeddings_works_after_register(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_embeddings_makes_glmv_embeddings_after_register(monkeypatch: pytest.MonkeyPatch) -> None:
     for table in (langchain_base, langchain_embeddings):
         monkeypatch.setattr(table, "_BUILTIN_PROVIDERS", dict(table._BUILTIN_PROVIDERS))
     langchain_glmv.register("My-Vectors")
@@ -430,14 +430,14 @@ def test_init_embeddings_works_after_register(monkeypatch: pytest.MonkeyPatch) -
         assert embeddings.model == "embedding-2"
 
 
-def test_a_langchain_without_a_table_of_embeddings_still_makes_chat_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_register_needs_no_embeddings_table_in_langchain_to_add_chat_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(langchain_base, "_BUILTIN_PROVIDERS", dict(langchain_base._BUILTIN_PROVIDERS))
     monkeypatch.delattr(langchain_embeddings, "_BUILTIN_PROVIDERS")
     langchain_glmv.register("without-vectors")
     assert isinstance(init_chat_model("without-vectors:glm-4.5v", api_key=KEY), ChatGLMV)
 
 
-def test_a_langchain_without_the_provider_table_raises_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_register_raises_if_langchain_has_no_provider_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(langchain_base, "_BUILTIN_PROVIDERS")
     with pytest.raises(RuntimeError, match="ChatGLMV"):
         langchain_glmv.register()

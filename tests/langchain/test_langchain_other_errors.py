@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("retries_at_once")
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-async def test_an_error_of_another_server_raises_the_class_in_the_table(name: str) -> None:
+async def test_each_error_response_of_other_servers_raises_the_class_of_its_table_row(name: str) -> None:
     refusal = REFUSALS[name]
     for stream in (False, True):
         transport = Refusing(refusal)
@@ -34,7 +34,7 @@ async def test_an_error_of_another_server_raises_the_class_in_the_table(name: st
 
 @pytest.mark.parametrize("model", ["glm-4.6v", "zai-org/GLM-4.6V", "unknown"])
 @pytest.mark.parametrize("dialect", ["openai", "litellm", "openrouter", "vllm", "llama.cpp", "transformers"])
-def test_the_request_id_is_sent_as_a_header(dialect: Any, model: str) -> None:
+def test_other_servers_get_the_request_id_as_a_header_and_not_in_the_body(dialect: Any, model: str) -> None:
     server = OtherServer()
     ChatGLMV(**server.options(dialect=dialect, model=model), request_id="my-own-id").invoke("hi")
     assert server.headers[-1].get_list("x-request-id") == ["my-own-id"]

@@ -22,7 +22,7 @@ def model_of(case: Case, **options: Any) -> ChatGLMV:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_answers_of_other_servers_are_read(name: str) -> None:
+def test_tool_calls_text_and_reasoning_in_answers_of_other_servers_are_read(name: str) -> None:
     case = CASES[name]
     model = model_of(case)
     runnable: Any = model.bind_tools(TOOLS) if case.tools else model
@@ -68,12 +68,12 @@ def test_a_structured_answer_is_not_taken_from_the_reasoning(last: Any, dialect:
     assert last(model.with_structured_output(Size)) == Size(width=3, height=4)
 
 
-def test_an_answer_of_unknown_shape_raises_an_error() -> None:
+def test_an_answer_whose_choice_has_no_message_raises_malformed_response() -> None:
     with pytest.raises(glmv.MalformedResponse, match="answer"):
         model_of(Case(b'{"choices": [{"answer": "hello"}]}')).invoke("hi")
 
 
-def test_thousands_of_tool_calls_are_read(last: Any) -> None:
+def test_all_3000_tool_calls_of_an_answer_are_read(last: Any) -> None:
     calls = [
         {"index": at, "id": f"c{at}", "function": {"name": "get_weather", "arguments": '{"city": "A"}'}}
         for at in range(3000)

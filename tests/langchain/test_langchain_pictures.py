@@ -27,12 +27,12 @@ def encoded(kind: str, size: tuple[int, int] = (48, 32), **options: Any) -> byte
 @pytest.mark.parametrize(
     "spelled", [b64encode, urlsafe_b64encode, lambda data: b"data:image/png;base64," + b64encode(data)]
 )
-def test_base64_becomes_a_block(spelled: Any) -> None:
+def test_the_function_image_makes_the_same_block_of_base64_and_of_bytes(spelled: Any) -> None:
     data = encoded("PNG")
     assert image(spelled(data).decode()) == image(data)
 
 
-def test_an_open_file_becomes_a_block_and_reaches_the_model(model: ChatGLMV, tmp_path: Path) -> None:
+def test_the_function_image_accepts_an_open_file_that_then_reaches_the_model(model: ChatGLMV, tmp_path: Path) -> None:
     path = tmp_path / "a.tga"
     path.write_bytes(encoded("TGA"))
     with path.open("rb") as file:
@@ -42,16 +42,16 @@ def test_an_open_file_becomes_a_block_and_reaches_the_model(model: ChatGLMV, tmp
 
 
 @pytest.mark.parametrize("kind", ["JPEG2000", "PPM", "PCX"])
-def test_pictures_in_rarer_formats_reach_the_model(model: ChatGLMV, kind: str) -> None:
+def test_jpeg_2000_ppm_and_pcx_pictures_reach_the_model(model: ChatGLMV, kind: str) -> None:
     assert "blue" in model.invoke([HumanMessage([image(encoded(kind)), "What colour is it?"])]).text
 
 
-def test_an_array_is_refused_with_advice_to_convert_it() -> None:
+def test_the_function_image_refuses_a_numpy_array_with_advice_to_convert_it() -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"PIL\.Image\.fromarray"):
         image(np.zeros((5, 4, 3), "uint8"))  # type: ignore[arg-type]  # the point of the test
 
 
-def test_omitted_pages_are_noted(model: ChatGLMV) -> None:
+def test_a_note_says_that_only_page_1_of_a_tiff_was_sent(model: ChatGLMV) -> None:
     data = encoded("TIFF", save_all=True, append_images=[Pillow.new("RGB", (48, 32), "red")])
     answer = model.invoke([HumanMessage([image(data), "What colour is it?"])])
     assert "page 1 of 2" in " ".join(answer.response_metadata["notes"])
@@ -60,7 +60,7 @@ def test_omitted_pages_are_noted(model: ChatGLMV) -> None:
 
 
 @pytest.mark.parametrize("path", ["photos/red.png", "C:\\pictures\\red.png", "~/red.png"])
-def test_a_path_in_a_block_is_refused_naming_the_function_to_use(model: ChatGLMV, path: str) -> None:
+def test_the_error_for_a_path_in_a_block_names_the_function_to_use(model: ChatGLMV, path: str) -> None:
     block = {"type": "image_url", "image_url": {"url": path}}
     with pytest.raises(glmv.UnsupportedContent) as caught:
         model.invoke([HumanMessage([block, "What?"])])
@@ -79,14 +79,14 @@ def test_a_path_in_a_block_is_refused_naming_the_function_to_use(model: ChatGLMV
         {"type": "video", "bytes": b"1"},
     ],
 )
-def test_a_block_without_media_is_refused_naming_the_function_to_use(model: ChatGLMV, block: dict[str, Any]) -> None:
+def test_the_error_for_a_block_without_media_names_the_function_to_use(model: ChatGLMV, block: dict[str, Any]) -> None:
     with pytest.raises(glmv.UnsupportedContent) as caught:
         model.invoke([HumanMessage([block, "What?"])])
     assert f"langchain_glmv.{block['type']}(source)" in str(caught.value)
     assert "file ids" not in str(caught.value)
 
 
-def test_a_picture_path_in_a_text_and_a_private_url_are_noted(tmp_path: Path) -> None:
+def test_notes_name_the_function_image_for_a_path_in_a_text_and_for_a_private_url(tmp_path: Path) -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"choices": [{"finish_reason": "stop", "message": {"content": "ok"}}]})
 
@@ -108,7 +108,7 @@ def test_a_truncated_picture_is_refused_before_sending(model: ChatGLMV) -> None:
         model.invoke([HumanMessage([image(half), "What?"])])
 
 
-def test_no_error_quotes_a_whole_picture(model: ChatGLMV) -> None:
+def test_errors_quote_at_most_500_characters_of_base64(model: ChatGLMV) -> None:
     text = "Qz" * 500_000
     for attempt in (
         lambda: image(text),
@@ -121,7 +121,7 @@ def test_no_error_quotes_a_whole_picture(model: ChatGLMV) -> None:
         assert str(caught.value).count("Qz") <= 250
 
 
-def test_drawing_boxes_without_pillow_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pillow_draw_boxes_raises_and_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     runnable = draw_boxes(encoded("PNG"))
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(glmv.UnsupportedContent, match=r'needs Pillow: pip install "glmv\[images\]"'):

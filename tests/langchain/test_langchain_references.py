@@ -61,7 +61,9 @@ def sent_digests(emulator: Emulator, number: int = -1) -> list[str]:
     ]
 
 
-def test_a_block_names_its_picture_by_reference(store: PictureStore, tmp_path: Path) -> None:
+def test_the_functions_image_and_video_with_a_store_make_blocks_with_a_reference(
+    store: PictureStore, tmp_path: Path
+) -> None:
     (tmp_path / "a.png").write_bytes(png())
     block = image(tmp_path / "a.png", store=store)
     assert block == {"type": "image", "file_id": store.add(png()), "mime_type": "image/png"}
@@ -71,7 +73,7 @@ def test_a_block_names_its_picture_by_reference(store: PictureStore, tmp_path: P
     assert clip == {"type": "video", "file_id": store.add(mp4()), "mime_type": "video/mp4"}
 
 
-def test_a_url_is_not_replaced_by_a_reference(store: PictureStore) -> None:
+def test_the_function_image_with_a_store_does_not_replace_a_url_by_a_reference(store: PictureStore) -> None:
     assert image("https://example.com/a.png", store=store) == {"type": "image", "url": "https://example.com/a.png"}
     assert not store.folder.exists()
 
@@ -97,7 +99,7 @@ def test_an_invalid_picture_is_refused_before_it_is_stored(store: PictureStore) 
     ],
 )
 @pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke", "astream"])
-async def test_the_picture_of_a_reference_is_sent(
+async def test_a_reference_in_any_form_of_block_is_sent_as_its_picture(
     model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore, shape: Any, way: str
 ) -> None:
     question = [HumanMessage(["What is the main colour?", shape(store.add(png("blue")))])]
@@ -148,7 +150,7 @@ def test_a_video_by_reference_is_sent(
     ],
 )
 @pytest.mark.parametrize("kind", ["image", "video"])
-def test_an_unresolvable_reference_is_refused_with_its_position(
+def test_an_unknown_or_malformed_reference_is_refused_with_its_position(
     model_with_store: ChatGLMV, emulator: Emulator, reference: str, message: str, kind: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=message) as info:
@@ -159,7 +161,7 @@ def test_an_unresolvable_reference_is_refused_with_its_position(
     assert emulator.requests == []
 
 
-def test_without_a_store_a_reference_is_refused_with_advice(
+def test_a_model_without_a_store_refuses_references_and_names_picture_store(
     model: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     for block in (image(png(), store=store), {"type": "file", "file_id": store.add(png())}):
@@ -170,7 +172,7 @@ def test_without_a_store_a_reference_is_refused_with_advice(
     assert emulator.requests == []
 
 
-def test_a_missing_reference_in_a_tool_result_is_reported_to_the_model(
+def test_a_sentence_replaces_a_removed_picture_of_a_tool_result(
     model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     block = image(png("red"), store=store)
@@ -182,7 +184,7 @@ def test_a_missing_reference_in_a_tool_result_is_reported_to_the_model(
     assert any("not in the store" in note for note in answer.response_metadata["notes"])
 
 
-def test_a_reference_of_another_store_is_refused(
+def test_a_model_refuses_a_reference_of_a_store_that_is_not_its_own(
     model_with_store: ChatGLMV, emulator: Emulator, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidRequestError, match="another store"):
@@ -190,7 +192,9 @@ def test_a_reference_of_another_store_is_refused(
     assert emulator.requests == []
 
 
-def test_a_video_in_an_image_block_is_refused(model_with_store: ChatGLMV, store: PictureStore) -> None:
+def test_an_image_block_with_a_video_and_a_video_block_with_an_image_are_refused(
+    model_with_store: ChatGLMV, store: PictureStore
+) -> None:
     with pytest.raises(InvalidRequestError, match="is a video: put it into a block of that type"):
         model_with_store.invoke([HumanMessage([{"type": "image", "file_id": store.add(mp4())}])])
     with pytest.raises(InvalidRequestError, match="is an image: put it into a block of that type"):
@@ -204,12 +208,12 @@ def test_resolve_finds_the_references_in_the_content_of_a_document(store: Pictur
     assert resolved.content == [{**block, "source": {"type": "content", "content": [image(png())]}}]
 
 
-def test_other_file_ids_of_documents_are_not_resolved(model_with_store: ChatGLMV) -> None:
+def test_file_ids_that_are_not_references_are_not_looked_up_in_the_store(model_with_store: ChatGLMV) -> None:
     with pytest.raises(UnsupportedContent, match=r"glm-4\.6v does not accept a file by id"):  # as without a store
         model_with_store.invoke([HumanMessage(["Sum up.", {"type": "file", "file_id": "file-123"}])])
 
 
-def test_a_removed_picture_cannot_be_sent(model_with_store: ChatGLMV, store: PictureStore) -> None:
+def test_a_reference_to_a_removed_picture_is_refused(model_with_store: ChatGLMV, store: PictureStore) -> None:
     question = [HumanMessage(["What is the main colour?", image(png(), store=store)])]
     assert "red" in model_with_store.invoke(question).text
     store.remove(store.add(png()))
@@ -220,7 +224,7 @@ def test_a_removed_picture_cannot_be_sent(model_with_store: ChatGLMV, store: Pic
 # ---- models: what holds the store ----------------------------------------------------------------------------------
 
 
-def test_a_store_is_passed_as_an_object_or_as_its_folder(store: PictureStore) -> None:
+def test_picture_store_accepts_a_store_object_and_a_folder(store: PictureStore) -> None:
     for setting in (store, store.folder, str(store.folder)):
         assert ChatGLMV(picture_store=setting).picture_store == store
     assert ChatGLMV().picture_store is None
@@ -229,7 +233,9 @@ def test_a_store_is_passed_as_an_object_or_as_its_folder(store: PictureStore) ->
             ChatGLMV(picture_store=wrong)
 
 
-def test_a_store_can_be_set_on_an_existing_model(model: ChatGLMV, emulator: Emulator, store: PictureStore) -> None:
+def test_picture_store_can_be_set_on_an_existing_model(
+    model: ChatGLMV, emulator: Emulator, store: PictureStore
+) -> None:
     messages = [HumanMessage([image(png(), store=store), "What?"])]
     copied = model.model_copy(update={"picture_store": str(store.folder)})
     assigned = model.model_copy()
@@ -266,7 +272,7 @@ def test_copies_pickles_and_json_of_a_model_hold_the_folder_and_no_picture(
     assert "picture_store" not in json.loads(langchain_glmv.dumps(ChatGLMV()))["kwargs"]
 
 
-def test_references_work_with_bound_tools_and_structured_output(
+def test_structured_output_accepts_a_picture_by_reference(
     model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     question = [HumanMessage(["What is the main colour?", image(png("blue"), store=store)])]
@@ -324,7 +330,7 @@ def test_ten_agent_turns_with_a_3_mb_picture_keep_checkpoints_below_1_mb(
     assert all(len(sent_digests(emulator, number)) == 1 for number in range(10))
 
 
-def test_a_conversation_continues_in_another_process_with_the_folder(
+def test_a_pickled_model_continues_a_conversation_with_references(
     model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     from langchain.agents import create_agent
@@ -439,7 +445,7 @@ def test_resolve_replaces_references_by_the_stored_bytes(store: PictureStore) ->
     assert b64decode(result[2].content[0]["base64"]) == png("blue")  # type: ignore[index]
 
 
-def test_resolve_accepts_the_same_input_as_a_model(store: PictureStore) -> None:
+def test_resolve_accepts_prompt_values_message_tuples_and_strings(store: PictureStore) -> None:
     block = image(png(), store=store)
     prompt = ChatPromptTemplate.from_messages([("human", "{q}"), ("placeholder", "{shown}")])
     value = prompt.invoke({"q": "What?", "shown": [HumanMessage([block])]})
@@ -454,7 +460,7 @@ def test_resolve_refuses_references_missing_from_the_store(store: PictureStore, 
         resolve([HumanMessage([{"type": "image", "file_id": reference}])], store)
 
 
-def test_a_fallback_to_another_model_works_with_resolved_pictures(
+def test_resolve_gives_pictures_to_a_fallback_model_without_a_store(
     model_with_store: ChatGLMV, model: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     """The other model does not support stores, like models of other providers."""

@@ -83,7 +83,7 @@ def test_a_withdrawn_answer_has_a_refusal_block_after_its_remaining_text(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_refusal_block_in_v1_content_can_be_sent_back(way: str, emu: Emulator) -> None:
+def test_a_refusal_block_in_v1_content_is_left_out_of_the_next_request(way: str, emu: Emulator) -> None:
     emu.say(withdrawn(), "Then ask something else.")
     model = connect(emu, output_version="v1")
     message = ask(model, way)
@@ -93,7 +93,7 @@ def test_a_refusal_block_in_v1_content_can_be_sent_back(way: str, emu: Emulator)
 
 
 @pytest.mark.parametrize("reason", ["stop", "length"])
-def test_other_answers_have_no_refusal_block(reason: str, emu: Emulator) -> None:
+def test_answers_that_are_not_withdrawn_have_no_refusal_block(reason: str, emu: Emulator) -> None:
     emu.say(Reply("I cannot help with that.", finish_reason=reason))
     assert kinds(connect(emu).invoke("How?")) == ["text"]
 
@@ -111,7 +111,9 @@ def test_with_an_older_langchain_core_a_withdrawn_answer_has_no_refusal_block(
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("inside", [False, True], ids=["whole", "streamed inside"])
-def test_the_refusal_middleware_stops_an_agent(inside: bool, way: str, emu: Emulator) -> None:
+def test_an_agent_with_refusal_middleware_raises_if_the_answer_is_withdrawn(
+    inside: bool, way: str, emu: Emulator
+) -> None:
     emu.say(withdrawn())
     agent = create_agent(connect(emu, streaming=inside), [], middleware=[ModelRefusalMiddleware()])
     with pytest.raises(ModelRefusalError) as refused:
@@ -121,7 +123,7 @@ def test_the_refusal_middleware_stops_an_agent(inside: bool, way: str, emu: Emul
 
 
 @pytest.mark.parametrize("strategy", [ProviderStrategy(Recipe), ToolStrategy(Recipe)])
-def test_the_refusal_middleware_works_with_structured_output(strategy: Any, emu: Emulator) -> None:
+def test_the_refusal_middleware_raises_if_structured_output_is_withdrawn(strategy: Any, emu: Emulator) -> None:
     emu.say(withdrawn())
     agent: Any = create_agent(connect(emu), [], response_format=strategy, middleware=[ModelRefusalMiddleware()])
     with pytest.raises(ModelRefusalError):
@@ -130,7 +132,7 @@ def test_the_refusal_middleware_works_with_structured_output(strategy: Any, emu:
 
 
 @pytest.mark.parametrize("on_sensitive", ["return", "raise"])
-def test_a_fallback_model_answers_after_a_refusal_without_repetition(on_sensitive: str, emu: Emulator) -> None:
+def test_a_refusal_is_not_retried_and_the_fallback_model_answers(on_sensitive: str, emu: Emulator) -> None:
     emu.say(withdrawn(), "Ask a cook.")
     model, other = connect(emu, on_sensitive=on_sensitive), connect(emu)
     retry = ModelRetryMiddleware(max_retries=3, initial_delay=0, on_failure="error")
@@ -140,7 +142,7 @@ def test_a_fallback_model_answers_after_a_refusal_without_repetition(on_sensitiv
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_content_filter_error_is_a_refusal(way: str, emu: Emulator) -> None:
+def test_with_on_sensitive_raise_a_withdrawn_answer_raises_model_refusal_error(way: str, emu: Emulator) -> None:
     emu.say(withdrawn())
     with pytest.raises(ModelRefusalError) as refused:
         ask(connect(emu, on_sensitive="raise"), way)
@@ -180,7 +182,7 @@ def test_a_refused_prompt_raises_invalid_request_and_not_model_refusal(body: dic
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
 @pytest.mark.parametrize("on_sensitive", ["return", "raise"])
 @pytest.mark.parametrize("way", WAYS)
-def test_structured_output_of_withdrawn_content_is_a_refusal(
+def test_a_withdrawn_answer_in_structured_output_raises_model_refusal_error(
     way: str, on_sensitive: Any, method: Any, emu: Emulator
 ) -> None:
     emu.say(withdrawn(json.dumps({"dish": "soup"})))
@@ -190,7 +192,7 @@ def test_structured_output_of_withdrawn_content_is_a_refusal(
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-def test_include_raw_returns_the_refusal_and_the_message(way: str, emu: Emulator) -> None:
+def test_include_raw_returns_the_refusal_error_and_the_withdrawn_message(way: str, emu: Emulator) -> None:
     emu.say(withdrawn(json.dumps({"dish": "soup"})))
     outcome = ask(connect(emu).with_structured_output(Recipe, include_raw=True), way)
     assert (outcome["parsed"], outcome["raw"].response_metadata["finish_reason"]) == (None, "sensitive")
@@ -198,5 +200,5 @@ def test_include_raw_returns_the_refusal_and_the_message(way: str, emu: Emulator
     assert outcome["parsing_error"].raw_message is outcome["raw"]
 
 
-def test_the_refusal_error_is_a_subclass_of_langchain_cores_if_that_exists() -> None:
+def test_content_withdrawn_error_is_a_model_refusal_error_if_langchain_core_has_it() -> None:
     assert issubclass(errors.ContentWithdrawnError, exceptions.ModelRefusalError) is errors.HAS_REFUSALS

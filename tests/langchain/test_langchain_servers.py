@@ -36,14 +36,14 @@ def look(at: str) -> str:
 
 
 @pytest.mark.parametrize("dialect", [None, "openai", "litellm", "openrouter", "vllm", "llama.cpp", "transformers"])
-async def test_a_plain_request_has_only_fields_that_every_server_knows(dialect: Any) -> None:
+async def test_a_plain_request_has_only_model_and_messages(dialect: Any) -> None:
     server = OtherServer(MESSAGES)
     model = ChatGLMV(**server.options(dialect=dialect))
     assert model.invoke("hi").text == (await model.ainvoke("hi")).text == "Hi"
     assert server.bodies == [{"model": "ours", "messages": [{"role": "user", "content": "hi"}]}] * 2
 
 
-def test_pictures_are_data_uris_and_options_in_the_servers_form(red: str) -> None:
+def test_pictures_are_sent_as_data_uris_and_options_by_the_field_names_of_vllm(red: str) -> None:
     server = OtherServer(ENGINE)
     model = ChatGLMV(**server.options(dialect="vllm"), do_sample=False, thinking=False, user_id="user-1")
     message = HumanMessage([{"type": "text", "text": "?"}, {"type": "image", "base64": red, "mime_type": "image/png"}])
@@ -54,7 +54,7 @@ def test_pictures_are_data_uris_and_options_in_the_servers_form(red: str) -> Non
     assert requests == {"temperature": 0, "user": "user-1", "chat_template_kwargs": {"enable_thinking": False}}
 
 
-def test_extra_body_keys_are_merged_with_the_template_arguments() -> None:
+def test_chat_template_kwargs_in_extra_body_are_merged_with_those_of_thinking() -> None:
     server = OtherServer(ENGINE)
     model = ChatGLMV(**server.options(dialect="vllm"), thinking=True)
     model.invoke("hi", extra_body={"chat_template_kwargs": {"clear_thinking": False}})
@@ -62,7 +62,7 @@ def test_extra_body_keys_are_merged_with_the_template_arguments() -> None:
 
 
 @pytest.mark.parametrize("dialect", [None, "litellm", "openrouter", "vllm", "llama.cpp"])
-async def test_streams_end_with_usage_metadata(dialect: Any) -> None:
+async def test_streams_of_other_servers_request_usage_and_yield_it_exactly_once(dialect: Any) -> None:
     server = OtherServer(OPENAI)
     model = ChatGLMV(**server.options(dialect=dialect))
     assert reduce(add, model.stream("hi")).usage_metadata == USAGE  # type: ignore[attr-defined]  # a sum of chunks
@@ -81,7 +81,7 @@ async def test_streams_end_with_usage_metadata(dialect: Any) -> None:
         ({}, {"stream_options": False}),
     ],
 )
-def test_usage_is_not_requested_if_it_is_switched_off(settings: Any, call: Any) -> None:
+def test_streams_do_not_request_usage_if_stream_usage_is_switched_off(settings: Any, call: Any) -> None:
     server = OtherServer(MESSAGES | {"stream"})
     model = ChatGLMV(**server.options(**settings))
     assert [chunk.usage_metadata for chunk in model.stream("hi", **call) if chunk.usage_metadata] == []
@@ -94,7 +94,7 @@ def test_stream_options_are_not_sent_by_invoke() -> None:
     assert reduce(add, model.stream("hi")).usage_metadata == USAGE  # type: ignore[attr-defined]  # a sum of chunks
 
 
-def test_tools_and_schemas_use_the_fields_of_engines() -> None:
+def test_tools_and_schemas_use_tool_choice_and_response_format_of_vllm() -> None:
     server = OtherServer(message=CALLS)
     model = ChatGLMV(**server.options(dialect="vllm"))
     assert model.bind_tools([look], tool_choice="look").invoke("hi").tool_calls[0]["name"] == "look"
@@ -130,7 +130,7 @@ def test_temperatures_beyond_the_platforms_range_are_sent_to_other_servers(diale
 
 
 @pytest.mark.parametrize("options", [{"model": "zai-org/GLM-4.5V-FP8"}, {"model": "ours", "base_model": "glm-4.5v"}])
-def test_profile_and_limits_are_those_of_the_base_model(options: dict[str, Any]) -> None:
+def test_the_profile_and_the_limits_of_a_model_are_those_of_its_base_model(options: dict[str, Any]) -> None:
     server = OtherServer(OPENAI)
     model = ChatGLMV(**server.options(**options))
     assert model.profile == profile_of("glm-4.5v")
@@ -178,6 +178,6 @@ def test_base_model_is_kept_by_copies_pickles_dumps_and_traces() -> None:
     assert ChatGLMV(model="ours", api_key="k")._get_llm_string() != model._get_llm_string()
 
 
-def test_an_unknown_base_model_is_refused_with_the_known_ones() -> None:
+def test_the_error_for_an_unknown_base_model_lists_the_known_models() -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"base_model.*glm-4\.6v, "):
         ChatGLMV(model="ours", base_model="glm-9", api_key="k")

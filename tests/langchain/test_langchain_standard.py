@@ -217,7 +217,7 @@ class TestParaphrased(Family, ChatModelIntegrationTests):
             monkeypatch.setattr(expected, name, words)
 
 
-def test_standard_tests_are_skipped_only_for_the_reasons_above() -> None:
+def test_only_the_standard_tests_of_audio_and_vcr_are_skipped() -> None:
     off = {
         name
         for name in dir(TestChatGLMVIntegration)

@@ -96,7 +96,7 @@ async def test_the_error_of_a_broken_stream_has_the_text_so_far(
     assert handler.seen[0][0] is failure.value
 
 
-def test_with_retry_repeats_a_broken_stream_from_its_beginning(make: Models, emulator: Emulator) -> None:
+def test_with_retry_asks_again_for_the_whole_answer_after_a_broken_stream(make: Models, emulator: Emulator) -> None:
     emulator.inject("cut", after=3)
     patient = make(streaming=True).with_retry(
         retry_if_exception_type=(errors.ModelConnectionError,), wait_exponential_jitter=False, stop_after_attempt=2
@@ -104,7 +104,9 @@ def test_with_retry_repeats_a_broken_stream_from_its_beginning(make: Models, emu
     assert patient.invoke("Hello").text == make().invoke("Hello").text
 
 
-def test_a_withdrawn_answer_is_streamed_without_an_error_on_request(make: Models, emulator: Emulator) -> None:
+def test_with_on_sensitive_return_a_withdrawn_answer_is_streamed_without_an_error(
+    make: Models, emulator: Emulator
+) -> None:
     emulator.inject("withdrawn", after=3)
     first, *rest = make(on_sensitive="return").stream("Hello")
     whole = first.__add__(rest)
@@ -112,7 +114,7 @@ def test_a_withdrawn_answer_is_streamed_without_an_error_on_request(make: Models
     assert whole.response_metadata["finish_reason"] == "sensitive"
 
 
-def test_a_duplicate_finish_reason_is_reported_once() -> None:
+def test_a_finish_reason_sent_twice_by_the_platform_is_reported_once() -> None:
     with (
         Emulator(era="2025") as emulator,
         ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key) as model,
@@ -151,7 +153,9 @@ async def test_leaving_an_asynchronous_stream_frees_the_connection_at_once(
     await freed(emulator)
 
 
-async def test_cancelling_a_waiting_task_frees_the_connection_at_once(make: Models, emulator: Emulator) -> None:
+async def test_cancelling_a_task_that_reads_a_stream_frees_the_connection_at_once(
+    make: Models, emulator: Emulator
+) -> None:
     emulator.stall(after=2)
     model, begun = make(), asyncio.Event()
 
@@ -167,14 +171,18 @@ async def test_cancelling_a_waiting_task_frees_the_connection_at_once(make: Mode
     await freed(emulator)
 
 
-async def test_a_timeout_of_the_caller_frees_the_connection_at_once(make: Models, emulator: Emulator) -> None:
+async def test_a_call_cancelled_by_asyncio_wait_for_frees_its_connection_at_once(
+    make: Models, emulator: Emulator
+) -> None:
     emulator.stall()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(make().ainvoke("Hello"), 0.2)
     await freed(emulator)
 
 
-def test_an_event_loop_can_end_right_after_a_stream_was_left(make: Models, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stream_left_before_its_end_frees_its_slot_when_the_event_loop_ends(
+    make: Models, caplog: pytest.LogCaptureFixture
+) -> None:
     model = make(max_concurrency=1, timeout=20.0)
 
     left: list[Any] = []  # a stream without a reference is closed before the loop ends
@@ -189,7 +197,9 @@ def test_an_event_loop_can_end_right_after_a_stream_was_left(make: Models, caplo
     assert "asynchronous generator" not in caplog.text
 
 
-async def test_a_closed_model_closes_its_connections_and_can_open_others(make: Models, emulator: Emulator) -> None:
+async def test_closing_a_model_closes_its_connections_and_the_next_call_opens_a_new_one(
+    make: Models, emulator: Emulator
+) -> None:
     async with make() as model:
         model.invoke("Hello")
         await model.ainvoke("Hello")

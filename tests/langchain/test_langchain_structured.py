@@ -90,7 +90,9 @@ def as_dict(result: Any) -> Any:
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "typeddict", "json_schema"])
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-async def test_every_method_fills_every_kind_of_schema(new_model: Models, schema: Any, method: Any) -> None:
+async def test_every_method_fills_pydantic_typeddict_and_json_schemas(
+    new_model: Models, schema: Any, method: Any
+) -> None:
     name = "Picture" if schema is not PictureDict else "PictureDict"
     result = call(name, **GOOD) if method == "function_calling" else json.dumps(GOOD)
     model, _ = new_model(result)
@@ -121,7 +123,7 @@ def test_a_pydantic_v1_class_is_filled_if_langchain_core_supports_it(new_model: 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_a_pydantic_v1_class_applies_its_own_coercions(new_model: Models, method: Any) -> None:
+def test_an_object_of_a_pydantic_v1_class_is_validated_by_that_class(new_model: Models, method: Any) -> None:
     from pydantic.v1 import BaseModel as BaseModelV1
     from pydantic.v1 import validator
 
@@ -148,25 +150,27 @@ def test_a_pydantic_v1_class_applies_its_own_coercions(new_model: Models, method
 @pytest.mark.parametrize(
     "template", ["```json\n{}\n```", "Sure:\n{}\nAnything else?", "<|begin_of_box|>{}<|end_of_box|>"]
 )
-def test_json_is_found_in_fences_prose_and_boxes(new_model: Models, template: str) -> None:
+def test_json_is_found_in_code_fences_between_sentences_and_in_box_marks(new_model: Models, template: str) -> None:
     model, _ = new_model(template.replace("{}", json.dumps(GOOD)))
     assert model.with_structured_output(Picture).invoke("What?") == Picture(**GOOD)
 
 
-def test_the_stream_gives_partial_objects_and_then_the_whole(new_model: Models) -> None:
+def test_a_structured_stream_yields_partial_objects_and_then_the_whole_object(new_model: Models) -> None:
     parts = list(new_model(json.dumps(GOOD))[0].with_structured_output(PictureDict).stream("What?"))
     assert parts[-1] == GOOD
     assert len(parts) > 1
 
 
-def test_an_answer_that_does_not_fit_is_repaired_once_with_the_error(new_model: Models) -> None:
+def test_an_answer_that_does_not_fit_the_schema_is_repaired_by_a_second_request(new_model: Models) -> None:
     model, requests = new_model('{"colour": "red", "width": 0}', json.dumps(GOOD))
     assert model.with_structured_output(Picture).invoke("What?") == Picture(**GOOD)
     assert len(requests) == 2
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-async def test_a_streamed_misfit_restarts_the_object(new_model: Models, method: Any) -> None:
+async def test_a_streamed_object_that_does_not_fit_is_followed_by_the_repaired_object(
+    new_model: Models, method: Any
+) -> None:
     wrong = {"colour": "red", "width": 0}
     results = [call("PictureDict", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
     schema = {**Picture.model_json_schema(), "title": "PictureDict"}
@@ -184,7 +188,7 @@ async def test_a_streamed_misfit_restarts_the_object(new_model: Models, method: 
         assert "width" in str(requests[1])
 
 
-def test_a_streamed_misfit_that_is_not_repaired_raises(new_model: Models) -> None:
+def test_a_streamed_object_raises_if_its_repair_does_not_fit_the_schema(new_model: Models) -> None:
     model, requests = new_model('{"colour": "red", "width": 0}')
     with pytest.raises(OutputParserException) as refusal:
         list(model.with_structured_output(Picture).stream("What?"))
@@ -208,7 +212,7 @@ def test_a_streamed_object_is_one_traced_run(new_model: Models) -> None:
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_a_model_with_streaming_true_repairs_an_answer(new_model: Models, method: Any) -> None:
+def test_invoke_repairs_an_answer_of_a_model_with_streaming_true(new_model: Models, method: Any) -> None:
     wrong = {"colour": "red", "width": 0}
     results = [call("Picture", **one) if method == "function_calling" else json.dumps(one) for one in (wrong, GOOD)]
     model, requests = new_model(*results, streaming=True)
@@ -216,7 +220,7 @@ def test_a_model_with_streaming_true_repairs_an_answer(new_model: Models, method
     assert len(requests) == 2
 
 
-def test_the_sum_of_a_restarted_stream_is_an_ordinary_message(new_model: Models) -> None:
+def test_the_merged_chunks_of_a_restarted_stream_are_an_ai_message_chunk(new_model: Models) -> None:
     from langchain_core.messages import AIMessageChunk
 
     schema = {"title": "Picture", **Picture.model_json_schema()}
@@ -233,14 +237,14 @@ def test_the_sum_of_a_restarted_stream_is_an_ordinary_message(new_model: Models)
     assert answer.usage_metadata is not None
 
 
-def test_the_model_gets_the_error_of_pydantic(new_model: Models) -> None:
+def test_the_repair_request_contains_the_error_of_the_pydantic_validator(new_model: Models) -> None:
     model, requests = new_model('{"number": 2}', '{"number": 3}')
     assert model.with_structured_output(Odd).invoke("What?") == Odd(number=3)
     assert "the number must be odd" in str(requests[1])
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-def test_answers_without_structure_raise_and_never_return_none(new_model: Models, method: Any) -> None:
+def test_an_answer_without_json_or_tool_call_raises_output_parser_exception(new_model: Models, method: Any) -> None:
     structured = new_model("I would rather not.")[0].with_structured_output(Picture, method=method)
     with pytest.raises(OutputParserException) as refusal:
         structured.invoke("What?")
@@ -270,7 +274,7 @@ async def test_include_raw_does_not_raise_for_an_answer_that_does_not_fit(new_mo
     assert structured.invoke("What?")["raw"].text == "I would rather not."  # type: ignore[index]  # a dict
 
 
-def test_a_repair_stays_in_one_traced_run(new_model: Models) -> None:
+def test_a_repaired_answer_is_one_traced_run(new_model: Models) -> None:
     from langchain_core.callbacks import BaseCallbackHandler
 
     class Starts(BaseCallbackHandler):
@@ -300,13 +304,13 @@ def test_a_repaired_answer_has_two_attempts_and_a_note(new_model: Models) -> Non
     "wrong",
     [{"method": "telepathy"}, {"temprature": 1}, {"schema": None}, {"schema": None, "method": "function_calling"}],
 )
-def test_invalid_arguments_are_refused_when_the_runnable_is_made(new_model: Models, wrong: dict[str, Any]) -> None:
+def test_with_structured_output_refuses_invalid_arguments_at_once(new_model: Models, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"temprature|telepathy|schema") as refusal:
         new_model("x")[0].with_structured_output(**{"schema": Picture, **wrong})
     assert isinstance(refusal.value, LangChainException) == ("temprature" in wrong)
 
 
-def test_json_mode_without_a_schema_gives_any_object(new_model: Models) -> None:
+def test_json_mode_without_a_schema_returns_the_object_of_the_answer(new_model: Models) -> None:
     assert new_model('{"a": [1]}')[0].with_structured_output(method="json_mode").invoke("JSON please") == {"a": [1]}
 
 
@@ -323,7 +327,7 @@ def test_json_mode_without_a_schema_gives_any_object(new_model: Models) -> None:
     ],
     ids=["without a title", "properties only", "inner part", "response_format", "function", "tool"],
 )
-def test_a_json_schema_is_accepted_alone_in_a_response_format_and_in_a_tool(
+def test_a_json_schema_is_accepted_bare_or_inside_a_response_format_or_tool(
     model: ChatGLMV, wrapped: dict[str, Any], method: Any, blue: str
 ) -> None:
     question = [HumanMessage(["Describe it.", {"type": "image", "base64": blue, "mime_type": "image/png"}])]
@@ -336,7 +340,7 @@ def test_a_structured_model_can_be_pickled(method: Any) -> None:
     assert repr(pickle.loads(pickle.dumps(structured))) == repr(structured)
 
 
-def test_a_schema_is_filled_from_a_picture(model: ChatGLMV, blue: str) -> None:
+def test_an_object_is_filled_with_the_colour_and_width_of_a_picture(model: ChatGLMV, blue: str) -> None:
     answer = model.with_structured_output(Picture).invoke(
         [HumanMessage(["Describe the picture.", {"type": "image", "base64": blue, "mime_type": "image/png"}])]
     )
@@ -346,7 +350,7 @@ def test_a_schema_is_filled_from_a_picture(model: ChatGLMV, blue: str) -> None:
 
 @pytest.mark.parametrize("nature", [{"stubborn": True}, {"seed": 1}, {"seed": 2}, {"seed": 3}])
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_a_picture_fills_a_schema_for_any_wrapping_of_the_answer(nature: Any, method: Any, blue: str) -> None:
+def test_an_object_is_read_whatever_text_the_emulator_puts_around_its_json(nature: Any, method: Any, blue: str) -> None:
     with Emulator(**nature) as emulator:
         model = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key)
         question = [
@@ -357,7 +361,7 @@ def test_a_picture_fills_a_schema_for_any_wrapping_of_the_answer(nature: Any, me
         assert list(structured.stream(question))[-1] == Picture(colour="blue", width=64)
 
 
-def test_a_model_with_other_tools_can_call_one_of_them_instead(new_model: Models) -> None:
+def test_a_structured_model_with_tools_can_call_a_tool_and_return_no_object(new_model: Models) -> None:
     tool = {"title": "look", "description": "Look again.", "type": "object", "properties": {}}
     answering, _ = new_model(json.dumps(GOOD))
     calling, _ = new_model(call("look"))
@@ -372,24 +376,24 @@ def test_a_model_with_other_tools_can_call_one_of_them_instead(new_model: Models
     assert calling.with_structured_output(Picture, tools=[tool]).invoke("What?") is None
 
 
-def test_a_class_as_response_format_is_checked_by_its_own_rules(new_model: Models) -> None:
+def test_a_class_as_response_format_validates_the_answer_with_its_validators(new_model: Models) -> None:
     model, requests = new_model('{"number": 2}')
     with pytest.raises(glmv.MalformedResponse, match="the number must be odd"):
         model.invoke("What?", response_format=Odd)
     assert len(requests) == 2
 
 
-def test_a_bare_json_schema_is_a_response_format(new_model: Models) -> None:
+def test_response_format_accepts_a_bare_json_schema(new_model: Models) -> None:
     answer = new_model(json.dumps(GOOD))[0].invoke("What?", response_format=Picture.model_json_schema())
     assert json.loads(answer.text) == GOOD
 
 
-def test_response_format_can_be_a_class_in_bind(new_model: Models) -> None:
+def test_bind_accepts_a_class_as_response_format(new_model: Models) -> None:
     answer = new_model(json.dumps(GOOD))[0].bind(response_format=Picture).invoke("What?")
     assert Picture.model_validate_json(answer.text) == Picture(**GOOD)
 
 
-def test_the_image_helper_works_with_structured_output(model: ChatGLMV, tmp_path: Any) -> None:
+def test_structured_output_accepts_a_block_made_by_the_function_image(model: ChatGLMV, tmp_path: Any) -> None:
     from PIL import Image as Pillow
 
     answer = model.with_structured_output(Picture).invoke(
@@ -425,7 +429,9 @@ def met(kind: str) -> str:
 
 @pytest.mark.parametrize("kind", MET)
 @pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "typeddict", "json_schema"])
-async def test_each_way_to_call_returns_the_object_with_one_request(new_model: Models, schema: Any, kind: str) -> None:
+async def test_invoke_stream_and_their_async_forms_each_return_the_object_by_one_request(
+    new_model: Models, schema: Any, kind: str
+) -> None:
     name = "PictureDict" if schema is PictureDict else "Picture"
     model, requests = new_model(met(kind).replace('{"Picture"', f'{{"{name}"'))
     structured = model.with_structured_output(schema)
@@ -470,7 +476,9 @@ def grows(objects: list[Any]) -> bool:
 @pytest.mark.parametrize(
     ("schema", "number"), [(Pages, "1250"), (Pages, '"1250"'), (Pages.model_json_schema(), "1250")], ids=str
 )
-def test_each_streamed_object_extends_the_one_before(new_model: Models, schema: Any, number: str) -> None:
+def test_each_streamed_object_keeps_the_values_of_the_previous_object(
+    new_model: Models, schema: Any, number: str
+) -> None:
     text = f'{{"titles": ["On [1]", "{{}}"], "count": {number}, "note": "so \\"far\\""}}'
     model, _ = new_model(Reply(chunking=list(text)))
     objects = list(model.with_structured_output(schema).stream("What?"))
@@ -497,7 +505,7 @@ TRIP = {
 }  # fmt: skip
 
 
-def test_streamed_objects_keep_set_values_and_replace_defaults(new_model: Models) -> None:
+def test_values_of_streamed_objects_change_only_where_a_list_or_text_grows(new_model: Models) -> None:
     model, _ = new_model(Reply(chunking=list(json.dumps(TRIP))))
     trips: Any = list(model.with_structured_output(Trip).stream("What?"))
     assert trips[-1] == Trip(**TRIP)
@@ -513,7 +521,7 @@ def test_streamed_objects_keep_set_values_and_replace_defaults(new_model: Models
                 assert {*values} == {getattr(trips[-1], name)}
 
 
-def test_only_the_final_object_of_a_repaired_answer_is_shown(new_model: Models) -> None:
+def test_the_last_streamed_object_is_the_last_object_in_the_answer(new_model: Models) -> None:
     text = 'Maybe {"count": 1, "note": "draft"}, no: {"count": 2, "titles": ["A", "B"]}'
     model, requests = new_model(Reply(chunking=list(text)))
     *before, last = list(model.with_structured_output(Pages).stream("What?"))
@@ -523,7 +531,7 @@ def test_only_the_final_object_of_a_repaired_answer_is_shown(new_model: Models) 
     assert len(requests) == 1
 
 
-async def test_a_validator_error_is_repaired_in_function_calling(new_model: Models) -> None:
+async def test_function_calling_repairs_arguments_that_a_validator_refuses(new_model: Models) -> None:
     model, requests = new_model(
         call("Odd", number=2), call("Odd", number="3"), call("Odd", number=2), call("Odd", number=3)
     )
@@ -534,7 +542,7 @@ async def test_a_validator_error_is_repaired_in_function_calling(new_model: Mode
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_a_strict_class_is_validated_by_the_strict_rules_for_json(new_model: Models, method: Any) -> None:
+def test_a_strict_class_accepts_a_date_string_but_no_number_in_quotes(new_model: Models, method: Any) -> None:
     from datetime import date
 
     class Day(BaseModel, strict=True):

@@ -77,7 +77,9 @@ async def test_a_stream_ends_with_its_usage_if_the_call_asks_for_it(
     assert (chunks[-1].usage.prompt_tokens, chunks[-1].usage.completion_tokens) == (11, 3)
 
 
-def test_pictures_and_files_of_litellm_reach_the_server(emu: Emulator, ask: Ask, picture: str, tmp_path: Any) -> None:
+def test_image_url_parts_and_file_parts_with_pictures_reach_the_server(
+    emu: Emulator, ask: Ask, picture: str, tmp_path: Any
+) -> None:
     hosted = emu.host(glmv.Image.from_base64(picture).data())
     ask([*about(picture), {"type": "image_url", "image_url": {"url": hosted, "detail": "low", "format": "image/png"}}])
     ask([{"type": "file", "file": {"file_data": picture, "filename": "a.png"}}, {"type": "text", "text": "And this?"}])
@@ -85,7 +87,7 @@ def test_pictures_and_files_of_litellm_reach_the_server(emu: Emulator, ask: Ask,
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "look"}}])
-def test_a_tool_may_be_forced(emu: Emulator, ask: Ask, choice: Any) -> None:
+def test_an_answer_without_the_forced_tool_call_is_asked_for_again(emu: Emulator, ask: Ask, choice: Any) -> None:
     emu.say("I would rather not.")
     emu.call("look", where="left")
     answer = ask(tools=[tool("look", "where")], tool_choice=choice)
@@ -94,7 +96,7 @@ def test_a_tool_may_be_forced(emu: Emulator, ask: Ask, choice: Any) -> None:
     assert answer.choices[0].finish_reason == "tool_calls"
 
 
-async def test_tool_calls_can_be_streamed_and_their_results_sent_back(
+async def test_streamed_tool_calls_and_their_results_are_accepted_in_the_next_request(
     emu: Emulator, aask: Ask, litellm: Any, settings: dict[str, Any]
 ) -> None:
     emu.call("look", where="left").also("look", where="right")
@@ -136,7 +138,7 @@ def test_an_answer_that_does_not_fit_its_schema_is_asked_for_again(
     assert Size.model_validate_json(answer.choices[0].message.content) == Size(width=64, height=48)
 
 
-def test_an_answer_that_never_fits_has_a_note(emu: Emulator, ask: Ask) -> None:
+def test_the_second_answer_that_does_not_fit_is_returned_with_a_note(emu: Emulator, ask: Ask) -> None:
     emu.say("It is large.", "It is very large.")
     message = ask(response_format=Size).choices[0].message
     assert message.content == "It is very large."
@@ -160,7 +162,7 @@ def test_thinking_is_accepted_in_extra_body_and_as_an_allowed_openai_param(
     [("length", "length"), ("sensitive", "content_filter"), ("stop", "stop"), ("tool_calls", "tool_calls")],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_finish_reasons_have_the_names_of_openai(
+def test_finish_reasons_are_converted_to_the_names_of_openai(
     emu: Emulator, ask: Ask, reason: str, expected: str, stream: bool
 ) -> None:
     emu.say(Reply("Yes.", finish_reason=reason))
@@ -169,7 +171,7 @@ def test_finish_reasons_have_the_names_of_openai(
     assert last.choices[0].finish_reason == expected
 
 
-def test_headers_and_options_of_the_call_are_sent(emu: Emulator, ask: Ask) -> None:
+def test_headers_do_sample_and_max_completion_tokens_of_a_call_are_sent(emu: Emulator, ask: Ask) -> None:
     ask(extra_headers={"X-Team": "kitchen"}, headers={"X-Shift": "night"}, do_sample=False, max_completion_tokens=9)
     request = emu.requests[-1]
     assert (request.headers["x-team"], request.headers["x-shift"]) == ("kitchen", "night")
@@ -183,7 +185,7 @@ def test_without_a_key_argument_the_key_of_the_environment_is_used(
     assert ask(api_key=None).choices[0].message.content
 
 
-def test_a_key_that_is_corrected_in_the_environment_is_used(
+def test_the_next_call_uses_the_key_that_was_corrected_in_the_environment(
     emu: Emulator, ask: Ask, litellm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZHIPUAI_API_KEY", "mistyped.key")
@@ -244,7 +246,7 @@ async def test_closing_a_stream_frees_its_slot_before_it_returns(
     assert ask(**options).choices[0].message.content  # it blocks the event loop, which can free nothing meanwhile
 
 
-def test_a_router_without_a_timeout_leaves_the_timeouts_of_glmv_unchanged(
+def test_a_router_passes_a_timeout_to_glmv_only_if_one_is_set(
     litellm: Any, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[dict[str, Any]] = []
@@ -285,7 +287,7 @@ async def test_a_router_asks_the_next_model_if_the_first_one_fails(
         assert [request.headers["x-model"] for request in emu.requests[-2:]] == ["first", "second"]
 
 
-def test_registering_again_changes_nothing(litellm: Any) -> None:
+def test_a_second_register_does_not_add_a_second_provider(litellm: Any) -> None:
     import glmv_litellm
 
     before = list(litellm.custom_provider_map)
@@ -307,7 +309,7 @@ def test_registering_adds_missing_models_and_keeps_existing_prices(
     assert litellm.model_cost["glmv/glm-4.5v"]["input_cost_per_token"] == 1.0
 
 
-def test_litellm_knows_what_the_models_can_do(litellm: Any) -> None:
+def test_litellm_knows_vision_tools_context_and_prices_of_registered_models(litellm: Any) -> None:
     name = "glmv/glm-4.6v"
     assert litellm.supports_vision(name)
     assert litellm.supports_function_calling(name)

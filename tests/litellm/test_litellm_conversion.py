@@ -21,19 +21,19 @@ def part_after(part: dict[str, Any]) -> Any:
     return message["content"][0]
 
 
-def test_keys_that_litellm_and_frameworks_add_are_left_out() -> None:
+def test_message_keys_that_litellm_and_frameworks_add_are_left_out() -> None:
     message = {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm.", "provider_specific_fields": {"a": 1}}
     assert to_glmv([{**message, "thinking_blocks": [], "cache_breakpoint": True}]) == [
         {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm."}
     ]
 
 
-def test_a_message_may_be_an_object() -> None:
+def test_a_message_object_is_converted_by_its_model_dump() -> None:
     message = SimpleNamespace(model_dump=lambda: {"role": "user", "content": "Hello", "images": None})
     assert to_glmv([message]) == [{"role": "user", "content": "Hello"}]
 
 
-def test_messages_are_not_changed() -> None:
+def test_converting_messages_does_not_change_the_callers_messages() -> None:
     messages = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "https://a.example/b.pdf"}}], "x": 1}]
     before = repr(messages)
     to_glmv(messages)
@@ -75,12 +75,12 @@ def test_a_file_part_becomes_a_picture_a_video_or_a_file(file: dict[str, Any], b
     assert part_after({"type": "file", "file": file}) == becomes
 
 
-def test_other_parts_are_unchanged() -> None:
+def test_a_part_that_is_not_a_file_is_passed_on_unchanged() -> None:
     part = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
     assert part_after(part) is part
 
 
-def test_options_of_glmv_in_the_extra_body_are_options() -> None:
+def test_options_of_glmv_in_extra_body_are_taken_out_of_it_and_used_as_options() -> None:
     given = {"temperature": 0.5, "stream": True, "extra_body": {"thinking": True, "new_field": 1}}
     assert call_settings(given).options == {
         "on_misfit": "return",
@@ -93,11 +93,11 @@ def test_options_of_glmv_in_the_extra_body_are_options() -> None:
 @pytest.mark.parametrize(
     ("given", "sent"), [({"type": "enabled", "budget_tokens": 9}, True), ({"type": "disabled"}, {"type": "disabled"})]
 )
-def test_a_thinking_budget_is_left_out(given: Any, sent: Any) -> None:
+def test_thinking_with_a_token_budget_becomes_thinking_without_a_budget(given: Any, sent: Any) -> None:
     assert call_settings({"thinking": given}).options["thinking"] == sent
 
 
-def test_options_of_the_connection_are_separated_from_those_of_the_call() -> None:
+def test_options_of_the_connection_are_separated_from_options_of_the_call() -> None:
     settings = call_settings({"dialect": "vllm", "seed": 1}, api_base="http://127.0.0.1:1/v1", headers={"a": "b"})
     assert settings.connection == {"dialect": "vllm", "base_url": "http://127.0.0.1:1/v1"}
     assert settings.options == {"on_misfit": "return", "seed": 1, "extra_headers": {"a": "b"}}
@@ -109,7 +109,7 @@ def test_the_default_timeouts_of_litellm_are_ignored() -> None:
     assert call_settings({}, timeout=7.0).options["timeout"] == 7.0
 
 
-def test_a_base_model_that_is_not_in_the_catalogue_is_ignored() -> None:
+def test_a_base_model_option_that_is_not_in_the_catalogue_is_ignored() -> None:
     assert call_settings({}, base_model="glm-4.6v").options["base_model"] == "glm-4.6v"
     assert "base_model" not in call_settings({}, base_model="azure/gpt-4").options
 
@@ -120,7 +120,7 @@ def test_unsupported_options_at_their_default_value_are_left_out(given: dict[str
 
 
 @pytest.mark.parametrize("given", [{"n": 2}, {"logprobs": True}, {"frequency_penalty": 0.5}, {"logit_bias": {"1": 2}}])
-def test_other_unsupported_options_are_refused_unless_drop_params_is_set(given: dict[str, Any]) -> None:
+def test_unsupported_options_are_refused_unless_drop_params_is_set(given: dict[str, Any]) -> None:
     with pytest.raises(NotOfGLM, match=rf"{next(iter(given))}=.* drop_params"):
         call_settings(given)
     assert call_settings(given, drop=True).options == {"on_misfit": "return"}
@@ -138,7 +138,7 @@ def test_clients_are_reused_for_the_same_key_and_connection_settings() -> None:
     assert clients.of("id.secret", connection) is not first
 
 
-def test_the_least_recently_used_clients_are_removed() -> None:
+def test_a_full_client_cache_removes_the_least_recently_used_client() -> None:
     clients = ClientCache(most=2)
     first, second = clients.of("id.1", {}), clients.of("id.2", {})
     clients.of("id.1", {})

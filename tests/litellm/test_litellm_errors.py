@@ -42,7 +42,9 @@ def test_a_refused_call_raises_the_matching_class_of_litellm(
     assert emu.api_key not in str(error)
 
 
-async def test_an_asynchronous_call_raises_litellms_errors(emu: Emulator, aask: Ask, litellm: Any) -> None:
+async def test_a_refused_asynchronous_call_raises_the_matching_class_of_litellm(
+    emu: Emulator, aask: Ask, litellm: Any
+) -> None:
     emu.fail(code=1301, times=2)
     with pytest.raises(litellm.ContentPolicyViolationError):
         await aask()
@@ -50,7 +52,7 @@ async def test_an_asynchronous_call_raises_litellms_errors(emu: Emulator, aask: 
         [chunk async for chunk in await aask(stream=True)]
 
 
-def test_the_error_has_the_pause_that_the_platform_asks_for(emu: Emulator, ask: Ask, litellm: Any) -> None:
+def test_a_rate_limit_error_has_the_retry_after_of_the_platform(emu: Emulator, ask: Ask, litellm: Any) -> None:
     emu.fail(code=1302, retry_after=7)
     with pytest.raises(litellm.RateLimitError) as caught:
         ask()
@@ -90,12 +92,12 @@ def test_a_call_that_exceeds_its_timeout_or_deadline_raises_timeout(
     assert caught.value.status_code == 408
 
 
-def test_a_refused_connection_is_an_api_connection_error(ask: Ask, litellm: Any) -> None:
+def test_a_refused_connection_raises_litellms_api_connection_error(ask: Ask, litellm: Any) -> None:
     with pytest.raises(litellm.APIConnectionError, match="No connection"):
         ask(api_base="http://127.0.0.1:9/v1")
 
 
-def test_an_unsupported_option_is_an_unsupported_params_error(ask: Ask, emu: Emulator, litellm: Any) -> None:
+def test_an_unsupported_option_raises_litellms_unsupported_params_error(ask: Ask, emu: Emulator, litellm: Any) -> None:
     with pytest.raises(litellm.UnsupportedParamsError, match="frequency_penalty"):
         ask(frequency_penalty=0.5)
     assert ask(frequency_penalty=0.5, drop_params=True).choices[0].message.content
@@ -116,14 +118,14 @@ def test_every_error_of_glmv_is_converted_to_a_class_of_litellm(litellm: Any) ->
         assert "It failed" in str(error)
 
 
-def test_max_retries_is_the_number_of_retries(emu: Emulator, ask: Ask) -> None:
+def test_with_max_retries_2_a_busy_platform_is_asked_3_times(emu: Emulator, ask: Ask) -> None:
     emu.fail(code=1302, times=2, retry_after=0)
     answer = ask(max_retries=2)
     assert answer.choices[0].message.provider_specific_fields["attempts"] == 3
 
 
 @pytest.mark.parametrize(("num_retries", "requests"), [(0, 1), (1, 2)])
-def test_only_the_router_retries_the_calls_that_it_makes(
+def test_a_call_of_the_router_is_retried_by_num_retries_and_not_by_max_retries(
     emu: Emulator, litellm: Any, settings: dict[str, Any], num_retries: int, requests: int
 ) -> None:
     emu.fail(code=1302, times=9, retry_after=0)

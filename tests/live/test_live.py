@@ -50,7 +50,7 @@ def test_glmv_gets_an_answer_with_usage_and_ids(red: bytes) -> None:
     assert answer.finish_reason == "stop"
 
 
-def test_a_stream_ends_with_one_last_delta_and_keeps_its_connection(red: bytes) -> None:
+def test_a_stream_has_one_delta_marked_as_last_and_ends_with_usage(red: bytes) -> None:
     with glmv.Client(model=MODEL) as glm:
         for _ in range(2):
             deltas = list(glm.stream([glmv.Image.from_bytes(red), QUESTION]))
@@ -59,7 +59,7 @@ def test_a_stream_ends_with_one_last_delta_and_keeps_its_connection(red: bytes) 
             assert "red" in "".join(delta.text for delta in deltas).lower()
 
 
-def test_a_signed_token_is_accepted_like_the_key() -> None:
+def test_the_platform_accepts_a_signed_token_in_place_of_the_key() -> None:
     with glmv.Client(model=MODEL, auth="token") as glm:
         assert glm.chat("Say yes.").text
 
@@ -71,7 +71,7 @@ def test_a_langchain_stream_ends_with_usage(red: bytes) -> None:
     assert whole.usage_metadata["input_tokens"] > 0  # type: ignore[index]  # a chunk with usage
 
 
-def test_langchain_fills_a_class_from_a_picture(red: bytes) -> None:
+def test_langchain_fills_an_object_with_the_colour_of_a_picture(red: bytes) -> None:
     class Colour(BaseModel):
         colour: str
 
@@ -89,7 +89,7 @@ def test_llama_index_answers_asynchronously(red: bytes) -> None:
 @pytest.mark.parametrize(
     ("model", "error"), [("glm-no-such-model", glmv.NotFoundError), (MODEL, glmv.AuthenticationError)]
 )
-def test_invalid_requests_get_the_documented_errors(model: str, error: type[glmv.GLMVError]) -> None:
+def test_an_unknown_model_and_a_wrong_key_raise_the_documented_errors(model: str, error: type[glmv.GLMVError]) -> None:
     key = None if error is glmv.NotFoundError else "0" * 32 + ".0000000000000000"
     with glmv.Client(key, model=model, max_retries=0) as glm, pytest.raises(error) as caught:
         glm.chat("Hello")

@@ -88,7 +88,7 @@ class LLMConformance:
     # ---- answers
 
     @_EVERY_WAY
-    def test_every_entry_point_answers(self, llm: LLM, way: str) -> None:
+    def test_every_entry_point_returns_a_text(self, llm: LLM, way: str) -> None:
         """Chat and completion, whole and streamed, sync and async."""
         last = WAYS[way](llm)[-1]
         assert _words(last).strip()
@@ -96,7 +96,7 @@ class LLMConformance:
             assert last.message.role == MessageRole.ASSISTANT
 
     @_STREAMS
-    def test_a_stream_grows_by_its_deltas(self, llm: LLM, way: str) -> None:
+    def test_the_text_of_each_streamed_response_is_the_sum_of_its_deltas(self, llm: LLM, way: str) -> None:
         """`delta` is the new text; the response has the whole text so far."""
         so_far = ""
         for response in WAYS[way](llm):
@@ -104,7 +104,7 @@ class LLMConformance:
             assert _words(response) == so_far
 
     @_STREAMS
-    def test_a_chunk_does_not_change_afterwards(self, llm: LLM, way: str) -> None:
+    def test_a_stored_chunk_does_not_change_later(self, llm: LLM, way: str) -> None:
         """A stored chunk keeps its content."""
         responses = WAYS[way](llm)
         lengths = [len(_words(response)) for response in responses]
@@ -112,11 +112,11 @@ class LLMConformance:
         assert len(responses) < 2 or lengths[0] < lengths[-1]
 
     @pytest.mark.parametrize("way", ["achat", "astream_chat"])
-    def test_a_model_works_in_several_event_loops(self, llm: LLM, way: str) -> None:
+    def test_a_model_answers_in_three_event_loops_in_a_row(self, llm: LLM, way: str) -> None:
         """Three event loops in a row."""
         assert all(_words(WAYS[way](llm)[-1]) for _ in range(3))
 
-    def test_a_stream_may_be_closed_early(self, llm: LLM) -> None:
+    def test_a_model_answers_after_its_stream_was_closed_early(self, llm: LLM) -> None:
         """The model still answers afterwards."""
         stream = llm.stream_chat(_chat())
         next(stream)
@@ -127,7 +127,7 @@ class LLMConformance:
         """Chat engines send one."""
         assert _words(llm.chat([ChatMessage(role="system", content=None), *_chat()]))
 
-    def test_a_history_is_not_modified(self, llm: LLM) -> None:
+    def test_chat_and_stream_chat_do_not_modify_the_history(self, llm: LLM) -> None:
         """A call changes neither the messages nor their blocks."""
         history = [ChatMessage(role="system", content="Be brief."), *_chat()]
         before = copy.deepcopy(history)
@@ -135,7 +135,7 @@ class LLMConformance:
         list(llm.stream_chat(history))
         assert history == before
 
-    def test_an_answer_can_be_sent_back(self, llm: LLM) -> None:
+    def test_an_answer_is_accepted_in_the_history_of_the_next_call(self, llm: LLM) -> None:
         """The answer is sent with all its blocks in a later conversation."""
         first = llm.chat(_chat()).message
         assert _words(llm.chat([*_chat(), first, *_chat()]))
@@ -143,7 +143,7 @@ class LLMConformance:
     # ---- metadata of an answer
 
     @_EVERY_WAY
-    def test_events_come_once_and_in_order(self, llm: LLM, way: str, events: Any) -> None:
+    def test_each_call_emits_its_events_once_and_in_order(self, llm: LLM, way: str, events: Any) -> None:
         """A start event, one event per chunk and an end event, even if one method of the model calls another."""
         responses = WAYS[way](llm)
         kind = "LLMCompletion" if "complete" in way else "LLMChat"
@@ -152,7 +152,7 @@ class LLMConformance:
         assert names == [f"{kind}StartEvent", *[f"{kind}InProgressEvent"] * within, f"{kind}EndEvent"]
 
     @_EVERY_WAY
-    def test_token_counts_come_from_usage(self, llm: LLM, way: str) -> None:
+    def test_token_counting_handler_reads_the_usage_of_the_answer(self, llm: LLM, way: str) -> None:
         """LlamaIndex's counter reads the usage, also from the last chunk."""
         counter = TokenCountingHandler(tokenizer=lambda text: pytest.fail("it estimates"))
         llm.callback_manager = CallbackManager([counter])
@@ -162,13 +162,15 @@ class LLMConformance:
         assert counter.completion_llm_token_count > 0
 
     @_EVERY_WAY
-    def test_raw_is_plain_data(self, llm: LLM, way: str) -> None:
+    def test_the_raw_field_of_a_response_can_be_written_as_json(self, llm: LLM, way: str) -> None:
         """Agents store `raw` in their events as JSON."""
         for response in WAYS[way](llm):
             json.dumps(response.raw.model_dump() if isinstance(response.raw, BaseModel) else response.raw)
 
     @_EVERY_WAY
-    def test_the_key_is_shown_nowhere(self, llm: LLM, way: str, events: Any, glmv_emulator: Emulator) -> None:
+    def test_the_key_is_in_no_event_repr_dict_or_pickle_of_the_model(
+        self, llm: LLM, way: str, events: Any, glmv_emulator: Emulator
+    ) -> None:
         """Not in events, dumps, reprs or pickles."""
         WAYS[way](llm)
         results = [repr(event.model_dump()) for event in events.seen]
@@ -177,26 +179,26 @@ class LLMConformance:
 
     # ---- the model itself
 
-    def test_metadata_needs_no_request(self, llm: LLM) -> None:
+    def test_metadata_has_a_model_name_and_a_context_window_before_any_call(self, llm: LLM) -> None:
         """LlamaIndex reads it for every call."""
         metadata = llm.metadata
         assert metadata.model_name
         assert metadata.is_chat_model
         assert metadata.context_window > max(metadata.num_output, 0)
 
-    def test_settings_accept_the_model(self, llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_settings_llm_accepts_the_model(self, llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
         """`Settings.llm` checks the class."""
         monkeypatch.setattr(Settings, "_llm", None)
         Settings.llm = llm
         assert Settings.llm is llm
 
-    def test_a_model_is_stored_and_loaded_by_name(self, llm: LLM) -> None:
+    def test_load_llm_restores_a_model_from_its_dict(self, llm: LLM) -> None:
         """`load_llm` finds the class by its `class_name`."""
         loaded = load_llm(llm.to_dict())
         assert type(loaded) is type(llm)
         assert loaded.metadata == llm.metadata
 
-    def test_a_used_model_can_be_copied(self, llm: LLM) -> None:
+    def test_a_deep_copy_of_a_used_model_answers(self, llm: LLM) -> None:
         """Open connections do not prevent a copy."""
         llm.chat(_chat())
         assert _words(copy.deepcopy(llm).chat(_chat()))
@@ -210,13 +212,15 @@ class LLMConformance:
         last = list(llm.stream_chat(messages))[-1] if streamed else llm.chat(messages)
         assert "red" in _words(last).lower()
 
-    def test_text_is_not_a_tool_call(self, llm: GLMV) -> None:
+    def test_a_text_answer_contains_no_tool_call(self, llm: GLMV) -> None:
         """Agents look for calls in every chunk."""
         for response in llm.stream_chat(_chat()):
             assert llm.get_tool_calls_from_response(response, error_on_no_tool_call=False) == []
 
     @pytest.mark.parametrize("streamed", [False, True])
-    def test_a_required_tool_is_called(self, llm: GLMV, glmv_emulator: Emulator, streamed: bool) -> None:
+    def test_a_required_tool_is_called_with_a_dict_of_arguments(
+        self, llm: GLMV, glmv_emulator: Emulator, streamed: bool
+    ) -> None:
         """The call has a dict of arguments, and the history is not modified."""
         glmv_emulator.call("add", a=2, b=3)
         tools, history = [FunctionTool.from_defaults(add)], _chat()
@@ -227,7 +231,9 @@ class LLMConformance:
         assert len(history) == 1
 
     @pytest.mark.parametrize("streamed", [False, True])
-    def test_structured_predict_returns_an_object(self, llm: LLM, glmv_emulator: Emulator, streamed: bool) -> None:
+    def test_structured_predict_returns_an_object_of_the_class(
+        self, llm: LLM, glmv_emulator: Emulator, streamed: bool
+    ) -> None:
         """Both `structured_predict` and `stream_structured_predict` return an object of the class."""
         glmv_emulator.say('{"name": "red"}')
         prompt = PromptTemplate("Name a {what}.")

@@ -52,7 +52,7 @@ async def test_a_screenshot_returned_by_a_tool_reaches_the_model(
     assert pictures["content"][1] == {"type": "image_url", "image_url": {"url": as_kept(red)}}
 
 
-async def test_two_calls_of_one_chunk_both_run(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+async def test_an_agent_runs_both_tool_calls_of_an_answer(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.call("add", a=1, b=2).also("add", a=3, b=4)
     emu.say("3 and 7")
     handler = FunctionAgent(tools=[add], llm=connect()).run("add them")
@@ -62,7 +62,7 @@ async def test_two_calls_of_one_chunk_both_run(emu: Emulator, connect: Callable[
     assert [message["role"] for message in emu.requests[1].body["messages"]][-3:] == ["assistant", "tool", "tool"]
 
 
-async def test_streamed_arguments_are_shown_as_they_arrive(server: Server) -> None:
+async def test_agent_stream_events_show_tool_arguments_as_they_arrive(server: Server) -> None:
     def calls(**piece: Any) -> dict[str, Any]:
         return {"id": "1", "choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, **piece}]}}]}
 
@@ -80,7 +80,7 @@ async def test_streamed_arguments_are_shown_as_they_arrive(server: Server) -> No
     assert [calls[0].tool_kwargs for calls in seen if calls][:2] == [{"a": 1}, {"a": 1, "b": 2}]
 
 
-async def test_reasoning_of_an_agent_is_streamed(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+async def test_agent_stream_events_show_reasoning_as_it_arrives(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say(Reply("done", reasoning="I look", chunking=1))
     handler = FunctionAgent(tools=[add], llm=connect()).run("think")
     thoughts = [event.thinking_delta async for event in handler.stream_events() if isinstance(event, AgentStream)]
@@ -88,7 +88,9 @@ async def test_reasoning_of_an_agent_is_streamed(emu: Emulator, connect: Callabl
     assert [thought for thought in thoughts if thought] == ["I", " look"]
 
 
-async def test_reasoning_is_sent_back_with_its_tool_call(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+async def test_the_request_after_a_tool_call_contains_the_reasoning_of_that_call(
+    emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.say(Reply(reasoning="I add", tool_calls=[ToolCall("add", {"a": 1, "b": 2})]), "3")
     await FunctionAgent(tools=[add], llm=connect()).run("add 1 and 2")
     assert emu.requests[1].body["messages"][-2]["reasoning_content"] == "I add"
@@ -106,7 +108,7 @@ async def test_an_agent_hands_over_to_another_agent(emu: Emulator, connect: Call
     assert result.current_agent_name == "adder"
 
 
-async def test_a_stored_conversation_can_be_continued(
+async def test_an_agent_continues_a_conversation_stored_as_json_with_its_picture(
     emu: Emulator, connect: Callable[..., GLMV], red: bytes, as_kept: Callable[[bytes], str]
 ) -> None:
     emu.say("a wall", "red")
@@ -120,7 +122,9 @@ async def test_a_stored_conversation_can_be_continued(
     assert parts[0][1]["image_url"]["url"] == as_kept(red)
 
 
-async def test_the_context_of_a_run_is_plain_data(emu: Emulator, connect: Callable[..., GLMV], red: bytes) -> None:
+async def test_the_context_of_an_agent_run_can_be_written_as_json(
+    emu: Emulator, connect: Callable[..., GLMV], red: bytes
+) -> None:
     emu.call("add", a=1, b=2)
     emu.say("3")
     agent = FunctionAgent(tools=[add], llm=connect())
@@ -142,7 +146,7 @@ async def test_predict_and_call_runs_tools_in_parallel(emu: Emulator, connect: C
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_only_one_call_is_kept_without_parallel_calls(
+def test_only_the_first_tool_call_of_an_answer_is_kept_by_default(
     streamed: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.call("add", a=1, b=2).also("add", a=3, b=4)
@@ -156,7 +160,7 @@ def test_only_one_call_is_kept_without_parallel_calls(
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("wish", [{"tool_required": True}, {"tool_choice": "add"}])
-def test_a_required_tool_is_called_although_the_platform_has_only_auto(
+def test_an_answer_without_the_required_tool_call_is_asked_for_again(
     streamed: bool, wish: dict[str, Any], emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say("It is 3.")
@@ -172,7 +176,7 @@ def test_a_required_tool_is_called_although_the_platform_has_only_auto(
     assert not any(request.body.get("tool_choice") not in (None, "auto") for request in emu.requests)
 
 
-def test_a_required_tool_that_is_twice_not_called_is_an_error(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_two_answers_without_the_required_tool_call_raise(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say("It is 3.", "Really, 3.")
     with pytest.raises(glmv.MalformedResponse):
         connect().predict_and_call([ADD], user_msg="add", tool_required=True)
@@ -181,7 +185,9 @@ def test_a_required_tool_that_is_twice_not_called_is_an_error(emu: Emulator, con
         connect().chat_with_tools([ADD], user_msg="add", tool_required=True, on_misfit="raise")
 
 
-async def test_the_callers_history_is_not_changed(emu: Emulator, connect: Callable[..., GLMV], red: bytes) -> None:
+async def test_an_agent_run_does_not_change_the_callers_history(
+    emu: Emulator, connect: Callable[..., GLMV], red: bytes
+) -> None:
     emu.call("add", a=1, b=2)
     emu.say("3")
     llm = connect()
@@ -191,7 +197,9 @@ async def test_the_callers_history_is_not_changed(emu: Emulator, connect: Callab
     assert history == before
 
 
-async def test_an_agent_can_start_with_a_certain_tool(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+async def test_the_first_request_of_an_agent_asks_for_its_initial_tool_choice(
+    emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.call("add", a=1, b=2)
     emu.say("3")
     llm = connect()

@@ -68,19 +68,21 @@ def test_the_index_has_a_node_with_text_for_each_of_ten_pictures(album: Album) -
 
 
 @pytest.mark.parametrize(("question", "file", "answer"), search.QUESTIONS)
-def test_a_question_is_answered_from_the_right_picture(question: str, file: str, answer: str, album: Album) -> None:
+def test_an_answer_and_its_first_source_come_from_the_picture_asked_about(
+    question: str, file: str, answer: str, album: Album
+) -> None:
     response = search.engine_of(album.index, album.llm).query(question)
     assert says(answer, str(response))
     assert response.source_nodes[0].metadata["file_name"] == file
 
 
 @pytest.mark.parametrize(("question", "file", "answer"), search.QUESTIONS)
-def test_only_the_right_picture_contains_the_answer(question: str, file: str, answer: str, album: Album) -> None:
+def test_the_answer_is_in_the_text_of_only_one_picture(question: str, file: str, answer: str, album: Album) -> None:
     nodes = album.index.docstore.docs.values()
     assert {node.metadata["file_name"] for node in nodes if says(answer, node.get_content())} == {file}
 
 
-def test_the_picture_itself_reaches_the_model_and_not_its_description(album: Album, emulator: Emulator) -> None:
+def test_the_model_gets_the_picture_and_not_its_description(album: Album, emulator: Emulator) -> None:
     search.engine_of(album.index, album.llm, pictures=1).query(search.QUESTIONS[2][0])
     parts = emulator.requests[-1].body["messages"][-1]["content"]
     assert [part["type"] for part in parts].count("image_url") == 1
@@ -97,7 +99,9 @@ def test_answers_cite_their_source_pictures(album: Album) -> None:
 
 @pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 @pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # Qdrant leaves its file to garbage collection
-def test_a_store_on_disk_finds_the_pictures_again(emulator: Emulator, album: Album, tmp_path: Path) -> None:
+def test_a_qdrant_store_on_disk_answers_from_the_picture_asked_about(
+    emulator: Emulator, album: Album, tmp_path: Path
+) -> None:
     qdrant = pytest.importorskip("llama_index.vector_stores.qdrant")
     question, file, answer = search.QUESTIONS[2]
     with closing(pytest.importorskip("qdrant_client").QdrantClient(path=str(tmp_path))) as client:

@@ -64,7 +64,7 @@ def test_all_eight_entry_points_give_the_same_text_and_usage(
     assert "32" in words(result["chat"])
 
 
-def test_glmv_and_llama_index_give_the_same_answer(
+def test_the_client_of_glmv_and_the_llama_index_llm_give_the_same_answer(
     connect: Callable[..., GLMV], glmv_emulator: Emulator, red: bytes
 ) -> None:
     with glmv.Client(glmv_emulator.api_key, base_url=glmv_emulator.base_url) as client:
@@ -75,7 +75,9 @@ def test_glmv_and_llama_index_give_the_same_answer(
     assert response.additional_kwargs["total_tokens"] == core.usage.total_tokens
 
 
-def test_a_picture_reaches_the_model_in_every_form(connect: Callable[..., GLMV], red: bytes, red_path: Path) -> None:
+def test_every_form_of_a_picture_gives_the_same_answer(
+    connect: Callable[..., GLMV], red: bytes, red_path: Path
+) -> None:
     text = base64.b64encode(red).decode()
     pictures = [
         ImageBlock(image=red),
@@ -91,7 +93,7 @@ def test_a_picture_reaches_the_model_in_every_form(connect: Callable[..., GLMV],
     assert len({llm.complete(QUESTION, [picture]).text for picture in pictures}) == 1
 
 
-def test_a_url_is_fetched_only_by_the_platform(
+def test_a_picture_by_url_is_answered_by_a_model_that_accepts_only_urls(
     connect: Callable[..., GLMV], glmv_emulator: Emulator, red_path: Path
 ) -> None:
     url = glmv_emulator.host(red_path)
@@ -107,7 +109,9 @@ def test_several_pictures_keep_their_order(connect: Callable[..., GLMV], draw: C
     assert first != second
 
 
-def test_a_conversation_keeps_its_pictures(connect: Callable[..., GLMV], red: bytes) -> None:
+def test_a_later_question_of_a_conversation_is_answered_from_its_picture(
+    connect: Callable[..., GLMV], red: bytes
+) -> None:
     llm = connect()
     history = see(ImageBlock(image=red))
     history.append(llm.chat(history).message)
@@ -115,7 +119,7 @@ def test_a_conversation_keeps_its_pictures(connect: Callable[..., GLMV], red: by
     assert "red" in words(llm.chat(history)).lower()
 
 
-def test_a_model_outlives_its_event_loop(connect: Callable[..., GLMV]) -> None:
+def test_a_model_answers_in_three_event_loops_one_after_the_other(connect: Callable[..., GLMV]) -> None:
     llm = connect()
 
     async def ask() -> str:
@@ -124,14 +128,14 @@ def test_a_model_outlives_its_event_loop(connect: Callable[..., GLMV]) -> None:
     assert asyncio.run(ask()) == asyncio.run(ask()) == asyncio.run(ask())
 
 
-def test_a_closed_model_can_be_used_again(connect: Callable[..., GLMV]) -> None:
+def test_a_model_that_was_closed_answers_the_next_call(connect: Callable[..., GLMV]) -> None:
     llm = connect()
     with llm:
         first = llm.complete("hello").text
     assert llm.complete("hello").text == first
 
 
-def test_options_of_a_call_override_those_of_the_model(connect: Callable[..., GLMV], glmv_emulator: Emulator) -> None:
+def test_options_of_a_call_override_options_of_the_model(connect: Callable[..., GLMV], glmv_emulator: Emulator) -> None:
     connect(temperature=0.1, max_tokens=50).complete("hello", temperature=0.9, extra_body={"own": 1})
     body = glmv_emulator.requests[-1].body
     assert (body["temperature"], body["max_tokens"], body["own"]) == (0.9, 50, 1)
@@ -149,7 +153,7 @@ def test_options_of_a_call_override_those_of_the_model(connect: Callable[..., GL
         (lambda llm, red: llm.complete("x", model="glm-none"), glmv.NotFoundError, "1211"),
     ],
 )
-def test_invalid_input_is_refused_with_a_clear_message(
+def test_the_error_for_invalid_input_names_what_is_wrong(
     ask: Callable[..., Any], error: type[Exception], message: str, connect: Callable[..., GLMV], red: bytes
 ) -> None:
     with pytest.raises(error, match=message):
@@ -200,7 +204,7 @@ async def test_an_async_stream_that_ends_early_releases_its_slot(end: str, conne
 
 
 @pytest.mark.parametrize("way", ["astream_chat", "astream_complete"])
-def test_an_event_loop_can_end_right_after_a_stream_was_left(
+def test_a_stream_left_before_its_end_frees_its_slot_when_the_event_loop_ends(
     way: str, connect: Callable[..., GLMV], caplog: pytest.LogCaptureFixture
 ) -> None:
     llm = connect(max_concurrency=1, timeout=5.0)

@@ -27,22 +27,22 @@ def test_a_model_uses_a_passed_client_and_its_settings(shared: glmv.Client, glmv
     assert (body["model"], body["temperature"], body["top_p"]) == ("glm-4.5v", 0.5, 0.5)
 
 
-def test_async_calls_go_to_the_server_of_a_sync_client(shared: glmv.Client) -> None:
+def test_async_calls_of_a_model_with_a_sync_client_get_an_answer(shared: glmv.Client) -> None:
     assert asyncio.run(GLMV(client=shared).acomplete("Say hello.")).text
 
 
-def test_an_async_client_is_shared(glmv_emulator: Emulator) -> None:
+def test_a_model_with_an_async_client_answers_sync_and_async_calls(glmv_emulator: Emulator) -> None:
     llm = GLMV(client=glmv.AsyncClient(glmv_emulator.api_key, base_url=glmv_emulator.base_url))
     assert asyncio.run(llm.acomplete("Say hello.")).text == llm.complete("Say hello.").text
 
 
-def test_an_embedding_uses_the_connection_but_not_the_chat_options(shared: glmv.Client) -> None:
+def test_an_embedding_with_a_chat_client_uses_its_own_model_and_default_length(shared: glmv.Client) -> None:
     embedding = GLMVEmbedding(client=shared)
     assert embedding.model == "embedding-3"
     assert len(embedding.get_text_embedding("hello")) == 2048
 
 
-def test_an_embedding_shares_a_client_with_on_sensitive_return() -> None:
+def test_an_embedding_accepts_a_client_with_on_sensitive_return() -> None:
     client = glmv.Client("test-id.test-secret", on_sensitive="return")
     assert GLMVEmbedding(client=client).model == "embedding-3"
     with pytest.raises(glmv.InvalidRequestError, match="on_sensitive"):
@@ -55,7 +55,7 @@ def test_a_shared_client_stays_open_when_the_model_is_closed(shared: glmv.Client
     assert shared.chat("Say hello.").text
 
 
-def test_a_copy_from_a_pickle_works_with_the_key_of_the_environment(
+def test_a_model_loaded_from_a_pickle_uses_the_key_of_the_environment(
     shared: glmv.Client, glmv_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = pickle.dumps(GLMV(client=shared))
@@ -72,7 +72,7 @@ def test_a_copy_from_a_pickle_works_with_the_key_of_the_environment(
         (lambda _: GLMV(client="mine"), "client must be a glmv.Client or a glmv.AsyncClient; got str"),
     ],
 )
-def test_settings_that_contradict_the_client_are_refused(
+def test_a_base_url_together_with_a_client_is_refused(
     make: Callable[[Any], Any], message: str, shared: glmv.Client
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=message):

@@ -45,12 +45,18 @@ class ChangingGLMV(GLMV):
 @pytest.mark.parametrize(
     ("kind", "check"),
     [
-        (DoubleGLMV, lambda tests, llm, events: tests.test_events_come_once_and_in_order(llm, "complete", events)),
-        (DoubleGLMV, lambda tests, llm, events: tests.test_token_counts_come_from_usage(llm, "complete")),
-        (ChangingGLMV, lambda tests, llm, events: tests.test_a_chunk_does_not_change_afterwards(llm, "stream_chat")),
+        (
+            DoubleGLMV,
+            lambda tests, llm, events: tests.test_each_call_emits_its_events_once_and_in_order(llm, "complete", events),
+        ),
+        (
+            DoubleGLMV,
+            lambda tests, llm, events: tests.test_token_counting_handler_reads_the_usage_of_the_answer(llm, "complete"),
+        ),
+        (ChangingGLMV, lambda tests, llm, events: tests.test_a_stored_chunk_does_not_change_later(llm, "stream_chat")),
     ],
 )
-def test_common_mistakes_are_detected(
+def test_the_conformance_suite_fails_for_double_events_and_changing_chunks(
     kind: type[GLMV], check: Any, emu: Emulator, connect: Callable[..., GLMV], events: Any
 ) -> None:
     emu.say(Reply(chunking=["a ", "red"]))

@@ -39,7 +39,7 @@ def page_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, glmv_emulator: 
 @pytest.mark.usefixtures("page_folder")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # agents use deprecated parts of pydantic
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_every_block_of_the_page_runs(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_code_block_of_the_llama_index_page_runs(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     code = BLOCKS[number]
     if "multimodal=True" in code and not ENGINES_SEE:
         pytest.skip("core before 0.14.23 has no multimodal=True")
@@ -47,7 +47,7 @@ def test_every_block_of_the_page_runs(number: int, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.strip() or "print" not in code
 
 
-def test_the_table_lists_every_block_type_of_llama_index() -> None:
+def test_the_llama_index_page_names_every_block_type_of_llama_index() -> None:
     result = set(re.findall(r"`(\w+Block|CachePoint)`", PAGE))
     blocks = {
         kind.__name__ for kind in vars(types).values() if isinstance(kind, type) and "block_type" in _fields(kind)
@@ -59,5 +59,5 @@ def _fields(kind: type) -> dict[str, Any]:
     return getattr(kind, "model_fields", {})
 
 
-def test_every_role_of_llama_index_is_in_the_table() -> None:
+def test_every_message_role_of_llama_index_is_in_the_table_of_roles() -> None:
     assert set(ROLES) == set(types.MessageRole)

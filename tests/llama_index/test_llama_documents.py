@@ -31,7 +31,7 @@ def part(document: Any) -> Any:
     return only
 
 
-def test_all_kinds_of_local_pictures_become_the_same_part(red: bytes, red_path: Path) -> None:
+def test_every_form_of_a_local_picture_becomes_the_same_content_part(red: bytes, red_path: Path) -> None:
     text = base64.b64encode(red).decode()
     documents = [
         ImageBlock(image=red),
@@ -62,15 +62,15 @@ def test_all_kinds_of_local_pictures_become_the_same_part(red: bytes, red_path: 
         NodeWithScore(node=ImageNode(image_url=URL)),
     ],
 )
-def test_all_kinds_of_urls_are_passed_on(document: Any) -> None:
+def test_every_form_of_a_picture_url_is_passed_on(document: Any) -> None:
     assert part(document).url == URL
 
 
-def test_a_pillow_picture_is_encoded(red: bytes) -> None:
+def test_a_pillow_picture_becomes_a_picture_of_the_same_width(red: bytes) -> None:
     assert part(Image.new("RGB", (32, 24), "red")).width == 32
 
 
-def test_videos_of_blocks_and_nodes_are_videos() -> None:
+def test_a_video_block_and_a_document_with_a_video_become_videos() -> None:
     url = "https://example.com/a.mp4"
     assert isinstance(part(VideoBlock(url=url)), glmv.Video)
     assert part(Document(video_resource=MediaResource(url=url))).url == url
@@ -79,13 +79,13 @@ def test_videos_of_blocks_and_nodes_are_videos() -> None:
 @pytest.mark.parametrize(
     "kind", [str, Path, Path.read_bytes, glmv.Image.from_path, Image.open, lambda p: ImageBlock(path=p)]
 )
-def test_a_single_picture_needs_no_list(kind: Any, red_path: Path) -> None:
+def test_a_single_picture_is_accepted_without_a_list(kind: Any, red_path: Path) -> None:
     picture = kind(red_path)
     assert parts_of_documents(picture, Intake()) == parts_of_documents([picture], Intake())
     assert len(parts_of_documents(picture, Intake())) == 1
 
 
-def test_a_single_video_needs_no_list() -> None:
+def test_a_single_video_is_accepted_without_a_list() -> None:
     assert isinstance(parts_of_documents(VideoBlock(url="https://example.com/a.mp4"), Intake())[0], glmv.Video)
 
 
@@ -93,7 +93,7 @@ def test_a_generator_of_pictures_is_accepted(red: bytes) -> None:
     assert len(parts_of_documents((picture for picture in [red, red]), Intake())) == 2  # type: ignore[arg-type]  # what people write
 
 
-def test_a_node_with_a_picture_and_a_video_gives_both(red: bytes) -> None:
+def test_a_node_with_a_picture_and_a_video_becomes_two_content_parts(red: bytes) -> None:
     video = MediaResource(url="https://example.com/a.mp4")
     node = Document(image_resource=MediaResource(data=red), video_resource=video)
     assert [type(part) for part in parts_of_documents(node, Intake())] == [glmv.Image, glmv.Video]
@@ -110,7 +110,7 @@ def test_a_file_named_only_in_metadata_is_not_opened(red_path: Path) -> None:
         part(ImageNode(metadata={"file_path": str(red_path)}))
 
 
-def test_other_types_are_refused() -> None:
+def test_an_int_as_a_picture_is_refused() -> None:
     with pytest.raises(glmv.UnsupportedContent, match="got int"):
         part(3)
 

@@ -38,7 +38,7 @@ async def test_all_entry_points_give_the_same_vectors(embedding: GLMVEmbedding) 
     await embedding.clients.aclose()
 
 
-def test_many_texts_are_sent_in_requests_of_64(embedding: GLMVEmbedding, glmv_emulator: Any) -> None:
+def test_many_texts_are_sent_in_requests_of_64_texts(embedding: GLMVEmbedding, glmv_emulator: Any) -> None:
     texts = [f"text number {number}" for number in range(130)]
     assert len(embedding.get_text_embedding_batch(texts)) == 130
     assert [len(request.body["input"]) for request in glmv_emulator.requests][:2] == [64, 64]
@@ -52,7 +52,7 @@ def test_an_index_finds_the_matching_text(embedding: GLMVEmbedding) -> None:
     assert found.node.get_content() == texts[1]
 
 
-def test_settings_accept_the_embedding(embedding: GLMVEmbedding) -> None:
+def test_settings_embed_model_accepts_the_embedding_model(embedding: GLMVEmbedding) -> None:
     before = Settings._embed_model
     Settings.embed_model = embedding
     assert Settings.embed_model is embedding
@@ -68,7 +68,7 @@ def test_settings_accept_the_embedding(embedding: GLMVEmbedding) -> None:
         copy.deepcopy,
     ],
 )
-def test_a_copy_has_all_settings_and_stores_no_key(again: Any) -> None:
+def test_copies_of_an_embedding_model_have_its_settings_and_show_no_key(again: Any) -> None:
     model = GLMVEmbedding(model_name="embedding-2", api_key="test-id.test-secret", embed_batch_size=3)
     copied = again(model)
     assert (copied.model, copied.model_name, copied.embed_batch_size) == ("embedding-2", "embedding-2", 3)
@@ -85,7 +85,9 @@ def test_a_copy_has_all_settings_and_stores_no_key(again: Any) -> None:
         ({"embed_batch_size": 65}, "embed_batch_size"),
     ],
 )
-def test_invalid_settings_are_refused(given: dict[str, Any], message: str) -> None:
+def test_options_of_chat_models_and_invalid_settings_are_refused_by_embeddings(
+    given: dict[str, Any], message: str
+) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=message):
         GLMVEmbedding(**given)
 

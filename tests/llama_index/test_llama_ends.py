@@ -39,7 +39,7 @@ def ask(script: Script, way: str, **options: Any) -> Any:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_a_failed_answer_raises_its_error(end: End, way: str) -> None:
+def test_a_failed_answer_is_retried_if_retryable_and_else_raises_its_error_class(end: End, way: str) -> None:
     stream = "stream" in way
     kind = kind_of(end, stream=stream)
     with pytest.raises(glmv.GLMVError) as caught:
@@ -59,7 +59,7 @@ def test_a_failed_answer_raises_its_error(end: End, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("reason", ["content_filter", "sensitive", "eos", "model_context_window_exceeded", "length"])
-def test_the_response_has_the_finish_reason_that_the_server_sent(reason: str, way: str) -> None:
+def test_the_response_has_the_finish_reason_of_the_server_unchanged(reason: str, way: str) -> None:
     response = ask(Script(answered("so far", reason, stream="stream" in way)), way, on_sensitive="return")
     assert response.message.content == "so far"
     assert response.raw["choices"][0]["finish_reason"] == reason

@@ -109,7 +109,7 @@ async def test_structured_calls_prepare_pictures_in_threads(
         await llm.astructured_predict(Seen, PromptTemplate("What?"))
 
 
-async def test_a_deadline_includes_picture_preparation(
+async def test_a_deadline_includes_the_time_for_preparing_pictures(
     llm: GLMV, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(photo())

@@ -76,7 +76,7 @@ def test_each_call_emits_its_events_once_and_in_order(
 
 @BOTH_FACES
 @EVERY_WAY
-def test_each_call_is_one_event_of_the_callback_manager_and_is_counted_once(
+def test_the_callback_manager_gets_one_event_per_call_and_counts_tokens_once(
     kind: type[GLMV],
     ask: Callable[[GLMV], Any],
     expected: list[str],
@@ -99,7 +99,7 @@ def test_counting_tokens_of_a_picture_url_does_not_fetch_it(emu: Emulator, conne
     assert counter.prompt_llm_token_count == 100
 
 
-def test_tracers_get_the_options_that_affect_the_answer(
+def test_events_and_payload_contain_the_options_that_affect_the_answer(
     emu: Emulator, connect: Callable[..., GLMV], events: Any
 ) -> None:
     emu.say("red")
@@ -110,7 +110,7 @@ def test_tracers_get_the_options_that_affect_the_answer(
     assert (values["temperature"], values["top_p"], values["max_tokens"]) == (0.2, 0.5, 64)
 
 
-def test_the_payload_has_the_models_metadata() -> None:
+def test_to_payload_has_the_metadata_of_the_model_without_its_password() -> None:
     payload = GLMVMultiModal(model="glm-4.5v", base_url="https://u:p@example.com/v1?k=1").to_payload()
     assert payload["class_name"] == "glmv_multi_modal_llm"
     assert payload["context_window"] == 65536
@@ -137,7 +137,7 @@ def test_no_event_and_no_payload_holds_the_key(
     assert emu.api_key.partition(".")[2] not in json.dumps(results)
 
 
-def test_a_call_that_fails_ends_its_event_with_the_error(connect: Callable[..., GLMV]) -> None:
+def test_the_end_event_of_a_failed_call_holds_the_error(connect: Callable[..., GLMV]) -> None:
     debug = LlamaDebugHandler(print_trace_on_end=False)
     llm = connect(callback_manager=CallbackManager([debug]))
     with pytest.raises(glmv.UnsupportedContent):
@@ -165,7 +165,7 @@ def test_reasoning_reaches_agents_from_the_first_chunk_on(
     assert [chunk.additional_kwargs.get("thinking_delta") for chunk in chunks] == ["I", " look", None, None]
 
 
-def test_raw_is_the_plain_dict_of_the_chunk(server: Server) -> None:
+def test_the_raw_field_of_a_streamed_response_is_the_dict_that_the_server_sent(server: Server) -> None:
     chunks = [chunk("red"), chunk("", "stop", usage={**USAGE, "total_tokens": 105})]
     server.plays(lambda peer: peer.stream(*chunks, DONE))
     with GLMV(api_key="test-id.test-secret", base_url=server.base_url) as llm:

@@ -47,7 +47,9 @@ RESULT = said("tool", "2 m", tool_call_id="m1")
         [USER, GREETING, said("user", ""), USER],
     ],
 )
-def test_an_unambiguous_history_is_answered_with_a_note(history: list[ChatMessage], emulator: Emulator) -> None:
+def test_histories_with_greetings_or_empty_messages_are_answered_with_a_note(
+    history: list[ChatMessage], emulator: Emulator
+) -> None:
     answer = llm(emulator).chat(history)
     roles = [message["role"] for message in emulator.requests[-1].body["messages"]]
     assert next(role for role in roles if role != "system") == "user"
@@ -55,7 +57,7 @@ def test_an_unambiguous_history_is_answered_with_a_note(history: list[ChatMessag
 
 
 @pytest.mark.parametrize("history", [[GREETING], [said("system", "s"), RESULT]])
-def test_a_history_without_a_user_message_is_refused_with_advice(
+def test_the_error_for_a_history_without_a_user_message_says_how_to_begin(
     history: list[ChatMessage], emulator: Emulator
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="begin with a user message, as LlamaIndex's Memory does"):
@@ -105,7 +107,9 @@ def test_a_picture_returned_by_a_tool_reaches_the_model(returned: Any, emulator:
 @pytest.mark.parametrize(
     "block", [ImageBlock(url="ftp://camera/a.png"), ImageBlock(image=b64encode(b"no picture " * 9))]
 )
-def test_an_invalid_picture_of_a_tool_does_not_end_the_run(block: ImageBlock, emulator: Emulator) -> None:
+def test_the_model_gets_a_sentence_in_place_of_an_invalid_picture_in_a_tool_result(
+    block: ImageBlock, emulator: Emulator
+) -> None:
     call = {"id": "m1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     result = ChatMessage(role="tool", blocks=[block], additional_kwargs={"tool_call_id": "m1"})
     answer = llm(emulator).chat([USER, said("assistant", "", tool_calls=[call]), result])
@@ -116,14 +120,14 @@ def test_an_invalid_picture_of_a_tool_does_not_end_the_run(block: ImageBlock, em
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_errors_about_pictures_name_the_block_to_use(streamed: bool, emulator: Emulator) -> None:
+def test_the_error_for_a_picture_that_needs_a_url_names_image_block(streamed: bool, emulator: Emulator) -> None:
     model = llm(emulator, model="glm-4v-flash")
     history = [ChatMessage(role="user", blocks=[ImageBlock(image=PNG), TextBlock(text="?")])]
     with pytest.raises(glmv.InvalidRequestError, match=r"ImageBlock\(url=\.\.\.\)"):
         list(model.stream_chat(history)) if streamed else model.chat(history)
 
 
-def test_old_pictures_are_left_out_on_request(emulator: Emulator) -> None:
+def test_keep_pictures_1_leaves_out_all_but_the_newest_picture(emulator: Emulator) -> None:
     history = [ChatMessage(role="user", blocks=[ImageBlock(image=picture((60 + n, 60)))]) for n in range(3)]
     answer = llm(emulator, keep_pictures=1).chat(history)
     assert str(emulator.requests[-1].body).count("'type': 'image_url'") == 1

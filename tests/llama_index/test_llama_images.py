@@ -39,11 +39,11 @@ def names(documents: list[ImageDocument]) -> list[str]:
     return [document.metadata["file_name"] for document in documents]
 
 
-def test_a_folder_gives_its_pictures_sorted_by_name(folder: Path) -> None:
+def test_load_images_of_a_folder_returns_its_pictures_sorted_by_name(folder: Path) -> None:
     assert names(load_images(folder)) == ["a.PNG", "b.png"]
 
 
-def test_a_folder_gives_every_supported_format(tmp_path: Path) -> None:
+def test_load_images_of_a_folder_returns_pictures_of_unusual_formats(tmp_path: Path) -> None:
     for name, kind in (
         ("a.pgm", "PPM"),
         ("b.j2k", "JPEG2000"),
@@ -61,22 +61,22 @@ def test_a_folder_gives_every_supported_format(tmp_path: Path) -> None:
     ]
 
 
-def test_sub_folders_are_searched_on_request(folder: Path) -> None:
+def test_load_images_with_recursive_true_searches_sub_folders(folder: Path) -> None:
     assert names(load_images(folder, recursive=True)) == ["a.PNG", "b.png", "c.png"]
 
 
 @pytest.mark.parametrize(("pattern", "found"), [("b*", ["b.png"]), ("**/*.png", ["b.png", "c.png"])])
-def test_a_pattern_gives_the_matching_files(pattern: str, found: list[str], folder: Path) -> None:
+def test_load_images_of_a_pattern_returns_the_matching_files(pattern: str, found: list[str], folder: Path) -> None:
     assert names(load_images(f"{folder}/{pattern}")) == found
 
 
-def test_files_and_urls_can_be_mixed(folder: Path) -> None:
+def test_load_images_accepts_a_list_of_files_and_urls(folder: Path) -> None:
     documents = load_images([folder / "b.png", "https://example.com/x/far.png?sig=1"])
     assert names(documents) == ["b.png", "far.png"]
     assert documents[1].image_url == "https://example.com/x/far.png?sig=1"
 
 
-def test_a_document_holds_path_and_measurements_but_no_content(folder: Path) -> None:
+def test_a_loaded_document_holds_path_and_size_of_a_picture_but_no_content(folder: Path) -> None:
     (document,) = load_images(folder / "b.png")
     assert document.image_path == str(folder / "b.png")
     assert document.image is None
@@ -85,28 +85,30 @@ def test_a_document_holds_path_and_measurements_but_no_content(folder: Path) -> 
     assert document.metadata["file_type"] == "image/png"
 
 
-def test_models_and_indexes_see_only_the_file_name(folder: Path) -> None:
+def test_models_and_indexes_see_only_the_file_name_of_a_pictures_metadata(folder: Path) -> None:
     (document,) = load_images(folder / "b.png")
     for mode in (MetadataMode.EMBED, MetadataMode.LLM):
         assert document.get_metadata_str(mode) == "file_name: b.png"
 
 
-def test_a_loaded_picture_can_be_sent(folder: Path, draw: Callable[..., bytes]) -> None:
+def test_a_document_of_load_images_becomes_a_content_part_with_its_picture(
+    folder: Path, draw: Callable[..., bytes]
+) -> None:
     assert parts_of_documents(load_images(folder / "b.png"), Intake()) == [glmv.Image.from_bytes(draw("red"))]
 
 
 @pytest.mark.parametrize("source", ["nowhere", "nowhere.png"])
-def test_a_missing_source_is_reported(source: str, tmp_path: Path) -> None:
+def test_load_images_of_a_missing_file_or_folder_raises(source: str, tmp_path: Path) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="this file or folder does not exist"):
         load_images(tmp_path / source)
 
 
-def test_a_folder_without_pictures_is_reported(tmp_path: Path) -> None:
+def test_load_images_of_a_folder_without_pictures_raises(tmp_path: Path) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="found no picture"):
         load_images(tmp_path)
 
 
-def test_a_file_that_is_not_a_picture_is_reported(folder: Path) -> None:
+def test_load_images_of_a_file_that_is_not_a_picture_raises(folder: Path) -> None:
     with pytest.raises(glmv.UnsupportedContent):
         load_images(folder / "notes.txt")
 
@@ -122,7 +124,7 @@ def test_the_directory_reader_reads_pictures_and_texts(folder: Path) -> None:
     }
 
 
-def test_the_directory_reader_reads_pictures_of_other_file_systems(draw: Callable[..., bytes]) -> None:
+def test_the_directory_reader_reads_pictures_of_an_fsspec_file_system(draw: Callable[..., bytes]) -> None:
     memory = fsspec.filesystem("memory")
     memory.pipe("/album/far.png", draw("red"))
     reader = SimpleDirectoryReader("/album", fs=memory, file_extractor=image_file_extractor())
@@ -131,7 +133,9 @@ def test_the_directory_reader_reads_pictures_of_other_file_systems(draw: Callabl
     assert parts_of_documents([document], Intake()) == [glmv.Image.from_bytes(draw("red"))]
 
 
-def test_pictures_get_captions_and_texts_stay(emu: Emulator, connect: Callable[..., GLMV], folder: Path) -> None:
+def test_the_captioner_describes_only_pictures_without_a_text(
+    emu: Emulator, connect: Callable[..., GLMV], folder: Path
+) -> None:
     emu.say(" a red wall \n")
     captioner = GLMVImageCaptioner(llm=connect())
     text, named = TextNode(text="a text"), ImageNode(image_path=str(folder / "a.PNG"), text="has one")
@@ -142,7 +146,7 @@ def test_pictures_get_captions_and_texts_stay(emu: Emulator, connect: Callable[.
     assert emu.requests[0].body["messages"][0]["content"][0]["type"] == "image_url"
 
 
-async def test_captions_are_written_asynchronously_in_order(
+async def test_an_asynchronous_captioner_keeps_the_order_of_the_pictures(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path
 ) -> None:
     emu.say("first", "second")
@@ -151,7 +155,9 @@ async def test_captions_are_written_asynchronously_in_order(
     assert [node.get_content() for node in nodes] == ["first", "second"]
 
 
-def test_captions_are_replaced_on_request(emu: Emulator, connect: Callable[..., GLMV], folder: Path) -> None:
+def test_the_captioner_with_overwrite_true_replaces_captions(
+    emu: Emulator, connect: Callable[..., GLMV], folder: Path
+) -> None:
     emu.say("new")
     captioner = GLMVImageCaptioner(llm=connect(), overwrite=True)
     (node,) = captioner([ImageNode(image_path=str(folder / "b.png"), text="old")])
@@ -159,7 +165,7 @@ def test_captions_are_replaced_on_request(emu: Emulator, connect: Callable[..., 
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
-def test_a_picture_that_cannot_be_described_ends_the_run_or_is_marked(
+def test_on_error_decides_whether_a_missing_picture_raises_or_is_marked(
     on_error: Any, emu: Emulator, connect: Callable[..., GLMV], folder: Path
 ) -> None:
     captioner = GLMVImageCaptioner(llm=connect(), on_error=on_error)
@@ -175,7 +181,7 @@ def test_a_picture_that_cannot_be_described_ends_the_run_or_is_marked(
     assert described.get_content() == "red"
 
 
-def test_an_index_keeps_captioned_pictures_and_finds_them(
+def test_an_index_returns_captioned_pictures_as_image_nodes_with_their_paths(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, alike: Any
 ) -> None:
     emu.say("blue wall", "red wall")
@@ -188,7 +194,7 @@ def test_an_index_keeps_captioned_pictures_and_finds_them(
     assert all(isinstance(item.node, ImageNode) and item.node.image_path for item in result)
 
 
-def test_a_pipeline_does_not_describe_the_same_picture_twice(
+def test_an_ingestion_pipeline_that_runs_twice_describes_a_picture_once(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path
 ) -> None:
     emu.say("red")
@@ -212,19 +218,23 @@ JPEG_WITHOUT_ITS_END = _without_its_end()
 
 
 @pytest.mark.parametrize("source", ["album", "album/*.png", "album/inner/../b.png"])
-def test_paths_and_ids_are_absolute(source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_images_makes_document_paths_and_ids_absolute(
+    source: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(folder.parent)
     document = load_images(source.replace("album", folder.name))[-1]
     assert document.id_ == document.image_path == document.metadata["file_path"] == str(folder / "b.png")
 
 
-def test_the_home_folder_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_images_expands_the_tilde_of_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder))
     assert load_images("~/b.png")[0].image_path == str(folder / "b.png")
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"%PDF-1.7", JPEG_WITHOUT_ITS_END])
-def test_a_broken_file_raises_or_is_left_out(content: bytes, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_file_raises_or_with_on_error_skip_is_left_out(
+    content: bytes, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (folder / "broken.jpg").write_bytes(content)
     with pytest.raises(glmv.InvalidRequestError, match=r"broken\.jpg"):
         load_images(folder)
@@ -234,7 +244,9 @@ def test_a_broken_file_raises_or_is_left_out(content: bytes, folder: Path, caplo
 
 
 @pytest.mark.parametrize("source", ["Qz" * 3000, "Qz" * 300 + "\0", "memory://" + "Qz" * 900, "qz" * 400 + "://b"])
-def test_an_invalid_path_is_quoted_briefly(source: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_error_for_a_long_invalid_path_has_less_than_700_characters(
+    source: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(glmv.InvalidRequestError) as caught:
         load_images([source], on_error="skip")
     assert len(str(caught.value)) < 700
@@ -242,12 +254,12 @@ def test_an_invalid_path_is_quoted_briefly(source: str, caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize("source", [b"GIF89a", [b"GIF89a"], 7, [None]])
-def test_an_image_object_is_refused_with_advice_to_make_a_document(source: Any) -> None:
+def test_load_images_refuses_bytes_and_numbers_with_advice_to_make_a_document(source: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="ImageDocument"):
         load_images(source)
 
 
-def test_loading_without_any_valid_picture_raises(folder: Path) -> None:
+def test_with_on_error_skip_load_images_raises_if_no_picture_remains(folder: Path) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="this file or folder does not exist"):
         load_images(folder / "nowhere", on_error="skip")
     (folder / "b.png").write_bytes(b"junk")
@@ -255,13 +267,13 @@ def test_loading_without_any_valid_picture_raises(folder: Path) -> None:
         load_images(folder / "b.png", on_error="skip")
 
 
-def test_on_error_accepts_only_two_values(folder: Path) -> None:
+def test_an_unknown_value_of_on_error_is_refused(folder: Path) -> None:
     for call in (lambda word: load_images(folder, on_error=word), image_file_extractor):
         with pytest.raises(glmv.InvalidRequestError, match="on_error"):
             call("ignore")
 
 
-def test_the_directory_reader_leaves_out_broken_files(
+def test_with_on_error_skip_the_directory_reader_leaves_out_broken_files(
     folder: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "broken.jpg").write_bytes(b"junk")
@@ -295,7 +307,7 @@ def far(draw: Callable[..., bytes]) -> Iterator[Any]:
         ("memory://album/*/*.png", False, ["c.png"]),
     ],
 )
-def test_pictures_of_other_file_systems_are_loaded_with_their_content(
+def test_load_images_loads_the_content_of_pictures_of_an_fsspec_file_system(
     source: str, recursive: bool, expected: list[str]
 ) -> None:
     documents = load_images(source, recursive=recursive, on_error="skip")
@@ -303,13 +315,13 @@ def test_pictures_of_other_file_systems_are_loaded_with_their_content(
     assert all(document.image and document.id_.startswith("memory:///album/") for document in documents)
 
 
-def test_a_file_url_is_a_file_of_this_machine(folder: Path) -> None:
+def test_load_images_reads_a_file_url(folder: Path) -> None:
     assert load_images((folder / "b.png").as_uri())[0].image_path == str(folder / "b.png")
 
 
 @pytest.mark.usefixtures("far")
 @pytest.mark.parametrize("source", ["memory://nowhere", "memory://album/inner/*.jpg", "zz://album"])
-def test_missing_files_of_other_file_systems_are_reported(source: str) -> None:
+def test_load_images_of_missing_files_of_an_fsspec_file_system_raises(source: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"does not exist|found no picture|cannot open this file system"):
         load_images(source)
 
@@ -321,7 +333,7 @@ def nodes_of(documents: list[Any], llm: GLMV, **options: Any) -> list[Any]:
     return list(GLMVImageCaptioner(llm=llm, nodes=True, num_workers=1, **options)(documents))
 
 
-def test_nodes_are_pictures_with_stable_ids_and_name_their_source_document(
+def test_the_captioner_makes_image_nodes_with_stable_ids_and_source_documents(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path
 ) -> None:
     emu.say("blue", "red", "blue", "red")
@@ -335,14 +347,16 @@ def test_nodes_are_pictures_with_stable_ids_and_name_their_source_document(
     assert [node.node_id for node in nodes_of(load_images(folder), connect())] == [node.node_id for node in first]
 
 
-async def test_nodes_are_made_asynchronously(emu: Emulator, connect: Callable[..., GLMV], folder: Path) -> None:
+async def test_the_captioner_makes_nodes_in_asynchronous_calls(
+    emu: Emulator, connect: Callable[..., GLMV], folder: Path
+) -> None:
     emu.say("red")
     captioner = GLMVImageCaptioner(llm=connect(), nodes=True)
     (node,) = await captioner.acall(load_images(folder / "b.png"))
     assert isinstance(node, ImageNode)
 
 
-def test_every_kind_of_picture_becomes_a_node(
+def test_the_captioner_makes_an_image_node_of_every_form_of_a_picture(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, red: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
@@ -370,7 +384,7 @@ def test_every_kind_of_picture_becomes_a_node(
     assert result[7] is items[7]
 
 
-def test_a_picture_that_cannot_be_described_gives_no_node(
+def test_with_on_error_skip_a_missing_picture_gives_no_node_but_a_warning(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     emu.say("red")
@@ -381,7 +395,7 @@ def test_a_picture_that_cannot_be_described_gives_no_node(
     assert f"{folder / 'a.PNG'} was not described" in caplog.text
 
 
-def test_an_error_mark_is_not_embedded_and_is_removed_by_the_next_caption(
+def test_caption_error_is_not_embedded_and_is_removed_when_a_caption_succeeds(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, draw: Callable[..., bytes]
 ) -> None:
     documents = load_images(folder / "b.png")
@@ -410,7 +424,7 @@ def test_refreshing_an_index_updates_changed_pictures(
     assert [item.node.get_content() for item in index.as_retriever().retrieve("walls")] == ["blue"]
 
 
-def test_a_stored_index_finds_its_pictures_from_another_working_directory(
+def test_a_stored_index_finds_its_pictures_after_the_working_directory_changed(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, alike: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines = pytest.importorskip(

@@ -84,7 +84,7 @@ def test_a_file_inside_an_allowed_folder_is_read(
 
 
 @pytest.mark.parametrize("path", ["../others/red.png", "link.png", "inner/red.png", "missing.png/../../others/red.png"])
-def test_dots_and_links_do_not_leave_the_allowed_folder(
+def test_files_outside_the_folder_reached_by_dots_or_links_are_not_read(
     path: str, connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     ours, others = folders
@@ -94,7 +94,7 @@ def test_dots_and_links_do_not_leave_the_allowed_folder(
         connect(local_files=[ours]).complete("What?", image_documents=[f"{ours}/{path}"])
 
 
-def test_a_linked_folder_allows_the_pictures_in_its_target(
+def test_an_allowed_folder_that_is_a_link_also_allows_its_target_folder(
     emu: Emulator, connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     ours, _ = folders
@@ -106,7 +106,7 @@ def test_a_linked_folder_allows_the_pictures_in_its_target(
         assert llm.complete("What?", image_documents=[folder / "red.png"]).text == "red"
 
 
-def test_a_folder_with_the_same_prefix_is_not_allowed(
+def test_a_folder_whose_name_begins_like_the_allowed_folder_is_not_allowed(
     connect: Callable[..., GLMV], folders: tuple[Path, Path], red: bytes
 ) -> None:
     beside = folders[0].parent / "ours2"
@@ -116,7 +116,7 @@ def test_a_folder_with_the_same_prefix_is_not_allowed(
         connect(local_files=[folders[0]]).complete("What?", image_documents=[beside / "red.png"])
 
 
-def test_a_relative_folder_is_resolved_when_it_is_set(
+def test_a_relative_allowed_folder_is_resolved_when_the_model_is_made(
     connect: Callable[..., GLMV], folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, others = folders
@@ -127,7 +127,7 @@ def test_a_relative_folder_is_resolved_when_it_is_set(
         llm.complete("What?", image_documents=["red.png"])
 
 
-def test_the_error_does_not_show_whether_an_outside_file_exists(
+def test_the_error_for_a_file_that_is_not_allowed_is_the_same_if_it_does_not_exist(
     connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     results = []
@@ -138,7 +138,7 @@ def test_the_error_does_not_show_whether_an_outside_file_exists(
     assert results[0] == results[1]
 
 
-def test_bytes_and_urls_are_accepted_if_no_local_files_are_allowed(
+def test_with_local_files_false_bytes_and_urls_are_accepted(
     emu: Emulator, connect: Callable[..., GLMV], red: bytes
 ) -> None:
     emu.say("red")
@@ -148,31 +148,35 @@ def test_bytes_and_urls_are_accepted_if_no_local_files_are_allowed(
 
 
 @pytest.mark.parametrize("given", ["", [""], None, 3, [3]])
-def test_invalid_folders_are_refused(given: Any) -> None:
+def test_a_local_files_value_that_is_not_a_bool_or_folders_is_refused(given: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="local_files must be True, False or a list of folders"):
         GLMV(local_files=given)
 
 
-def test_a_single_folder_can_be_set_later(connect: Callable[..., GLMV], folders: tuple[Path, Path]) -> None:
+def test_local_files_can_be_set_to_a_folder_on_an_existing_model(
+    connect: Callable[..., GLMV], folders: tuple[Path, Path]
+) -> None:
     llm = connect()
     llm.local_files = os.fspath(folders[0])
     with pytest.raises(glmv.InvalidRequestError, match="is not read"):
         llm.complete("What?", image_documents=[folders[1] / "red.png"])
 
 
-def test_an_invalid_value_set_later_is_refused_at_the_call(connect: Callable[..., GLMV], red_path: Path) -> None:
+def test_an_invalid_local_files_set_on_an_existing_model_is_refused_at_the_call(
+    connect: Callable[..., GLMV], red_path: Path
+) -> None:
     llm = connect()
     llm.local_files = 3
     with pytest.raises(glmv.InvalidRequestError, match="local_files must be True, False or a list of folders; got 3"):
         llm.complete("What?", image_documents=[red_path])
 
 
-def test_a_stored_model_keeps_its_folders(folders: tuple[Path, Path]) -> None:
+def test_a_model_restored_from_json_has_its_allowed_folders(folders: tuple[Path, Path]) -> None:
     llm = GLMV(local_files=[folders[0]])
     assert GLMV.from_json(llm.to_json()).local_files == [str(folders[0])]
 
 
-def test_a_call_cannot_allow_more_folders(connect: Callable[..., GLMV]) -> None:
+def test_local_files_as_an_option_of_a_call_is_refused(connect: Callable[..., GLMV]) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="unknown option 'local_files'"):
         connect(local_files=False).chat(chat(), local_files=True)
 
@@ -183,7 +187,7 @@ def closed(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("file", [closed, lambda path: StringIO("words")])
-def test_a_file_that_returns_no_bytes_is_refused_with_its_position(
+def test_an_image_block_with_a_closed_file_or_a_text_file_is_refused(
     file: Callable[[Path], Any], connect: Callable[..., GLMV], red_path: Path
 ) -> None:
     block = ImageBlock.model_construct(image=file(red_path), path=None, url=None, detail=None)
@@ -203,7 +207,7 @@ AUDIO = AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")
         (ImageBlock(url="file:///etc/hosts"), r"messages\[0\] \(user\), ImageBlock: .* http and https URLs only"),
     ],
 )
-def test_an_unsupported_block_is_left_out_on_request_with_a_warning(
+def test_with_on_unsupported_warn_an_unsupported_block_is_left_out_with_a_warning(
     block: Any, message: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=message):
@@ -216,7 +220,7 @@ def test_an_unsupported_block_is_left_out_on_request_with_a_warning(
     assert emu.requests[0].body["messages"] == [{"role": "user", "content": "What is it?"}]
 
 
-def test_a_picture_for_a_text_model_is_left_out_on_request(
+def test_with_on_unsupported_warn_a_picture_for_a_text_model_is_left_out(
     emu: Emulator, connect: Callable[..., GLMV], red: bytes
 ) -> None:
     emu.say("nothing")
@@ -225,7 +229,7 @@ def test_a_picture_for_a_text_model_is_left_out_on_request(
         llm.chat(chat(ImageBlock(image=red)))
 
 
-def test_one_invalid_document_of_several_is_left_out_on_request(
+def test_with_on_unsupported_warn_a_document_without_a_picture_is_left_out(
     emu: Emulator, connect: Callable[..., GLMV], red: bytes
 ) -> None:
     emu.say("red")
@@ -235,7 +239,7 @@ def test_one_invalid_document_of_several_is_left_out_on_request(
     assert [part["type"] for part in emu.requests[0].body["messages"][0]["content"]] == ["image_url", "text"]
 
 
-def test_a_file_outside_the_allowed_folders_always_raises(
+def test_with_on_unsupported_warn_a_file_that_is_not_allowed_still_raises(
     connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="is not read"):
@@ -270,7 +274,7 @@ def test_an_open_file_is_read_from_its_beginning_and_rewound(
         ),
     ],
 )
-def test_errors_name_blocks_of_llama_index_in_place_of_constructors(written: str, read: str) -> None:
+def test_in_terms_replaces_names_of_glmv_constructors_by_llama_index_blocks(written: str, read: str) -> None:
     assert in_terms(f"Use {written} here.") == f"Use {read} here."
 
 
@@ -283,7 +287,7 @@ def test_only_invalid_request_errors_are_rewritten_with_names_of_llama_index() -
 
 
 @pytest.mark.parametrize("kind", [ImageBlock, VideoBlock, DocumentBlock])
-def test_an_empty_block_is_refused_with_its_position(kind: Any, connect: Callable[..., GLMV]) -> None:
+def test_the_error_for_an_empty_block_names_its_position_and_class(kind: Any, connect: Callable[..., GLMV]) -> None:
     empty = kind.model_construct(image=None, video=None, data=None, path=None, url=None, detail=None, title=None)
     message = ChatMessage.model_construct(role=MessageRole.USER, additional_kwargs={}, blocks=[empty])
     place = rf"^messages\[0\] \(user\), {kind.__name__}: it is empty: set its content, path or url"
@@ -291,7 +295,7 @@ def test_an_empty_block_is_refused_with_its_position(kind: Any, connect: Callabl
         connect().chat([message])
 
 
-def test_a_folder_of_the_home_directory_may_be_named_by_its_tilde(
+def test_local_files_expands_the_tilde_of_the_home_directory(
     emu: Emulator, connect: Callable[..., GLMV], folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(folders[0].parent))
@@ -311,7 +315,7 @@ def test_an_invalid_path_is_refused_if_local_files_names_folders(
 
 
 @pytest.mark.parametrize(("on_unsupported", "warns"), [("raise", False), ("warn", True)])
-def test_unsupported_media_are_left_out_before_anything_is_read(on_unsupported: Any, warns: bool) -> None:
+def test_media_that_the_model_does_not_take_are_refused_before_they_are_read(on_unsupported: Any, warns: bool) -> None:
     intake = Intake("glm-4-plus", row=glmv.find_model("glm-4-plus"), on_unsupported=on_unsupported)
     picture = {"kind": glmv.Image, "url": "https://example.com/a.png"}
     if warns:
@@ -322,7 +326,7 @@ def test_unsupported_media_are_left_out_before_anything_is_read(on_unsupported: 
     assert Intake("glm-4.6v", row=glmv.find_model("glm-4.6v"), on_unsupported="warn").medium(**picture).url
 
 
-def test_an_error_keeps_its_class_and_its_position_is_added_only_once() -> None:
+def test_intake_refuse_keeps_the_class_of_an_error_and_adds_the_position_once() -> None:
     intake = Intake(on_unsupported="warn")
     with pytest.raises(glmv.LimitExceeded) as caught:
         intake.refuse(glmv.LimitExceeded("too large"), "messages[0]")

@@ -111,13 +111,13 @@ def before(row: Judging, emu: Emulator) -> int:
     return 1
 
 
-def test_every_row_of_the_table_is_tested() -> None:
+def test_every_row_of_the_judging_table_has_an_entry_point_to_test() -> None:
     assert {row.entry for row in JUDGING if row.package == "llama_index_glmv"} == set(ENTRIES)
 
 
 @EACH
 @pytest.mark.parametrize("wrong", ["missing", "misfit"])
-def test_each_entry_point_repairs_and_raises_as_the_table_says(
+def test_each_entry_point_repairs_and_raises_as_the_judging_table_says(
     wrong: Any, row: Judging, way: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     first = before(row, emu)
@@ -149,7 +149,7 @@ def test_each_entry_point_repairs_and_raises_as_the_table_says(
     [(row, way, wrong) for row, way in CASES for wrong in row.asks_again],
     ids=lambda value: getattr(value, "entry", value),
 )
-def test_a_wrong_first_answer_is_repaired_once(
+def test_each_entry_point_returns_the_result_of_the_repaired_answer(
     wrong: Any, row: Judging, way: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     before(row, emu)
@@ -168,7 +168,7 @@ def test_a_wrong_first_answer_is_repaired_once(
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
-async def test_an_agent_with_a_first_tool_reports_invalid_arguments_to_the_model(
+async def test_an_agent_reports_invalid_arguments_of_its_first_tool_call_to_the_model(
     streaming: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.call("book", deck=4)
@@ -182,7 +182,7 @@ async def test_an_agent_with_a_first_tool_reports_invalid_arguments_to_the_model
 
 
 @pytest.mark.parametrize("awaited", [False, True], ids=["called", "awaited"])
-def test_a_function_calling_program_repairs_a_misfit_once(
+def test_in_function_mode_structured_predict_repairs_arguments_that_do_not_fit(
     awaited: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     llm = connect(pydantic_program_mode=PydanticProgramMode.FUNCTION)

@@ -52,7 +52,7 @@ def test_pickles_and_dicts_omit_the_key_function_and_copies_share_it(kind: Any) 
     assert copy.deepcopy(model).api_key == copy.copy(model).api_key == vault.key
 
 
-def test_a_shared_client_brings_its_key_function(server: Server) -> None:
+def test_a_model_with_a_passed_client_uses_the_key_function_of_that_client(server: Server) -> None:
     with glmv.Client(Vault().key, base_url=server.base_url) as glm:
         assert GLMV(client=glm).complete("hello").text == "hello"
     assert keys_at(server) == TWO

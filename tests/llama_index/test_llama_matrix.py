@@ -87,7 +87,7 @@ def test_glmv_multi_modal_is_an_llm_and_a_multi_modal_llm() -> None:
 
 
 @BOTH_CLASSES
-def test_settings_accept_both_models(kind: type[GLMV], settings: Any) -> None:
+def test_settings_llm_accepts_glmv_and_glmv_multi_modal(kind: type[GLMV], settings: Any) -> None:
     settings.llm = kind()
     assert type(settings.llm) is kind
 
@@ -194,7 +194,7 @@ def test_the_multi_modal_completion_program_reads_an_object_from_a_picture(
 
 @BOTH_CLASSES
 @pytest.mark.parametrize("evaluator", [MultiModalFaithfulnessEvaluator, MultiModalRelevancyEvaluator])
-async def test_the_multi_modal_evaluators_judge_an_answer_by_the_picture(
+async def test_the_multi_modal_evaluators_send_the_picture_and_read_the_verdict(
     kind: type[GLMV],
     evaluator: Callable[..., Any],
     emu: Emulator,
@@ -223,7 +223,7 @@ def paint(colour: str) -> str:
 @BOTH_CLASSES
 @AGENT
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_a_function_agent_sees_and_calls_its_tool(
+async def test_a_function_agent_sends_the_picture_and_calls_its_tool(
     kind: type[GLMV],
     streaming: bool,
     emu: Emulator,
@@ -246,7 +246,7 @@ async def test_a_function_agent_sees_and_calls_its_tool(
 
 @BOTH_CLASSES
 @AGENT
-async def test_a_react_agent_sees_and_calls_its_tool(
+async def test_a_react_agent_sends_the_picture_and_calls_its_tool(
     kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV], saw_red: Callable[[], bool], red: bytes
 ) -> None:
     emu.say(
@@ -259,7 +259,7 @@ async def test_a_react_agent_sees_and_calls_its_tool(
 
 @BOTH_CLASSES
 @AGENT
-async def test_an_agent_workflow_sees_and_calls_its_tool(
+async def test_an_agent_workflow_sends_the_picture_and_calls_its_tool(
     kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV], saw_red: Callable[[], bool], red: bytes
 ) -> None:
     emu.call("paint", colour="red")
@@ -271,7 +271,9 @@ async def test_an_agent_workflow_sees_and_calls_its_tool(
 
 
 @BOTH_CLASSES
-async def test_prompts_are_answered_and_streamed(kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV]) -> None:
+async def test_predict_and_stream_send_the_system_prompt_before_the_filled_in_prompt(
+    kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.say(RED, RED, RED, RED)
     llm = connect(kind, system_prompt="Be brief.")
     prompt = PromptTemplate("Colour of {thing}?")
@@ -285,7 +287,7 @@ async def test_prompts_are_answered_and_streamed(kind: type[GLMV], emu: Emulator
 
 
 @BOTH_CLASSES
-def test_a_chat_engine_keeps_pictures_in_its_memory(
+def test_a_chat_engine_sends_the_pictures_in_its_memory(
     kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV], saw_red: Callable[[], bool], red: bytes
 ) -> None:
     emu.say("a wall", "red")

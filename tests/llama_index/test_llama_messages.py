@@ -59,16 +59,16 @@ def test_a_picture_url_is_passed_on_unchanged() -> None:
     assert part.url == URL
 
 
-def test_a_data_url_becomes_its_bytes(red: bytes) -> None:
+def test_an_image_block_with_a_data_url_becomes_the_picture_in_that_url(red: bytes) -> None:
     uri = "data:None;base64," + base64.b64encode(red).decode()
     assert user(ImageBlock(url=uri)).content == (glmv.Image.from_bytes(red),)
 
 
-def test_a_path_is_read(red: bytes, red_path: Path) -> None:
+def test_an_image_block_with_a_path_becomes_the_picture_in_that_file(red: bytes, red_path: Path) -> None:
     assert user(ImageBlock(path=red_path)).content == (glmv.Image.from_bytes(red),)
 
 
-def test_bytes_are_not_decoded_and_encoded_again(red: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_base64_of_a_block_is_not_decoded_and_encoded_again(red: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     block = ImageBlock(image=red)
     monkeypatch.setattr(ImageBlock, "resolve_image", lambda *_, **__: pytest.fail("resolved"))
     (part,) = user(block).content
@@ -132,18 +132,18 @@ def test_a_citation_becomes_its_text_and_source() -> None:
         (VideoBlock(url="https://example.com/a.mp4", fps=2), "messages[0] (user): fps=2 was left out"),
     ],
 )
-def test_unsupported_fields_are_left_out_with_a_note(block: ContentBlock, note_start: str) -> None:
+def test_unsupported_fields_of_blocks_are_left_out_with_a_note(block: ContentBlock, note_start: str) -> None:
     intake = Intake()
     to_glmv([ChatMessage(role="user", blocks=[TextBlock(text="look"), block])], intake)
     assert [note[: len(note_start)] for note in intake.notes] == [note_start]
 
 
-def test_audio_is_refused_with_block_and_position() -> None:
+def test_the_error_for_audio_names_its_position_and_block_class() -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"messages\[1\] \(user\), AudioBlock: it cannot be sent to"):
         mapped(ChatMessage(content="hi"), ChatMessage(blocks=[AudioBlock(url="https://example.com/a.mp3")]))
 
 
-def test_an_invalid_message_is_refused_with_its_position() -> None:
+def test_a_dict_in_place_of_a_chat_message_is_refused_with_its_position() -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"messages\[0\] is a dict; use a ChatMessage"):
         to_glmv([{"role": "user", "content": "hi"}], Intake())  # type: ignore[list-item]  # what people write
 
@@ -154,7 +154,7 @@ def test_an_empty_picture_is_refused() -> None:
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.com/a.png"])
-def test_a_url_that_the_platform_cannot_fetch_is_refused(url: str) -> None:
+def test_a_file_url_and_an_ftp_url_of_a_picture_are_refused(url: str) -> None:
     with pytest.raises(glmv.UnsupportedContent):
         user(ImageBlock(url=url))
 
@@ -172,7 +172,7 @@ def test_a_url_that_the_platform_cannot_fetch_is_refused(url: str) -> None:
         ("function", "tool"),
     ],
 )
-def test_every_role_is_mapped(role: str, ours: str) -> None:
+def test_every_message_role_becomes_system_user_assistant_or_tool(role: str, ours: str) -> None:
     (message,) = mapped(ChatMessage(role=role, content="hi"))
     assert (message.role, message.text) == (ours, "hi")
 
@@ -206,7 +206,7 @@ def test_tool_calls_in_additional_kwargs_are_sent_back(call: object) -> None:
     assert mapped(message)[0].tool_calls == (glmv.ToolCall("c1", "zoom", "{}"),)
 
 
-def test_tool_calls_in_blocks_and_additional_kwargs_are_sent_once() -> None:
+def test_a_tool_call_in_both_a_block_and_additional_kwargs_is_sent_once() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "zoom", "arguments": "{}"}}
     block = ToolCallBlock(tool_call_id="c1", tool_name="zoom", tool_kwargs={})
     (message,) = mapped(ChatMessage(role="assistant", blocks=[block], additional_kwargs={"tool_calls": [call]}))
@@ -214,12 +214,12 @@ def test_tool_calls_in_blocks_and_additional_kwargs_are_sent_once() -> None:
 
 
 @pytest.mark.parametrize("block", [ThinkingBlock(content="hm"), ToolCallBlock(tool_name="zoom")])
-def test_reasoning_and_tool_calls_of_other_roles_are_refused(block: ContentBlock) -> None:
+def test_reasoning_and_tool_calls_in_a_user_message_are_refused(block: ContentBlock) -> None:
     with pytest.raises(glmv.UnsupportedContent, match="Put it into an assistant message"):
         user(block)
 
 
-def test_messages_without_content_are_not_sent() -> None:
+def test_empty_system_and_assistant_messages_are_not_sent() -> None:
     messages = [
         ChatMessage(role="system", content=None),
         ChatMessage(content="hi"),
@@ -228,18 +228,18 @@ def test_messages_without_content_are_not_sent() -> None:
     assert [message.role for message in mapped(*messages)] == ["user"]
 
 
-def test_an_empty_tool_result_still_answers_its_call() -> None:
+def test_an_empty_tool_result_is_sent_with_its_call_id() -> None:
     (message,) = mapped(ChatMessage(role="tool", content="", additional_kwargs={"tool_call_id": "c1"}))
     assert message.tool_call_id == "c1"
 
 
-def test_pictures_of_other_roles_keep_their_position(red: bytes) -> None:
+def test_a_picture_in_a_tool_result_keeps_its_position_between_the_texts(red: bytes) -> None:
     blocks = [TextBlock(text="first"), ImageBlock(image=red), TextBlock(text="second")]
     (message,) = mapped(ChatMessage(role="tool", blocks=blocks, additional_kwargs={"tool_call_id": "c1"}))
     assert message.content == (glmv.Text("first"), glmv.Image.from_bytes(red), glmv.Text("\nsecond"))
 
 
-def test_mapping_does_not_change_the_history(red: bytes) -> None:
+def test_converting_a_history_does_not_change_it(red: bytes) -> None:
     history = [
         ChatMessage(role="system", blocks=[TextBlock(text="be brief"), ImageBlock(url=URL)]),
         ChatMessage(blocks=[TextBlock(text="see"), ImageBlock(image=red)]),
@@ -250,13 +250,13 @@ def test_mapping_does_not_change_the_history(red: bytes) -> None:
     assert history == before
 
 
-def test_only_blocks_with_a_path_are_read_in_a_thread(red: bytes, red_path: Path) -> None:
+def test_reads_files_is_true_only_for_messages_with_a_path(red: bytes, red_path: Path) -> None:
     nested = CitableBlock(title="t", source="s", content=[ImageBlock(path=red_path)])
     assert reads_files([ChatMessage(blocks=[nested])])
     assert not reads_files([ChatMessage(blocks=[ImageBlock(image=red), ImageBlock(url=URL), TextBlock(text="x")])])
 
 
-def test_an_inner_block_with_a_path_is_read_in_a_thread_too(red: bytes, red_path: Path) -> None:
+def test_reads_files_is_true_for_a_citation_of_a_block_with_a_path(red: bytes, red_path: Path) -> None:
     def cited(block: Any) -> ChatMessage:
         inner = CitationBlock(cited_content=block, source="s", title="t", additional_location_info={})
         return ChatMessage(role="assistant", blocks=[inner])
@@ -278,7 +278,7 @@ def test_reasoning_in_several_blocks_is_joined_by_newlines() -> None:
     assert mapped(ChatMessage(role="assistant", blocks=blocks))[0].reasoning == "hm\naha"
 
 
-def test_tool_calls_in_additional_kwargs_of_other_roles_are_not_sent() -> None:
+def test_tool_calls_in_additional_kwargs_of_user_and_tool_messages_are_not_sent() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "zoom", "arguments": "{}"}}
     keywords = {"tool_calls": [call], "tool_call_id": "c1"}
     (question, result) = mapped(
@@ -289,7 +289,7 @@ def test_tool_calls_in_additional_kwargs_of_other_roles_are_not_sent() -> None:
     assert (result.tool_calls, result.tool_call_id) == ((), "c1")
 
 
-def test_texts_of_other_roles_than_user_are_joined_by_newlines() -> None:
+def test_texts_of_a_system_message_but_not_of_a_user_are_joined_by_newlines() -> None:
     blocks = [TextBlock(text="a"), TextBlock(text="b")]
     assert [
         message.text for message in mapped(*(ChatMessage(role=role, blocks=blocks) for role in ("user", "system")))
@@ -299,7 +299,7 @@ def test_texts_of_other_roles_than_user_are_joined_by_newlines() -> None:
     ]
 
 
-def test_an_empty_user_message_is_left_out_or_refused_if_it_is_the_newest() -> None:
+def test_an_empty_user_message_is_left_out_but_refused_as_the_newest_message() -> None:
     intake = Intake()
     sent = to_glmv(
         [ChatMessage(content=""), ChatMessage(content="hi"), ChatMessage(role="assistant", content="ho")], intake
@@ -325,7 +325,7 @@ def test_a_message_with_a_picture_and_empty_text_is_sent(red: bytes) -> None:
         (DocumentBlock(url="ftp://example.com/a.pdf"), "file"),
     ],
 )
-def test_an_invalid_url_in_a_tool_result_is_replaced_by_a_sentence_and_noted(block: ContentBlock, what: str) -> None:
+def test_a_sentence_and_a_note_replace_an_invalid_url_in_a_tool_result(block: ContentBlock, what: str) -> None:
     intake = Intake()
     result = ChatMessage(role="tool", blocks=[TextBlock(text="Seen:"), block], additional_kwargs={"tool_call_id": "c1"})
     (message,) = to_glmv([result], intake)
@@ -338,7 +338,7 @@ def test_an_invalid_url_in_a_tool_result_is_replaced_by_a_sentence_and_noted(blo
         user(block)
 
 
-def test_a_file_that_is_not_a_picture_is_refused_in_a_tool_result_too(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_is_refused_in_a_tool_result(tmp_path: Path) -> None:
     path = tmp_path / "notes.png"
     path.write_text("no picture")
     with pytest.raises(glmv.InvalidRequestError, match=r"^messages\[0\] \(tool\), ImageBlock: "):
@@ -359,7 +359,7 @@ def test_a_file_that_is_not_a_picture_is_refused_in_a_tool_result_too(tmp_path: 
         ("b'RIFF1234WEBP'", "bytes"),
     ],
 )
-def test_the_repr_of_a_picture_in_a_tools_result_is_refused(text: str, what: str) -> None:
+def test_the_repr_of_a_picture_object_as_text_of_a_tool_result_is_refused(text: str, what: str) -> None:
     with pytest.raises(glmv.UnsupportedContent) as caught:
         mapped(ChatMessage(role="tool", content=text))
     assert caught.value.message.startswith(f"messages[0] (tool), TextBlock: it is the repr of {what}, which shows")
@@ -369,7 +369,7 @@ def test_the_repr_of_a_picture_in_a_tools_result_is_refused(text: str, what: str
 @pytest.mark.parametrize(
     "text", ["An ImageBlock shows it.", "See Image(red).", "b'red'", "Use Image(https://example.com/a.png) for it."]
 )
-def test_words_about_pictures_in_a_tools_result_are_sent(text: str) -> None:
+def test_tool_texts_that_mention_a_picture_class_but_are_no_repr_are_sent(text: str) -> None:
     assert mapped(ChatMessage(role="tool", content=text))[0].text == text
 
 
@@ -388,13 +388,13 @@ def test_words_about_pictures_in_a_tools_result_are_sent(text: str) -> None:
         ),
     ],
 )
-def test_only_fields_that_are_set_are_noted(block: ContentBlock, notes: list[str]) -> None:
+def test_notes_name_only_unsupported_fields_that_are_set(block: ContentBlock, notes: list[str]) -> None:
     intake = Intake()
     to_glmv([ChatMessage(blocks=[block])], intake)
     assert intake.notes == [f"messages[0] (user): {note}" for note in notes]
 
 
-def test_inner_blocks_are_refused_with_their_position() -> None:
+def test_the_error_for_a_block_inside_a_citation_names_its_position() -> None:
     wrong: Any = ImageBlock(url="ftp://example.com/a.png")
     citable = CitableBlock(title="t", source="s", content=[wrong])
     citation = CitationBlock(cited_content=wrong, source="s", title="t", additional_location_info={})
@@ -432,7 +432,7 @@ def test_empty_url_options_do_not_change_the_messages(value: Any) -> None:
     assert linked([], image_url=value) == []
 
 
-def test_media_of_url_options_get_a_new_user_message_if_there_is_none() -> None:
+def test_without_a_user_message_media_of_url_options_are_sent_in_a_new_message() -> None:
     system = glmv.Message("system", "Be brief.")
     assert linked([system], image_url=URL) == [system, glmv.Message("user", [glmv.Image.from_url(URL)])]
 
@@ -472,7 +472,7 @@ def test_chat_with_tools_appends_the_new_message_to_the_history() -> None:
     assert len(history) == 1
 
 
-def test_tools_are_sent_with_whole_descriptions_and_only_the_needed_fields() -> None:
+def test_long_tool_descriptions_are_sent_whole_and_no_unneeded_fields_are_sent() -> None:
     [tool] = arguments([ZOOM])["tools"]
     assert tool["function"]["name"] == "zoom"
     assert len(tool["function"]["description"]) > 1024
@@ -510,7 +510,7 @@ def test_tool_required_sets_tool_choice_and_on_misfit_unless_the_call_sets_them(
         ([{"function": {"name": ""}}, {"function": None}, {}, 3], []),
     ],
 )
-def test_tool_calls_of_other_integrations_are_read_if_they_name_a_tool(
+def test_legacy_calls_reads_tool_calls_of_other_integrations_that_name_a_tool(
     calls: Any, expected: list[glmv.ToolCall]
 ) -> None:
     assert legacy_calls(calls) == expected

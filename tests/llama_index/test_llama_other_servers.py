@@ -34,7 +34,7 @@ def arguments(block: ToolCallBlock) -> Any:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_answers_of_other_servers_are_read(name: str) -> None:
+def test_tool_calls_text_and_reasoning_in_answers_of_other_servers_are_read(name: str) -> None:
     case = CASES[name]
     llm = llm_of(case)
     messages = [ChatMessage(content="hi")]
@@ -55,7 +55,7 @@ def test_answers_of_other_servers_are_read(name: str) -> None:
     assert len({call.tool_call_id for call in calls}) == len(calls)
 
 
-def test_two_calls_with_the_same_id_are_both_selected() -> None:
+def test_two_tool_calls_with_the_same_id_are_both_returned_with_different_ids() -> None:
     llm = llm_of(CASES["one id for two calls"])
     *_, response = llm.stream_chat_with_tools([TOOL], user_msg="hi", allow_parallel_tool_calls=True)
     selected = llm.get_tool_calls_from_response(response)
@@ -63,12 +63,12 @@ def test_two_calls_with_the_same_id_are_both_selected() -> None:
     assert len({call.tool_id for call in selected}) == 2
 
 
-def test_an_answer_of_unknown_shape_raises_an_error() -> None:
+def test_an_answer_whose_choice_has_no_message_raises_malformed_response() -> None:
     with pytest.raises(glmv.MalformedResponse, match="answer"):
         llm_of(Case(b'{"choices": [{"answer": "hello"}]}')).complete("hi")
 
 
-def test_stored_responses_do_not_change_while_tool_calls_grow() -> None:
+def test_stored_responses_do_not_change_while_later_chunks_add_tool_calls() -> None:
     pieces = [
         {"index": 0, "id": "c", "function": {"name": "get_weather", "arguments": '{"city": "A"'}},
         {"index": 0, "function": {"arguments": "}"}},

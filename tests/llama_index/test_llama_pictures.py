@@ -26,7 +26,7 @@ def encoded(kind: str, **options: Any) -> bytes:
 
 @pytest.mark.parametrize("given", [lambda data: b64encode(data).decode(), io.BytesIO, lambda data: [io.BytesIO(data)]])
 @pytest.mark.parametrize("kind", ["PNG", "PPM", "JPEG2000"])
-def test_base64_and_open_files_are_accepted(given: Any, kind: str, connect: Callable[..., GLMV]) -> None:
+def test_image_documents_accepts_base64_and_open_files(given: Any, kind: str, connect: Callable[..., GLMV]) -> None:
     answer = connect().complete("How large is it?", image_documents=given(encoded(kind)))
     assert "48 x 32" in answer.text
 
@@ -40,7 +40,7 @@ def test_an_open_file_in_a_block_is_read_from_its_start(connect: Callable[..., G
     assert "48 x 32" in str(connect().chat([message]).message.content)
 
 
-def test_a_home_folder_is_expanded_and_checked_against_allowed_folders(
+def test_a_path_with_a_tilde_is_expanded_and_checked_against_allowed_folders(
     connect: Callable[..., GLMV], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -52,12 +52,12 @@ def test_a_home_folder_is_expanded_and_checked_against_allowed_folders(
         connect(local_files=["~/ours"]).complete("Size?", image_documents=["~/a.png"])
 
 
-def test_an_array_is_refused_with_advice_to_convert_it(connect: Callable[..., GLMV]) -> None:
+def test_a_numpy_array_as_a_picture_is_refused_with_advice_to_convert_it(connect: Callable[..., GLMV]) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"PIL\.Image\.fromarray"):
         connect().complete("What?", image_documents=[np.zeros((4, 5, 3), "uint8")])  # type: ignore[list-item]  # the point
 
 
-def test_omitted_frames_are_noted(connect: Callable[..., GLMV]) -> None:
+def test_a_note_says_that_only_frame_1_of_a_gif_was_sent(connect: Callable[..., GLMV]) -> None:
     data = encoded("GIF", save_all=True, append_images=[Pillow.new("RGB", (48, 32), "red")])
     answer = connect().complete("What?", image_documents=[data])
     assert "frame 1 of 2" in " ".join(answer.additional_kwargs["notes"])
@@ -74,7 +74,7 @@ def test_a_truncated_picture_is_refused_with_a_short_message(connect: Callable[.
     assert str(caught.value).count("Qz") <= 250
 
 
-def test_a_path_in_a_url_is_refused_naming_the_block_field_to_use(connect: Callable[..., GLMV]) -> None:
+def test_the_error_for_a_file_url_does_not_name_glmv_image_and_is_short(connect: Callable[..., GLMV]) -> None:
     llm = connect(local_files=False)
     with pytest.raises(glmv.InvalidRequestError) as caught:
         llm.complete("What?", image_documents=["file:///pictures/red.png"])

@@ -41,7 +41,9 @@ def connected(emulator: Emulator, store: PictureStore, form: str) -> GLMV:
 
 
 @pytest.mark.parametrize("form", ["the store", "a list", "the folder", "a text"])
-def test_a_block_can_name_a_file_of_the_store_and_no_other(store: PictureStore, tmp_path: Path, form: str) -> None:
+def test_with_local_files_as_the_store_only_files_of_the_store_are_read(
+    store: PictureStore, tmp_path: Path, form: str
+) -> None:
     (tmp_path / "outside.png").write_bytes(png("green"))
     with Emulator() as emulator:
         llm = connected(emulator, store, form)
@@ -51,14 +53,14 @@ def test_a_block_can_name_a_file_of_the_store_and_no_other(store: PictureStore, 
         assert len(emulator.requests) == 1
 
 
-def test_a_node_can_name_a_file_of_the_store(store: PictureStore) -> None:
+def test_a_node_with_the_path_of_a_file_in_the_store_is_accepted(store: PictureStore) -> None:
     with Emulator() as emulator:
         llm = connected(emulator, store, "the store")
         node = ImageNode(image_path=str(store.path(store.add(png("blue")))))
         assert "blue" in llm.complete("What is the main colour?", image_documents=[node]).text
 
 
-async def test_stored_messages_are_small_and_their_pictures_are_sent(store: PictureStore) -> None:
+async def test_a_message_stored_as_json_holds_only_a_path_and_its_picture_is_sent(store: PictureStore) -> None:
     data = png("red", (2000, 1500))
     path = store.path(store.add(data))
     memory = ChatMemoryBuffer.from_defaults(token_limit=100_000)
@@ -74,7 +76,7 @@ async def test_stored_messages_are_small_and_their_pictures_are_sent(store: Pict
         await llm.aclose()
 
 
-def test_a_removed_picture_is_not_sent(store: PictureStore) -> None:
+def test_the_path_of_a_removed_picture_is_refused(store: PictureStore) -> None:
     reference = store.add(png("red"))
     path = store.path(reference)
     block = ImageBlock(path=path)

@@ -17,13 +17,13 @@ def streamed(*deltas: glmv.Delta) -> list[ChatResponse]:
     return [answer.add(delta) for delta in deltas]
 
 
-def test_the_message_grows_by_each_delta() -> None:
+def test_each_streamed_response_holds_the_whole_text_so_far() -> None:
     responses = streamed(glmv.Delta(text="a "), glmv.Delta(text="red"), glmv.Delta(last=True, finish_reason="stop"))
     assert [response.delta for response in responses] == ["a ", "red", ""]
     assert [response.message.content for response in responses] == ["a ", "a red", "a red"]
 
 
-def test_reasoning_has_its_own_block_and_its_delta_is_in_thinking_delta() -> None:
+def test_reasoning_is_a_thinking_block_and_each_new_part_is_in_thinking_delta() -> None:
     responses = streamed(glmv.Delta(reasoning="h"), glmv.Delta(reasoning="m"), glmv.Delta(text="red"))
     assert [response.additional_kwargs.get("thinking_delta") for response in responses] == ["h", "m", None]
     assert [response.delta for response in responses] == ["", "", "red"]
@@ -47,7 +47,7 @@ def test_several_tool_calls_of_one_chunk_are_all_kept() -> None:
     assert names == ["zoom", "crop"]
 
 
-def test_partial_arguments_stay_text_until_they_are_complete() -> None:
+def test_tool_arguments_are_a_string_until_complete_and_then_a_dict() -> None:
     responses = streamed(
         glmv.Delta(tool_calls=[glmv.ToolCallDelta(0, "c1", "zoom", '{"at"')]),
         glmv.Delta(tool_calls=[glmv.ToolCallDelta(0, arguments=": 1}")]),
@@ -56,7 +56,7 @@ def test_partial_arguments_stay_text_until_they_are_complete() -> None:
     assert [block.tool_kwargs for block in blocks if isinstance(block, ToolCallBlock)] == ['{"at"', {"at": 1}]
 
 
-def test_the_last_chunk_has_usage_in_every_expected_field() -> None:
+def test_the_last_chunk_has_usage_in_raw_and_in_additional_kwargs() -> None:
     last = streamed(glmv.Delta(text="x"), glmv.Delta(last=True, finish_reason="stop", usage=USAGE))[-1]
     assert last.raw["usage"] == {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
     assert last.additional_kwargs["prompt_tokens"] == 7
@@ -64,7 +64,7 @@ def test_the_last_chunk_has_usage_in_every_expected_field() -> None:
     assert last.additional_kwargs["finish_reason"] == "stop"
 
 
-def test_usage_of_the_wire_is_passed_on_unchanged() -> None:
+def test_the_raw_data_of_the_server_is_passed_on_with_unknown_usage_fields() -> None:
     raw = {"usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10, "odd": 1}}
     (last,) = streamed(glmv.Delta(last=True, usage=USAGE, raw=raw))
     assert last.raw == raw
@@ -75,7 +75,7 @@ def test_reasoning_tokens_are_counted_on_the_thinking_block() -> None:
     assert response.message.blocks[0] == ThinkingBlock(content="hm", num_tokens=1)
 
 
-def test_a_whole_answer_equals_the_end_of_its_stream() -> None:
+def test_a_whole_answer_has_the_message_of_the_last_response_of_a_stream() -> None:
     completion = glmv.Completion(text="red", reasoning="hm", usage=USAGE, finish_reason="stop", id="1")
     last = streamed(
         glmv.Delta(reasoning="hm"),
@@ -88,18 +88,18 @@ def test_a_whole_answer_equals_the_end_of_its_stream() -> None:
     assert response.additional_kwargs == last.additional_kwargs
 
 
-def test_an_answer_without_text_is_an_empty_string_and_not_none() -> None:
+def test_the_content_of_an_answer_without_text_is_an_empty_string() -> None:
     assert whole(glmv.Completion(finish_reason="length")).message.content == ""
 
 
-def test_notes_and_boxes_are_plain_data() -> None:
+def test_notes_and_boxes_in_additional_kwargs_can_be_written_as_json() -> None:
     box = glmv.Box((1, 2, 3, 4))
     response = whole(glmv.Completion(text="x", notes=("fitted",), boxes=(box,), usage=USAGE))
     assert response.additional_kwargs["notes"] == ["fitted"]
     assert json.loads(json.dumps(response.additional_kwargs))["boxes"][0]["grid"] == [1, 2, 3, 4]
 
 
-def test_a_completion_equals_the_chat_response() -> None:
+def test_as_completion_keeps_text_delta_and_raw_of_a_chat_response() -> None:
     chat = streamed(glmv.Delta(text="a "), glmv.Delta(text="red", raw={"id": "1"}))[-1]
     completion = as_completion(chat)
     assert (completion.text, completion.delta, completion.raw) == ("a red", "red", {"id": "1"})

@@ -49,7 +49,7 @@ def made(kind: type[GLMV]) -> GLMV:
 
 @BOTH_FACES
 @pytest.mark.parametrize("again", COPIES.values(), ids=COPIES)
-def test_a_copy_has_all_settings(kind: type[GLMV], again: Callable[[GLMV], GLMV]) -> None:
+def test_a_copy_of_a_model_has_its_class_and_all_its_settings(kind: type[GLMV], again: Callable[[GLMV], GLMV]) -> None:
     copied = again(made(kind))
     assert type(copied) is kind
     assert {name: getattr(copied, name) for name in SET} == SET
@@ -65,7 +65,7 @@ WRITTEN: dict[str, Callable[[GLMV], str]] = {
 
 @BOTH_FACES
 @pytest.mark.parametrize("write", WRITTEN.values(), ids=WRITTEN)
-def test_serialized_models_hold_no_secret(kind: type[GLMV], write: Callable[[GLMV], str]) -> None:
+def test_the_repr_dict_and_json_of_a_model_do_not_hold_the_key(kind: type[GLMV], write: Callable[[GLMV], str]) -> None:
     assert SECRET not in write(made(kind))
 
 
@@ -75,7 +75,7 @@ def test_a_pickle_does_not_hold_the_key(kind: type[GLMV]) -> None:
 
 
 @pytest.mark.parametrize("again", COPIES.values(), ids=COPIES)
-def test_a_copy_of_a_used_model_works(
+def test_a_copy_of_a_used_model_gives_the_same_answer(
     again: Callable[[GLMV], GLMV], glmv_emulator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZHIPUAI_API_KEY", glmv_emulator.api_key)
@@ -85,14 +85,14 @@ def test_a_copy_of_a_used_model_works(
             assert copied.complete("hello").text == first
 
 
-def test_a_key_can_be_set_later(glmv_emulator: Any) -> None:
+def test_api_key_can_be_set_on_an_existing_model(glmv_emulator: Any) -> None:
     with GLMV(base_url=glmv_emulator.base_url) as llm:
         llm.api_key = glmv_emulator.api_key
         assert llm.complete("hello").text
         assert glmv_emulator.api_key not in repr(llm) + str(llm.__dict__)
 
 
-def test_a_copy_with_another_base_url_uses_it(glmv_emulator: Emulator) -> None:
+def test_a_copy_with_a_changed_base_url_sends_its_requests_to_that_url(glmv_emulator: Emulator) -> None:
     emu = glmv_emulator
     with Emulator(api_key=emu.api_key) as other, httpx.Client() as http:
         llm = GLMV(api_key=emu.api_key, base_url=emu.base_url, http_client=http)
@@ -111,11 +111,11 @@ def test_a_copy_with_another_base_url_uses_it(glmv_emulator: Emulator) -> None:
         ({"stop_sequences": ["END"]}, "stop", ["END"]),
     ],
 )
-def test_older_field_names_are_accepted(given: dict[str, Any], field: str, value: object) -> None:
+def test_other_field_names_of_llama_index_are_accepted(given: dict[str, Any], field: str, value: object) -> None:
     assert getattr(GLMV(**given), field) == value
 
 
-def test_a_misspelled_field_is_refused_without_its_value() -> None:
+def test_the_error_for_a_misspelled_field_does_not_show_its_value() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="Did you mean 'api_key'") as raised:
         GLMV(api_kye=SECRET)
     assert SECRET not in str(raised.value)
@@ -123,19 +123,19 @@ def test_a_misspelled_field_is_refused_without_its_value() -> None:
 
 @BOTH_FACES
 @pytest.mark.parametrize("model", [row.name for row in glmv.models()] + ["GLM-4V", "someone/else:7b", ""])
-def test_metadata_never_raises(kind: type[GLMV], model: str) -> None:
+def test_the_metadata_of_known_unknown_and_empty_model_names_can_be_read(kind: type[GLMV], model: str) -> None:
     metadata = kind(model=model).metadata
     assert metadata.is_chat_model
     assert metadata.model_name == model
     assert metadata.context_window > max(metadata.num_output, 0)
 
 
-def test_metadata_comes_from_the_catalogue() -> None:
+def test_metadata_of_a_model_are_those_of_its_catalogue_row() -> None:
     metadata = GLMVMultiModal(model="glm-4v").metadata
     assert (metadata.num_input_files, metadata.is_function_calling_model) == (5, False)
 
 
-def test_a_context_window_set_by_the_user_has_priority() -> None:
+def test_a_context_window_that_is_set_replaces_that_of_the_catalogue() -> None:
     assert GLMV(model="glm-4v", context_window=9000, max_tokens=10).metadata.context_window == 9000
 
 
@@ -143,14 +143,14 @@ def test_a_context_window_set_by_the_user_has_priority() -> None:
     ("module", "names"),
     [("llama_index.llms.glmv", ["GLMV", "GLMVMultiModal"]), ("llama_index.multi_modal_llms.glmv", ["GLMVMultiModal"])],
 )
-def test_the_classes_can_be_imported_as_integrations(module: str, names: list[str]) -> None:
+def test_the_classes_can_be_imported_from_llama_index_llms_glmv(module: str, names: list[str]) -> None:
     leaf = importlib.import_module(module)
     ours = importlib.import_module("llama_index_glmv")
     assert [getattr(leaf, name) for name in names] == [getattr(ours, name) for name in names]
     assert sorted(leaf.__all__) == sorted(names)
 
 
-def test_namespace_packages_stay_open_for_other_distributions() -> None:
+def test_the_namespace_packages_of_llama_index_have_no_init_file() -> None:
     for place in map(Path, llama_index.__path__):
         for above in (place, place / "llms", place / "multi_modal_llms"):
             assert not (above / "__init__.py").exists()

@@ -27,14 +27,14 @@ def look(at: str) -> str:
 
 @pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
 @pytest.mark.parametrize("dialect", [None, "openai", "litellm", "openrouter", "vllm", "llama.cpp", "transformers"])
-async def test_a_plain_request_has_only_fields_that_every_server_knows(kind: type[GLMV], dialect: Any) -> None:
+async def test_a_plain_request_has_only_model_and_messages(kind: type[GLMV], dialect: Any) -> None:
     server = OtherServer(MESSAGES)
     llm = kind(**server.options(dialect=dialect))
     assert llm.complete("hi").text == (await llm.achat(HI)).message.content == "Hi"
     assert {frozenset(body) for body in server.bodies} == {frozenset(MESSAGES)}
 
 
-def test_pictures_are_data_uris_and_options_in_the_servers_form(red: bytes) -> None:
+def test_pictures_are_sent_as_data_uris_and_options_by_the_field_names_of_vllm(red: bytes) -> None:
     server = OtherServer(ENGINE)
     llm = GLMV(**server.options(dialect="vllm"), do_sample=False, thinking=False, user_id="user-1")
     llm.chat([ChatMessage(blocks=[TextBlock(text="?"), ImageBlock(image=red)])])
@@ -45,7 +45,7 @@ def test_pictures_are_data_uris_and_options_in_the_servers_form(red: bytes) -> N
 
 
 @pytest.mark.parametrize("dialect", [None, "litellm", "openrouter", "vllm", "llama.cpp"])
-async def test_streams_end_with_usage(dialect: Any) -> None:
+async def test_streams_of_other_servers_request_usage_and_end_with_it(dialect: Any) -> None:
     server = OtherServer(OPENAI)
     llm = GLMV(**server.options(dialect=dialect))
     lasts: list[Any] = [list(llm.stream_chat(HI))[-1], list(llm.stream_complete("hi"))[-1]]
@@ -57,12 +57,12 @@ async def test_streams_end_with_usage(dialect: Any) -> None:
     assert ["stream_options" in body for body in server.bodies] == [True, True, True, False]
 
 
-def test_usage_is_not_requested_if_it_is_switched_off() -> None:
+def test_streams_do_not_request_usage_if_stream_options_is_switched_off() -> None:
     server = OtherServer(MESSAGES | {"stream"})
     assert list(GLMV(**server.options(stream_options=False)).stream_chat(HI))[-1].message.content == "Hi"
 
 
-def test_a_required_tool_uses_the_tool_choice_field_of_engines() -> None:
+def test_tool_required_sends_tool_choice_required_to_vllm() -> None:
     server = OtherServer(message=CALLS)
     llm = GLMV(**server.options(dialect="vllm"))
     tools = [FunctionTool.from_defaults(look)]
@@ -77,7 +77,9 @@ def test_a_required_tool_uses_the_tool_choice_field_of_engines() -> None:
 
 @pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
 @pytest.mark.parametrize("options", [{"model": "zai-org/GLM-4.6V-FP8"}, {"model": "ours", "base_model": "glm-4.6v"}])
-def test_metadata_and_limits_are_those_of_the_base_model(kind: type[GLMV], options: dict[str, Any]) -> None:
+def test_the_metadata_and_the_limits_of_a_model_are_those_of_its_base_model(
+    kind: type[GLMV], options: dict[str, Any]
+) -> None:
     server = OtherServer(OPENAI)
     llm = kind(**server.options(**options))
     assert (llm.metadata.context_window, llm.metadata.is_function_calling_model) == (131_072, True)
@@ -89,7 +91,7 @@ def test_metadata_and_limits_are_those_of_the_base_model(kind: type[GLMV], optio
     assert server.body["model"] == options["model"]
 
 
-def test_metadata_of_a_model_without_tools_has_no_function_calling() -> None:
+def test_a_base_model_without_tools_is_no_function_calling_model() -> None:
     assert not GLMV(model="ours", base_model="glm-4v", api_key="k").metadata.is_function_calling_model
     assert GLMV(model="ours", api_key="k").metadata.is_function_calling_model
     assert GLMV(model="ours", base_model="glm-4v", context_window=9, api_key="k").metadata.context_window == 9
@@ -115,7 +117,7 @@ def test_base_model_is_kept_by_copies_pickles_and_dicts() -> None:
     assert shared.metadata.context_window == 131_072
 
 
-def test_the_captioner_uses_the_alias(red: bytes) -> None:
+def test_the_captioner_sends_the_model_name_and_not_the_base_model(red: bytes) -> None:
     server = OtherServer(OPENAI)
     captioner = GLMVImageCaptioner(llm=GLMV(**server.options(base_model="glm-4.6v")))
     (node,) = captioner([ImageNode(image=glmv.Image.from_bytes(red).base64().decode())])
@@ -123,6 +125,6 @@ def test_the_captioner_uses_the_alias(red: bytes) -> None:
     assert server.body["model"] == "ours"
 
 
-def test_an_unknown_base_model_is_refused_with_the_known_ones() -> None:
+def test_the_error_for_an_unknown_base_model_lists_the_known_models() -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"base_model.*glm-4\.6v, "):
         GLMV(model="ours", base_model="glm-9", api_key="k")

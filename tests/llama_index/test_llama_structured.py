@@ -67,7 +67,7 @@ EVERY_WAY = pytest.mark.parametrize("ask", WAYS.values(), ids=WAYS)
 @BOTH_FACES
 @EVERY_WAY
 @pytest.mark.parametrize("said", [GOOD, f"Here it is:\n```json\n{GOOD}\n```", f"<|begin_of_box|>{GOOD}<|end_of_box|>"])
-def test_the_object_is_read_from_any_surrounding_text(
+def test_the_object_is_read_from_bare_json_a_code_fence_and_box_marks(
     kind: type[GLMV], ask: Callable[[GLMV], Any], said: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(said)
@@ -75,7 +75,9 @@ def test_the_object_is_read_from_any_surrounding_text(
 
 
 @EVERY_WAY
-def test_the_schema_is_sent_unchanged(ask: Callable[[GLMV], Any], emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_the_prompt_contains_the_schema_with_single_braces_and_no_tools(
+    ask: Callable[[GLMV], Any], emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.say(GOOD)
     ask(connect())
     (request,) = emu.requests
@@ -86,7 +88,9 @@ def test_the_schema_is_sent_unchanged(ask: Callable[[GLMV], Any], emu: Emulator,
 
 
 @EVERY_WAY
-def test_a_system_prompt_is_kept(ask: Callable[[GLMV], Any], emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_the_system_message_of_a_structured_call_begins_with_the_system_prompt(
+    ask: Callable[[GLMV], Any], emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     if ask is WAYS["as_structured_llm"]:
         ask = lambda llm: llm.as_structured_llm(Receipt).chat([ChatMessage(content="What?")]).raw  # noqa: E731
     emu.say(GOOD)
@@ -106,7 +110,9 @@ def test_an_answer_that_pydantic_refuses_is_repaired_once(
     assert "a total is not negative" in second["messages"][-1]["content"]
 
 
-def test_a_second_misfit_raises_with_the_answer(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_two_answers_that_do_not_fit_raise_an_error_with_the_second_answer(
+    emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.say("I see bread.", "Bread and tea.")
     with pytest.raises(glmv.MalformedResponse) as failed:
         connect().structured_predict(Receipt, PROMPT, thing="receipt")
@@ -116,7 +122,7 @@ def test_a_second_misfit_raises_with_the_answer(emu: Emulator, connect: Callable
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_streamed_object_grows_field_by_field(
+def test_a_streamed_object_is_yielded_as_its_text_arrives(
     asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(Reply(chunking=['{"shop": "Bak', 'ery", "total": 3.5, "items": ["bread"', ', "tea"]}']))
@@ -145,7 +151,7 @@ def test_a_streamed_object_that_pydantic_refuses_is_repaired_once(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_second_misfit_of_a_stream_raises_with_the_answer(
+def test_two_streamed_objects_that_do_not_fit_raise_an_error_with_the_second_answer(
     asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(Reply(chunking=['{"shop": "A"', "}"]), Reply(chunking=['{"shop": "B"', "}"]))
@@ -157,7 +163,7 @@ def test_a_second_misfit_of_a_stream_raises_with_the_answer(
     assert len(emu.requests) == 2
 
 
-def test_a_picture_reaches_the_model_that_answers_with_an_object(
+def test_as_structured_llm_sends_the_picture_of_the_message(
     emu: Emulator, connect: Callable[..., GLMV], red: bytes
 ) -> None:
     emu.say(GOOD)
@@ -168,7 +174,9 @@ def test_a_picture_reaches_the_model_that_answers_with_an_object(
     assert kinds == ["image_url", "text"]
 
 
-def test_a_template_with_a_picture_is_filled_in(emu: Emulator, connect: Callable[..., GLMV], red: bytes) -> None:
+def test_the_variables_of_a_prompt_template_with_a_picture_are_filled_in(
+    emu: Emulator, connect: Callable[..., GLMV], red: bytes
+) -> None:
     blocks = [ImageBlock(image=red), TextBlock(text="What does the {thing} say?")]
     prompt = ChatPromptTemplate(message_templates=[ChatMessage(blocks=blocks)])
     emu.say(GOOD)
@@ -176,7 +184,7 @@ def test_a_template_with_a_picture_is_filled_in(emu: Emulator, connect: Callable
     assert emu.requests[0].body["messages"][-1]["content"][1]["text"] == "What does the slip say?"
 
 
-def test_options_of_the_call_are_sent(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_structured_predict_sends_the_options_of_llm_kwargs(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say(GOOD)
     connect().structured_predict(Receipt, PROMPT, llm_kwargs={"temperature": 0.1}, thing="slip")
     assert emu.requests[0].body["temperature"] == 0.1
@@ -196,7 +204,9 @@ def test_in_function_mode_a_text_answer_is_repaired_once(emu: Emulator, connect:
     assert llm.structured_predict(Receipt, PROMPT, thing="receipt") == RECEIPT
 
 
-def test_in_text_mode_llama_index_parses_the_answer(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_in_text_mode_structured_predict_returns_an_object_of_the_class(
+    emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.say(GOOD)
     llm = connect(pydantic_program_mode=PydanticProgramMode.LLM)
     assert llm.structured_predict(Receipt, PROMPT, thing="receipt") == RECEIPT
@@ -223,7 +233,9 @@ def test_structured_calls_emit_start_and_end_events(
     assert json.loads(json.dumps(start.additional_kwargs))["response_format"]["type"] == "json_schema"
 
 
-def test_usage_includes_the_repair_of_an_answer(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_the_usage_of_a_repaired_answer_is_the_sum_of_both_requests(
+    emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 5}
     emu.say(Reply("Bread.", usage=usage), Reply(GOOD, usage=usage))
     response = connect().chat([ChatMessage(content="What?")], response_format={"type": "json_object"})
@@ -232,7 +244,7 @@ def test_usage_includes_the_repair_of_an_answer(emu: Emulator, connect: Callable
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_restarted_object_keeps_nothing_of_the_earlier_one(
+def test_the_repaired_streamed_object_keeps_no_value_of_the_first_object(
     asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(
@@ -249,7 +261,7 @@ def test_a_restarted_object_keeps_nothing_of_the_earlier_one(
     assert len(emu.requests) == 2
 
 
-def test_a_restarted_stream_has_replaces_in_one_chunk_and_usage_of_both_requests(
+def test_a_repaired_stream_has_replaces_in_one_chunk_and_usage_of_both_requests(
     emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 5}
@@ -279,7 +291,7 @@ MET = {
 
 @EVERY_WAY
 @pytest.mark.parametrize("said", MET.values(), ids=MET)
-def test_each_way_to_call_returns_the_object_with_one_request(
+def test_each_entry_point_returns_the_object_by_one_request(
     ask: Callable[[GLMV], Any], said: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(said)
@@ -303,7 +315,7 @@ def grows(before: Any, after: Any) -> bool:
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize("said", [GOOD, '{"items": ["a {b", "[c]", "d"], "total": 12.25, "shop": "The \\"Bakery\\""}'])
-def test_each_streamed_object_extends_the_one_before(
+def test_each_streamed_object_keeps_the_values_of_the_previous_object(
     said: str, asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(Reply(chunking=list(said)))
@@ -316,7 +328,7 @@ def test_each_streamed_object_extends_the_one_before(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_only_the_final_object_of_a_repaired_answer_is_shown(
+def test_the_last_streamed_object_is_the_last_object_in_the_answer(
     asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(Reply(chunking=list('Maybe {"shop": "Bank", "total": 1}, no: ' + GOOD)))
@@ -345,7 +357,7 @@ TRIP = {
 
 
 @pytest.mark.parametrize("last", ["note", "ticket", "page"])
-def test_values_parsed_from_strings_are_set_when_the_strings_end(
+def test_values_parsed_from_strings_are_set_only_when_their_string_is_complete(
     last: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     values = {**{name: value for name, value in TRIP.items() if name != last}, last: TRIP[last]}

@@ -30,27 +30,27 @@ def prepared(**given: Any) -> dict[str, Any]:
     return GLMV()._prepare_chat_with_tools([TOOL], **given)
 
 
-def test_tools_are_sent_as_functions() -> None:
+def test_a_tool_is_sent_as_a_function_with_name_and_parameters() -> None:
     (tool,) = prepared(user_msg="hi")["tools"]
     assert tool["type"] == "function"
     assert tool["function"]["name"] == "zoom"
     assert tool["function"]["parameters"]["required"] == ["at"]
 
 
-def test_a_description_can_be_longer_than_openai_allows() -> None:
+def test_a_tool_description_of_2000_characters_is_sent_whole() -> None:
     tool = FunctionTool.from_defaults(zoom, description="x" * 2000)
     (given,) = GLMV()._prepare_chat_with_tools([tool], user_msg="hi")["tools"]
     assert given["function"]["description"] == "x" * 2000
 
 
-def test_the_history_is_not_modified() -> None:
+def test_preparing_a_call_with_tools_does_not_change_the_history() -> None:
     history = [ChatMessage(content="before")]
     messages = prepared(user_msg="now", chat_history=history)["messages"]
     assert [message.content for message in messages] == ["before", "now"]
     assert [message.content for message in history] == ["before"]
 
 
-def test_a_user_message_with_a_picture_is_kept() -> None:
+def test_user_msg_can_be_a_chat_message_with_a_picture() -> None:
     message = ChatMessage(blocks=[TextBlock(text="see"), ImageBlock(url="https://example.com/a.png")])
     assert prepared(user_msg=message)["messages"] == [message]
 
@@ -64,11 +64,13 @@ def test_a_user_message_with_a_picture_is_kept() -> None:
         ({"tool_choice": "none"}, "none"),
     ],
 )
-def test_tool_required_sets_tool_choice_unless_a_tool_is_named(given: dict[str, Any], choice: str | None) -> None:
+def test_tool_required_sets_tool_choice_to_required_unless_the_caller_sets_it(
+    given: dict[str, Any], choice: str | None
+) -> None:
     assert prepared(user_msg="hi", **given).get("tool_choice") == choice
 
 
-def test_parallel_calls_are_switched_off_unless_allowed() -> None:
+def test_parallel_tool_calls_are_switched_off_unless_the_caller_allows_them() -> None:
     assert prepared(user_msg="hi")["parallel_tool_calls"] is False
     assert "parallel_tool_calls" not in prepared(user_msg="hi", allow_parallel_tool_calls=True)
 
@@ -89,17 +91,17 @@ def selected(answer: ChatResponse) -> list[tuple[str, str, dict[str, Any]]]:
     return [(call.tool_id, call.tool_name, call.tool_kwargs) for call in calls]
 
 
-def test_every_call_of_an_answer_is_selected() -> None:
+def test_every_tool_call_of_an_answer_becomes_a_tool_selection() -> None:
     blocks = [ToolCallBlock(tool_call_id=f"c{at}", tool_name="zoom", tool_kwargs={"at": at}) for at in (1, 2)]
     assert selected(response(*blocks)) == [("c1", "zoom", {"at": 1}), ("c2", "zoom", {"at": 2})]
 
 
-def test_a_call_without_an_id_gets_an_empty_id() -> None:
+def test_a_tool_call_without_an_id_gets_an_empty_id() -> None:
     assert selected(response(ToolCallBlock(tool_name="zoom"))) == [("", "zoom", {})]
 
 
 @pytest.mark.parametrize("calls", [None, [], "none", [None], [{"function": None}]])
-def test_an_answer_without_calls_has_no_tool_selections(calls: Any) -> None:
+def test_an_answer_without_tool_calls_gives_no_tool_selection(calls: Any) -> None:
     assert selected(response(TextBlock(text="red"), tool_calls=calls)) == []
 
 
@@ -111,7 +113,7 @@ def test_an_answer_without_calls_has_no_tool_selections(calls: Any) -> None:
         SimpleNamespace(id="c1", function=SimpleNamespace(name="zoom", arguments='{"at": 1}')),
     ],
 )
-def test_tool_calls_of_other_integrations_are_read(call: object) -> None:
+def test_tool_calls_in_additional_kwargs_become_tool_selections(call: object) -> None:
     assert selected(response(tool_calls=[call])) == [("c1", "zoom", {"at": 1})]
 
 
@@ -126,12 +128,12 @@ def test_invalid_arguments_of_a_finished_answer_become_an_empty_dict(arguments: 
     assert selected(response(block)) == [("c1", "remove", {})]
 
 
-def test_a_missing_required_call_is_an_error() -> None:
+def test_get_tool_calls_from_response_raises_if_the_answer_is_only_text() -> None:
     with pytest.raises(ValueError, match="the answer has only text: 'red'"):
         GLMV().get_tool_calls_from_response(response(TextBlock(text="red")))
 
 
-def test_one_call_is_kept_without_parallel_calls() -> None:
+def test_only_the_first_tool_call_is_kept_if_parallel_calls_are_not_allowed() -> None:
     blocks = [TextBlock(text="both"), *(ToolCallBlock(tool_name=name) for name in ("zoom", "crop"))]
     calls = [{"function": {"name": name, "arguments": "{}"}} for name in ("zoom", "crop")]
     answer = response(*blocks, tool_calls=calls)
@@ -170,7 +172,7 @@ KINDS: dict[str, Callable[[bytes], Any]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_converted_to_text_is_refused_with_advice(
+def test_a_tool_result_with_the_repr_of_a_picture_is_refused_with_advice(
     kind: str, red: bytes, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"messages\[2\] \(tool\).*return \[TextBlock") as refused:
@@ -179,7 +181,7 @@ def test_a_picture_converted_to_text_is_refused_with_advice(
     assert not emu.requests
 
 
-def test_a_picture_converted_to_text_is_left_out_on_request(
+def test_with_on_unsupported_warn_the_repr_of_a_picture_is_left_out(
     red: bytes, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say("Fine.")
@@ -209,7 +211,9 @@ def test_a_tool_text_that_is_not_the_repr_of_a_picture_is_sent_unchanged(
 
 
 @pytest.mark.parametrize("kind", ["block", "list"])
-def test_blocks_of_a_tool_reach_the_model(kind: str, red: bytes, emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_the_picture_in_a_block_that_a_tool_returns_is_sent(
+    kind: str, red: bytes, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.say("Fine.")
     block = ImageBlock(image=red)
     connect().chat(conversation(block if kind == "block" else [TextBlock(text="Here:"), block]))
@@ -217,7 +221,9 @@ def test_blocks_of_a_tool_reach_the_model(kind: str, red: bytes, emu: Emulator, 
     assert [part["type"] for part in parts].count("image_url") == 1
 
 
-def test_a_long_text_is_read_in_linear_time(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_a_tool_text_of_200_000_characters_is_read_in_less_than_20_seconds(
+    emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.say("Fine.")
     before = time.process_time()
     connect().chat(conversation("{" + "a" * 200_000))

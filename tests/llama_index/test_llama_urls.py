@@ -24,7 +24,7 @@ def content(emu: Emulator) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
 @pytest.mark.parametrize(("name", "url"), [("image_url", FAR), ("video_url", "https://example.com/a.mp4")])
-def test_a_url_is_sent_before_the_prompt(
+def test_image_url_and_video_url_are_sent_before_the_prompt(
     name: str, url: str, kind: type[GLMV], emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say("Seen.")
@@ -33,13 +33,15 @@ def test_a_url_is_sent_before_the_prompt(
 
 
 @pytest.mark.parametrize("form", ["{}", "data:image/png;base64,{}"])
-def test_base64_is_accepted_as_a_picture(form: str, red: bytes, emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_image_url_accepts_base64_and_data_uris(
+    form: str, red: bytes, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.say("Seen.")
     connect().complete("What is it?", image_url=form.format(base64.b64encode(red).decode()))
     assert content(emu)[0]["type"] == "image_url"
 
 
-def test_several_urls_are_combined_with_the_documents_of_the_call(
+def test_several_urls_in_image_url_are_sent_together_with_image_documents(
     red: bytes, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say("Seen.")
@@ -47,7 +49,9 @@ def test_several_urls_are_combined_with_the_documents_of_the_call(
     assert [part["type"] for part in content(emu)].count("image_url") == 3
 
 
-async def test_url_media_are_added_to_the_newest_user_message(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+async def test_the_picture_of_image_url_is_added_to_the_newest_user_message(
+    emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
     emu.say("Seen.")
     messages = [ChatMessage("one"), ChatMessage("two", role="assistant"), ChatMessage("three")]
     async for _ in await connect().astream_chat(messages, image_url=FAR):
@@ -56,13 +60,15 @@ async def test_url_media_are_added_to_the_newest_user_message(emu: Emulator, con
     assert [part["type"] for part in content(emu)] == ["image_url", "text"]
 
 
-def test_none_or_an_empty_list_as_url_adds_no_media(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_image_url_none_and_an_empty_video_url_add_no_media(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.say("Nothing.")
     connect().complete("What is it?", image_url=None, video_url=[])
     assert emu.requests[0].body["messages"][0]["content"] == "What is it?"
 
 
 @pytest.mark.parametrize("given", ["photo.jpg", 3, ["https://example.com/a.png", b"x"]])
-def test_unsupported_keywords_are_refused_with_advice(given: Any, connect: Callable[..., GLMV]) -> None:
+def test_the_error_for_an_image_url_that_is_no_url_advises_image_documents(
+    given: Any, connect: Callable[..., GLMV]
+) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"image_url: .*image_documents="):
         connect().complete("What is it?", image_url=given)

@@ -28,13 +28,13 @@ COPYLEFT = {
 WHEELS = {"av": "video", "pillow-heif": "heic", "pillow": "images", "opencv-python-headless": "eyes", "shapely": "eyes"}
 
 
-def test_the_page_has_a_row_for_every_extra() -> None:
+def test_the_page_about_licences_has_a_row_for_every_extra() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert list(ROWS) == list(project["optional-dependencies"])
 
 
 @pytest.mark.parametrize("wheel", WHEELS)
-def test_the_page_names_every_copyleft_library_that_the_wheel_contains(wheel: str) -> None:
+def test_the_page_about_licences_names_every_copyleft_library_in_a_wheel(wheel: str) -> None:
     try:
         names = [path.name for path in files(wheel) or []]
     except PackageNotFoundError:

@@ -41,13 +41,13 @@ def links(markdown: str) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", markdown)
 
 
-def test_the_readme_for_the_index_has_only_links_that_work_there(metadata: email.message.Message) -> None:
+def test_the_readme_in_the_wheel_has_no_relative_links(metadata: email.message.Message) -> None:
     readme = str(metadata.get_payload())
     assert readme.startswith("# glmv")
     assert [target for target in links(readme) if not target.startswith(("https://", "http://", "#"))] == []
 
 
-def test_urls_are_left_out_while_the_address_is_unknown(metadata: email.message.Message) -> None:
+def test_the_wheel_has_project_urls_only_if_the_repository_address_is_known(metadata: email.message.Message) -> None:
     known = PROJECT["tool"]["glmv"]["repository"]
     urls = metadata.get_all("Project-URL") or []
     assert bool(urls) == bool(known)
@@ -86,18 +86,18 @@ def test_the_wheel_holds_the_sample_pictures_and_their_licences(wheel: zipfile.Z
     assert [name for name in samples.NAMES if name.endswith(".jpg") and f"`{name}`" not in licences] == []
 
 
-def test_every_package_says_that_it_has_types(wheel: zipfile.ZipFile) -> None:
+def test_every_package_in_the_wheel_has_a_py_typed_file(wheel: zipfile.ZipFile) -> None:
     packages = {name.split("/")[0] for name in wheel.namelist() if name.endswith("/__init__.py")} - {"llama_index"}
     assert {name.split("/")[0] for name in wheel.namelist() if name.endswith("/py.typed")} >= packages
 
 
-def test_the_class_named_for_llamahub_exists() -> None:
+def test_the_classes_named_in_the_metadata_for_llamahub_exist() -> None:
     hub = PROJECT["tool"]["llamahub"]
     module = pytest.importorskip(hub["import_path"])
     assert [name for name in hub["class_authors"] if not hasattr(module, name)] == []
 
 
-def test_the_changelog_begins_with_this_version() -> None:
+def test_the_first_version_in_the_changelog_is_the_version_of_glmv() -> None:
     import glmv
 
     text = (ROOT / "CHANGELOG.md").read_text("utf-8")

@@ -57,7 +57,7 @@ def question(*parts: str | bytes) -> Any:
 
 
 @EVERY_ROUTE
-def test_a_picture_is_seen(client: Way, picture: Draw) -> None:
+def test_the_answer_names_the_colour_and_width_of_a_picture(client: Way, picture: Draw) -> None:
     text = client.ask(question(picture("red", (64, 48)), "Which colour has it, and what size?")).text
     assert "red" in text
     assert "64" in text
@@ -70,7 +70,7 @@ def test_a_large_picture_arrives_whole(client: Way, large: bytes) -> None:
 
 
 @EVERY_ROUTE
-def test_a_conversation_keeps_its_turns_and_pictures(client: Way, emu: Emulator, picture: Draw) -> None:
+def test_all_turns_and_pictures_of_a_conversation_reach_the_model(client: Way, emu: Emulator, picture: Draw) -> None:
     turns: Any = [
         ("user", [picture("blue", (30, 20)), "Which colour has this one?"]),
         ("assistant", ["It is blue."]),
@@ -82,7 +82,7 @@ def test_a_conversation_keeps_its_turns_and_pictures(client: Way, emu: Emulator,
 
 
 @EVERY_ROUTE
-def test_a_stream_comes_in_pieces_and_is_the_same_answer(client: Way, picture: Draw) -> None:
+def test_a_stream_has_several_deltas_and_the_text_of_the_whole_answer(client: Way, picture: Draw) -> None:
     first_question = question(picture(), "Which colour has it, and what size?")
     streamed = client.stream(first_question)
     assert streamed.pieces > 1
@@ -91,14 +91,14 @@ def test_a_stream_comes_in_pieces_and_is_the_same_answer(client: Way, picture: D
 
 
 @EVERY_ROUTE
-def test_a_tool_is_called(client: Way) -> None:
+def test_a_tool_call_of_a_whole_answer_is_read(client: Way) -> None:
     answer = client.ask(CALL, tools=[WEATHER])
     assert answer.calls == [("get_weather", {"city": "Paris"})]
     assert answer.finish_reason == "tool_calls"
 
 
 @EVERY_ROUTE
-def test_a_tool_is_called_in_a_stream(client: Way) -> None:
+def test_a_tool_call_of_a_stream_is_read(client: Way) -> None:
     answer = client.stream(CALL, tools=[WEATHER])
     assert answer.calls == [("get_weather", {"city": "Paris"})]
     assert answer.finish_reason == "tool_calls"
@@ -113,7 +113,7 @@ def test_thinking_is_switched_on_and_off(client: Way) -> None:
 
 
 @through(*LITELLM)
-def test_thinking_is_switched_for_a_model_without_allowed_openai_params(
+def test_thinking_is_switched_on_and_off_for_a_model_without_allowed_openai_params(
     connect: Callable[..., Way], route: str
 ) -> None:
     client = connect(model=f"{route.partition(' ')[2]}/as-it-is", dialect="litellm", base_model="glm-4.6v")
@@ -123,21 +123,21 @@ def test_thinking_is_switched_for_a_model_without_allowed_openai_params(
 
 
 @EVERY_ROUTE
-def test_an_answer_has_the_requested_structure(client: Way, picture: Draw) -> None:
+def test_an_answer_is_read_as_an_object_of_the_requested_class(client: Way, picture: Draw) -> None:
     assert client.object(question(picture("red", (64, 48)), "Describe the picture."), Seen) == Seen(
         colour="red", width=64
     )
 
 
 @EVERY_ROUTE
-def test_tokens_are_counted(client: Way) -> None:
+def test_a_whole_answer_has_token_counts(client: Way) -> None:
     tokens = client.ask(question("Good morning")).tokens
     assert tokens is not None
     assert min(tokens) > 0
 
 
 @EVERY_ROUTE
-def test_tokens_of_a_stream_are_counted(client: Way) -> None:
+def test_a_stream_has_token_counts(client: Way) -> None:
     result = question("Good morning")
     assert client.stream(result).tokens == client.ask(result).tokens is not None
 
@@ -148,7 +148,7 @@ def test_a_temperature_of_zero_is_accepted(client: Way) -> None:
 
 
 @EVERY_ROUTE
-def test_a_picture_that_the_model_does_not_read_is_converted(client: Way, picture: Draw) -> None:
+def test_the_answer_names_the_colour_of_a_webp_picture(client: Way, picture: Draw) -> None:
     assert "red" in client.ask(question(picture("red", (64, 48), "WEBP"), "Which colour has it?")).text
 
 
@@ -214,7 +214,7 @@ def test_an_answer_that_is_withdrawn_is_a_content_filter_error(client: Way, emu:
 
 @EVERY_ROUTE
 @pytest.mark.parametrize("call", ["ask", "stream"])
-def test_a_deadline_ends_a_call(connect: Callable[..., Way], emu: Emulator, call: str) -> None:
+def test_a_call_without_an_answer_ends_at_its_deadline(connect: Callable[..., Way], emu: Emulator, call: str) -> None:
     emu.stall(times=None)
     with pytest.raises(glmv.DeadlineExceeded):
         getattr(connect(deadline=0.4), call)(question("Good morning"))

@@ -168,7 +168,7 @@ def test_a_text_question_is_answered(client: Way) -> None:
 
 @TRANSFORMERS
 @pytest.mark.parametrize("case", ["PNG", "WEBP", "BMP"])
-def test_a_picture_is_read(client: Way, case: str) -> None:
+def test_a_picture_adds_at_least_100_tokens_to_the_prompt(client: Way, case: str) -> None:
     requests = [("user", [png((280, 280), case), "Good morning"])]
     words, seen = client.ask(HELLO).tokens, client.ask(requests).tokens  # type: ignore[arg-type]
     assert words is not None
@@ -177,7 +177,7 @@ def test_a_picture_is_read(client: Way, case: str) -> None:
 
 
 @TRANSFORMERS
-def test_several_turns_with_pictures_are_read(client: Way) -> None:
+def test_several_turns_with_pictures_have_more_prompt_tokens_than_one_turn(client: Way) -> None:
     one, all_of_them = client.ask(SEEN).tokens, client.ask(TURNS).tokens
     assert one is not None
     assert all_of_them is not None
@@ -185,14 +185,14 @@ def test_several_turns_with_pictures_are_read(client: Way) -> None:
 
 
 @TRANSFORMERS
-def test_a_stream_is_the_same_answer_with_its_usage(client: Way) -> None:
+def test_a_stream_has_the_text_and_usage_of_the_whole_answer(client: Way) -> None:
     streamed, whole = client.stream(SEEN, temperature=0), client.ask(SEEN, temperature=0)
     assert streamed.text == whole.text
     assert streamed.tokens == whole.tokens is not None
 
 
 @TRANSFORMERS
-def test_thinking_is_switched_off(client: Way) -> None:
+def test_thinking_false_adds_an_empty_thought_to_the_prompt(client: Way) -> None:
     # The template then writes an empty thought, of a byte a token.
     with_it, without = client.ask(HELLO, thinking=True).tokens, client.ask(HELLO, thinking=False).tokens
     assert with_it is not None
@@ -201,7 +201,7 @@ def test_thinking_is_switched_off(client: Way) -> None:
 
 
 @TRANSFORMERS
-def test_tools_are_accepted(client: Way) -> None:
+def test_a_request_with_tools_is_answered(client: Way) -> None:
     assert client.ask(HELLO, tools=[WEATHER]).finish_reason == "length"
 
 

@@ -45,7 +45,7 @@ def test_502_raises_server_error_and_is_retried(connect: Callable[..., Way]) -> 
 
 
 @at("impatient")
-def test_504_is_a_server_error(client: Way, emu: Emulator) -> None:
+def test_504_raises_a_retryable_server_error(client: Way, emu: Emulator) -> None:
     emu.stall(times=None)
     with pytest.raises(glmv.ServerError) as caught:
         client.ask(HELLO)
@@ -54,7 +54,7 @@ def test_504_is_a_server_error(client: Way, emu: Emulator) -> None:
 
 
 @at("impatient")
-def test_a_stream_that_nginx_ends_is_an_error_with_the_text_so_far(client: Way, emu: Emulator) -> None:
+def test_a_stream_that_nginx_ends_raises_an_error_with_the_text_so_far(client: Way, emu: Emulator) -> None:
     emu.stall(after=2, times=None)
     with pytest.raises(glmv.MalformedResponse) as caught:
         client.stream([("user", ["Say something long."])], thinking=False)
@@ -63,14 +63,14 @@ def test_a_stream_that_nginx_ends_is_an_error_with_the_text_so_far(client: Way, 
 
 
 @at("closing")
-def test_a_connection_that_is_closed_without_an_answer_is_a_failed_connection(client: Way) -> None:
+def test_a_connection_closed_without_an_answer_raises_connection_failed(client: Way) -> None:
     with pytest.raises(glmv.ConnectionFailed) as caught:
         client.ask(HELLO)
     assert caught.value.retryable
 
 
 @at("buffered")
-def test_a_call_is_retried_if_the_platform_closes_its_connection_early(
+def test_a_call_is_retried_if_the_platform_closes_the_connection_early(
     connect: Callable[..., Way], emu: Emulator
 ) -> None:
     emu.inject("no-answer")  # nginx answers 502
@@ -80,7 +80,7 @@ def test_a_call_is_retried_if_the_platform_closes_its_connection_early(
 
 
 @at("unbuffered")
-def test_a_stream_that_is_cut_is_an_error_with_the_text_so_far(client: Way, emu: Emulator) -> None:
+def test_a_stream_that_the_platform_cuts_raises_an_error_with_the_text_so_far(client: Way, emu: Emulator) -> None:
     emu.inject("cut", times=None, after=4)
     with pytest.raises(glmv.MalformedResponse) as caught:
         client.stream(HELLO, thinking=False)
@@ -95,7 +95,7 @@ def test_a_stream_that_is_cut_is_an_error_with_the_text_so_far(client: Way, emu:
         pytest.param("nginx limited 429", glmv.RateLimitError, id="429"),
     ],
 )
-def test_one_connection_more_than_limit_conn_allows_is_refused_and_retryable(
+def test_one_connection_more_than_limit_conn_allows_raises_a_retryable_error(
     client: Way, emu: Emulator, settings: dict[str, Any], error: type[glmv.GLMVError]
 ) -> None:
     emu.stall()

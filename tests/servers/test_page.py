@@ -37,14 +37,14 @@ def collected() -> set[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(("table", "target"), [("answers", "servers"), ("nginx", "servers"), ("engines", "engines")])
-def test_a_table_has_the_rows_and_columns_of_its_tests(
+def test_each_table_of_the_servers_page_has_the_rows_and_columns_of_the_tests(
     collected: set[tuple[str, str, str]], table: str, target: str
 ) -> None:
     on_page = {cell for cell, verdict in table_of_page(table, target).items() if verdict != "–"}
     assert on_page == {(row, column) for name, row, column in collected if name == table}
 
 
-def test_every_file_with_a_table_is_on_the_page(collected: set[tuple[str, str, str]]) -> None:
+def test_the_tests_of_answers_nginx_and_engines_each_have_a_table(collected: set[tuple[str, str, str]]) -> None:
     files = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
     assert (
         {table for table, _, _ in collected}

@@ -35,7 +35,7 @@ def messages(picture: Callable[..., bytes]) -> list[dict[str, Any]]:
     return [{"role": "user", "content": parts}]
 
 
-def test_the_sdk_langchain_and_glmv_return_the_same_text_and_usage(
+def test_the_openai_sdk_langchain_and_glmv_return_the_same_text_and_usage(
     openai: Any, emu: Emulator, messages: list[dict[str, Any]]
 ) -> None:
     with glmv.Client(emu.api_key, base_url=emu.base_url) as client:
@@ -57,7 +57,9 @@ def test_the_sdk_langchain_and_glmv_return_the_same_text_and_usage(
         )
 
 
-def test_a_forced_tool_is_called(openai: Any, emu: Emulator, messages: list[dict[str, Any]]) -> None:
+def test_an_answer_without_the_forced_tool_call_is_asked_for_again(
+    openai: Any, emu: Emulator, messages: list[dict[str, Any]]
+) -> None:
     emu.say("I would rather not.")
     emu.call("look", where="left")
     parameters = {"type": "object", "properties": {"where": {"type": "string"}}}
@@ -68,7 +70,9 @@ def test_a_forced_tool_is_called(openai: Any, emu: Emulator, messages: list[dict
     assert answer.choices[0].finish_reason == "tool_calls"
 
 
-def test_a_refusal_has_the_status_of_its_class(openai: Any, emu: Emulator, messages: list[dict[str, Any]]) -> None:
+def test_refused_content_raises_an_error_of_the_openai_sdk_with_status_400(
+    openai: Any, emu: Emulator, messages: list[dict[str, Any]]
+) -> None:
     for stream in (False, True):
         emu.fail(code=1301)
         with pytest.raises(Exception, match="1301") as caught:

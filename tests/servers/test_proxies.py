@@ -106,7 +106,7 @@ def test_calls_succeed_through_a_proxy_that_requires_a_password(
 
 @pytest.mark.parametrize("password", ["", "wrong-word"])
 @pytest.mark.parametrize("scheme", ["https", "http"])
-def test_a_proxy_with_a_wrong_password_is_asked_once_and_the_error_has_advice(
+def test_a_missing_or_wrong_proxy_password_is_not_retried_and_the_error_has_advice(
     chat: Chat, locked: ForwardProxy, encrypted: Encrypted, plain: Server, password: str, scheme: str, monkeypatch: Any
 ) -> None:
     variable = f"{scheme.upper()}_PROXY"
@@ -120,7 +120,7 @@ def test_a_proxy_with_a_wrong_password_is_asked_once_and_the_error_has_advice(
     assert "wrong-word" not in str(raised.value)
 
 
-def test_the_error_names_the_proxy_if_it_cannot_reach_the_host(
+def test_the_error_names_the_proxy_if_the_proxy_cannot_reach_the_host(
     chat: Chat, proxy: ForwardProxy, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
@@ -131,7 +131,7 @@ def test_the_error_names_the_proxy_if_it_cannot_reach_the_host(
 
 
 @pytest.mark.parametrize("base", ["https://glm.invalid/v1", "http://glm.invalid/v1"])
-def test_the_error_names_the_proxy_if_it_cannot_resolve_the_host(
+def test_the_error_names_the_proxy_if_the_proxy_cannot_resolve_the_host(
     chat: Chat, proxy: ForwardProxy, base: str, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy.url)
@@ -141,7 +141,7 @@ def test_the_error_names_the_proxy_if_it_cannot_resolve_the_host(
     assert f"The proxy {proxy.place} (ALL_PROXY) could not connect to glm.invalid" in str(raised.value)
 
 
-def test_a_host_that_squid_forbids_is_refused_for_good(
+def test_a_call_to_a_host_that_squid_forbids_is_not_retried(
     chat: Chat, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
 ) -> None:
     with proxies.squid(tmp_path_factory.mktemp("squid")) as squid:
@@ -151,7 +151,7 @@ def test_a_host_that_squid_forbids_is_refused_for_good(
     assert (raised.value.kind, raised.value.attempts) == ("proxy_refused", 1)
 
 
-def test_the_error_names_squid_if_it_refuses_and_setting_no_proxy_helps(
+def test_an_http_request_that_squid_refuses_succeeds_after_no_proxy_is_set(
     plain: Server, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
 ) -> None:
     with proxies.squid(tmp_path_factory.mktemp("squid"), allows="deny") as squid:
@@ -178,7 +178,7 @@ def test_the_error_of_an_http_request_that_tinyproxy_refuses_names_tinyproxy(
 
 @pytest.mark.parametrize("name", ["squid", "tinyproxy"])
 @pytest.mark.parametrize("base", ["https://glm.example/v1", "http://glm.example/v1"])
-def test_a_call_by_socks_to_an_http_proxy_fails_soon_and_names_the_proxy(
+def test_a_socks_call_to_an_http_proxy_fails_within_20_seconds_and_names_the_proxy(
     chat: Chat, tmp_path_factory: pytest.TempPathFactory, name: str, base: str, monkeypatch: Any
 ) -> None:
     with KINDS[name](tmp_path_factory.mktemp(name)) as proxy:
@@ -190,13 +190,15 @@ def test_a_call_by_socks_to_an_http_proxy_fails_soon_and_names_the_proxy(
     assert f"roxy {proxy.place} (ALL_PROXY)" in str(raised.value)
 
 
-def test_doctor_names_the_proxy(proxy: ForwardProxy, plain: Server, monkeypatch: Any) -> None:
+def test_client_reach_returns_the_proxy_and_the_variable_that_names_the_proxy(
+    proxy: ForwardProxy, plain: Server, monkeypatch: Any
+) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy.url)
     with glmv.Client("k", base_url=plain.base_url, allow_http=True) as glm:
         assert glm.reach(20) == f"the proxy {proxy.place} (ALL_PROXY)"
 
 
-def test_a_proxy_that_signs_connections_is_trusted_once_ssl_cert_file_is_set(
+def test_a_proxy_that_signs_connections_is_trusted_after_ssl_cert_file_is_set(
     encrypted: Encrypted, tmp_path: Path, monkeypatch: Any
 ) -> None:
     assert MITMDUMP.exists(), HOW

@@ -29,7 +29,7 @@ def blocks(page: str, word: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", ["docs/rag.md"])
-def test_the_block_about_an_index_runs_with_each_store(
+def test_the_code_block_about_an_index_in_rag_md_runs_with_each_vector_store(
     page: str,
     open_store: Open,
     emu: Emulator,
@@ -55,7 +55,7 @@ def test_the_block_about_an_index_runs_with_each_store(
     assert "image_url" in [part["type"] for part in parts]
 
 
-def test_the_block_about_pictures_in_langchain_runs_with_chroma(
+def test_the_code_block_about_pictures_in_langchain_runs_with_chroma(
     emu: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("RGB", (320, 200), "#8a6042").save(tmp_path / "photo.jpg")

@@ -150,7 +150,7 @@ def test_nodes_returned_by_a_store_are_pictures_with_stable_ids(
 
 
 @pytest.mark.parametrize("kind", PERSISTENT, indirect=True)
-def test_a_store_on_disk_returns_pictures_from_another_working_directory(
+def test_a_store_on_disk_finds_its_pictures_after_the_working_directory_changed(
     folder: Path,
     open_store: Open,
     llm: GLMV,
@@ -171,7 +171,7 @@ def test_a_store_on_disk_returns_pictures_from_another_working_directory(
 # LanceDB reads the names that its store for LlamaIndex puts into a deletion as columns, whatever the document is.
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "lancedb"], indirect=True)
 @pytest.mark.usefixtures("folder")
-def test_a_changed_picture_is_updated_and_a_deleted_picture_is_removed(
+def test_a_store_updates_a_changed_picture_and_removes_a_deleted_picture(
     open_store: Open, embedding: GLMVEmbedding, flow: list[Any]
 ) -> None:
     store = open_store()
@@ -188,7 +188,7 @@ def test_a_changed_picture_is_updated_and_a_deleted_picture_is_removed(
     assert names(retrieved(reopened(store, embedding))) == ["blue.png", "green.png"]
 
 
-def test_pictures_of_another_file_system_are_kept_in_the_store(
+def test_pictures_of_a_deleted_memory_file_system_are_sent_from_the_store(
     open_store: Open, llm: GLMV, embedding: GLMVEmbedding, flow: list[Any], emu: Emulator
 ) -> None:
     memory = fsspec.filesystem("memory")
@@ -219,7 +219,7 @@ def test_pictures_given_as_bytes_are_kept_in_the_store(
     assert {node.ref_doc_id for node in result} == {document.doc_id for document in documents}
 
 
-def test_names_with_quotes_spaces_and_chinese_are_found(
+def test_pictures_with_quotes_spaces_or_chinese_in_their_file_names_are_found(
     folder: Path, open_store: Open, embedding: GLMVEmbedding, flow: list[Any]
 ) -> None:
     (folder / "more").mkdir()
@@ -253,7 +253,9 @@ class ByColour(MultiModalEmbedding):
 
 
 @pytest.mark.usefixtures("folder")
-def test_an_index_of_texts_and_pictures_returns_the_picture(open_store: Open, flow: list[Any], emu: Emulator) -> None:
+def test_a_multi_modal_index_sends_the_picture_to_query_and_chat_engines(
+    open_store: Open, flow: list[Any], emu: Emulator
+) -> None:
     by_colour = ByColour()
     index = MultiModalVectorStoreIndex.from_documents(
         load_images("photos", on_error="skip"),

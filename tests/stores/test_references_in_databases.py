@@ -37,7 +37,7 @@ def asking(emulator: Emulator, store: PictureStore) -> ChatGLMV:
     )  # fmt: skip
 
 
-def test_a_history_in_sql_holds_the_reference(tmp_path: Path) -> None:
+def test_a_chat_history_in_sql_holds_the_reference_and_no_picture(tmp_path: Path) -> None:
     from langchain_community.chat_message_histories import SQLChatMessageHistory
 
     store, data = PictureStore(tmp_path / "store"), photograph()
@@ -57,7 +57,7 @@ def test_a_history_in_sql_holds_the_reference(tmp_path: Path) -> None:
     assert store.add(data) in repr(history("s").messages)
 
 
-def test_a_cache_entry_in_sqlite_is_found_by_the_reference(tmp_path: Path) -> None:
+def test_a_repeated_question_with_a_reference_is_answered_from_a_sqlite_cache(tmp_path: Path) -> None:
     from langchain_community.cache import SQLiteCache
 
     store, data = PictureStore(tmp_path / "store"), photograph()

@@ -66,7 +66,7 @@ def png() -> bytes:
 
 @pytest.mark.parametrize("way", ["base64", "redacted", "reference"])
 @pytest.mark.filterwarnings("default")
-def test_a_reference_is_sent_unchanged_and_base64_only_if_it_is_not_redacted(
+def test_langsmith_gets_a_reference_unchanged_and_base64_only_without_redact(
     collector: Collector, tmp_path: Path, way: str
 ) -> None:
     store, data = PictureStore(tmp_path), png()
