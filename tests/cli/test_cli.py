@@ -34,7 +34,7 @@ def test_ask_prints_the_answer_on_stdout_and_its_tokens_on_stderr() -> None:
     assert re.search(r"\d+ \+ \d+ tokens", facts)
 
 
-def test_ask_with_the_emulator_needs_no_key_and_says_so() -> None:
+def test_ask_with_the_emulator_needs_no_key_and_names_the_emulator() -> None:
     code, answer, facts = run("ask", "--emulator", str(PICTURES / "chart.png"), "How large is this picture?")
     assert code == 0, facts
     assert "800" in answer
@@ -49,7 +49,7 @@ def test_ask_without_a_key_says_which_variable_to_set() -> None:
 
 
 @pytest.mark.parametrize("file", ["missing.jpg", "draw.py"])
-def test_the_error_for_a_file_that_is_not_a_picture_names_it(file: str) -> None:
+def test_the_error_for_a_file_that_is_no_picture_names_the_file(file: str) -> None:
     code, _, error = run("ask", "--emulator", str(PICTURES / file), "What is this?")
     assert code == 1
     assert file in error.replace("\n", "")
@@ -61,7 +61,7 @@ def test_models_lists_every_vision_model() -> None:
     assert [model.name for model in glmv.models() if model.sees and model.name not in table] == []
 
 
-def test_emulate_prints_its_variables_and_ends_at_ctrl_c() -> None:
+def test_emulate_prints_the_environment_variables_to_set_and_ends_at_ctrl_c() -> None:
     command = [sys.executable, "-c", "from glmv.cli import main; main()", "emulate"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
