@@ -86,7 +86,7 @@ def asks(count: int, **more: Any) -> list[Ask]:
     return [Ask(f"Say the number {number}.", **more) for number in range(count)]
 
 
-def test_each_item_of_a_batch_gets_the_answer_with_its_own_key(platform: PlatformBatches, chunks: Chunks) -> None:
+def test_each_item_submitted_in_a_batch_gets_its_own_answer(platform: PlatformBatches, chunks: Chunks) -> None:
     questions = asks(7)
     assert list(platform.submit(questions)) == []
     answers = dict(platform.answers())
@@ -111,7 +111,7 @@ def test_answers_of_a_batch_are_kept_for_the_job_that_asked_the_question(emulato
         assert len(dict(asking("one").answers())) == 2
 
 
-def test_a_full_batch_starts_a_new_chunk(
+def test_items_beyond_the_limits_of_a_batch_start_a_new_chunk(
     platform: PlatformBatches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_LINES", 3)
@@ -210,7 +210,7 @@ def test_a_stopped_job_leaves_its_running_batches_to_the_next_run(platform: Plat
     assert len(chunks.chunks()) == 1
 
 
-def test_a_batch_that_no_longer_exists_raises_and_retry_failed_sends_its_items_again(
+def test_a_batch_that_no_longer_exists_raises_and_the_option_retry_failed_drops_it(
     platform: PlatformBatches, chunks: Chunks
 ) -> None:
     list(platform.submit(asks(2)))
@@ -243,7 +243,7 @@ def test_polling_for_a_batch_continues_after_temporary_errors_but_not_for_ever(
         list(platform.answers())
 
 
-def test_a_batch_that_cannot_be_stopped_does_not_prevent_stopping_others(
+def test_a_batch_that_cannot_be_cancelled_does_not_prevent_cancelling_other_batches(
     platform: PlatformBatches, chunks: Chunks
 ) -> None:
     list(platform.submit(asks(40)))

@@ -271,7 +271,9 @@ TURN = glmv.Message("user", "Which colour?")
     ],
     ids=["text", "texts", "message", "conversation", "dict", "dicts"],
 )
-def test_the_picture_precedes_the_text_of_the_last_turn(emulator: Emulator, photos: Path, messages: Any) -> None:
+def test_a_job_puts_the_picture_before_the_text_of_the_last_turn(
+    emulator: Emulator, photos: Path, messages: Any
+) -> None:
     [row] = job(emulator, [photos / "00.png"], None, messages=messages).rows()
     assert row.ok, row.error
     turn = emulator.requests[0].body["messages"][-1]

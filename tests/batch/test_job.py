@@ -132,7 +132,7 @@ def test_parsed_answers_are_objects_of_the_class_when_new_or_read_from_the_ledge
     assert len(emulator.requests) == len(COLORS)
 
 
-def test_an_item_that_cannot_be_sent_is_a_failed_row_and_the_others_continue(
+def test_an_item_that_cannot_be_sent_is_a_failed_row_and_other_items_are_answered(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     (photos / "torn.png").write_bytes(b"no picture")
@@ -172,14 +172,18 @@ def test_a_failed_row_stays_failed_in_the_next_run_unless_retry_failed_is_set(
     assert all("text" in row for row in lines(tmp_path / "o.jsonl"))
 
 
-def test_a_wrong_key_ends_the_job_at_once(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_wrong_api_key_ends_the_job_after_at_most_five_requests(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     wrong = Job(photos, "What is it?", model=MODEL, base_url=emulator.base_url, api_key="test-id.wrong")
     with pytest.raises(glmv.AuthenticationError):
         wrong.write(tmp_path / "o.jsonl")
     assert len(emulator.requests) <= 5
 
 
-def test_a_missing_key_raises_before_anything_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_job_without_an_api_key_raises_before_any_item_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in ("ZHIPUAI_API_KEY", "ZAI_API_KEY", "GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     read = []
@@ -410,7 +414,9 @@ def test_an_invalid_budget_is_refused(emulator: Emulator, budget: str, model: st
 
 
 @pytest.mark.parametrize(("prompt", "messages"), [(None, None), ("?", "?")])
-def test_a_prompt_together_with_messages_is_refused(prompt: str | None, messages: str | None) -> None:
+def test_a_job_with_both_prompt_and_messages_or_with_neither_is_refused(
+    prompt: str | None, messages: str | None
+) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="Pass either prompt"):
         Job(["a.png"], prompt, messages=messages)
 

@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "job.ledger"
 
 
-def test_a_reopened_ledger_has_its_answers(path: Path) -> None:
+def test_a_reopened_ledger_has_all_stored_answers(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.keep("a", {"key": "photo.jpg", "text": "a cat \ud800"}).result()
         ledger.keep("b", {"error": "busy", "retryable": True}).result()
@@ -72,7 +72,7 @@ def test_the_ledger_of_a_killed_run_has_all_answers_and_is_not_locked(path: Path
         assert all(ledger.answer(str(number)) == {"text": "kept"} for number in range(100))
 
 
-def test_the_file_that_names_the_holder_is_removed_when_the_ledger_is_closed(path: Path) -> None:
+def test_the_file_with_the_process_id_is_removed_when_the_ledger_is_closed(path: Path) -> None:
     with Ledger(path, place="here"):
         assert json.loads(path.with_name("job.ledger.holder").read_text())["pid"]
     assert [file.name for file in path.parent.iterdir()] == ["job.ledger"]

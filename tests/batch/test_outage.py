@@ -404,7 +404,7 @@ def test_only_an_error_that_would_repeat_with_the_same_request_is_final(error: g
     assert is_final(error) is final
 
 
-def test_retry_failed_answers_rows_that_failed_because_the_model_was_not_found(
+def test_rows_that_failed_because_the_model_was_not_found_are_answered_on_retry(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "o.jsonl"

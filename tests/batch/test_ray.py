@@ -367,7 +367,9 @@ def test_four_actors_run_ten_concurrent_calls_and_never_more(cluster: None, emul
     assert rate(emulator) >= 0.8
 
 
-def test_a_killed_worker_repeats_only_its_running_calls(cluster: None, emulator: Emulator, tmp_path: Path) -> None:
+def test_only_the_running_calls_of_a_killed_worker_are_repeated(
+    cluster: None, emulator: Emulator, tmp_path: Path
+) -> None:
     emulator.slow(first=LATENCY)
     count = 80
 
@@ -390,7 +392,7 @@ def test_a_killed_worker_repeats_only_its_running_calls(cluster: None, emulator:
     assert most_at_once(emulator) <= SLOTS
 
 
-def test_the_examples_of_the_documentation_page_run(
+def test_the_examples_of_the_documentation_about_ray_run(
     cluster: None, emulator: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photo = ROOT / "examples" / "pictures" / "coffee.jpg"

@@ -55,13 +55,13 @@ def test_the_error_for_a_file_that_is_no_picture_names_the_file(file: str) -> No
     assert file in error.replace("\n", "")
 
 
-def test_models_lists_every_vision_model() -> None:
+def test_the_command_models_lists_every_vision_model() -> None:
     code, table, _ = run("models", env={"COLUMNS": "140"})
     assert code == 0
     assert [model.name for model in glmv.models() if model.sees and model.name not in table] == []
 
 
-def test_emulate_prints_the_environment_variables_to_set_and_ends_at_ctrl_c() -> None:
+def test_the_command_emulate_prints_the_variables_to_set_and_ends_at_ctrl_c() -> None:
     command = [sys.executable, "-c", "from glmv.cli import main; main()", "emulate"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -265,7 +265,7 @@ def test_the_error_of_a_usual_mistake_says_what_to_do(
     assert result.stderr.count("\n") == 1, "not broken into lines, which is for terminals"
 
 
-def test_batch_accepts_the_files_that_a_shell_makes_of_a_pattern(emu: Emulator, folder: Path) -> None:
+def test_the_command_batch_accepts_several_files_and_writes_a_row_for_each(emu: Emulator, folder: Path) -> None:
     result = run(emu, folder, ["batch", "one.png", "two.jpg", "What?", "-o", "several.jsonl"])
     assert result.exit_code == 0, result.stderr
     rows = [json.loads(line) for line in (folder / "several.jsonl").read_text("utf-8").splitlines()]

@@ -50,7 +50,7 @@ def test_a_question_in_chinese_is_answered_in_chinese() -> None:
     assert "红色 #ff0000（100%）" in text
 
 
-def test_the_answer_numbers_the_pictures_in_the_order_of_the_message() -> None:
+def test_pictures_are_numbered_in_the_answer_in_the_order_of_the_message() -> None:
     first, second = answer_to(("Compare.", [picture(RED), picture(BLUE, 60, 60)])).splitlines()
     assert first.startswith("Picture 1 is a PNG of 100 x 60 pixels (landscape")
     assert second.startswith("Picture 2 is a PNG of 60 x 60 pixels (square")

@@ -54,7 +54,7 @@ BY_HAND: list[Any] = [
 
 
 @pytest.mark.parametrize("schema", BY_HAND, ids=lambda schema: json.dumps(schema)[:60])
-def test_the_value_made_for_a_schema_is_valid_by_that_schema(schema: Any) -> None:
+def test_a_schema_is_filled_with_a_value_that_is_valid_for_the_schema(schema: Any) -> None:
     assert misfit(filled(schema), schema) is None
 
 

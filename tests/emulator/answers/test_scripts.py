@@ -462,7 +462,7 @@ def test_an_answer_function_sees_the_tool_choice_only_of_requests_to_v1(glm: Any
     assert record == ["required", None]
 
 
-def test_an_answer_function_that_raises_causes_status_500_and_a_shown_traceback(
+def test_an_answer_function_that_raises_causes_status_500_and_its_traceback_is_shown(
     emulate: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(ask: Ask) -> str:

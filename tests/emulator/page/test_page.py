@@ -117,7 +117,7 @@ def test_the_page_shows_an_injected_fault_and_the_verdict_on_the_retry(glm: Any)
     assert "ignored-retry-after" in words
 
 
-def test_the_page_says_so_if_a_client_has_no_verdicts(glm: Any) -> None:
+def test_the_page_shows_the_words_no_verdicts_if_there_are_none(glm: Any) -> None:
     glm.chat("Hello")
     assert "No verdicts." in page_text(glm)
 
@@ -257,7 +257,7 @@ def test_the_page_loads_a_new_request_once_and_a_changed_request_again(glm: Any)
     assert ["attempt 1 of 2" in entry or "attempt 2 of 2" in entry for entry in again["entries"]] == [True, True]
 
 
-def test_a_running_request_is_on_the_page(glm: Any) -> None:
+def test_the_page_shows_a_request_that_is_not_yet_answered_as_under_way(glm: Any) -> None:
     glm.emu.stall(after=1)
     with glm.streaming() as answer:
         next(answer.iter_raw())
@@ -273,7 +273,7 @@ def test_a_reset_removes_all_requests_from_the_page_and_from_open_pages(glm: Any
     assert "Nothing has come yet" in page_text(glm)
 
 
-def test_a_lone_surrogate_does_not_break_the_page(glm: Any) -> None:
+def test_a_lone_surrogate_in_a_message_does_not_break_the_page(glm: Any) -> None:
     body = b'{"model": "glm-4v", "messages": [{"role": "user", "content": "half \\ud83d of a sign"}]}'
     glm.http.post(f"{glm.emu.base_url}/chat/completions", content=body)
     assert "of a sign" in page_text(glm)

@@ -62,7 +62,7 @@ def test_an_upstream_error_becomes_a_documented_code_with_the_address_of_the_ser
     assert KEY not in answer.text
 
 
-def test_the_message_of_an_upstream_error_is_in_the_clients_language_and_quotes_it(before: Any) -> None:
+def test_an_upstream_error_is_quoted_in_a_message_in_the_language_of_the_client(before: Any) -> None:
     glm = before(says({"error": {"message": "CUDA out of memory"}}, 500))
     english = glm.post(glm.hello(), headers={"Accept-Language": "en"}).json()["error"]["message"]
     assert english.startswith("Internal error: upstream model http://")
