@@ -116,7 +116,7 @@ def test_busy_rows_of_a_run_stopped_during_its_wait_are_retried_by_the_next_run(
     assert (again.answered, again.known, again.failed) == (3, COUNT - 3, 0)
 
 
-def test_with_input_order_a_busy_row_is_retried_before_later_rows(
+def test_a_busy_row_of_a_job_in_input_order_is_retried_before_later_rows(
     emulator: Emulator, photos: Path, tmp_path: Path, quiet: Quiet
 ) -> None:
     emulator.fail(times=5, code=1302)

@@ -208,7 +208,7 @@ class Renamed(pydantic.BaseModel):
         return f"#{value}"
 
 
-def test_answers_are_reused_from_the_ledger_with_a_class_that_converts_values(
+def test_answers_are_reused_although_the_class_refuses_values_that_it_has_converted(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")

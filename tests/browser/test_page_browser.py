@@ -259,7 +259,7 @@ def test_the_page_reports_an_emulator_that_does_not_answer_and_reconnects(sender
     page.get_by_text("Live").wait_for()
 
 
-def test_the_script_for_the_documentation_screenshot_takes_one_of_the_same_size(chromium: Any, tmp_path: Path) -> None:
+def test_the_documentation_script_takes_a_new_screenshot_of_the_same_size(chromium: Any, tmp_path: Path) -> None:
     script = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "emulator_page.py"))
     script["taken"](chromium, tmp_path / "page.png")
     with Image.open(tmp_path / "page.png") as new, Image.open(script["PICTURE"]) as current:

@@ -60,13 +60,15 @@ def test_the_error_for_a_missing_or_misplaced_question_suggests_a_command(
     assert f'glmv ask {files} "What is in this picture?"' in " ".join(result.stderr.split())
 
 
-def test_ask_without_a_key_suggests_the_emulator() -> None:
+def test_the_error_of_the_command_ask_without_a_key_suggests_the_emulator() -> None:
     result = CliRunner().invoke(app, ["ask", str(PICTURES / "cat.jpg"), "What is this?"], env={"COLUMNS": "200"})
     assert result.exit_code == 1
     assert "--emulator" in result.stderr
 
 
-def test_ask_prices_a_known_alias_like_its_model_and_accepts_a_base_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_ask_prices_an_alias_like_its_model_and_accepts_a_base_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     usage = glmv.Usage(1_000_000, 0, 1_000_000)
     assert money("ours", usage, "https://api.z.ai/api/paas/v4") == ""
     assert (

@@ -37,7 +37,7 @@ def test_doctor_reports_a_working_set_up_and_does_not_print_the_key() -> None:
     assert emu.api_key.partition(".")[2] not in output
 
 
-def test_doctor_reports_a_missing_key_and_fails() -> None:
+def test_doctor_reports_a_missing_key_and_exits_with_1() -> None:
     code, output = run("doctor")
     assert code == 1
     assert "ZHIPUAI_API_KEY" in output
@@ -50,7 +50,7 @@ def test_doctor_reports_an_unreachable_server() -> None:
     assert "not reachable" in output
 
 
-def test_the_option_json_of_ask_prints_text_and_usage_as_json() -> None:
+def test_the_option_json_of_the_command_ask_prints_text_and_usage_as_json() -> None:
     code, output = run("ask", "--emulator", "--json", str(PICTURES / "coffee.jpg"), "How large is it?")
     assert code == 0, output
     answer = json.loads(output)
@@ -58,7 +58,7 @@ def test_the_option_json_of_ask_prints_text_and_usage_as_json() -> None:
     assert answer["usage"]["total_tokens"] > 0
 
 
-def test_ask_reads_pictures_from_a_pattern_and_from_standard_input(tmp_path: Path) -> None:
+def test_the_command_ask_reads_pictures_from_a_pattern_and_from_standard_input(tmp_path: Path) -> None:
     code, output = run("ask", "--emulator", "--json", str(PICTURES / "*.png"), "Which picture is larger?")
     assert code == 0, output
     code, output = run(
@@ -70,7 +70,7 @@ def test_ask_reads_pictures_from_a_pattern_and_from_standard_input(tmp_path: Pat
     assert "matches" in output
 
 
-def test_ask_with_a_schema_prints_an_answer_that_fits_the_schema(tmp_path: Path) -> None:
+def test_the_command_ask_with_a_schema_prints_an_answer_that_fits_the_schema(tmp_path: Path) -> None:
     schema = tmp_path / "size.json"
     schema.write_text(
         json.dumps({"type": "object", "properties": {"height": {"type": "integer"}}, "required": ["height"]})
@@ -123,7 +123,7 @@ def test_a_truncated_picture_is_not_shown_in_the_terminal() -> None:
     assert drawn(torn, "kitty") == ""
 
 
-def test_doctor_connects_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_connects_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glmv.transport.proxies.is_loopback", lambda host: False)
     with socket.create_server(("127.0.0.1", 0)) as proxy, Emulator() as emu:
         port = proxy.getsockname()[1]

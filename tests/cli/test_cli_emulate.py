@@ -95,7 +95,7 @@ def test_options_of_emulate_have_the_defaults_of_the_emulators_arguments() -> No
     ],
     ids=" ".join,
 )
-def test_a_wrong_option_of_emulate_is_reported_in_one_sentence_with_exit_code_2(
+def test_a_wrong_value_of_an_option_of_emulate_is_reported_with_exit_code_2(
     options: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended, emulated(*options):
@@ -171,7 +171,7 @@ def test_options_of_emulate_take_effect_in_the_emulator(capsys: pytest.CaptureFi
     assert capsys.readouterr().err == ""
 
 
-def test_with_a_certificate_the_emulator_uses_https(tmp_path: Path) -> None:
+def test_an_emulator_with_a_certificate_uses_https(tmp_path: Path) -> None:
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]

@@ -203,7 +203,7 @@ commands = st.one_of(
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(commands, st.lists(pairs, max_size=5), st.sampled_from([b"", b"\xff\xfe", b"What?", b"\x89PNG"]))
-def test_no_list_of_arguments_ends_in_a_traceback(
+def test_no_arguments_of_the_command_glmv_cause_a_traceback(
     emu: Emulator, folder: Path, command: list[str], rest: list[list[str]], data: bytes
 ) -> None:
     words = command + [word for pair in rest for word in pair]
@@ -432,7 +432,9 @@ def test_a_question_in_utf_16_or_with_a_byte_order_mark_is_read_from_standard_in
     assert "standard input" in refused.stderr
 
 
-def test_options_of_ask_are_sent_and_show_thinking_prints_the_reasoning(emu: Emulator, folder: Path) -> None:
+def test_options_of_the_command_ask_are_sent_and_show_thinking_prints_the_reasoning(
+    emu: Emulator, folder: Path
+) -> None:
     words = ["ask", "one.png", "What?", "--system", "Be brief.", "--thinking", "--show-thinking", "--max-tokens", "99"]
     result = run(emu, folder, words)
     assert result.exit_code == 0

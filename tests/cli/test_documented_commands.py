@@ -141,7 +141,7 @@ def test_each_text_about_half_the_price_names_the_models_that_batches_support() 
     assert f"{', '.join(names[:-1])} and {names[-1]}" == OF_BATCHES
 
 
-def test_ask_prints_no_price_for_an_answer_of_the_emulator(folder: Path) -> None:
+def test_the_command_ask_prints_no_price_for_an_answer_of_the_emulator(folder: Path) -> None:
     result = CliRunner().invoke(app, ["ask", "--emulator", str(folder / "photo.jpg"), "How large is it?"])
     assert result.exit_code == 0, result.output
     assert not re.search(r"USD|CNY|free", result.stderr)

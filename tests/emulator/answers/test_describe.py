@@ -77,7 +77,7 @@ def test_the_answer_says_that_an_unopened_picture_url_was_not_looked_at() -> Non
         (b"\xff\xfe\x00\x80", ("unknown", "4 bytes")),
     ],
 )
-def test_a_file_that_came_with_the_request_is_measured(data: bytes, parts: tuple[str, ...]) -> None:
+def test_a_file_in_a_request_is_described_by_type_and_content_or_size(data: bytes, parts: tuple[str, ...]) -> None:
     messages = [{"role": "user", "content": [{"type": "file"}, {"type": "text", "text": "What is in this file?"}]}]
     text = default_answer(Ask(messages=messages, media=[Medium("file", 0, 0, None, None, data)])).text
     assert all(part in text for part in parts)

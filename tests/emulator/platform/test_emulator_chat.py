@@ -229,7 +229,7 @@ def test_glm_4v_accepts_only_user_and_assistant_messages_with_list_content(glm: 
         assert glm.post({"model": "glm-4.6v", "messages": messages}).status_code == 200
 
 
-def test_a_tool_result_must_belong_to_a_call(glm: Any) -> None:
+def test_a_tool_result_with_the_id_of_an_unknown_tool_call_is_refused(glm: Any) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "count", "arguments": "{}"}}
     values = {"role": "assistant", "content": "", "tool_calls": [call]}
 

@@ -64,7 +64,7 @@ def test_the_emulator_listens_on_one_loopback_address_by_default(glm: Any) -> No
 
 
 @pytest.mark.parametrize("target", ["example.com:443", "127.0.0.1:{port}"])
-def test_a_connect_request_is_refused_without_a_traceback(
+def test_a_request_with_the_method_connect_is_refused_without_a_traceback(
     glm: Any, target: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     host, port = address(glm)

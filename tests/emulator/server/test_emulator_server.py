@@ -186,7 +186,7 @@ def test_a_request_with_an_unsupported_method_gets_status_404(glm: Any, method: 
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "1222")
 
 
-def test_the_command_prints_that_it_is_the_emulator_and_its_base_url_and_key() -> None:
+def test_the_command_prints_the_word_emulator_the_base_url_and_the_key() -> None:
     command = [sys.executable, "-m", "glmv_emulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
