@@ -86,7 +86,7 @@ def asks(count: int, **more: Any) -> list[Ask]:
     return [Ask(f"Say the number {number}.", **more) for number in range(count)]
 
 
-def test_each_item_gets_its_own_answer_in_any_order(platform: PlatformBatches, chunks: Chunks) -> None:
+def test_each_item_submitted_in_a_batch_gets_its_own_answer(platform: PlatformBatches, chunks: Chunks) -> None:
     questions = asks(7)
     assert list(platform.submit(questions)) == []
     answers = dict(platform.answers())
@@ -98,7 +98,7 @@ def test_each_item_gets_its_own_answer_in_any_order(platform: PlatformBatches, c
     assert chunks.records == {}
 
 
-def test_answers_to_another_question_are_kept_until_it_is_asked_again(emulator: Emulator, chunks: Chunks) -> None:
+def test_answers_of_a_batch_are_kept_for_the_job_that_asked_the_question(emulator: Emulator, chunks: Chunks) -> None:
     with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
 
         def asking(question: str) -> PlatformBatches:
@@ -111,7 +111,7 @@ def test_answers_to_another_question_are_kept_until_it_is_asked_again(emulator: 
         assert len(dict(asking("one").answers())) == 2
 
 
-def test_a_full_batch_starts_a_new_chunk(
+def test_items_beyond_the_limits_of_a_batch_start_a_new_chunk(
     platform: PlatformBatches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_LINES", 3)
@@ -133,7 +133,7 @@ def test_a_chunk_that_is_too_large_is_halved_until_it_fits(
     assert len(dict(platform.answers())) == 5
 
 
-def test_an_item_that_cannot_be_sent_fails_and_the_others_are_sent(platform: PlatformBatches) -> None:
+def test_an_item_that_cannot_be_sent_fails_and_the_other_items_are_sent(platform: PlatformBatches) -> None:
     good, bad = asks(2), Ask("torn", fails=True)
     [(key, error)] = platform.submit([good[0], bad, good[1]])
     assert key == bad.key
@@ -141,7 +141,7 @@ def test_an_item_that_cannot_be_sent_fails_and_the_others_are_sent(platform: Pla
     assert set(dict(platform.answers())) == {ask.key for ask in good}
 
 
-def test_items_are_read_only_when_their_chunk_is_made(
+def test_items_of_a_source_are_read_only_when_their_chunk_is_made(
     platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_LINES", 2)
@@ -156,7 +156,7 @@ def test_items_are_read_only_when_their_chunk_is_made(
     assert len(read) == 5
 
 
-def test_a_batch_created_just_before_a_kill_is_used_by_the_next_run(
+def test_the_next_run_uses_a_batch_that_was_created_just_before_a_kill(
     emulator: Emulator, platform: PlatformBatches, chunks: Chunks
 ) -> None:
     questions = asks(3)
@@ -176,7 +176,7 @@ def test_resuming_drops_a_chunk_whose_batch_was_never_created(platform: Platform
     assert chunks.records == {}
 
 
-def test_answers_in_json_are_checked(emulator: Emulator, chunks: Chunks) -> None:
+def test_a_batch_with_a_schema_returns_answers_in_json(emulator: Emulator, chunks: Chunks) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
@@ -193,7 +193,7 @@ def test_a_model_without_batches_is_refused_and_models_with_batches_are_named(ch
     assert "glm-4v, glm-4v-plus, glm-4v-plus-0111" in str(refused.value)
 
 
-def test_a_stopped_batch_returns_its_answers_so_far(platform: PlatformBatches, chunks: Chunks) -> None:
+def test_a_cancelled_batch_returns_answers_and_retryable_errors(platform: PlatformBatches, chunks: Chunks) -> None:
     questions = asks(40)
     list(platform.submit(questions))
     platform.cancel()
@@ -203,14 +203,16 @@ def test_a_stopped_batch_returns_its_answers_so_far(platform: PlatformBatches, c
         assert isinstance(answer, glmv.Completion) or (isinstance(answer, glmv.GLMVError) and answer.retryable)
 
 
-def test_a_stopped_job_leaves_its_batches_to_the_next_run(platform: PlatformBatches, chunks: Chunks) -> None:
+def test_a_stopped_job_leaves_its_running_batches_to_the_next_run(platform: PlatformBatches, chunks: Chunks) -> None:
     list(platform.submit(asks(2)))
     platform._stop.set()
     assert list(platform.answers()) == []
     assert len(chunks.chunks()) == 1
 
 
-def test_a_deleted_batch_is_reported_and_can_be_created_again(platform: PlatformBatches, chunks: Chunks) -> None:
+def test_a_batch_that_no_longer_exists_raises_and_the_option_retry_failed_drops_it(
+    platform: PlatformBatches, chunks: Chunks
+) -> None:
     list(platform.submit(asks(2)))
     [(name, (_, keys))] = chunks.records.items()
     chunks.records[name] = "batch_of_another_key", keys
@@ -221,7 +223,9 @@ def test_a_deleted_batch_is_reported_and_can_be_created_again(platform: Platform
     assert chunks.records == {}
 
 
-def test_polling_continues_after_temporary_errors(platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_polling_for_a_batch_continues_after_temporary_errors_but_not_for_ever(
+    platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def busy(chunk: Chunk) -> Any:
         if troubles:
             raise troubles.pop()
@@ -239,7 +243,7 @@ def test_polling_continues_after_temporary_errors(platform: PlatformBatches, mon
         list(platform.answers())
 
 
-def test_a_batch_that_cannot_be_stopped_does_not_prevent_stopping_others(
+def test_a_batch_that_cannot_be_cancelled_does_not_prevent_cancelling_other_batches(
     platform: PlatformBatches, chunks: Chunks
 ) -> None:
     list(platform.submit(asks(40)))
@@ -248,7 +252,7 @@ def test_a_batch_that_cannot_be_stopped_does_not_prevent_stopping_others(
     assert platform._client.batches.list()[0].status in {"cancelling", "cancelled", "completed"}
 
 
-def test_submission_waits_until_the_platform_is_reachable(
+def test_a_batch_is_submitted_once_as_soon_as_the_platform_is_reachable(
     platform: PlatformBatches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*args: Any, **kwargs: Any) -> Any:
@@ -268,7 +272,7 @@ def test_submission_waits_until_the_platform_is_reachable(
     assert len(dict(platform.answers())) == 2
 
 
-def test_a_request_that_may_have_arrived_is_not_submitted_twice(
+def test_a_batch_whose_submission_may_have_arrived_is_not_submitted_twice(
     platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*args: Any, **kwargs: Any) -> Any:

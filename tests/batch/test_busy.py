@@ -63,7 +63,7 @@ BUSY = {
 
 
 @pytest.mark.parametrize("fault", BUSY.values(), ids=BUSY)
-def test_rows_refused_as_busy_are_answered_at_the_end(
+def test_rows_refused_as_busy_are_retried_and_answered_after_all_other_rows(
     emulator: Emulator, photos: Path, tmp_path: Path, quiet: Quiet, fault: dict[str, Any]
 ) -> None:
     emulator.fail(times=5, **fault)
@@ -96,7 +96,7 @@ def test_a_busy_row_is_retried_a_few_times_and_then_fails_as_retryable(
     assert (last.answered, last.retryable) == (COUNT, 0)
 
 
-def test_a_run_stopped_during_its_wait_retries_in_the_next_run(
+def test_busy_rows_of_a_run_stopped_during_its_wait_are_retried_by_the_next_run(
     emulator: Emulator, photos: Path, tmp_path: Path, quiet: Quiet
 ) -> None:
     emulator.fail(times=3, code=1302)
@@ -116,7 +116,7 @@ def test_a_run_stopped_during_its_wait_retries_in_the_next_run(
     assert (again.answered, again.known, again.failed) == (3, COUNT - 3, 0)
 
 
-def test_with_input_order_a_busy_row_is_retried_before_later_rows(
+def test_a_busy_row_of_a_job_in_input_order_is_retried_before_later_rows(
     emulator: Emulator, photos: Path, tmp_path: Path, quiet: Quiet
 ) -> None:
     emulator.fail(times=5, code=1302)
@@ -131,7 +131,7 @@ def test_with_input_order_a_busy_row_is_retried_before_later_rows(
 
 
 @pytest.mark.parametrize("order", ["arrival", "input"])
-def test_each_item_with_the_same_picture_gets_its_own_row(
+def test_items_with_the_same_picture_get_one_row_each_after_busy_errors(
     emulator: Emulator, photos: Path, quiet: Quiet, order: Any
 ) -> None:
     emulator.fail(times=3, code=1302)
@@ -145,7 +145,7 @@ def test_each_item_with_the_same_picture_gets_its_own_row(
     assert not any(row.ok for row in rows)
 
 
-def test_waiting_rows_do_not_keep_pictures_in_memory(
+def test_busy_rows_above_the_memory_limit_fail_instead_of_waiting_for_a_retry(
     emulator: Emulator, photos: Path, quiet: Quiet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calls, "ASIDE", 8_000)
@@ -156,7 +156,7 @@ def test_waiting_rows_do_not_keep_pictures_in_memory(
     assert 0 < sum(not row.ok for row in rows) < COUNT
 
 
-def test_closing_the_iterator_ends_the_wait(emulator: Emulator, photos: Path, quiet: Quiet) -> None:
+def test_stopping_a_job_ends_its_wait_for_busy_rows(emulator: Emulator, photos: Path, quiet: Quiet) -> None:
     emulator.fail(times=None, code=1302)
     running = job(emulator, photos)
     quiet.meanwhile = lambda: running.stop("gone")
@@ -173,7 +173,7 @@ def unfit(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("fault", [refused, unfit])
-def test_permanent_errors_are_not_retried(
+def test_rows_with_a_permanent_error_are_not_retried(
     emulator: Emulator, photos: Path, quiet: Quiet, fault: Callable[[Emulator], None]
 ) -> None:
     fault(emulator)

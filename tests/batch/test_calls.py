@@ -36,7 +36,7 @@ def wait_until_paused(running: Job) -> None:
         rested.wait(0.5)
 
 
-def test_a_reader_can_stop_at_any_row(emulator: Emulator, photos: Path) -> None:
+def test_closing_the_iterator_of_rows_stops_the_job_before_its_end(emulator: Emulator, photos: Path) -> None:
     running = job(emulator, photos)
     rows = running.rows()
     next(rows)
@@ -45,7 +45,9 @@ def test_a_reader_can_stop_at_any_row(emulator: Emulator, photos: Path) -> None:
     assert 1 < running.progress.done < COUNT
 
 
-async def test_an_async_reader_can_stop_at_any_row(emulator: Emulator, photos: Path) -> None:
+async def test_closing_the_asynchronous_iterator_of_rows_stops_the_job_before_its_end(
+    emulator: Emulator, photos: Path
+) -> None:
     running = job(emulator, photos)
     rows = running.arows()
     await anext(rows)
@@ -53,7 +55,9 @@ async def test_an_async_reader_can_stop_at_any_row(emulator: Emulator, photos: P
     assert running.progress.done < COUNT
 
 
-def test_a_second_run_does_not_change_the_output_of_the_first(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_second_run_during_the_first_is_refused_and_leaves_the_output_unchanged(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     out, errors = tmp_path / "o.jsonl", []
 
     def second(row: Row) -> None:
@@ -69,7 +73,7 @@ def test_a_second_run_does_not_change_the_output_of_the_first(emulator: Emulator
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other file systems have no such names")
-def test_a_file_may_have_any_name(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_picture_file_whose_name_is_not_utf_8_is_answered(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     (photos / "00.png").rename(os.fsdecode(os.fsencode(photos) + b"/\xff.png"))
     job(emulator, photos).write(tmp_path / "o.jsonl")
     again = job(emulator, photos)
@@ -78,7 +82,9 @@ def test_a_file_may_have_any_name(emulator: Emulator, photos: Path, tmp_path: Pa
     assert "\udcff.png" in {row["key"] for row in lines(tmp_path / "o.jsonl")}
 
 
-def test_an_error_of_the_users_function_becomes_a_failed_row(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_an_exception_of_the_messages_function_becomes_a_failed_row(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     def ask(item: Item) -> Any:
         if item.name == "07.png":
             raise KeyError("title")
@@ -88,7 +94,7 @@ def test_an_error_of_the_users_function_becomes_a_failed_row(emulator: Emulator,
     assert (progress.answered, progress.failed, dict(progress.errors)) == (COUNT - 1, 1, {"KeyError": 1})
 
 
-def test_the_users_function_runs_once_and_its_picture_is_encoded_in_a_thread(
+def test_the_messages_function_runs_once_per_item_in_a_thread(
     emulator: Emulator, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, encoded, threads = threading.get_ident(), set(), []
@@ -109,7 +115,7 @@ def test_the_users_function_runs_once_and_its_picture_is_encoded_in_a_thread(
     assert "glmv pictures" in encoded
 
 
-def test_an_error_of_the_source_ends_the_job_and_keeps_all_answers(
+def test_an_exception_of_the_source_ends_the_job_and_the_ledger_keeps_all_answers(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     def source() -> Iterator[Path]:
@@ -125,7 +131,7 @@ def test_an_error_of_the_source_ends_the_job_and_keeps_all_answers(
     assert whole.progress.known == count
 
 
-def test_fewer_pictures_are_read_ahead_when_the_gate_is_narrower(
+def test_fewer_pictures_are_read_ahead_if_the_gate_allows_fewer_concurrent_calls(
     emulator: Emulator, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result: set[str] = set()
@@ -161,7 +167,9 @@ def test_fewer_pictures_are_read_ahead_when_the_gate_is_narrower(
     assert 1 <= most <= 1 + module.AHEAD + 1  # one more call, whose row is being passed to the reader
 
 
-def test_options_of_a_passed_client_are_part_of_the_key(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_answers_are_not_reused_if_the_options_of_the_passed_client_differ(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     for temperature in (0.1, 0.9):
         client = glmv.AsyncClient(
             emulator.api_key, base_url=emulator.base_url, model=MODEL, temperature=temperature, thinking=False
@@ -170,7 +178,7 @@ def test_options_of_a_passed_client_are_part_of_the_key(emulator: Emulator, phot
         assert (progress.answered, progress.known) == (COUNT, 0)
 
 
-def test_a_ledger_that_cannot_be_opened_raises_before_any_request(
+def test_a_job_with_a_ledger_that_cannot_be_opened_raises_before_any_request(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "folder.ledger").mkdir()
@@ -179,7 +187,7 @@ def test_a_ledger_that_cannot_be_opened_raises_before_any_request(
     assert len(emulator.requests) == 0
 
 
-def test_an_answer_that_violates_its_schema_fails_and_keeps_its_text() -> None:
+def test_an_answer_that_violates_its_schema_is_a_failed_row_with_the_text() -> None:
     question = Question("What is it?", schema={"type": "object", "properties": {"a": {"type": "integer"}}})
     answer = glmv.Completion(text="It is a cat.", usage=glmv.Usage(10, 5, 15), model=MODEL)
     row = question.row_of(Item("cat.png"), answer, 0.1)
@@ -200,7 +208,7 @@ class Renamed(pydantic.BaseModel):
         return f"#{value}"
 
 
-def test_answers_are_read_from_the_ledger_although_the_class_converts_them(
+def test_answers_are_reused_although_the_class_refuses_values_that_it_has_converted(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -211,7 +219,7 @@ def test_answers_are_read_from_the_ledger_although_the_class_converts_them(
         assert all(colour.startswith("#") for colour in colours), colours
 
 
-def test_a_reference_to_an_error_does_not_keep_the_ledger_open(
+def test_a_kept_exception_of_a_run_does_not_keep_the_ledger_open(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     def broken(row: Row) -> None:
@@ -223,7 +231,7 @@ def test_a_reference_to_an_error_does_not_keep_the_ledger_open(
     assert job(emulator, photos).write(tmp_path / "o.jsonl").done == COUNT
 
 
-def test_messages_from_an_iterator_serve_all_pictures_and_keep_their_keys(
+def test_messages_given_as_an_iterator_are_sent_with_every_picture_of_the_job(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     def ask(item: Item) -> Any:
@@ -238,7 +246,9 @@ def test_messages_from_an_iterator_serve_all_pictures_and_keep_their_keys(
     assert len(emulator.requests) == 2 * COUNT
 
 
-def test_an_item_without_a_key_is_not_sent(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_an_item_whose_messages_cannot_be_hashed_is_a_failed_row_and_is_not_sent(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     def ask(item: Item) -> Any:
         return [{"role": "user", "content": (part for part in [item.part(), "?"])}]
 
@@ -261,7 +271,9 @@ TURN = glmv.Message("user", "Which colour?")
     ],
     ids=["text", "texts", "message", "conversation", "dict", "dicts"],
 )
-def test_the_picture_precedes_the_text_of_the_last_turn(emulator: Emulator, photos: Path, messages: Any) -> None:
+def test_a_job_puts_the_picture_before_the_text_of_the_last_turn(
+    emulator: Emulator, photos: Path, messages: Any
+) -> None:
     [row] = job(emulator, [photos / "00.png"], None, messages=messages).rows()
     assert row.ok, row.error
     turn = emulator.requests[0].body["messages"][-1]
@@ -271,7 +283,7 @@ def test_the_picture_precedes_the_text_of_the_last_turn(emulator: Emulator, phot
 @pytest.mark.parametrize(
     "via", [{}, {"via": "platform", "model": "glm-4v-plus-0111", "thinking": None}], ids=["calls", "batches"]
 )
-def test_an_answer_that_violates_its_schema_is_stored_counted_and_retryable(
+def test_an_answer_that_violates_its_schema_is_stored_priced_and_sent_again_on_retry(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)

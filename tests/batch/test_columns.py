@@ -36,11 +36,11 @@ class Node(pydantic.BaseModel):
         (True, pa.string()),
     ],
 )
-def test_each_kind_of_schema_has_a_column_type(schema: Any, kind: Any) -> None:
+def test_each_type_of_a_json_schema_has_a_type_of_column(schema: Any, kind: Any) -> None:
     assert columns_of({"type": "object", "properties": {"x": schema}})["x"].type == kind
 
 
-def test_references_are_followed_and_a_recursive_one_becomes_text() -> None:
+def test_references_of_a_schema_are_followed_and_a_recursive_reference_becomes_text() -> None:
     columns = columns_of(Node.model_json_schema())
     assert columns["name"].type == pa.string()
     assert fitted(columns["next"], {"name": "b", "next": None}) is not None
@@ -50,13 +50,13 @@ def test_a_schema_that_refers_to_itself_becomes_a_text_column() -> None:
     assert columns_of({"properties": {"x": {"$ref": "#/properties/x"}}})["x"].type == pa.string()
 
 
-def test_a_schema_that_is_not_an_object_is_one_column() -> None:
+def test_a_schema_that_is_not_an_object_becomes_one_column_named_value() -> None:
     [(name, column)] = columns_of({"type": "array", "items": {"type": "integer"}}).items()
     assert (name, fitted(column, [1, 2.0, None])) == ("value", [1, 2, None])
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 1.5, float("inf"), True])
-def test_a_number_beyond_64_bits_becomes_null(value: float) -> None:
+def test_a_value_that_does_not_fit_an_integer_column_becomes_null(value: float) -> None:
     assert fitted(columns_of({"type": "integer"})["value"], value) is None
 
 
@@ -68,7 +68,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_any_answer_fits_its_columns(value: Any) -> None:
+def test_any_answer_fits_the_columns_of_its_schema(value: Any) -> None:
     columns = columns_of(
         {
             "properties": {

@@ -36,7 +36,7 @@ def names(source: Any, column: str | None = None) -> list[str]:
     return [item.name for item in items(source, column)]
 
 
-def test_a_folder_gives_its_pictures_and_videos_in_order_with_sub_folders(tmp_path: Path) -> None:
+def test_a_folder_gives_pictures_and_videos_of_all_sub_folders_in_order(tmp_path: Path) -> None:
     for name in ("b.png", "a.jpg", "inner/c.webp"):
         picture(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
@@ -44,13 +44,13 @@ def test_a_folder_gives_its_pictures_and_videos_in_order_with_sub_folders(tmp_pa
     assert names(tmp_path) == ["a.jpg", "b.png", "d.mp4", "inner/c.webp"]
 
 
-def test_a_folder_gives_all_picture_formats_and_supported_videos(tmp_path: Path) -> None:
+def test_a_folder_gives_files_of_all_picture_formats_and_supported_videos(tmp_path: Path) -> None:
     for name in ("a.PGM", "b.j2k", "c.tga", "d.heif", "e.mkv", "f.avi", "g.ts", "h.txt"):
         (tmp_path / name).touch()
     assert names(tmp_path) == ["a.PGM", "b.j2k", "c.tga", "d.heif", "e.mkv"]
 
 
-def test_a_large_folder_is_walked_without_sorting_and_loses_nothing(
+def test_a_large_folder_is_read_without_sorting_and_each_file_is_an_item(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "_SORTED", 3)
@@ -67,13 +67,13 @@ def test_a_pattern_gives_the_files_that_match(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["nowhere", "nowhere/*.jpg"])
-def test_a_missing_path_raises_at_once(tmp_path: Path, missing: str) -> None:
+def test_a_path_that_does_not_exist_raises_before_the_first_item(tmp_path: Path, missing: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="nowhere"):
         items(str(tmp_path / missing))
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet"])
-def test_paths_in_a_table_are_relative_to_it_and_its_columns_are_kept(tmp_path: Path, ending: str) -> None:
+def test_paths_in_a_table_are_relative_to_the_table_and_its_columns_are_kept(tmp_path: Path, ending: str) -> None:
     picture(tmp_path / "a.png")
     table = tmp_path / f"table{ending}"
     row = {"id": "first", "image": "a.png", "shelf": "3"}
@@ -93,12 +93,12 @@ def test_paths_in_a_table_are_relative_to_it_and_its_columns_are_kept(tmp_path: 
     assert isinstance(item.part(), glmv.Image)
 
 
-def test_the_column_of_the_picture_can_be_named(tmp_path: Path) -> None:
+def test_the_column_that_holds_the_picture_can_be_chosen_by_name(tmp_path: Path) -> None:
     [item] = items([{"image": "https://example.com/wrong.png", "front": "https://example.com/right.png"}], "front")
     assert item.part() == glmv.Image.from_url("https://example.com/right.png")
 
 
-def test_a_missing_column_is_reported_with_the_existing_ones(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_column_names_the_row_and_the_existing_columns(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("front,price\na.png,3\n")
     with pytest.raises(glmv.InvalidRequestError, match=r"t\.csv, row 1: there is no column .*it has front, price"):
@@ -114,7 +114,7 @@ def test_a_row_without_picture_is_an_item_without_picture(tmp_path: Path) -> Non
     assert [item.source for item in items(rows)] == [None] * 6
 
 
-def test_an_unreadable_table_is_reported(tmp_path: Path) -> None:
+def test_the_error_for_an_unreadable_table_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("image,标题\na.png,红色\n".encode("gbk"))
     with pytest.raises(glmv.InvalidRequestError, match=r"t\.csv is not UTF-8: .*Save it as UTF-8"):
         list(items(tmp_path / "t.csv"))
@@ -124,7 +124,7 @@ def test_an_unreadable_table_is_reported(tmp_path: Path) -> None:
         list(items(tmp_path / "t.parquet"))
 
 
-def test_an_unreadable_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_folder_raises_an_error_that_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(folder: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -144,7 +144,7 @@ def test_a_table_may_hold_a_picture_as_a_data_uri(tmp_path: Path) -> None:
     assert names([f"data:image/png;base64,{data}"]) == ["1"]
 
 
-def test_a_data_frame_keeps_the_names_of_its_columns() -> None:
+def test_column_names_of_a_data_frame_that_are_no_identifiers_are_kept() -> None:
     """pandas' named tuples would rename the second column to `_1`."""
     frame = SimpleNamespace(
         columns=["my photo", "class"],
@@ -154,7 +154,7 @@ def test_a_data_frame_keeps_the_names_of_its_columns() -> None:
     assert item.columns == {"my photo": "https://example.com/a.png", "class": "shoe"}
 
 
-def test_a_data_set_of_pyarrow_is_read_a_few_rows_at_a_time(tmp_path: Path) -> None:
+def test_a_pyarrow_data_set_is_read_in_batches_of_64_rows(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     from pyarrow import dataset, parquet
 
@@ -167,7 +167,7 @@ def test_a_data_set_of_pyarrow_is_read_a_few_rows_at_a_time(tmp_path: Path) -> N
     assert read == [{"batch_size": 64, "batch_readahead": 1}]
 
 
-def test_the_count_of_items_is_the_number_of_items_that_are_read(tmp_path: Path) -> None:
+def test_the_count_of_a_source_is_the_number_of_its_items_or_none_for_an_iterator(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('image,title\na.png,"two\nlines"\nb.png,one\n')
     assert count_of(str(tmp_path / "t.csv")) == 2
     (tmp_path / "t.jsonl").write_text('{"image": "a.png"}\n\n{"image": "b.png"}\n')
@@ -178,14 +178,16 @@ def test_the_count_of_items_is_the_number_of_items_that_are_read(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("line", "message"), [("{", "line 2 is not JSON"), ("[1]", "line 2 is not a JSON object")])
-def test_a_broken_json_line_is_reported_with_its_number(tmp_path: Path, line: str, message: str) -> None:
+def test_the_error_for_a_line_that_is_no_json_object_names_the_number_of_the_line(
+    tmp_path: Path, line: str, message: str
+) -> None:
     table = tmp_path / "t.jsonl"
     table.write_text('{"image": "a.png"}\n' + line)
     with pytest.raises(glmv.InvalidRequestError, match=message):
         list(items(table))
 
 
-def test_each_kind_of_list_entry_becomes_a_content_part(tmp_path: Path) -> None:
+def test_paths_urls_bytes_pictures_and_items_in_a_list_become_content_parts(tmp_path: Path) -> None:
     path = picture(tmp_path / "a.png")
     entries = [
         str(path),
@@ -216,20 +218,20 @@ def test_a_url_of_a_video_becomes_a_video_part() -> None:
     assert isinstance(item.part(), glmv.Video)
 
 
-def test_data_sets_that_yield_dicts_are_iterated(tmp_path: Path) -> None:
+def test_data_sets_of_ray_and_pyarrow_give_the_items_of_their_rows(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     rows = [{"image": "https://example.com/a.png", "n": 1}, {"image": "https://example.com/b.png", "n": 2}]
     ray = SimpleNamespace(iter_rows=lambda: iter(rows), map_batches=None)
     assert names(ray) == names(pa.Table.from_pylist(rows)) == names(rows)
 
 
-def test_an_endless_source_is_read_one_by_one() -> None:
+def test_items_of_an_endless_source_are_read_one_by_one() -> None:
     rows = items(f"https://example.com/{number}.png" for number in count())
     assert [item.name for item in islice(rows, 2)] == ["https://example.com/0.png", "https://example.com/1.png"]
 
 
 @pytest.mark.parametrize("wrong", [7, {"train": []}, [7]])
-def test_an_unsupported_item_is_refused_with_its_type(wrong: Any) -> None:
+def test_the_error_for_an_unsupported_item_names_its_type(wrong: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"int|mapping"):
         list(items(wrong))
 
@@ -239,7 +241,7 @@ def test_a_picture_in_a_row_is_not_kept_as_a_column() -> None:
     assert dict(item.columns) == {"shelf": 3}
 
 
-def test_a_parquet_file_of_pictures_is_read_in_parts(tmp_path: Path) -> None:
+def test_a_large_parquet_file_of_pictures_is_read_in_parts_to_save_memory(tmp_path: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 

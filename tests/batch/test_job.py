@@ -48,7 +48,7 @@ def job(emulator: Emulator, source: Any, prompt: str | None = "Which colour is i
     return Job(source, prompt, base_url=emulator.base_url, api_key=emulator.api_key, **settings)
 
 
-def test_every_picture_of_a_folder_gets_its_own_answer(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_job_gives_one_answer_for_each_picture_of_a_folder(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     result = job(emulator, photos).write(tmp_path / "o.jsonl")
     values = {row["key"]: row["text"].lower() for row in lines(tmp_path / "o.jsonl")}
     assert set(values) == {f"{number}.png" for number in range(len(COLORS))}
@@ -57,7 +57,7 @@ def test_every_picture_of_a_folder_gets_its_own_answer(emulator: Emulator, photo
     assert result.total == len(COLORS)
 
 
-def test_an_identical_second_run_sends_nothing_and_writes_the_same(
+def test_a_second_run_of_the_same_job_sends_nothing_and_writes_the_same_rows(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "o.jsonl"
@@ -74,7 +74,7 @@ def test_an_identical_second_run_sends_nothing_and_writes_the_same(
     [{"prompt": "What is it?"}, {"model": "glm-4.5v"}, {"temperature": 0.2}, {"schema": Shown}],
     ids=lambda change: next(iter(change)),
 )
-def test_a_changed_prompt_is_sent_again(
+def test_pictures_are_sent_again_if_prompt_model_option_or_schema_has_changed(
     emulator: Emulator, photos: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     job(emulator, photos).write(tmp_path / "o.jsonl")
@@ -82,7 +82,7 @@ def test_a_changed_prompt_is_sent_again(
     assert (result.answered, result.known) == (len(COLORS), 0)
 
 
-def test_a_changed_picture_is_sent_again_and_a_renamed_one_is_not(
+def test_a_changed_picture_is_sent_again_and_a_renamed_picture_is_not(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     job(emulator, photos).write(tmp_path / "o.jsonl")
@@ -95,13 +95,15 @@ def test_a_changed_picture_is_sent_again_and_a_renamed_one_is_not(
     assert "green" in values["renamed.png"]
 
 
-def test_connection_settings_do_not_change_the_key(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_answers_are_reused_by_a_job_with_other_connection_settings(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     job(emulator, photos).write(tmp_path / "o.jsonl")
     result = job(emulator, photos, max_concurrency=2, timeout=20.0).write(tmp_path / "o.jsonl")
     assert result.answered == 0
 
 
-def test_equal_pictures_are_sent_once_and_each_has_its_row(emulator: Emulator, photos: Path) -> None:
+def test_equal_pictures_that_wait_together_are_sent_once_and_get_one_row_each(emulator: Emulator, photos: Path) -> None:
     result = [photos / "0.png", photos / "1.png"] * 5
     rows = list(job(emulator, result).rows(order="input"))
     assert [row.key for row in rows] == [str(path) for path in result]
@@ -110,9 +112,7 @@ def test_equal_pictures_are_sent_once_and_each_has_its_row(emulator: Emulator, p
     assert 2 <= len(emulator.requests) < len(result)
 
 
-def test_with_a_ledger_equal_pictures_are_sent_once_across_runs(
-    emulator: Emulator, photos: Path, tmp_path: Path
-) -> None:
+def test_a_job_with_a_ledger_sends_thirty_equal_pictures_once(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     rows = list(job(emulator, [photos / "0.png"] * 30).rows(ledger=tmp_path / "l"))
     assert len(rows) == 30
     assert len(emulator.requests) == 1
@@ -123,7 +123,7 @@ def test_rows_can_come_in_the_order_of_the_input(emulator: Emulator, photos: Pat
     assert [row.key for row in job(emulator, result).rows(order="input")] == [str(path) for path in result]
 
 
-def test_answers_to_a_schema_are_objects_and_are_read_again_from_the_ledger(
+def test_parsed_answers_are_objects_of_the_class_when_new_or_read_from_the_ledger(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     for _ in range(2):
@@ -132,7 +132,7 @@ def test_answers_to_a_schema_are_objects_and_are_read_again_from_the_ledger(
     assert len(emulator.requests) == len(COLORS)
 
 
-def test_an_item_that_cannot_be_sent_is_a_failed_row_and_the_others_continue(
+def test_an_item_that_cannot_be_sent_is_a_failed_row_and_other_items_are_answered(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     (photos / "torn.png").write_bytes(b"no picture")
@@ -142,7 +142,9 @@ def test_an_item_that_cannot_be_sent_is_a_failed_row_and_the_others_continue(
     assert (result.answered, result.failed, result.errors["UnsupportedContent"]) == (len(COLORS), 1, 1)
 
 
-def test_a_row_without_picture_is_not_sent(emulator: Emulator, photos: Path) -> None:
+def test_an_item_without_picture_is_sent_only_if_a_function_makes_its_messages(
+    emulator: Emulator, photos: Path
+) -> None:
     source = [{"image": photos / "0.png"}, {"image": None, "id": "none"}, Item("nothing")]
     rows = list(job(emulator, source).rows(order="input"))
     assert [(row.key, row.error) for row in rows[1:]] == [
@@ -154,7 +156,7 @@ def test_a_row_without_picture_is_not_sent(emulator: Emulator, photos: Path) -> 
     assert words[0].ok
 
 
-def test_failures_are_kept_and_can_be_retried(
+def test_a_failed_row_stays_failed_in_the_next_run_unless_retry_failed_is_set(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("glmv_batch._calls.BUSY_PAUSES", ())
@@ -170,14 +172,18 @@ def test_failures_are_kept_and_can_be_retried(
     assert all("text" in row for row in lines(tmp_path / "o.jsonl"))
 
 
-def test_a_wrong_key_ends_the_job_at_once(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_wrong_api_key_ends_the_job_after_at_most_five_requests(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     wrong = Job(photos, "What is it?", model=MODEL, base_url=emulator.base_url, api_key="test-id.wrong")
     with pytest.raises(glmv.AuthenticationError):
         wrong.write(tmp_path / "o.jsonl")
     assert len(emulator.requests) <= 5
 
 
-def test_a_missing_key_raises_before_anything_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_job_without_an_api_key_raises_before_any_item_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in ("ZHIPUAI_API_KEY", "ZAI_API_KEY", "GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     read = []
@@ -187,7 +193,7 @@ def test_a_missing_key_raises_before_anything_is_read(monkeypatch: pytest.Monkey
     assert read == []
 
 
-def test_an_endless_source_is_read_only_as_far_as_rows_are_taken(emulator: Emulator, photos: Path) -> None:
+def test_an_endless_source_is_read_only_a_few_items_ahead_of_the_rows_taken(emulator: Emulator, photos: Path) -> None:
     read = 0
 
     def endless() -> Iterator[Item]:
@@ -203,14 +209,16 @@ def test_an_endless_source_is_read_only_as_far_as_rows_are_taken(emulator: Emula
     assert read <= 30 + 2 * (2 + 4) + 1
 
 
-def test_a_reader_that_takes_no_rows_pauses_the_job(emulator: Emulator, photos: Path) -> None:
+def test_a_job_pauses_while_its_rows_are_not_taken(emulator: Emulator, photos: Path) -> None:
     rows = job(emulator, [photos / "0.png"] * 500, max_concurrency=1).rows()
     next(rows)
     rows.close()
     assert len(emulator.requests) < 50
 
 
-def test_leaving_the_loop_keeps_the_answers(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_answers_are_kept_in_the_ledger_if_the_loop_over_the_rows_is_left_early(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     for row in job(emulator, photos, max_concurrency=2).rows(ledger=tmp_path / "l"):
         assert row.ok
         break
@@ -221,7 +229,9 @@ def test_leaving_the_loop_keeps_the_answers(emulator: Emulator, photos: Path, tm
     assert count <= len(COLORS)
 
 
-def test_ctrl_c_writes_answers_of_running_calls(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_answers_of_calls_that_run_at_ctrl_c_are_written_to_the_output(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     def interrupt(row: Row) -> None:
         raise KeyboardInterrupt
 
@@ -235,7 +245,9 @@ def test_ctrl_c_writes_answers_of_running_calls(emulator: Emulator, photos: Path
     assert len(emulator.requests) == len(COLORS)
 
 
-async def test_the_async_interface_gives_the_same_rows(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+async def test_the_asynchronous_iterator_gives_a_row_for_each_picture_in_input_order(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     running = job(emulator, photos)
     results = [row async for row in running.arows(ledger=tmp_path / "l", order="input")]
     assert [row.key for row in results] == sorted(path.name for path in photos.iterdir())
@@ -265,14 +277,14 @@ async def test_a_passed_client_is_used_and_left_open(emulator: Emulator, photos:
         assert (await client.chat("Are you there?", thinking=False)).text
 
 
-def test_a_client_together_with_a_key_is_refused(emulator: Emulator) -> None:
+def test_a_job_with_both_a_client_and_an_api_key_is_refused(emulator: Emulator) -> None:
     client = glmv.AsyncClient(emulator.api_key, base_url=emulator.base_url)
     with pytest.raises(glmv.InvalidRequestError, match="api_key, base_url"):
         Job(["a"], "?", client=client, api_key="k", base_url="https://example.com")
     asyncio.run(client.aclose())
 
 
-def test_a_concurrent_run_on_a_ledger_is_refused_and_the_error_names_the_first(
+def test_a_second_run_on_a_ledger_in_use_is_refused_and_the_error_names_the_first(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     rows = job(emulator, photos, max_concurrency=1).rows(ledger=tmp_path / "l")
@@ -283,7 +295,9 @@ def test_a_concurrent_run_on_a_ledger_is_refused_and_the_error_names_the_first(
     rows.close()
 
 
-def test_two_jobs_cannot_write_one_output(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_second_job_that_writes_the_same_output_at_the_same_time_is_refused(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     out, messages = tmp_path / "o.jsonl", []
 
     def second(row: Row) -> None:
@@ -302,7 +316,9 @@ def test_two_jobs_cannot_write_one_output(emulator: Emulator, photos: Path, tmp_
     assert len(lines(out)) == len(COLORS)
 
 
-def test_missing_columns_are_named_before_any_request_is_sent(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_the_error_for_a_missing_column_to_keep_is_raised_before_any_request(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     table = [{"id": 5, "photo": str(photos / "0.png"), "title": "Red"}]
     with pytest.raises(glmv.InvalidRequestError, match=r"keep_columns: item 1 has no column price; it has id, photo"):
         job(emulator, table).write(tmp_path / "o.jsonl", keep_columns=["title", "price"])
@@ -315,7 +331,7 @@ def test_missing_columns_are_named_before_any_request_is_sent(emulator: Emulator
     assert len(lines(tmp_path / "all.jsonl")) == len(COLORS)
 
 
-def test_the_platforms_batches_keep_columns_and_keys(
+def test_a_job_through_the_platforms_batches_keeps_columns_and_keys_of_a_table(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
@@ -325,7 +341,9 @@ def test_the_platforms_batches_keep_columns_and_keys(
     assert {(row["key"], row["n"]) for row in lines(tmp_path / "o.jsonl")} == {(5, 1.5), ("six", 2)}
 
 
-def test_a_ledger_with_answers_of_another_server_is_refused(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_job_refuses_a_ledger_with_answers_of_a_different_server(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     list(job(emulator, photos).rows(ledger=tmp_path / "l"))
     elsewhere = Job(photos, "?", api_key="test-id.test-secret", base_url="https://open.bigmodel.cn")
     with pytest.raises(
@@ -334,7 +352,7 @@ def test_a_ledger_with_answers_of_another_server_is_refused(emulator: Emulator, 
         next(elsewhere.rows(ledger=tmp_path / "l"))
 
 
-def test_an_almost_full_disk_stops_the_job_before_more_calls(
+def test_an_almost_full_disk_stops_the_job_before_the_first_call(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_room, "MARGIN", 1 << 62)
@@ -369,7 +387,7 @@ def test_a_full_ledger_ends_the_job_and_no_answer_is_lost(
     assert second.progress.known >= count - 2 - 4
 
 
-def test_a_token_budget_is_not_exceeded(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_a_job_stops_before_it_exceeds_its_budget_of_tokens(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
     one = next(job(emulator, [photos / "0.png"]).rows())
     assert one.usage is not None
     limit = 4 * one.usage.total_tokens
@@ -396,12 +414,14 @@ def test_an_invalid_budget_is_refused(emulator: Emulator, budget: str, model: st
 
 
 @pytest.mark.parametrize(("prompt", "messages"), [(None, None), ("?", "?")])
-def test_a_prompt_together_with_messages_is_refused(prompt: str | None, messages: str | None) -> None:
+def test_a_job_with_both_prompt_and_messages_or_with_neither_is_refused(
+    prompt: str | None, messages: str | None
+) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="Pass either prompt"):
         Job(["a.png"], prompt, messages=messages)
 
 
-def test_a_function_can_make_the_messages_from_each_item(emulator: Emulator) -> None:
+def test_a_function_can_make_the_messages_for_each_item(emulator: Emulator) -> None:
     def ask(item: Item) -> Any:
         return f"Say the word {item.columns['word']}."
 
@@ -412,7 +432,7 @@ def test_a_function_can_make_the_messages_from_each_item(emulator: Emulator) -> 
     assert {"apple" in str(text) for text in contents} == {True, False}
 
 
-def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
+def test_the_error_for_an_unknown_option_names_the_most_similar_option() -> None:
     with pytest.raises(glmv.GLMVError, match="temperature"):
         Job(["a.png"], "?", temprature=0.1)
 
@@ -437,7 +457,7 @@ def test_a_job_can_run_through_the_platforms_batches(
     assert sum(request.path.endswith("/batches") and request.method == "POST" for request in emulator.requests) == 1
 
 
-def test_a_resumed_batch_gives_the_keys_and_columns_of_the_current_source(
+def test_rows_of_a_resumed_batch_have_keys_and_columns_of_the_current_source(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)
@@ -456,13 +476,13 @@ def test_a_resumed_batch_gives_the_keys_and_columns_of_the_current_source(
     assert (again.progress.answered, again.progress.known) == (1, 1)
 
 
-def test_rows_of_batches_in_input_order_are_refused(emulator: Emulator) -> None:
+def test_the_platforms_batches_refuse_to_give_rows_in_input_order(emulator: Emulator) -> None:
     running = job(emulator, ["a.png"], model="glm-4v-plus-0111", via="platform", thinking=None)
     with pytest.raises(glmv.InvalidRequestError, match="come in order of arrival"):
         next(running.rows(order="input"))
 
 
-def test_a_job_through_the_platforms_batches_refuses_other_models() -> None:
+def test_a_job_through_the_platforms_batches_refuses_models_without_batches() -> None:
     with pytest.raises(glmv.UnsupportedContent, match="accept pictures only for glm-4v, glm-4v-plus, glm-4v-plus-0111"):
         Job(["a.png"], "?", model="glm-4.6v", via="platform")
 
@@ -479,7 +499,7 @@ def test_progress_is_reported_as_text_and_as_json(emulator: Emulator, photos: Pa
     assert " tokens, free; " in str(running.progress)
 
 
-async def test_a_picture_that_has_to_be_fitted_is_fitted_off_the_event_loop(
+async def test_a_picture_that_is_too_large_is_shrunk_outside_the_event_loops_thread(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, fitted_in = threading.get_ident(), set()
@@ -498,7 +518,7 @@ async def test_a_picture_that_has_to_be_fitted_is_fitted_off_the_event_loop(
     assert here not in fitted_in
 
 
-def test_an_alias_has_the_prices_and_limits_of_its_model(photos: Path) -> None:
+def test_a_job_with_base_model_accepts_a_budget_for_an_unknown_model(photos: Path) -> None:
     server = OtherServer(OPENAI)
     client = glmv.AsyncClient(**server.options(base_model="glm-4.6v"))
     own = Job(photos, "Which colour?", client=client, budget="$1")
@@ -535,7 +555,7 @@ def test_a_job_can_be_created_without_a_key(monkeypatch: pytest.MonkeyPatch, pho
     assert Job(photos, "What is it?", budget="10 CNY").progress.done == 0
 
 
-def test_a_second_write_of_an_iterator_is_refused_and_keeps_the_output(
+def test_a_second_write_of_a_job_over_an_iterator_is_refused_and_the_output_stays(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "o.tsv"
@@ -557,6 +577,6 @@ def test_a_second_write_of_an_iterator_is_refused_and_keeps_the_output(
     assert [again.write(out).known for _ in range(2)] == [len(COLORS)] * 2
 
 
-def test_arows_outside_of_asyncio_raises_with_advice(emulator: Emulator, photos: Path) -> None:
+def test_arows_outside_of_asyncio_raises_an_error_that_says_what_to_do(emulator: Emulator, photos: Path) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="With trio, read `rows` in a thread"):
         anext(job(emulator, photos).arows()).send(None)  # as an event loop that is none of asyncio would

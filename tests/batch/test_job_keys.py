@@ -24,7 +24,7 @@ URLS = [f"https://example.com/{number}.png" for number in range(3)]
 
 
 @pytest.mark.parametrize("name", ["key", "akey"])
-def test_each_call_calls_the_key_function(server: Server, name: str) -> None:
+def test_each_call_to_the_server_gets_its_key_from_the_api_key_function(server: Server, name: str) -> None:
     vault = Vault()
     job = Job(URLS, "What is it?", model="glm-4.6v", api_key=getattr(vault, name), base_url=server.base_url)
     assert vault.asked == 0
@@ -32,7 +32,7 @@ def test_each_call_calls_the_key_function(server: Server, name: str) -> None:
     assert set(keys_at(server)) == {f"id-{number}.secret-number-{number}" for number in (1, 2, 3)}
 
 
-def test_a_key_function_that_raises_ends_the_job(server: Server) -> None:
+def test_an_api_key_function_that_raises_ends_the_job_before_any_request(server: Server) -> None:
     def sealed() -> str:
         raise OSError("the vault is sealed")
 
@@ -42,7 +42,7 @@ def test_a_key_function_that_raises_ends_the_job(server: Server) -> None:
     assert server.requests == []
 
 
-def test_an_invalid_key_is_refused(server: Server) -> None:
+def test_an_api_key_of_a_wrong_type_is_refused(server: Server) -> None:
     wrong: Any = 5
     with pytest.raises(glmv.InvalidRequestError, match="a str, a SecretStr or a function; got int"):
         Job(URLS, "What is it?", api_key=wrong)

@@ -35,7 +35,7 @@ def key(ledger: Ledger, source: Any, prompt: str = "What is it?", model: str = M
     return Keys(question, model, glmv.Options(), ledger).of(Item("any", source)).key
 
 
-def test_a_picture_has_the_same_key_in_every_form_and_under_every_name(
+def test_a_picture_has_the_same_ledger_key_as_path_bytes_copy_and_image(
     ledger: Ledger, photo: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy.png"
@@ -49,20 +49,22 @@ def test_a_picture_has_the_same_key_in_every_form_and_under_every_name(
     [{"prompt": "Where is it?"}, {"model": "glm-4.5v"}, {"temperature": 0.5}, {"extra_body": {"new": 1}}],
     ids=lambda change: next(iter(change)),
 )
-def test_each_part_of_the_request_changes_the_key(ledger: Ledger, photo: Path, change: dict[str, Any]) -> None:
+def test_prompt_model_and_options_change_the_ledger_key(ledger: Ledger, photo: Path, change: dict[str, Any]) -> None:
     assert key(ledger, photo) != key(ledger, photo, **change)
 
 
-def test_the_user_id_and_upper_case_in_the_model_name_do_not_change_the_key(ledger: Ledger, photo: Path) -> None:
+def test_user_id_and_upper_case_in_the_model_name_do_not_change_the_ledger_key(ledger: Ledger, photo: Path) -> None:
     assert key(ledger, photo) == key(ledger, photo, model="GLM-4.6V", user_id="somebody")
 
 
-def test_an_option_of_the_client_or_of_the_job_gives_the_same_key(ledger: Ledger, photo: Path) -> None:
+def test_an_option_gives_the_same_ledger_key_whether_set_on_client_or_job(ledger: Ledger, photo: Path) -> None:
     of_client = Keys(Question("What is it?", model=MODEL), MODEL, glmv.Options(temperature=0.5), ledger)
     assert of_client.of(Item("any", photo)).key == key(ledger, photo, temperature=0.5)
 
 
-def test_a_file_is_read_once_until_it_changes(ledger: Ledger, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_file_is_read_again_only_if_the_file_has_changed(
+    ledger: Ledger, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reads = []
     read = glmv.Image.from_path
     monkeypatch.setattr(glmv.Image, "from_path", lambda *args: reads.append(args) or read(*args))  # type: ignore[func-returns-value]  # it appends and goes on
@@ -75,17 +77,17 @@ def test_a_file_is_read_once_until_it_changes(ledger: Ledger, photo: Path, monke
     assert len(reads) == 2
 
 
-def test_switching_off_fitting_changes_the_key(ledger: Ledger, photo: Path) -> None:
+def test_the_option_fit_of_a_picture_changes_the_ledger_key(ledger: Ledger, photo: Path) -> None:
     fitted, as_it_is = (glmv.Image.from_path(photo, fit=fit) for fit in (True, False))
     assert key(ledger, fitted) != key(ledger, as_it_is)
 
 
-def test_the_key_of_a_url_is_made_from_the_url(ledger: Ledger) -> None:
+def test_the_ledger_key_of_a_picture_url_is_made_from_the_url(ledger: Ledger) -> None:
     one, other = "https://example.com/a.png", "https://example.com/b.png"
     assert key(ledger, one) == key(ledger, one) != key(ledger, other)
 
 
-def test_the_base_model_of_an_alias_changes_the_key(ledger: Ledger, photo: Path) -> None:
+def test_the_base_model_of_an_unknown_model_changes_the_ledger_key(ledger: Ledger, photo: Path) -> None:
     def of(model: str, /, **settings: Any) -> str:
         return Keys(Question("?", model=model), model, glmv.Settings(**settings), ledger).of(Item("any", photo)).key
 

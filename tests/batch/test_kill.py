@@ -34,7 +34,7 @@ job.write(out, on_row=lambda row: print(row.key, flush=True))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is of Unix")
-def test_twenty_kills_lose_no_answer_and_repeat_only_running_calls(tmp_path: Path) -> None:
+def test_killing_a_job_twenty_times_loses_no_answer_and_repeats_only_running_calls(tmp_path: Path) -> None:
     folder, out = tmp_path / "photos", tmp_path / "o.jsonl"
     folder.mkdir()
     for number in range(ITEMS):

@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "job.ledger"
 
 
-def test_a_reopened_ledger_has_its_answers(path: Path) -> None:
+def test_a_reopened_ledger_has_all_stored_answers(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.keep("a", {"key": "photo.jpg", "text": "a cat \ud800"}).result()
         ledger.keep("b", {"error": "busy", "retryable": True}).result()
@@ -47,20 +47,20 @@ def test_a_reopened_ledger_has_its_answers(path: Path) -> None:
         assert ledger.answer("c") is None
 
 
-def test_a_later_answer_takes_the_place_of_a_failure(path: Path) -> None:
+def test_a_later_answer_replaces_the_stored_failure_of_an_item(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.keep("a", {"error": "busy", "retryable": True}).result()
         ledger.keep("a", {"text": "a cat"}).result()
         assert ledger.answer("a", retry_failed=True) == {"text": "a cat"}
 
 
-def test_a_permanent_failure_is_not_retried(path: Path) -> None:
+def test_a_stored_permanent_failure_is_not_retried_even_with_retry_failed(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.keep("a", {"error": "no picture", "retryable": False}).result()
         assert ledger.answer("a", retry_failed=True) is not None
 
 
-def test_a_killed_run_leaves_its_answers_and_no_lock(path: Path) -> None:
+def test_the_ledger_of_a_killed_run_has_all_answers_and_is_not_locked(path: Path) -> None:
     run = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     run.stdout.readline()
@@ -72,7 +72,7 @@ def test_a_killed_run_leaves_its_answers_and_no_lock(path: Path) -> None:
         assert all(ledger.answer(str(number)) == {"text": "kept"} for number in range(100))
 
 
-def test_the_holder_file_is_removed_when_the_ledger_is_closed(path: Path) -> None:
+def test_the_file_with_the_process_id_is_removed_when_the_ledger_is_closed(path: Path) -> None:
     with Ledger(path, place="here"):
         assert json.loads(path.with_name("job.ledger.holder").read_text())["pid"]
     assert [file.name for file in path.parent.iterdir()] == ["job.ledger"]
@@ -86,7 +86,7 @@ def test_a_file_that_is_not_a_ledger_is_refused_and_left_unchanged(path: Path) -
     assert path.read_bytes() == before
 
 
-def test_a_database_of_another_program_is_refused_and_not_changed(path: Path) -> None:
+def test_a_database_of_a_foreign_program_is_refused_as_ledger_and_not_changed(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("create table customers (name)")
     before = path.read_bytes()
@@ -96,7 +96,7 @@ def test_a_database_of_another_program_is_refused_and_not_changed(path: Path) ->
     assert [file.name for file in path.parent.iterdir()] == ["job.ledger"]
 
 
-def test_a_ledger_of_another_version_is_refused(path: Path) -> None:
+def test_a_ledger_of_an_unknown_version_is_refused(path: Path) -> None:
     Ledger(path, place="here").close()
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("update meta set value = '99' where name = 'version'")
@@ -104,7 +104,7 @@ def test_a_ledger_of_another_version_is_refused(path: Path) -> None:
         Ledger(path, place="here")
 
 
-def test_a_digest_is_reused_until_its_file_changes(path: Path) -> None:
+def test_the_digest_of_a_file_is_reused_until_size_or_time_of_the_file_changes(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.keep_digest("a.png", 10, 1, "digest")
         ledger.keep("x", {}).result()
@@ -113,7 +113,7 @@ def test_a_digest_is_reused_until_its_file_changes(path: Path) -> None:
         assert ledger.digest("a.png", 11, 1) is None
 
 
-def test_waiting_rows_are_returned_once_and_only_in_their_own_run(path: Path) -> None:
+def test_rows_that_wait_for_an_answer_are_returned_once_and_only_in_their_own_run(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         assert not ledger.wait_for(Waiting("k", "a.png", {"shelf": 3}))
         assert ledger.wait_for(Waiting("k", "a.png", {"shelf": 4}))
@@ -125,7 +125,7 @@ def test_waiting_rows_are_returned_once_and_only_in_their_own_run(path: Path) ->
         assert not ledger.wait_for(Waiting("k", "a.png", {}))
 
 
-def test_an_item_equal_to_one_in_a_chunk_waits_until_the_chunk_ends(path: Path) -> None:
+def test_an_item_that_equals_an_item_of_an_unfinished_chunk_waits_for_its_answer(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.chunk_planned("chunk-1", ["k"])
         ledger.chunk_sent("chunk-1", "batch_1")
@@ -139,7 +139,7 @@ def test_an_item_equal_to_one_in_a_chunk_waits_until_the_chunk_ends(path: Path) 
         assert not ledger.wait_for(Waiting("k", "a.png", {}))
 
 
-def test_after_a_lost_write_the_ledger_takes_no_more_writes(path: Path) -> None:
+def test_a_ledger_refuses_further_writes_after_a_failed_write(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.chunk_planned("chunk-1", ["k"])
         with pytest.raises(glmv.LimitExceeded, match="cannot be written"):
@@ -149,7 +149,7 @@ def test_after_a_lost_write_the_ledger_takes_no_more_writes(path: Path) -> None:
         assert ledger.chunks() == [("chunk-1", None)]
 
 
-def test_the_ledger_file_holds_no_picture_and_no_key(path: Path) -> None:
+def test_the_ledger_file_contains_no_base64_data(path: Path) -> None:
     with Ledger(path, place="https://open.bigmodel.cn") as ledger:
         ledger.keep("k", {"text": "a cat"}).result()
     assert b"base64" not in path.read_bytes()
@@ -185,7 +185,7 @@ def no_objects(path: Path) -> None:
         db.commit()
 
 
-def test_a_ledger_that_is_empty_although_its_output_has_answers_ends_the_job(
+def test_an_empty_ledger_beside_an_output_with_answers_ends_the_job(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     out, ledger = tmp_path / "o.csv", tmp_path / "other.ledger"
@@ -202,7 +202,7 @@ def test_a_ledger_that_is_empty_although_its_output_has_answers_ends_the_job(
 
 @pytest.mark.parametrize("damage", [in_the_middle, in_the_rows, other_names, no_objects])
 @pytest.mark.parametrize("via", ["write", "rows"])
-def test_a_damaged_ledger_ends_the_job_with_its_name_and_a_remedy(
+def test_the_error_of_a_damaged_ledger_names_the_file_and_says_what_to_do(
     emulator: Emulator, photos: Path, tmp_path: Path, damage: Callable[[Path], None], via: str
 ) -> None:
     out, ledger = tmp_path / "o.jsonl", tmp_path / "o.jsonl.ledger"
@@ -220,7 +220,7 @@ def test_a_damaged_ledger_ends_the_job_with_its_name_and_a_remedy(
     assert job(emulator, photos).write(out).answered == COUNT
 
 
-def test_a_temporary_read_error_of_the_ledger_ends_the_job(
+def test_a_read_error_of_the_ledger_raises_an_error_that_says_to_run_again(
     emulator: Emulator, photos: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any, **__: Any) -> Any:

@@ -103,7 +103,9 @@ def test_a_job_waits_until_the_network_is_back(
     assert all("text" in line for line in lines(tmp_path / "o.jsonl"))
 
 
-def test_one_call_probes_while_all_others_wait(emulator: Emulator, photos: Path, network: Network) -> None:
+def test_only_one_call_tries_the_server_while_all_other_calls_wait(
+    emulator: Emulator, photos: Path, network: Network
+) -> None:
     answered_before(emulator, photos)
     network.up, network.looked_up = False, 0
 
@@ -117,7 +119,7 @@ def test_one_call_probes_while_all_others_wait(emulator: Emulator, photos: Path,
     assert network.looked_up <= under_way_at_first + len(network.pauses) + reconnecting_at_last
 
 
-def test_ctrl_c_ends_the_wait_and_the_next_run_continues(
+def test_ctrl_c_ends_the_wait_for_the_network_and_the_next_run_continues(
     emulator: Emulator, photos: Path, tmp_path: Path, network: Network
 ) -> None:
     answered_before(emulator, photos)
@@ -133,7 +135,7 @@ def test_ctrl_c_ends_the_wait_and_the_next_run_continues(
     assert (again.answered, again.known, again.failed) == (COUNT, 0, 0)
 
 
-def test_a_server_that_was_never_reachable_ends_the_job_without_failed_rows(
+def test_a_job_whose_server_was_never_reachable_ends_without_failed_rows(
     photos: Path, tmp_path: Path, network: Network
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as found:
@@ -146,7 +148,7 @@ def test_a_server_that_was_never_reachable_ends_the_job_without_failed_rows(
     assert result.progress.waiting is None
 
 
-def test_a_lasting_outage_ends_the_job_and_nothing_is_lost(
+def test_an_unreachable_network_ends_the_job_and_the_next_run_answers_every_row(
     emulator: Emulator, photos: Path, tmp_path: Path, network: Network
 ) -> None:
     out = tmp_path / "o.jsonl"
@@ -165,7 +167,7 @@ def away(kind: str) -> glmv.ConnectionFailed:
 
 
 @pytest.mark.parametrize("kind", ["connect", "connect_timeout", "dns", "proxy", "no_such_host", "tls", "proxy_refused"])
-async def test_a_run_that_had_answers_waits_for_hours(network: Network, kind: str) -> None:
+async def test_a_run_that_had_an_answer_waits_for_12_hours_during_an_outage(network: Network, kind: str) -> None:
     progress = Progress()
     outage = module.Outage(progress, asyncio.Event())
     outage.heard("row")
@@ -184,7 +186,7 @@ async def test_a_run_that_had_answers_waits_for_hours(network: Network, kind: st
 
 
 @pytest.mark.parametrize("kind", ["no_such_host", "tls", "proxy_refused", "proxy_auth"])
-def test_connection_errors_before_the_first_answer_end_the_job(kind: str) -> None:
+def test_unrecoverable_connection_errors_before_the_first_answer_end_the_job(kind: str) -> None:
     outage = module.Outage(Progress(), asyncio.Event())
     with pytest.raises(glmv.ConnectionFailed):
         outage.failed(away(kind), "row", trying=False)
@@ -203,7 +205,7 @@ def test_connection_errors_before_the_first_answer_end_the_job(kind: str) -> Non
         (glmv.ServerError("failed", status_code=500, retryable=False, attempts=1), False),
     ],
 )
-async def test_an_error_response_of_the_server_ends_the_wait(
+async def test_an_error_response_of_the_server_ends_the_wait_for_the_network(
     network: Network, error: glmv.GLMVError, again: bool
 ) -> None:
     progress = Progress()
@@ -216,13 +218,13 @@ async def test_an_error_response_of_the_server_ends_the_wait(
     assert not outage.failed(error, "row", trying=False)
 
 
-async def test_a_deadline_reached_without_a_connection_is_an_outage(network: Network) -> None:
+async def test_a_deadline_reached_without_a_connection_counts_as_an_outage(network: Network) -> None:
     late = glmv.DeadlineExceeded("late", attempts=3)
     late.__cause__ = away("dns")
     assert module.Outage(Progress(), asyncio.Event()).failed(late, "row", trying=False)
 
 
-async def test_a_picture_that_breaks_its_connection_fails_without_blocking_others(network: Network) -> None:
+async def test_a_row_that_breaks_three_connections_fails_and_the_next_row_is_tried(network: Network) -> None:
     outage = module.Outage(Progress(), asyncio.Event())
     assert outage.failed(away("dns"), "row", trying=False)
     for again in (True, True, False):
@@ -248,7 +250,9 @@ BROKEN = ["reset", "read_timeout", "write_timeout", 502, 503, 504, 520, 522, 524
 
 
 @pytest.mark.parametrize("what", BROKEN)
-async def test_several_broken_rows_without_an_answer_between_are_an_outage(network: Network, what: Any) -> None:
+async def test_three_rows_with_broken_connections_and_no_answer_between_count_as_an_outage(
+    network: Network, what: Any
+) -> None:
     progress = Progress()
     outage = module.Outage(progress, asyncio.Event())
     outage.heard("first")
@@ -266,7 +270,9 @@ async def test_several_broken_rows_without_an_answer_between_are_an_outage(netwo
 
 
 @pytest.mark.parametrize("what", BROKEN)
-async def test_a_broken_row_fails_alone_while_others_are_answered(network: Network, what: Any) -> None:
+async def test_a_row_whose_connections_break_fails_alone_while_other_rows_are_answered(
+    network: Network, what: Any
+) -> None:
     progress = Progress()
     outage = module.Outage(progress, asyncio.Event())
     for again in (True, True, False):
@@ -277,7 +283,7 @@ async def test_a_broken_row_fails_alone_while_others_are_answered(network: Netwo
     assert progress.waiting is None
 
 
-async def test_rows_that_repeatedly_break_fail_while_others_are_answered(network: Network) -> None:
+async def test_rows_that_time_out_repeatedly_fail_while_other_rows_are_answered(network: Network) -> None:
     outage = module.Outage(Progress(), asyncio.Event())
     again = dict.fromkeys("abcd", True)
     for _ in range(20):
@@ -287,7 +293,7 @@ async def test_rows_that_repeatedly_break_fail_while_others_are_answered(network
     assert not any(again.values())
 
 
-async def test_the_row_that_waited_longest_tries_first(network: Network) -> None:
+async def test_the_row_that_has_waited_longest_tries_the_server_first(network: Network) -> None:
     outage = module.Outage(Progress(), moved := asyncio.Event(), known=True)
     tried: list[str] = []
 
@@ -309,7 +315,7 @@ async def test_the_row_that_waited_longest_tries_first(network: Network) -> None
     [("reset-in-headers", {}), ("half-body", {}), ("gateway-page", {}), ("gateway-page", {"status": 504})],
 )
 @pytest.mark.parametrize("width", [1, 2, 5])
-def test_a_job_waits_while_a_server_breaks_every_call(
+def test_a_job_waits_and_then_finishes_if_the_server_breaks_thirty_calls(
     emulator: Emulator, photos: Path, tmp_path: Path, network: Network, fault: str, knobs: dict[str, Any], width: int
 ) -> None:
     running = job(emulator, photos, max_concurrency=width)
@@ -328,7 +334,7 @@ def test_a_job_waits_while_a_server_breaks_every_call(
 
 @pytest.mark.parametrize("width", [1, 2, 5])
 @pytest.mark.parametrize("bad", [{"04"}, {"11"}, {"00", "05", "11"}, {"03", "04", "05"}, {"08", "09", "10", "11"}])
-def test_pictures_that_always_time_out_fail_and_do_not_block_the_others(
+def test_pictures_that_always_time_out_fail_and_all_other_pictures_are_answered(
     emulator: Emulator, photos: Path, network: Network, width: int, bad: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask, prompts = glmv.AsyncClient.chat, []
@@ -354,7 +360,7 @@ def test_pictures_that_always_time_out_fail_and_do_not_block_the_others(
     assert sum(network.pauses) < (module.PATIENCE_AT_LAST + 300 if alone_at_last else 300)
 
 
-def test_an_unknown_host_ends_the_job_at_once(
+def test_an_unknown_host_ends_the_job_without_waiting(
     emulator: Emulator, photos: Path, tmp_path: Path, network: Network
 ) -> None:
     network.up = False
@@ -367,7 +373,7 @@ def test_an_unknown_host_ends_the_job_at_once(
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "SSL_CERT_FILE"])
-def test_a_wrong_setting_ends_the_job_at_once(
+def test_an_invalid_proxy_or_certificate_variable_ends_the_job_without_waiting(
     photos: Path, tmp_path: Path, network: Network, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, "gopher://proxy.example:1")
@@ -394,11 +400,13 @@ def test_a_wrong_setting_ends_the_job_at_once(
         (glmv.MalformedResponse(""), False),
     ],
 )
-def test_a_failure_that_would_repeat_is_final(error: glmv.GLMVError, final: bool) -> None:
+def test_only_an_error_that_would_repeat_with_the_same_request_is_final(error: glmv.GLMVError, final: bool) -> None:
     assert is_final(error) is final
 
 
-def test_a_failed_row_that_may_succeed_later_can_be_retried(emulator: Emulator, photos: Path, tmp_path: Path) -> None:
+def test_rows_that_failed_because_the_model_was_not_found_are_answered_on_retry(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "o.jsonl"
     emulator.fail(times=2, code=1211)  # the model is not there, today
     options = {"base_url": emulator.base_url, "max_concurrency": 1}
@@ -439,5 +447,5 @@ def test_a_job_waits_for_the_platforms_host_before_its_first_answer(
         ("http://127.0.0.1:8000/v1", False),
     ],
 )
-def test_only_the_platforms_own_hosts_are_recognized(base_url: str, expected: bool) -> None:
+def test_only_hosts_of_bigmodel_cn_and_z_ai_are_recognized_as_the_platform(base_url: str, expected: bool) -> None:
     assert module.is_platform(base_url) is expected

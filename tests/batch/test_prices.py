@@ -15,7 +15,7 @@ CNY_HOST, USD_HOST = "https://open.bigmodel.cn/api/paas/v4", "https://api.z.ai/a
 USED = glmv.Usage(1_000_000, 100_000, 1_100_000)
 
 
-def test_cost_is_tokens_times_the_servers_price_with_its_date() -> None:
+def test_the_cost_is_tokens_times_the_servers_price_and_names_the_month_of_the_price() -> None:
     result = cost("glm-4.6v", USED, USD_HOST)
     assert result is not None
     assert (round(result.amount, 6), result.currency) == (0.39, "USD")
@@ -23,20 +23,20 @@ def test_cost_is_tokens_times_the_servers_price_with_its_date() -> None:
     assert str(cost("glm-4.6v", glmv.Usage(10_000, 1_000), CNY_HOST)) == "0.013 CNY at the prices of 2026-08"
 
 
-def test_cached_tokens_cost_less() -> None:
+def test_cached_tokens_are_priced_at_the_lower_price_of_the_model() -> None:
     result = cost("glm-5v-turbo", glmv.Usage(100_000, 0, 100_000, cached_tokens=90_000), USD_HOST)
     assert result is not None
     assert result.amount == pytest.approx(0.0336)
 
 
-def test_batches_cost_half() -> None:
+def test_a_call_in_a_batch_costs_half_of_a_direct_call() -> None:
     whole, half = cost("glm-4.6v", USED, USD_HOST), cost("glm-4.6v", USED, USD_HOST, share=BATCH_SHARE)
     assert whole is not None
     assert half is not None
     assert half.amount == whole.amount / 2
 
 
-def test_a_free_model_costs_zero_and_an_unknown_price_is_none() -> None:
+def test_the_cost_is_free_for_a_free_model_and_none_without_a_known_price() -> None:
     assert str(cost("glm-4.6v-flash", USED, CNY_HOST)) == "free"
     assert cost("somebody-else", USED, CNY_HOST) is None
     assert cost("glm-4.6v", None, CNY_HOST) is None
@@ -53,7 +53,7 @@ def test_answers_of_the_emulator_are_recognized_by_their_ids(answer: str | None,
     assert not is_emulated(glmv.ServerError("away"))
 
 
-def test_the_emulator_is_free_and_other_servers_have_no_known_price() -> None:
+def test_answers_of_the_emulator_are_free_and_unknown_servers_have_no_known_price() -> None:
     row = Row("a", "red", usage=USED, model="glm-4.6v")
     progress = Progress(base_url="http://127.0.0.1:8765/api/paas/v4")
     progress.count(row, emulated=True)
@@ -77,7 +77,7 @@ def test_a_budget_may_be_in_any_currency_in_which_the_model_has_a_price(model: s
     assert (budget.spent == 0) == model.endswith("-flash") or model == "glm-5.3-flash"
 
 
-def test_the_error_of_a_currency_without_prices_names_the_one_with_prices() -> None:
+def test_the_error_for_a_currency_without_prices_names_the_currency_with_prices() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="glm-4v-plus-0111 is known in CNY and not in USD: give"):
         Budget.of("$3", "glm-4v-plus-0111")
 
@@ -113,7 +113,7 @@ def test_a_budget_is_read_in_common_spellings(text: str, limit: float, currency:
     assert (budget.limit, budget.currency) == (limit, currency)
 
 
-def test_only_one_call_runs_before_the_first_answer() -> None:
+def test_a_budget_allows_only_one_call_before_the_first_answer() -> None:
     budget = Budget.of("1000 tokens", "glm-4.6v")
     assert budget.allows
     budget.begin()
@@ -126,7 +126,7 @@ def test_a_budget_of_zero_starts_no_call() -> None:
     assert not Budget.of("0 tokens", "glm-4.6v").allows
 
 
-def test_running_calls_are_counted_at_the_highest_cost_so_far() -> None:
+def test_a_budget_counts_running_calls_at_the_highest_cost_so_far() -> None:
     budget = Budget.of("1000 tokens", "glm-4.6v")
     budget.begin()
     budget.end("glm-4.6v", glmv.Usage(200, 0, 200))
@@ -137,7 +137,7 @@ def test_running_calls_are_counted_at_the_highest_cost_so_far() -> None:
     assert begun == 3
 
 
-def test_a_failed_call_costs_nothing_and_frees_its_reservation() -> None:
+def test_a_failed_call_costs_nothing_and_its_reserved_cost_is_freed_in_the_budget() -> None:
     budget = Budget.of("1000 tokens", "glm-4.6v")
     budget.begin()
     budget.end("glm-4.6v", None)
@@ -145,14 +145,14 @@ def test_a_failed_call_costs_nothing_and_frees_its_reservation() -> None:
     assert budget.spent == 0
 
 
-def test_without_a_budget_everything_is_allowed() -> None:
+def test_any_number_of_calls_is_allowed_without_a_budget() -> None:
     budget = Budget.of(None, "glm-4.6v")
     for _ in range(1000):
         budget.begin()
     assert budget.allows
 
 
-def test_an_alias_has_the_price_of_its_model() -> None:
+def test_a_known_alias_of_a_model_has_the_price_of_that_model() -> None:
     assert cost("zai-org/GLM-4.6V-FP8", USED, USD_HOST) == cost("glm-4.6v", USED, USD_HOST) is not None
     for host in (USD_HOST, "https://openrouter.ai/api/v1"):
         assert str(cost("z-ai/glm-4.6v:free", USED, host)) == "free"
@@ -203,20 +203,20 @@ def test_an_ambiguous_budget_is_refused(text: str) -> None:
         ("¥0.5", 0.5),
     ],
 )
-def test_a_comma_separates_thousands(text: str, limit: float) -> None:
+def test_a_comma_in_a_budget_separates_thousands(text: str, limit: float) -> None:
     assert Budget.of(text, "glm-4.6v").limit == limit
 
 
 @pytest.mark.parametrize("model", ["glm-4v-flash", "glm-4.1v-thinking-flash", "glm-4.6v-flash"])
 @pytest.mark.parametrize("text", ["$3", "10 CNY"])
-def test_a_free_model_takes_a_budget_in_any_currency(model: str, text: str) -> None:
+def test_a_free_model_accepts_a_budget_in_any_currency(model: str, text: str) -> None:
     budget = Budget.of(text, model)
     budget.begin()
     budget.end(model, USED)
     assert (budget.spent, budget.allows) == (0, True)
 
 
-def test_a_refused_budget_lists_the_forms_that_are_taken() -> None:
+def test_the_error_for_an_invalid_budget_lists_valid_forms() -> None:
     with pytest.raises(glmv.InvalidRequestError) as refused:
         Budget.of("10 EUR", "glm-4.6v")
     forms = re.findall(r"'([^']+)'", str(refused.value))
@@ -227,7 +227,7 @@ def test_a_refused_budget_lists_the_forms_that_are_taken() -> None:
 
 
 @pytest.mark.parametrize("text", ["$3", "10 CNY"])
-def test_a_model_with_free_in_its_name_accepts_a_budget(text: str) -> None:
+def test_a_model_name_that_ends_with_free_costs_nothing_and_accepts_a_budget(text: str) -> None:
     budget = Budget.of(text, "z-ai/glm-4.5v:free")
     budget.begin()
     budget.end("z-ai/glm-4.5v:free", USED)

@@ -17,7 +17,7 @@ class Clock:
         return self.now
 
 
-def test_rate_and_remaining_time_follow_recent_rows() -> None:
+def test_rate_and_remaining_time_are_computed_from_recent_rows() -> None:
     clock = Clock()
     progress = Progress(total=100, clock=clock)
     progress.begin()
@@ -41,7 +41,7 @@ def test_rows_from_the_ledger_cost_nothing_and_do_not_count_for_the_rate() -> No
     )
 
 
-def test_errors_are_counted_by_their_class() -> None:
+def test_progress_counts_errors_by_their_class() -> None:
     progress = Progress()
     for kind in ("RateLimitError", "RateLimitError", "UnsupportedContent"):
         progress.count(Row("a", error="no", error_class=kind))
@@ -49,7 +49,7 @@ def test_errors_are_counted_by_their_class() -> None:
     assert "2 RateLimitError, 1 UnsupportedContent" in str(progress)
 
 
-def test_an_unknown_price_is_reported_and_not_counted_as_free() -> None:
+def test_progress_says_that_a_price_is_not_known_and_does_not_call_it_free() -> None:
     progress = Progress(base_url="https://api.z.ai/api/paas/v4")
     progress.count(Row("a", "x", usage=USED, model="somebody-else"))
     assert progress.money == "price not known"
@@ -57,7 +57,7 @@ def test_an_unknown_price_is_reported_and_not_counted_as_free() -> None:
     assert "USD at the prices of 2026-06, 1 answers without a known price" in progress.money
 
 
-def test_a_machine_readable_line_is_json() -> None:
+def test_progress_as_json_has_counts_tokens_and_currency() -> None:
     progress = Progress(total=1, base_url="https://api.z.ai/api/paas/v4")
     progress.begin()
     progress.count(Row("a", "x", usage=USED, model="glm-4.6v"))

@@ -149,28 +149,28 @@ def rate(emulator: Emulator) -> float:
     return float(ended / (starts[-1] - begin) / (SLOTS / LATENCY))
 
 
-def test_shares_add_up_to_the_slots_and_may_be_uneven() -> None:
+def test_slots_are_divided_among_actors_completely_and_may_be_uneven() -> None:
     assert shares(10, 4) == [3, 3, 2, 2]
     assert shares(4, 4) == [1, 1, 1, 1]
     assert sum(shares(75, 8)) == 75
 
 
-def test_more_actors_than_slots_are_refused() -> None:
+def test_a_ray_job_with_more_actors_than_slots_is_refused() -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"3 slots cannot be shared among 4 actors"):
         shares(3, 4)
 
 
-def test_a_literal_key_is_refused_because_it_would_be_pickled() -> None:
+def test_an_api_key_given_as_text_to_a_ray_job_is_refused() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="which each worker calls"):
         over(None, "Describe it.", actors=1, api_key=KEY)
 
 
-def test_a_misspelled_option_is_refused_in_the_driver() -> None:
+def test_a_misspelled_option_of_a_ray_job_is_refused_before_workers_start() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="temperature"):
         over(None, "Describe it.", actors=1, temperatur=0.5)
 
 
-def test_a_worker_reads_its_key_from_the_environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_reads_its_api_key_from_the_environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(glmv.AuthenticationError):
         Vision("Describe it.", share=1, base_url=emulator.base_url)
     monkeypatch.setenv("ZHIPUAI_API_KEY", KEY)
@@ -194,7 +194,7 @@ def worker(emulator: Emulator, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("schema", [RECEIPT, Receipt])
-async def test_rows_come_back_in_order_with_typed_columns(schema: Any, emulator: Emulator) -> None:
+async def test_a_worker_returns_rows_in_order_with_columns_typed_by_the_schema(schema: Any, emulator: Emulator) -> None:
     rows = [{"id": size, "image": png(0, (size, 48))} for size in (40, 50, 60)]
     prompt = "The width in pixels and the file format."
     table = await worked(worker(emulator, prompt=prompt, schema=schema), rows)
@@ -206,7 +206,7 @@ async def test_rows_come_back_in_order_with_typed_columns(schema: Any, emulator:
     assert table.column("model").to_pylist() == [MODEL] * 3
 
 
-async def test_an_unreadable_picture_is_a_failed_row_and_is_not_sent(emulator: Emulator, tmp_path: Path) -> None:
+async def test_an_unreadable_picture_becomes_a_failed_row_and_is_not_sent(emulator: Emulator, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "good.png").write_bytes(png())
     rows = [{"path": str(tmp_path / name)} for name in ("text.png", "absent.png", "good.png")]
@@ -218,13 +218,13 @@ async def test_an_unreadable_picture_is_a_failed_row_and_is_not_sent(emulator: E
     assert len(chat_requests(emulator)) == 1
 
 
-async def test_a_refusal_is_a_failed_row_with_its_code(emulator: Emulator) -> None:
+async def test_a_refusal_of_the_platform_becomes_a_failed_row_with_the_error_code(emulator: Emulator) -> None:
     emulator.fail(code=1302)
     (row,) = (await worked(worker(emulator), [{"image": png()}])).to_pylist()
     assert (row["error_class"], row["code"], row["retryable"], row["attempts"]) == ("RateLimitError", "1302", True, 1)
 
 
-async def test_after_a_wrong_key_nothing_more_is_sent(emulator: Emulator) -> None:
+async def test_a_worker_sends_nothing_more_after_a_call_with_a_wrong_key(emulator: Emulator) -> None:
     wrong = worker(emulator, api_key=lambda: "another-id.another-secret", share=1)
     wrong._ready = asyncio.Semaphore(1)  # one after the other: those under way are lost
     result = (await worked(wrong, [{"image": png(number)} for number in range(5)])).to_pylist()
@@ -257,7 +257,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.mark.parametrize("fault", ["gateway-page", "reset-in-headers"])
 @pytest.mark.parametrize("share", [1, 3])
-async def test_a_worker_waits_during_an_outage(
+async def test_a_worker_waits_during_an_outage_of_the_server(
     emulator: Emulator, clock: Clock, fault: str, share: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     waiting = worker(emulator, share=share)
@@ -269,7 +269,9 @@ async def test_a_worker_waits_during_an_outage(
     assert "Trying again in 60 s" in caplog.text
 
 
-async def test_a_worker_with_a_user_function_waits_during_an_outage(emulator: Emulator, clock: Clock) -> None:
+async def test_a_worker_with_a_function_of_the_user_waits_during_an_outage_of_the_server(
+    emulator: Emulator, clock: Clock
+) -> None:
     def make(share: int) -> Any:
         client = glmv.AsyncClient(KEY, model=MODEL, base_url=emulator.base_url, max_retries=0)
         return lambda item: client.chat(["Which?", glmv.Image.from_bytes(item.source)])
@@ -279,14 +281,14 @@ async def test_a_worker_with_a_user_function_waits_during_an_outage(emulator: Em
     assert result.column("error").to_pylist() == [None] * 6
 
 
-async def test_a_worker_without_a_server_gives_up_after_two_minutes(clock: Clock) -> None:
+async def test_a_worker_whose_server_is_unreachable_gives_up_after_two_minutes(clock: Clock) -> None:
     gone = Vision("Which?", share=2, api_key=key, base_url="http://127.0.0.1:9/v1", model=MODEL, max_retries=0)
     result = (await worked(gone, [{"image": png(number)} for number in range(5)])).to_pylist()
     assert {row["error_class"] for row in result} == {"ConnectionFailed"}
     assert 120 <= sum(clock.pauses) < 240
 
 
-async def test_a_worker_never_runs_more_calls_than_its_share(emulator: Emulator) -> None:
+async def test_a_worker_never_runs_more_concurrent_calls_than_its_share(emulator: Emulator) -> None:
     emulator.slow(first=0.05)
     await worked(worker(emulator), [{"image": png(number)} for number in range(12)])
     assert most_at_once(emulator) == 2
@@ -301,13 +303,13 @@ async def test_an_image_array_in_a_column_is_sent_as_a_picture(emulator: Emulato
     assert "64 x 48" in table.column("text").to_pylist()[0]
 
 
-async def test_a_column_with_the_name_of_an_answer_column_is_unchanged(emulator: Emulator) -> None:
+async def test_an_input_column_named_like_an_answer_column_keeps_its_values(emulator: Emulator) -> None:
     (row,) = (await worked(worker(emulator), [{"image": png(), "text": "mine"}])).to_pylist()
     assert row["text"] == "mine"
     assert row["answer_text"]
 
 
-async def test_a_table_can_be_answered_several_times_into_new_columns(emulator: Emulator) -> None:
+async def test_each_further_pass_over_a_table_writes_its_answers_to_new_columns(emulator: Emulator) -> None:
     table = [{"image": png()}]
     for _ in range(3):
         table = (await worked(worker(emulator), table)).to_pylist()
@@ -326,7 +328,7 @@ class Handle:
             raise ray.exceptions.ActorDiedError
 
 
-async def test_a_replacement_worker_takes_the_dead_workers_share() -> None:
+async def test_a_replacement_worker_gets_the_share_of_the_dead_worker() -> None:
     coordinator, first, second = module._Coordinator([3, 2]), Handle(), Handle()
     assert [await coordinator.take("a", first), await coordinator.take("b", second)] == [3, 2]
     assert await coordinator.take("a", first) == 3  # started again, it is the same actor
@@ -335,7 +337,7 @@ async def test_a_replacement_worker_takes_the_dead_workers_share() -> None:
     assert await coordinator.take("c", Handle()) == 3
 
 
-async def test_the_coordinator_drops_the_oldest_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_coordinator_of_workers_drops_the_oldest_stored_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 3)
     coordinator = module._Coordinator([1])
     for task in ("one", "two"):
@@ -345,13 +347,13 @@ async def test_the_coordinator_drops_the_oldest_answers(monkeypatch: pytest.Monk
     assert await coordinator.answers("two") == {0: "two 0", 1: "two 1"}
 
 
-def test_a_missing_key_fails_before_the_first_row_is_read(cluster: None, emulator: Emulator) -> None:
+def test_a_ray_job_without_an_api_key_raises_before_the_first_row_is_read(cluster: None, emulator: Emulator) -> None:
     read = ray.data.range(3).map(lambda row: 1 / 0)
     with pytest.raises(glmv.AuthenticationError, match="No API key"):
         over(read, "Describe it.", actors=1, model=MODEL, slots=1, base_url=emulator.base_url, api_key=lambda: "")
 
 
-def test_four_actors_use_ten_slots_and_never_more(cluster: None, emulator: Emulator) -> None:
+def test_four_actors_run_ten_concurrent_calls_and_never_more(cluster: None, emulator: Emulator) -> None:
     emulator.slow(first=LATENCY)
     count = 120
     result = over(
@@ -365,7 +367,9 @@ def test_four_actors_use_ten_slots_and_never_more(cluster: None, emulator: Emula
     assert rate(emulator) >= 0.8
 
 
-def test_a_killed_worker_repeats_only_its_running_calls(cluster: None, emulator: Emulator, tmp_path: Path) -> None:
+def test_only_the_running_calls_of_a_killed_worker_are_repeated(
+    cluster: None, emulator: Emulator, tmp_path: Path
+) -> None:
     emulator.slow(first=LATENCY)
     count = 80
 
@@ -388,7 +392,7 @@ def test_a_killed_worker_repeats_only_its_running_calls(cluster: None, emulator:
     assert most_at_once(emulator) <= SLOTS
 
 
-def test_the_examples_of_the_documentation_page_run(
+def test_the_examples_of_the_documentation_about_ray_run(
     cluster: None, emulator: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photo = ROOT / "examples" / "pictures" / "coffee.jpg"

@@ -69,7 +69,7 @@ def table(path: Path) -> list[dict[str, Any]]:
     return parquet.read_table(path).to_pylist()  # type: ignore[no-any-return]
 
 
-def test_a_json_line_leaves_out_unknown_values(tmp_path: Path) -> None:
+def test_a_line_of_a_json_lines_file_leaves_out_unknown_values(tmp_path: Path) -> None:
     write_rows(tmp_path / "o.jsonl", [ANSWERED, FAILED])
     first, second = map(json.loads, (tmp_path / "o.jsonl").read_text("utf-8").splitlines())
     assert first["parsed"]["lines"] == [{"name": "Brot", "price": 3.0}]
@@ -84,7 +84,7 @@ def test_a_json_line_leaves_out_unknown_values(tmp_path: Path) -> None:
     }
 
 
-def test_a_schema_gives_typed_columns_and_failed_rows_are_in_the_same_table(tmp_path: Path) -> None:
+def test_a_parquet_file_has_typed_columns_of_the_schema_and_the_failed_rows(tmp_path: Path) -> None:
     write_rows(tmp_path / "o.parquet", [ANSWERED, FAILED], schema=Receipt.model_json_schema())
     good, bad = table(tmp_path / "o.parquet")
     assert (good["shop"], good["total"], good["paid"], good["count"]) == ("Bäckerei", 4.5, True, 2)
@@ -93,13 +93,15 @@ def test_a_schema_gives_typed_columns_and_failed_rows_are_in_the_same_table(tmp_
     assert (bad["shop"], bad["error_class"], bad["retryable"]) == (None, "RateLimitError", True)
 
 
-def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
+def test_a_parquet_file_without_rows_has_all_columns(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     write_rows(tmp_path / "o.parquet", [], schema=Receipt.model_json_schema())
     assert {"key", "shop", "error"} <= set(parquet.read_schema(tmp_path / "o.parquet").names)
 
 
-def test_many_rows_are_written_in_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_a_parquet_file_are_written_in_several_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr(room, "ROW_GROUP", 2)
     write_rows(tmp_path / "o.parquet", (Row(str(number), "x") for number in range(5)))
@@ -108,7 +110,7 @@ def test_many_rows_are_written_in_row_groups(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-def test_an_interrupted_run_keeps_the_old_file_and_a_partial_file(tmp_path: Path, ending: str) -> None:
+def test_an_interrupted_run_leaves_the_old_output_unchanged_and_a_partial_file(tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"o.{ending}"
     write_rows(out, [ANSWERED])
     before = out.read_bytes()
@@ -123,7 +125,7 @@ def test_an_interrupted_first_run_writes_its_rows_to_the_output_file(tmp_path: P
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-def test_a_lone_surrogate_in_an_answer_does_not_break_the_file(tmp_path: Path, ending: str) -> None:
+def test_a_lone_surrogate_in_an_answer_does_not_break_the_output_file(tmp_path: Path, ending: str) -> None:
     write_rows(tmp_path / f"o.{ending}", [Row("a", "x\ud800")])
     if ending == "jsonl":
         assert json.loads((tmp_path / "o.jsonl").read_bytes())["text"] == "x\ud800"
@@ -131,12 +133,12 @@ def test_a_lone_surrogate_in_an_answer_does_not_break_the_file(tmp_path: Path, e
         assert table(tmp_path / "o.parquet")[0]["text"] == "x?"
 
 
-def test_an_unknown_file_extension_is_refused(tmp_path: Path) -> None:
+def test_an_output_file_with_an_unknown_extension_is_refused(tmp_path: Path) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"\.jsonl or \.parquet file; got '\.xlsx'"):
         sink(tmp_path / "o.xlsx", None)
 
 
-def test_a_property_named_like_a_built_in_column_gets_its_own_column(tmp_path: Path) -> None:
+def test_a_property_named_like_a_built_in_column_gets_a_column_with_a_prefix(tmp_path: Path) -> None:
     schema = {"type": "object", "properties": {name: {"type": "string"} for name in ("text", "parsed_text", "Model")}}
     values = {"text": "of the picture", "parsed_text": "too", "Model": "T"}
     write_rows(tmp_path / "o.parquet", [Row("a", "{}", values)], schema=schema)
@@ -147,7 +149,7 @@ def test_a_property_named_like_a_built_in_column_gets_its_own_column(tmp_path: P
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
-def test_a_full_disk_is_reported(tmp_path: Path, ending: str) -> None:
+def test_the_error_for_a_full_disk_says_that_the_ledger_has_every_answer(tmp_path: Path, ending: str) -> None:
     if ending == ".parquet":
         pytest.importorskip("pyarrow")
     (tmp_path / f"o{ending}.part").symlink_to("/dev/full")
@@ -168,7 +170,9 @@ def cells(path: Path, separator: str = ",") -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(("ending", "separator"), [("csv", ","), ("tsv", "\t")])
-def test_a_csv_file_has_the_same_content_as_a_table(tmp_path: Path, ending: str, separator: str) -> None:
+def test_a_csv_or_tsv_file_has_properties_failed_rows_and_text_with_line_breaks(
+    tmp_path: Path, ending: str, separator: str
+) -> None:
     out = tmp_path / f"o.{ending}"
     odd = Row(3, 'a "quoted" line,\nand\tanother; 中文', notes=("fitted", "cut"), columns={})
     write_rows(out, [ANSWERED, FAILED, odd], schema=Receipt.model_json_schema())
@@ -181,7 +185,7 @@ def test_a_csv_file_has_the_same_content_as_a_table(tmp_path: Path, ending: str,
     assert json.loads(third["notes"]) == ["fitted", "cut"]
 
 
-def test_polars_and_duckdb_read_the_csv_file(tmp_path: Path) -> None:
+def test_polars_and_duckdb_can_read_a_csv_file_of_answers(tmp_path: Path) -> None:
     polars, duckdb = pytest.importorskip("polars"), pytest.importorskip("duckdb")
     write_with_columns(
         tmp_path / "o.csv", [Row(number, f"t{number}, =1", columns={"n": number / 2}) for number in range(3)], ["n"]
@@ -192,7 +196,7 @@ def test_polars_and_duckdb_read_the_csv_file(tmp_path: Path) -> None:
         assert frame["n"].to_list() == [0.0, 0.5, 1.0]
 
 
-def test_a_csv_file_without_rows_has_its_header(tmp_path: Path) -> None:
+def test_a_csv_file_without_rows_has_the_header_line(tmp_path: Path) -> None:
     write_with_columns(tmp_path / "o.csv", [], ["price"], schema=Receipt.model_json_schema())
     header = (tmp_path / "o.csv").read_text("utf-8").splitlines()[0].split(",")
     assert header[:3] == ["key", "price", "shop"]
@@ -203,7 +207,7 @@ COLUMNS = {"id": 7, "text": "of the source", "day": dt.date(2026, 1, 2), "key": 
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
-def test_chosen_columns_of_the_source_are_kept(tmp_path: Path, ending: str) -> None:
+def test_only_the_chosen_columns_of_the_source_are_copied_into_the_output(tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"o.{ending}"
     write_with_columns(out, [Row(7, "answer", columns=COLUMNS)], ["id", "text", "day"])
     [row] = read(out)
@@ -224,7 +228,7 @@ def read(out: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
-def test_all_columns_of_the_source_can_be_kept(tmp_path: Path, ending: str) -> None:
+def test_all_columns_of_the_source_but_pictures_can_be_copied_into_the_output(tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"o.{ending}"
     picture = {"image": "data:image/png;base64,AAAA"}
     write_with_columns(out, [Row(7, "answer", columns={**COLUMNS, **picture}), FAILED], True)
@@ -238,7 +242,7 @@ def test_all_columns_of_the_source_can_be_kept(tmp_path: Path, ending: str) -> N
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
-def test_later_rows_may_have_other_columns_and_types(
+def test_later_rows_may_have_new_columns_and_new_types_of_values(
     tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "ROW_GROUP", 2)
@@ -286,7 +290,7 @@ def test_the_key_column_of_a_parquet_file_has_the_type_of_the_keys(tmp_path: Pat
 
 
 @pytest.mark.parametrize("wrong", ["id", 3, {"id": 1}])
-def test_columns_to_keep_that_are_neither_names_nor_all_are_refused(tmp_path: Path, wrong: Any) -> None:
+def test_keep_columns_must_be_a_list_of_names_or_true(tmp_path: Path, wrong: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="keep_columns must be a list of names, or True for all; got"):
         sink(tmp_path / "o.jsonl", None, wrong)
 
@@ -299,7 +303,7 @@ def claimed(out: Path, error: BaseException | None = None) -> None:
         file.write(FAILED)
 
 
-def test_two_jobs_cannot_share_one_output(tmp_path: Path) -> None:
+def test_a_second_job_cannot_write_an_output_that_a_running_job_writes(tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     with sink(out, None) as first:
         first.claim()
@@ -336,7 +340,7 @@ with sink(pathlib.Path(sys.argv[1]), None) as file:
 """
 
 
-def test_a_process_that_is_killed_leaves_no_lock(tmp_path: Path) -> None:
+def test_an_output_can_be_written_after_the_process_that_locked_it_was_killed(tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -366,7 +370,9 @@ def test_an_answer_in_a_csv_or_tsv_file_is_read_back_unchanged(tmp_path: Path, e
 
 
 @pytest.mark.parametrize(("key", "line"), [(float("inf"), None), (None, None), (b"\x0a\xff", "0aff")])
-def test_a_key_that_json_cannot_represent_can_be_written_to_any_file(tmp_path: Path, key: Any, line: Any) -> None:
+def test_a_key_that_json_cannot_represent_can_be_written_to_every_output_format(
+    tmp_path: Path, key: Any, line: Any
+) -> None:
     for ending in ("jsonl", "csv", "parquet"):
         write_rows(tmp_path / f"o.{ending}", [Row(key, "x")])
     assert json.loads((tmp_path / "o.jsonl").read_text("utf-8"))["key"] == line
@@ -376,7 +382,7 @@ def test_a_key_that_json_cannot_represent_can_be_written_to_any_file(tmp_path: P
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
 @pytest.mark.parametrize("keep", [True, [0, None]])
-def test_columns_whose_names_are_not_text_are_kept(tmp_path: Path, ending: str, keep: Any) -> None:
+def test_columns_of_the_source_whose_names_are_no_text_are_kept(tmp_path: Path, ending: str, keep: Any) -> None:
     out = tmp_path / f"o.{ending}"
     columns: Any = {0: "first", None: "nameless"}
     with sink(out, None, keep) as file:
@@ -392,7 +398,7 @@ def test_columns_whose_names_are_not_text_are_kept(tmp_path: Path, ending: str, 
 
 @pytest.mark.parametrize("later", [None, {"a": 1}, 5])
 @pytest.mark.parametrize("value", [{}, [{}], {"inner": {"most": {}}}])
-def test_objects_without_fields_are_text_in_parquet(
+def test_objects_without_fields_are_written_to_parquet_as_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: Any, later: Any
 ) -> None:
     monkeypatch.setattr(room, "ROW_GROUP", 1)
@@ -404,7 +410,7 @@ def test_objects_without_fields_are_text_in_parquet(
     assert second["more"] == (None if later is None else json.dumps(later))
 
 
-def test_an_interval_is_text_in_parquet(tmp_path: Path) -> None:
+def test_an_interval_of_time_is_written_to_parquet_as_text(tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
     (columns,) = duckdb.sql("select interval 3 days as more").to_arrow_table().to_pylist()
     with sink(tmp_path / "o.parquet", None, True) as file:

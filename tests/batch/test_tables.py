@@ -103,14 +103,16 @@ KINDS: dict[str, tuple[Kind, list[Any], int | None]] = {
 
 
 @pytest.mark.parametrize(("make", "keys", "count"), KINDS.values(), ids=KINDS)
-def test_arrow_tables_are_read_and_keys_keep_their_types(make: Kind, keys: list[Any], count: int | None) -> None:
+def test_items_of_an_arrow_table_have_the_keys_of_the_table_with_their_types(
+    make: Kind, keys: list[Any], count: int | None
+) -> None:
     result = list(items(make()))
     assert [item.name for item in result] == keys
     assert [type(item.name) for item in result] == [type(key) for key in keys]
     assert count_of(make()) == count
 
 
-def test_an_arrow_table_gives_its_columns_and_pictures() -> None:
+def test_items_of_an_arrow_table_have_its_columns_and_pictures() -> None:
     first, *_, last = items(polars_frame())
     assert (first.source, dict(first.columns)) == ("a.png", {"id": 7, "photo": "a.png", "title": "x"})
     assert (last.source, last.columns["title"]) == (None, "z")
@@ -119,12 +121,12 @@ def test_an_arrow_table_gives_its_columns_and_pictures() -> None:
     assert next(items(arrow_batch())).source == png("red")
 
 
-def test_each_entry_of_a_column_of_paths_is_an_item() -> None:
+def test_each_path_in_a_polars_series_becomes_an_item() -> None:
     polars = pytest.importorskip("polars")
     assert [item.source for item in items(polars.Series(["a.png", "b.png"]))] == ["a.png", "b.png"]
 
 
-def test_a_lazy_data_frame_is_refused_with_advice_to_collect_it() -> None:
+def test_the_error_for_a_lazy_data_frame_says_to_collect_it() -> None:
     polars = pytest.importorskip("polars")
     with pytest.raises(
         glmv.InvalidRequestError, match=r"A LazyFrame has no rows yet: pass the result of its collect\(\)"
@@ -132,7 +134,9 @@ def test_a_lazy_data_frame_is_refused_with_advice_to_collect_it() -> None:
         items(polars.LazyFrame({"photo": ["a.png"]}))
 
 
-def test_a_duckdb_query_leaves_its_connection_usable_after_reading(emulator: Emulator, tmp_path: Path) -> None:
+def test_a_duckdb_connection_can_be_used_after_a_job_over_one_of_its_queries(
+    emulator: Emulator, tmp_path: Path
+) -> None:
     duckdb = pytest.importorskip("duckdb")
     con = duckdb.connect()
     PIL.Image.new("RGB", (8, 8), "red").save(tmp_path / "0.png")
@@ -142,7 +146,7 @@ def test_a_duckdb_query_leaves_its_connection_usable_after_reading(emulator: Emu
     assert con.execute("select 1").fetchall() == [(1,)]
 
 
-def test_arrow_is_read_a_few_rows_at_a_time() -> None:
+def test_an_arrow_reader_is_read_only_a_few_batches_ahead() -> None:
     results = []
 
     def batches() -> Iterator[Any]:
@@ -170,7 +174,7 @@ class Mapped:
         return self.rows[index % len(self.rows)]  # like some data sets, it never raises IndexError
 
 
-def test_a_map_style_data_set_is_read_by_its_indices() -> None:
+def test_a_data_set_with_indices_is_read_index_by_index() -> None:
     shots = Mapped([{"id": 4, "image": png("red")}, {"id": 5, "image": png("blue")}])
     assert [item.name for item in items(shots)] == [4, 5]
     assert shots.indices == [0, 1]
@@ -202,7 +206,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize(("value", "expected"), KEYS.values(), ids=KEYS)
-def test_a_key_keeps_its_type(value: Any, expected: Any) -> None:
+def test_a_simple_key_of_a_table_keeps_its_type_and_a_list_becomes_text(value: Any, expected: Any) -> None:
     (item,) = items([{"id": value, "photo": "a.png"}])
     assert item.name == expected
     assert type(item.name) is type(expected)
@@ -214,7 +218,7 @@ def write(path: Path, keys: list[Any], **more: Any) -> None:
 
 
 @pytest.mark.parametrize("form", ["folder", "folder/", "pattern", "deep pattern", "path"])
-def test_a_folder_or_pattern_of_parquet_files_is_one_table(tmp_path: Path, form: str) -> None:
+def test_a_folder_or_pattern_of_parquet_files_is_read_as_one_table(tmp_path: Path, form: str) -> None:
     folder = tmp_path / "shards"
     write(folder / "part-1.parquet", [3, 4])
     write(folder / "part-0.parquet", [1, 2])
@@ -234,7 +238,7 @@ def test_a_folder_or_pattern_of_parquet_files_is_one_table(tmp_path: Path, form:
     assert count_of(source) == len(keys)
 
 
-def test_a_pattern_of_csv_and_json_files_gives_their_rows(tmp_path: Path) -> None:
+def test_a_pattern_of_csv_and_json_lines_files_gives_the_rows_of_all_files(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,photo\n1,x.png\n")
     (tmp_path / "b.jsonl").write_text('{"id": 2, "photo": "y.png"}\n')
     rows = list(items(str(tmp_path / "*.[cj]s*")))
@@ -245,13 +249,13 @@ def test_a_pattern_of_csv_and_json_files_gives_their_rows(tmp_path: Path) -> Non
     assert count_of(str(tmp_path / "*.[cj]s*")) == 2
 
 
-def test_pictures_of_a_folder_come_before_its_tables(tmp_path: Path) -> None:
+def test_tables_in_a_folder_that_contains_pictures_are_not_read(tmp_path: Path) -> None:
     write(tmp_path / "facts.parquet", [1])
     PIL.Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     assert [item.name for item in items(tmp_path)] == ["a.png"]
 
 
-def test_an_unreadable_file_of_a_folder_is_named(tmp_path: Path) -> None:
+def test_the_error_for_an_unreadable_table_in_a_folder_names_the_file(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", [1])
     (tmp_path / "b.parquet").write_bytes(b"PAR1 and no more")
     rows = items(tmp_path)
@@ -260,7 +264,7 @@ def test_an_unreadable_file_of_a_folder_is_named(tmp_path: Path) -> None:
         next(rows)
 
 
-def test_the_output_file_is_not_read_as_input(emulator: Emulator, tmp_path: Path) -> None:
+def test_an_output_file_inside_the_input_folder_is_not_read_as_input(emulator: Emulator, tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", [1, 2])
     for _ in range(2):
         job = Job(tmp_path, "?", model=MODEL, api_key=emulator.api_key, base_url=emulator.base_url)
@@ -309,7 +313,7 @@ EMPTY: dict[Callable[[Path], Any], str] = {
 
 
 @pytest.mark.parametrize(("make", "message"), EMPTY.items(), ids=[make.__name__ for make in EMPTY])
-def test_an_empty_input_raises_and_writes_no_output(
+def test_a_folder_pattern_or_table_without_items_raises_and_writes_no_output(
     emulator: Emulator, tmp_path: Path, make: Callable[[Path], Any], message: str
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -320,19 +324,19 @@ def test_an_empty_input_raises_and_writes_no_output(
     assert not (tmp_path / "o.jsonl.part").exists()
 
 
-def test_an_empty_list_is_allowed(emulator: Emulator, tmp_path: Path) -> None:
+def test_a_job_over_an_empty_list_writes_an_empty_output(emulator: Emulator, tmp_path: Path) -> None:
     job = Job([], "?", model=MODEL, api_key=emulator.api_key, base_url=emulator.base_url)
     assert job.write(tmp_path / "o.jsonl").done == 0
     assert (tmp_path / "o.jsonl").read_bytes() == b""
 
 
-def test_without_pyarrow_the_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_an_arrow_table_without_pyarrow_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(glmv.InvalidRequestError, match=r'a Producer needs pyarrow: pip install "glmv\[batch\]"'):
         items(Producer())
 
 
-def test_answers_are_joined_to_their_table_by_key(emulator: Emulator, tmp_path: Path) -> None:
+def test_answers_can_be_joined_to_the_source_table_by_key(emulator: Emulator, tmp_path: Path) -> None:
     polars = pytest.importorskip("polars")
     colors = ["red", "green", "blue"]
     frame = polars.DataFrame({"id": [30, 10, 20], "image": [png(color) for color in colors], "color": colors})
@@ -347,7 +351,7 @@ def test_answers_are_joined_to_their_table_by_key(emulator: Emulator, tmp_path: 
     assert again.progress.known == 3
 
 
-def test_a_user_made_item_may_have_any_key(emulator: Emulator) -> None:
+def test_an_item_made_by_the_user_may_have_an_integer_or_a_tuple_as_key(emulator: Emulator) -> None:
     results = [Item(5, png("red")), Item((1, 2), png("blue"))]
     job = Job(results, "?", model=MODEL, api_key=emulator.api_key, base_url=emulator.base_url)
     assert {row.key: row.ok for row in job.rows()} == {5: True, (1, 2): True}

@@ -138,7 +138,7 @@ def visit(chromium: Any, sender: Sender) -> Iterator[Any]:
     assert complaints == []
 
 
-def test_a_request_appears_on_the_open_page_with_its_picture(sender: Sender, visit: Any) -> None:
+def test_a_new_request_and_its_picture_appear_on_the_open_page(sender: Sender, visit: Any) -> None:
     from playwright.sync_api import expect
 
     page = visit()
@@ -153,7 +153,7 @@ def test_a_request_appears_on_the_open_page_with_its_picture(sender: Sender, vis
     assert [one.get_attribute("id") for one in page.locator("article").all()] == ["r2", "r1"]
 
 
-def test_the_snippets_of_an_empty_page_keep_their_line_breaks(visit: Any) -> None:
+def test_the_example_commands_of_an_empty_page_keep_their_line_breaks(visit: Any) -> None:
     snippets = visit().locator(".snippet pre")
     assert "<<END\n{" in snippets.nth(1).inner_text()
     assert [text.rstrip().rpartition("\n")[2][:5] for text in snippets.all_inner_texts()] == [
@@ -164,7 +164,7 @@ def test_the_snippets_of_an_empty_page_keep_their_line_breaks(visit: Any) -> Non
     ]
 
 
-def test_white_and_black_pictures_have_an_edge(sender: Sender, visit: Any) -> None:
+def test_white_and_black_pictures_have_an_outline_in_light_and_dark_mode(sender: Sender, visit: Any) -> None:
     sender.chat(picture("white"), picture("black"), "Hello")
     for scheme in ("light", "dark"):
         page = visit(color_scheme=scheme)
@@ -195,7 +195,7 @@ def test_html_in_a_request_is_never_executed(sender: Sender, visit: Any) -> None
     assert page.locator("#r1 .parts").inner_text() == ATTACK
 
 
-def test_without_javascript_the_page_is_static(sender: Sender, visit: Any) -> None:
+def test_the_page_unfolds_and_filters_requests_without_javascript(sender: Sender, visit: Any) -> None:
     sender.every_kind()
     page = visit(java_script_enabled=False)
     assert page.locator("article").count() == 6
@@ -206,7 +206,7 @@ def test_without_javascript_the_page_is_static(sender: Sender, visit: Any) -> No
     assert page.locator("article").count() == 1
 
 
-def test_a_choice_of_model_and_outcome_is_kept_in_the_address(sender: Sender, visit: Any) -> None:
+def test_the_chosen_model_filter_is_in_the_url_of_the_page(sender: Sender, visit: Any) -> None:
     sender.every_kind()
     page = visit()
     page.get_by_label("Model").select_option("glm-4v-flash")
@@ -259,7 +259,7 @@ def test_the_page_reports_an_emulator_that_does_not_answer_and_reconnects(sender
     page.get_by_text("Live").wait_for()
 
 
-def test_the_documentation_screenshot_can_be_retaken(chromium: Any, tmp_path: Path) -> None:
+def test_the_documentation_script_takes_a_new_screenshot_of_the_same_size(chromium: Any, tmp_path: Path) -> None:
     script = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "emulator_page.py"))
     script["taken"](chromium, tmp_path / "page.png")
     with Image.open(tmp_path / "page.png") as new, Image.open(script["PICTURE"]) as current:

@@ -24,7 +24,7 @@ def run(*words: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_ask_prints_the_answer_on_stdout_and_its_tokens_on_stderr() -> None:
+def test_the_command_ask_prints_the_answer_on_stdout_and_token_counts_on_stderr() -> None:
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url}
         code, answer, facts = run("ask", str(PICTURES / "coffee.jpg"), "How large is this picture?", env=env)
@@ -34,14 +34,14 @@ def test_ask_prints_the_answer_on_stdout_and_its_tokens_on_stderr() -> None:
     assert re.search(r"\d+ \+ \d+ tokens", facts)
 
 
-def test_ask_with_the_emulator_needs_no_key_and_says_so() -> None:
+def test_the_command_ask_with_the_emulator_needs_no_key_and_names_the_emulator() -> None:
     code, answer, facts = run("ask", "--emulator", str(PICTURES / "chart.png"), "How large is this picture?")
     assert code == 0, facts
     assert "800" in answer
     assert "EMULATOR" in facts
 
 
-def test_ask_without_a_key_says_which_variable_to_set() -> None:
+def test_the_error_of_the_command_ask_without_a_key_names_the_variable_to_set() -> None:
     code, answer, error = run("ask", str(PICTURES / "coffee.jpg"), "What is this?")
     assert (code, answer) == (1, "")
     assert "ZHIPUAI_API_KEY" in error
@@ -49,19 +49,19 @@ def test_ask_without_a_key_says_which_variable_to_set() -> None:
 
 
 @pytest.mark.parametrize("file", ["missing.jpg", "draw.py"])
-def test_the_error_for_a_file_that_is_not_a_picture_names_it(file: str) -> None:
+def test_the_error_for_a_file_that_is_no_picture_names_the_file(file: str) -> None:
     code, _, error = run("ask", "--emulator", str(PICTURES / file), "What is this?")
     assert code == 1
     assert file in error.replace("\n", "")
 
 
-def test_models_lists_every_vision_model() -> None:
+def test_the_command_models_lists_every_vision_model() -> None:
     code, table, _ = run("models", env={"COLUMNS": "140"})
     assert code == 0
     assert [model.name for model in glmv.models() if model.sees and model.name not in table] == []
 
 
-def test_emulate_prints_its_variables_and_ends_at_ctrl_c() -> None:
+def test_the_command_emulate_prints_the_variables_to_set_and_ends_at_ctrl_c() -> None:
     command = [sys.executable, "-c", "from glmv.cli import main; main()", "emulate"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

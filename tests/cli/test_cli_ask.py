@@ -38,18 +38,18 @@ def test_lines_break_between_words_and_no_word_is_lost(step: int) -> None:
     ]
 
 
-def test_text_that_fits_into_a_line_is_unchanged() -> None:
+def test_text_that_fits_into_the_width_of_the_terminal_is_unchanged() -> None:
     assert wrapped(PROSE, 500) == PROSE
 
 
-def test_code_between_fences_is_not_broken() -> None:
+def test_lines_of_code_between_fences_are_not_broken() -> None:
     code = "```python\nprint('a line that is longer than the terminal is wide')\n```\n"
     assert wrapped(code, 20) == code
     assert "\n" in wrapped(code + "and words after it are broken again", 20).removeprefix(code)
 
 
 @pytest.mark.parametrize("words", [["coffee.jpg"], ["What is this?", "coffee.jpg"], ["cat.jpg", "coffee.jpg"]])
-def test_the_error_of_a_question_that_is_missing_or_not_last_suggests_a_command(
+def test_the_error_for_a_missing_or_misplaced_question_suggests_a_command(
     words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(PICTURES)
@@ -60,13 +60,15 @@ def test_the_error_of_a_question_that_is_missing_or_not_last_suggests_a_command(
     assert f'glmv ask {files} "What is in this picture?"' in " ".join(result.stderr.split())
 
 
-def test_ask_without_a_key_suggests_the_emulator() -> None:
+def test_the_error_of_the_command_ask_without_a_key_suggests_the_emulator() -> None:
     result = CliRunner().invoke(app, ["ask", str(PICTURES / "cat.jpg"), "What is this?"], env={"COLUMNS": "200"})
     assert result.exit_code == 1
     assert "--emulator" in result.stderr
 
 
-def test_an_alias_costs_what_its_model_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_ask_prices_an_alias_like_its_model_and_accepts_a_base_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     usage = glmv.Usage(1_000_000, 0, 1_000_000)
     assert money("ours", usage, "https://api.z.ai/api/paas/v4") == ""
     assert (

@@ -39,7 +39,7 @@ def rows(path: Path) -> dict[str, dict[str, Any]]:
     return by_key
 
 
-def test_every_picture_of_a_folder_gets_its_line(photos: Path, tmp_path: Path) -> None:
+def test_each_picture_of_a_folder_gets_a_line_in_the_output(photos: Path, tmp_path: Path) -> None:
     with Emulator() as emu:
         code, output = run(emu, str(photos), "How large is it?", "-o", str(tmp_path / "out.jsonl"))
     assert code == 0, output
@@ -49,7 +49,7 @@ def test_every_picture_of_a_folder_gets_its_line(photos: Path, tmp_path: Path) -
     assert answers["a.png"]["prompt_tokens"] > 0
 
 
-def test_a_second_run_sends_nothing_and_repairs_a_torn_line(photos: Path, tmp_path: Path) -> None:
+def test_a_second_run_sends_nothing_and_repairs_an_incomplete_line_of_the_output(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     with Emulator() as emu:
         run(emu, str(photos), "How large is it?", "-o", str(out))
@@ -62,7 +62,7 @@ def test_a_second_run_sends_nothing_and_repairs_a_torn_line(photos: Path, tmp_pa
     assert len(rows(out)) == 3
 
 
-def test_keys_and_pictures_come_from_the_columns_of_a_table(photos: Path, tmp_path: Path) -> None:
+def test_keys_and_pictures_are_read_from_the_columns_of_a_table(photos: Path, tmp_path: Path) -> None:
     table = tmp_path / "products.csv"
     table.write_text("id,front\nred-1,photos/a.png\nred-2,photos/b.png\n")
     with Emulator() as emu:
@@ -85,7 +85,7 @@ def test_an_unreadable_picture_gives_a_row_with_its_error(photos: Path, tmp_path
     assert "text" in answers["a.png"]
 
 
-def test_with_a_schema_each_row_has_the_parsed_answer(photos: Path, tmp_path: Path) -> None:
+def test_each_row_has_the_parsed_answer_if_a_schema_is_given(photos: Path, tmp_path: Path) -> None:
     schema = tmp_path / "size.json"
     schema.write_text(json.dumps(SCHEMA))
     with Emulator() as emu:
@@ -94,7 +94,7 @@ def test_with_a_schema_each_row_has_the_parsed_answer(photos: Path, tmp_path: Pa
     assert {row["parsed"]["width"] for row in rows(tmp_path / "out.jsonl").values()} == {50, 51, 52}
 
 
-def test_a_wrong_key_ends_the_run_before_it_fills_the_file(photos: Path, tmp_path: Path) -> None:
+def test_a_wrong_key_ends_the_run_before_the_output_file_is_created(photos: Path, tmp_path: Path) -> None:
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": "wrong-id.wrong-secret", "ZHIPUAI_BASE_URL": emu.base_url}
         result = CliRunner().invoke(app, ["batch", str(photos), "What?", "-o", str(tmp_path / "o.jsonl")], env=env)
@@ -103,7 +103,7 @@ def test_a_wrong_key_ends_the_run_before_it_fills_the_file(photos: Path, tmp_pat
     assert not (tmp_path / "o.jsonl").exists()
 
 
-def test_a_ledger_with_answers_of_the_emulator_is_refused_for_the_platform(photos: Path, tmp_path: Path) -> None:
+def test_a_run_on_the_platform_refuses_a_ledger_with_answers_of_the_emulator(photos: Path, tmp_path: Path) -> None:
     words = ["batch", str(photos), "What?", "-o", str(tmp_path / "o.jsonl")]
     none: dict[str, str | None] = dict.fromkeys(("GLMV_BASE_URL", "ZHIPUAI_BASE_URL", "ZAI_BASE_URL", "ZAI_API_KEY"))
     assert CliRunner().invoke(app, [*words, "--emulator"], env=none).exit_code == 0
@@ -125,7 +125,7 @@ def test_no_more_calls_run_at_once_than_the_option_concurrency_allows(photos: Pa
         assert [entry.status for entry in emu.requests] == [200] * 15
 
 
-def test_a_parquet_file_has_a_column_for_each_property(photos: Path, tmp_path: Path) -> None:
+def test_a_parquet_file_has_a_column_for_each_property_of_the_schema(photos: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     schema, out = tmp_path / "size.json", tmp_path / "out.parquet"
     schema.write_text(json.dumps(SCHEMA))
@@ -135,14 +135,14 @@ def test_a_parquet_file_has_a_column_for_each_property(photos: Path, tmp_path: P
     assert parquet.read_table(out).column("width").to_pylist() == [50, 51, 52]
 
 
-def test_a_pattern_chooses_the_pictures(photos: Path, tmp_path: Path) -> None:
+def test_a_batch_over_a_pattern_asks_about_the_matching_files_only(photos: Path, tmp_path: Path) -> None:
     with Emulator() as emu:
         code, output = run(emu, str(photos / "*.png"), "How large is it?", "-o", str(tmp_path / "out.jsonl"))
     assert code == 0, output
     assert {Path(key).name for key in rows(tmp_path / "out.jsonl")} == {"a.png", "b.png"}
 
 
-def test_progress_json_prints_lines_of_json(photos: Path, tmp_path: Path) -> None:
+def test_the_option_progress_json_prints_lines_of_json_on_stdout(photos: Path, tmp_path: Path) -> None:
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url}
         words = ["batch", str(photos), "What?", "-o", str(tmp_path / "o.jsonl"), "--progress", "json"]
@@ -152,7 +152,7 @@ def test_progress_json_prints_lines_of_json(photos: Path, tmp_path: Path) -> Non
     assert last["input_tokens"] > 0
 
 
-def test_a_budget_ends_the_run_and_says_so(photos: Path, tmp_path: Path) -> None:
+def test_a_spent_budget_ends_the_run_with_exit_code_1_and_a_message(photos: Path, tmp_path: Path) -> None:
     with Emulator() as emu:
         code, output = run(emu, str(photos), "What?", "-o", str(tmp_path / "o.jsonl"), "--budget", "10 tokens")
     assert code == 1
@@ -168,7 +168,7 @@ def test_the_error_of_a_model_without_batches_names_models_with_batches(photos: 
 
 
 @pytest.mark.parametrize("source", ["folder", "folder of texts", "pattern", "table without rows"])
-def test_missing_input_is_reported_with_exit_code_1(tmp_path: Path, source: str) -> None:
+def test_input_without_pictures_is_reported_with_exit_code_1(tmp_path: Path, source: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("no picture")
@@ -188,7 +188,9 @@ def test_missing_input_is_reported_with_exit_code_1(tmp_path: Path, source: str)
 
 
 @pytest.mark.parametrize(("words", "columns"), [("title", ["title"]), ("id, title", ["id", "title"]), ("*", None)])
-def test_columns_of_the_table_are_kept(tmp_path: Path, words: str, columns: list[str] | None) -> None:
+def test_the_option_keep_columns_copies_columns_of_the_table_into_the_output(
+    tmp_path: Path, words: str, columns: list[str] | None
+) -> None:
     Picture.new("RGB", (50, 40), "teal").save(tmp_path / "a.png")
     (tmp_path / "t.csv").write_text("id,photo,title\n5,a.png,Teal\n")
     with Emulator() as emu:

@@ -25,7 +25,7 @@ def run(*words: str, env: dict[str, str] | None = None, input: bytes | None = No
     return result.exit_code, result.output
 
 
-def test_doctor_reports_a_working_set_up_without_the_key() -> None:
+def test_doctor_reports_a_working_set_up_and_does_not_print_the_key() -> None:
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url, "COLUMNS": "200"}
         code, output = run("doctor", "--ask", env=env)
@@ -37,7 +37,7 @@ def test_doctor_reports_a_working_set_up_without_the_key() -> None:
     assert emu.api_key.partition(".")[2] not in output
 
 
-def test_doctor_reports_a_missing_key_and_fails() -> None:
+def test_doctor_reports_a_missing_key_and_exits_with_1() -> None:
     code, output = run("doctor")
     assert code == 1
     assert "ZHIPUAI_API_KEY" in output
@@ -50,7 +50,7 @@ def test_doctor_reports_an_unreachable_server() -> None:
     assert "not reachable" in output
 
 
-def test_ask_prints_the_whole_answer_as_json() -> None:
+def test_the_option_json_of_the_command_ask_prints_text_and_usage_as_json() -> None:
     code, output = run("ask", "--emulator", "--json", str(PICTURES / "coffee.jpg"), "How large is it?")
     assert code == 0, output
     answer = json.loads(output)
@@ -58,7 +58,7 @@ def test_ask_prints_the_whole_answer_as_json() -> None:
     assert answer["usage"]["total_tokens"] > 0
 
 
-def test_ask_takes_patterns_and_standard_input(tmp_path: Path) -> None:
+def test_the_command_ask_reads_pictures_from_a_pattern_and_from_standard_input(tmp_path: Path) -> None:
     code, output = run("ask", "--emulator", "--json", str(PICTURES / "*.png"), "Which picture is larger?")
     assert code == 0, output
     code, output = run(
@@ -70,7 +70,7 @@ def test_ask_takes_patterns_and_standard_input(tmp_path: Path) -> None:
     assert "matches" in output
 
 
-def test_ask_fits_the_answer_to_a_schema(tmp_path: Path) -> None:
+def test_the_command_ask_with_a_schema_prints_an_answer_that_fits_the_schema(tmp_path: Path) -> None:
     schema = tmp_path / "size.json"
     schema.write_text(
         json.dumps({"type": "object", "properties": {"height": {"type": "integer"}}, "required": ["height"]})
@@ -85,7 +85,7 @@ def test_ask_fits_the_answer_to_a_schema(tmp_path: Path) -> None:
 CNY_HOST, USD_HOST = "https://open.bigmodel.cn/api/paas/v4", "https://api.z.ai/api/paas/v4"
 
 
-def test_the_cost_is_in_the_servers_currency_and_names_the_month_of_the_price() -> None:
+def test_the_cost_is_shown_in_the_servers_currency_with_the_month_of_the_price() -> None:
     usage = glmv.Usage(10_000, 1_000, 11_000)
     assert money("glm-4.6v", usage, CNY_HOST) == "0.013 CNY at the prices of 2026-08"
     assert money("glm-4.6v", usage, USD_HOST) == "0.0039 USD at the prices of 2026-06"
@@ -102,7 +102,7 @@ def test_the_cost_is_empty_if_no_price_is_known() -> None:
     assert money("glm-4.6v", None, CNY_HOST) == ""
 
 
-def test_pictures_are_drawn_with_the_protocol_of_the_terminal() -> None:
+def test_pictures_are_shown_with_the_graphics_protocol_of_the_terminal() -> None:
     png = glmv.Image.from_path(PICTURES / "chart.png")
     assert protocol({"TERM": "xterm-kitty"}) == "kitty"
     assert protocol({"TERM_PROGRAM": "iTerm.app"}) == "iterm"
@@ -118,12 +118,12 @@ def test_a_photograph_is_converted_to_a_small_png_for_the_terminal() -> None:
     assert sequence.startswith("\x1b_Ga=T,f=100,")
 
 
-def test_a_picture_that_cannot_be_shrunk_is_not_shown_in_the_terminal() -> None:
+def test_a_truncated_picture_is_not_shown_in_the_terminal() -> None:
     torn = glmv.Image.from_bytes((PICTURES / "coffee.jpg").read_bytes()[:2000])
     assert drawn(torn, "kitty") == ""
 
 
-def test_doctor_connects_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_connects_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glmv.transport.proxies.is_loopback", lambda host: False)
     with socket.create_server(("127.0.0.1", 0)) as proxy, Emulator() as emu:
         port = proxy.getsockname()[1]
@@ -163,7 +163,7 @@ def _answers_once(proxy: socket.socket) -> None:
         ("ALL_PROXY", "socks4://u:canary-word@h:1"),
     ],
 )
-def test_a_variable_that_cannot_be_used_is_marked_bad(variable: str, value: str) -> None:
+def test_doctor_marks_an_unusable_environment_variable_as_bad(variable: str, value: str) -> None:
     env = {"ZHIPUAI_API_KEY": "test-id.test-secret", "COLUMNS": "300", variable: value}
     code, output = run("doctor", env=env)
     assert code == 1
@@ -196,7 +196,7 @@ def test_doctor_names_a_proxy_variable_in_the_case_in_which_it_is_set(no_proxies
     assert not any(line.startswith(name.swapcase()) for line in lines)
 
 
-def test_doctor_says_which_of_two_spellings_of_a_variable_is_not_used(no_proxies: None) -> None:
+def test_doctor_says_which_spelling_of_a_proxy_variable_is_not_used_if_both_are_set(no_proxies: None) -> None:
     lines = doctor_lines({"https_proxy": "http://a.example:1", "HTTPS_PROXY": "http://b.example:2"})
     assert "https_proxy is set: http://a.example:1" in lines
     assert "HTTPS_PROXY is set, but not used: https_proxy takes precedence" in lines

@@ -42,7 +42,9 @@ def post(emu: Emulator, content: str = "Hello", **more: Any) -> httpx.Response:
     return httpx.post(f"{emu.base_url}/chat/completions", json=body, headers=headers, trust_env=False)
 
 
-def test_both_commands_have_the_same_options_and_their_help_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_commands_for_the_emulator_have_the_same_help_of_at_most_80_columns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     (code, ours, _), (other, theirs, _) = run(GLMV, "--help"), run(MODULE, "--help")
     assert (code, other) == (0, 0)
@@ -51,12 +53,12 @@ def test_both_commands_have_the_same_options_and_their_help_fits_a_terminal(monk
     assert [line for line in ours.splitlines() if len(line) > 80] == []
 
 
-def test_every_argument_of_the_emulator_that_a_shell_can_give_is_an_option() -> None:
+def test_the_command_emulate_has_an_option_for_each_argument_a_shell_can_give() -> None:
     arguments = set(inspect.signature(Emulator).parameters) - PYTHON_ONLY
     assert vars(parser("glmv emulate").parse_args([])).keys() == arguments | METHODS
 
 
-def test_options_have_the_defaults_of_the_emulators_arguments() -> None:
+def test_options_of_emulate_have_the_defaults_of_the_emulators_arguments() -> None:
     options = vars(parser("glmv emulate").parse_args([]))
     arguments = inspect.signature(Emulator).parameters
     assert {
@@ -93,7 +95,7 @@ def test_options_have_the_defaults_of_the_emulators_arguments() -> None:
     ],
     ids=" ".join,
 )
-def test_a_wrong_value_is_reported_in_one_sentence_with_exit_code_2(
+def test_a_wrong_value_of_an_option_of_emulate_is_reported_with_exit_code_2(
     options: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended, emulated(*options):
@@ -105,14 +107,14 @@ def test_a_wrong_value_is_reported_in_one_sentence_with_exit_code_2(
     assert words in error
 
 
-def test_texts_of_the_option_say_answer_requests_in_order() -> None:
+def test_requests_are_answered_with_the_texts_of_the_option_say_in_order() -> None:
     with emulated("--say", "A red cat.", "--say", "Two cats.") as emu:
         answers = [post(emu).json()["choices"][0]["message"]["content"] for _ in range(3)]
     assert answers[:2] == ["A red cat.", "Two cats."]
     assert "emulator" in answers[2]
 
 
-def test_another_server_answers_and_its_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_option_upstream_uses_the_upstream_key_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLMV_EMULATOR_UPSTREAM_KEY", "upstream-secret")
     answer = {"choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "A cat."}}]}
     server = Server().plays(lambda peer: peer.say(answer))
@@ -128,14 +130,14 @@ def test_another_server_answers_and_its_key_comes_from_the_environment(monkeypat
     assert json.loads(body)["model"] == "qwen"
 
 
-def test_an_upstream_key_without_an_upstream_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upstream_key_in_the_environment_without_an_upstream_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLMV_EMULATOR_UPSTREAM_KEY", "upstream-secret")
     with emulated() as emu:
         assert emu.upstream is None
 
 
 @pytest.mark.parametrize("command", [GLMV, MODULE])
-def test_both_commands_exit_with_2_on_a_wrong_value(command: list[str]) -> None:
+def test_both_commands_for_the_emulator_exit_with_2_on_a_wrong_value(command: list[str]) -> None:
     code, out, error = run(command, "--fault", "no-such")
     assert (code, out, error.count("\n")) == (2, "", 1)
 
@@ -149,7 +151,9 @@ def test_a_port_in_use_is_reported_in_one_sentence_with_exit_code_1(command: lis
     assert f"cannot listen on port {port} of 127.0.0.1" in error
 
 
-def test_files_that_are_not_a_certificate_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_no_certificate_is_refused_by_the_option_tls(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (wrong := tmp_path / "wrong.pem").write_text("no certificate")
     with pytest.raises(SystemExit) as ended, emulated("--tls", str(wrong), str(wrong)):
         pass
@@ -157,7 +161,7 @@ def test_files_that_are_not_a_certificate_are_refused(tmp_path: Path, capsys: py
     assert "a certificate and its key" in capsys.readouterr().err
 
 
-def test_options_reach_the_emulator(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_of_emulate_take_effect_in_the_emulator(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--api-key", "shell-id.shell-secret", "--strict", "base64", "--strict", "stop-one", "--seed", "3"]
     options += ["--concurrency", "glm-4.6v=1", "--fault", "busy", "--fault", "status-503", "--async-polls", "0"]
     with emulated(*options) as emu:
@@ -167,7 +171,7 @@ def test_options_reach_the_emulator(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-def test_with_a_certificate_the_emulator_uses_https(tmp_path: Path) -> None:
+def test_an_emulator_with_a_certificate_uses_https(tmp_path: Path) -> None:
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
@@ -189,7 +193,7 @@ def test_an_emulator_reachable_from_the_network_prints_a_warning(capsys: pytest.
     assert "Anybody on the network" in warning
 
 
-def test_the_documentation_lists_every_option() -> None:
+def test_the_documentation_lists_every_option_of_emulate() -> None:
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
     listed = set(re.findall(r"^\| .*?`(--[a-z-]+)", page, re.MULTILINE))
     assert {name for action in parser("glmv emulate")._actions for name in action.option_strings[-1:]} - listed == {

@@ -203,7 +203,7 @@ commands = st.one_of(
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(commands, st.lists(pairs, max_size=5), st.sampled_from([b"", b"\xff\xfe", b"What?", b"\x89PNG"]))
-def test_no_list_of_arguments_ends_in_a_traceback(
+def test_no_arguments_of_the_command_glmv_cause_a_traceback(
     emu: Emulator, folder: Path, command: list[str], rest: list[list[str]], data: bytes
 ) -> None:
     words = command + [word for pair in rest for word in pair]
@@ -265,14 +265,16 @@ def test_the_error_of_a_usual_mistake_says_what_to_do(
     assert result.stderr.count("\n") == 1, "not broken into lines, which is for terminals"
 
 
-def test_batch_accepts_the_files_that_a_shell_makes_of_a_pattern(emu: Emulator, folder: Path) -> None:
+def test_the_command_batch_accepts_several_files_and_writes_a_row_for_each(emu: Emulator, folder: Path) -> None:
     result = run(emu, folder, ["batch", "one.png", "two.jpg", "What?", "-o", "several.jsonl"])
     assert result.exit_code == 0, result.stderr
     rows = [json.loads(line) for line in (folder / "several.jsonl").read_text("utf-8").splitlines()]
     assert sorted(row["key"] for row in rows) == ["one.png", "two.jpg"]
 
 
-def test_the_error_for_a_missing_extra_names_it(emu: Emulator, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_package_is_one_line_that_names_the_package(
+    emu: Emulator, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Emulator, "__enter__", lambda self: __import__("starlette_that_is_not_there"))
     for words in (["ask", "--emulator", "one.png", "What?"], ["batch", "--emulator", "photos", "Q", "-o", "e.jsonl"]):
         result = run(emu, folder, words)
@@ -299,7 +301,7 @@ def run_process(
 
 
 @pytest.mark.parametrize("encoding", ["gbk", "cp1252", "ascii"])
-def test_an_answer_with_characters_outside_the_code_page_is_still_printed(
+def test_an_answer_with_characters_outside_the_code_page_of_the_terminal_is_printed(
     emu: Emulator, folder: Path, encoding: str
 ) -> None:
     emu.say("A red cup \u7ea2 \U0001f600.", "A red cup \u7ea2 \U0001f600.")
@@ -313,7 +315,7 @@ def test_an_answer_with_characters_outside_the_code_page_is_still_printed(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such devices")
-def test_a_full_disk_and_a_closed_output_are_reported(emu: Emulator, folder: Path) -> None:
+def test_a_full_disk_and_a_closed_standard_output_are_reported(emu: Emulator, folder: Path) -> None:
     for words in (["models"], ["ask", "one.png", "Q"], ["--version"], ["models", "--json"]):
         done = run_process(emu, folder, *words, to="> /dev/full")
         assert (done.returncode, done.stderr.count(b"Traceback")) == (1, 0)
@@ -323,7 +325,7 @@ def test_a_full_disk_and_a_closed_output_are_reported(emu: Emulator, folder: Pat
 
 
 @pytest.mark.skipif(os.name == "nt", reason="shells of Windows have other pipes")
-def test_a_command_whose_output_nobody_reads_exits_with_141_and_no_message(emu: Emulator, folder: Path) -> None:
+def test_a_command_whose_output_pipe_is_closed_exits_with_141_and_no_message(emu: Emulator, folder: Path) -> None:
     for words in (["models"], ["models", "--all", "--json"], ["doctor"]):
         reader, writer = os.pipe()
         os.close(reader)
@@ -341,7 +343,7 @@ def test_a_command_whose_output_nobody_reads_exits_with_141_and_no_message(emu: 
 
 
 @pytest.mark.parametrize("signalled", [KeyboardInterrupt()])
-def test_ctrl_c_at_any_point_ends_with_exit_code_130(
+def test_ctrl_c_at_any_point_of_a_command_ends_it_with_exit_code_130(
     emu: Emulator, folder: Path, monkeypatch: pytest.MonkeyPatch, signalled: BaseException
 ) -> None:
     def interrupted(*_: Any, **__: Any) -> Any:
@@ -361,7 +363,7 @@ def test_ctrl_c_at_any_point_ends_with_exit_code_130(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
-def test_ctrl_c_during_an_answer_ends_its_line(folder: Path) -> None:
+def test_ctrl_c_during_an_answer_ends_the_printed_line_with_a_newline(folder: Path) -> None:
     with Emulator(pace=0.2) as slow:
         slow.say("One two three four five six seven eight nine ten. " * 5)
         with subprocess.Popen(
@@ -383,7 +385,7 @@ def test_ctrl_c_during_an_answer_ends_its_line(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
-def test_a_file_that_cannot_be_read_is_named(
+def test_the_error_for_a_file_that_cannot_be_read_names_the_file(
     emu: Emulator, folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     real = os.open
@@ -419,7 +421,9 @@ def test_a_bug_of_glmv_exits_with_70_and_names_the_exception(
         glmv.cli.main()
 
 
-def test_a_question_from_powershell_is_read(emu: Emulator, folder: Path) -> None:
+def test_a_question_in_utf_16_or_with_a_byte_order_mark_is_read_from_standard_input(
+    emu: Emulator, folder: Path
+) -> None:
     for data in ("What?".encode("utf-16"), b"\xef\xbb\xbfWhat?", b"What?"):
         assert run(emu, folder, ["ask", "-"], data).exit_code == 0
         assert emu.requests[-1].body["messages"][-1]["content"] in ("What?", [{"type": "text", "text": "What?"}])
@@ -428,7 +432,9 @@ def test_a_question_from_powershell_is_read(emu: Emulator, folder: Path) -> None
     assert "standard input" in refused.stderr
 
 
-def test_options_of_ask_reach_the_model_and_its_reasoning_is_shown(emu: Emulator, folder: Path) -> None:
+def test_options_of_the_command_ask_are_sent_and_show_thinking_prints_the_reasoning(
+    emu: Emulator, folder: Path
+) -> None:
     words = ["ask", "one.png", "What?", "--system", "Be brief.", "--thinking", "--show-thinking", "--max-tokens", "99"]
     result = run(emu, folder, words)
     assert result.exit_code == 0
@@ -458,7 +464,7 @@ def test_the_table_of_models_hides_columns_until_it_fits_the_terminal(width: int
     assert (width < 120) == bool(hidden)
 
 
-def test_models_in_a_pipe_prints_one_line_for_each_model_or_json(folder: Path, emu: Emulator) -> None:
+def test_the_command_models_writes_one_line_per_model_into_a_pipe_or_json(folder: Path, emu: Emulator) -> None:
     lines = run(emu, folder, ["models", "--all"]).stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == [model.name for model in glmv.models()]
     row = next(line for line in lines if line.startswith("glm-4.6v "))

@@ -87,7 +87,7 @@ def messages(path: Path) -> Iterator[str]:
             yield node.value
 
 
-def test_every_message_that_a_command_may_show_is_in_the_terms_of_the_shell() -> None:
+def test_no_message_that_a_command_may_show_has_terms_of_python() -> None:
     problems = []
     for path in [*ROOT.glob("glmv/**/*.py"), *ROOT.glob("glmv_batch/*.py")]:
         name = path.relative_to(ROOT).as_posix()
@@ -118,11 +118,11 @@ def test_every_message_that_a_command_may_show_is_in_the_terms_of_the_shell() ->
         ),
     ],
 )
-def test_a_message_is_reworded_for_the_command_line(python: str, shell: str) -> None:
+def test_terms_of_python_in_a_message_become_options_of_the_command_line(python: str, shell: str) -> None:
     assert in_words_of_the_shell(python) == shell
 
 
-def test_a_servers_message_and_file_names_are_unchanged() -> None:
+def test_a_message_of_a_server_and_file_names_are_not_reworded_for_the_command_line() -> None:
     for message in (
         'The field "max_tokens" is invalid (HTTP 400)',
         "Picture: there is no file 'base_url.jpg'.",

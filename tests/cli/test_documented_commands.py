@@ -60,7 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_documents_have_commands() -> None:
+def test_the_documentation_has_at_least_15_commands_to_run() -> None:
     assert len(commands()) >= 15
 
 
@@ -98,7 +98,7 @@ def test_every_documented_budget_is_valid_for_the_default_model(folder: Path) ->
 @pytest.mark.parametrize("budget", ["10 CNY", "$3", "3 USD", "¥10", "RMB 10", "10元", "3$"])
 @pytest.mark.parametrize("model", ["glm-4.6v", "glm-4.5v", "glm-4.6v-flash", "glm-4.6v-flashx", "glm-5.3-flash"])
 @pytest.mark.usefixtures("folder")
-def test_a_budget_in_either_currency_works_on_the_command_line(model: str, budget: str) -> None:
+def test_a_budget_in_usd_or_cny_is_accepted_on_the_command_line(model: str, budget: str) -> None:
     with Emulator() as emu:
         env = {"ZHIPUAI_API_KEY": emu.api_key, "ZHIPUAI_BASE_URL": emu.base_url}
         words = ["batch", "photos", "Describe it.", "-o", "out.jsonl", "-m", model, "--budget", budget]
@@ -108,7 +108,7 @@ def test_a_budget_in_either_currency_works_on_the_command_line(model: str, budge
     assert "free" in result.stderr
 
 
-def test_variables_are_set_in_the_syntax_of_each_shell() -> None:
+def test_the_commands_that_set_variables_have_the_syntax_of_each_shell() -> None:
     lines = [line for line in assignments({"ZHIPUAI_API_KEY": "..."}).splitlines() if "API_KEY" in line]
     assert lines == ["export ZHIPUAI_API_KEY=...", "$env:ZHIPUAI_API_KEY = '...'", 'set "ZHIPUAI_API_KEY=..."']
     text = (DOCS / "cli.md").read_text("utf-8")
@@ -118,13 +118,13 @@ def test_variables_are_set_in_the_syntax_of_each_shell() -> None:
     assert "$env:A = 'it''s $HOME; x'" in awkward
 
 
-def test_every_exit_code_is_documented() -> None:
+def test_the_documentation_lists_every_exit_code_of_the_commands() -> None:
     text = (DOCS / "cli.md").read_text("utf-8")
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
     assert listed == {0, FAILED, WRONG_USE, FAULT, INTERRUPTED, CLOSED_PIPE}
 
 
-def test_texts_about_half_the_price_name_the_models_that_batches_take() -> None:
+def test_each_text_about_half_the_price_names_the_models_that_batches_support() -> None:
     root = DOCS.parent
     for text in (
         helped("batch"),
@@ -141,14 +141,14 @@ def test_texts_about_half_the_price_name_the_models_that_batches_take() -> None:
     assert f"{', '.join(names[:-1])} and {names[-1]}" == OF_BATCHES
 
 
-def test_answers_of_the_emulator_have_no_price(folder: Path) -> None:
+def test_the_command_ask_prints_no_price_for_an_answer_of_the_emulator(folder: Path) -> None:
     result = CliRunner().invoke(app, ["ask", "--emulator", str(folder / "photo.jpg"), "How large is it?"])
     assert result.exit_code == 0, result.output
     assert not re.search(r"USD|CNY|free", result.stderr)
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_error_of_refused_thinking_names_the_option_to_use_instead() -> None:
+def test_the_error_for_switching_thinking_off_names_the_option_for_less_thinking() -> None:
     with Emulator() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, model="glm-5.3-flash") as glm:
         with pytest.raises(glmv.InvalidRequestError) as refused:
             glm.chat("hi", thinking=False)
@@ -158,7 +158,9 @@ def test_the_error_of_refused_thinking_names_the_option_to_use_instead() -> None
         assert glm.chat("hi", reasoning_effort="low").text
 
 
-def test_every_interface_names_the_option_for_less_thinking_in_its_message(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_interface_raises_an_error_that_names_the_option_for_less_thinking(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     from langchain_glmv import ChatGLMV
     from llama_index_glmv import GLMV
 

@@ -40,7 +40,7 @@ def odd_request(chance: random.Random) -> Ask:
     )
 
 
-def test_unusual_requests_get_replies() -> None:
+def test_requests_with_fields_of_wrong_types_get_an_answer() -> None:
     replies = [default_answer(odd_request(random.Random(seed))) for seed in range(1500)]
     assert all(isinstance(reply, Reply) and (reply.text or reply.tool_calls) for reply in replies)
 

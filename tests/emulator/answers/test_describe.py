@@ -44,13 +44,13 @@ def test_a_picture_is_described_by_its_measurements() -> None:
     )
 
 
-def test_chinese_is_answered_in_chinese() -> None:
+def test_a_question_in_chinese_is_answered_in_chinese() -> None:
     text = answer_to(("请描述这张图片。", [picture(RED, 120, 80)]))
     assert text.startswith("图1是 PNG 图片，120 × 80 像素（横向")
     assert "红色 #ff0000（100%）" in text
 
 
-def test_pictures_are_numbered_in_their_order() -> None:
+def test_pictures_are_numbered_in_the_answer_in_the_order_of_the_message() -> None:
     first, second = answer_to(("Compare.", [picture(RED), picture(BLUE, 60, 60)])).splitlines()
     assert first.startswith("Picture 1 is a PNG of 100 x 60 pixels (landscape")
     assert second.startswith("Picture 2 is a PNG of 60 x 60 pixels (square")
@@ -63,7 +63,7 @@ def test_pictures_of_earlier_turns_are_described_if_the_last_turn_has_none() -> 
     assert ("blue" in newer, "red" in newer) == (True, False)
 
 
-def test_a_url_that_was_not_opened_is_reported_as_unseen() -> None:
+def test_the_answer_says_that_an_unopened_picture_url_was_not_looked_at() -> None:
     seen, unseen = answer_to(("What is this?", [picture(RED), "https://example.com/cat.png"])).splitlines()
     assert seen.startswith("Picture 1 is a PNG")
     assert unseen.startswith("Picture 2 (https://example.com/cat.png) was not looked at")
@@ -77,7 +77,7 @@ def test_a_url_that_was_not_opened_is_reported_as_unseen() -> None:
         (b"\xff\xfe\x00\x80", ("unknown", "4 bytes")),
     ],
 )
-def test_a_file_that_came_with_the_request_is_measured(data: bytes, parts: tuple[str, ...]) -> None:
+def test_a_file_in_a_request_is_described_by_type_and_content_or_size(data: bytes, parts: tuple[str, ...]) -> None:
     messages = [{"role": "user", "content": [{"type": "file"}, {"type": "text", "text": "What is in this file?"}]}]
     text = default_answer(Ask(messages=messages, media=[Medium("file", 0, 0, None, None, data)])).text
     assert all(part in text for part in parts)

@@ -88,7 +88,7 @@ def ask_of(request: ChatRequest) -> Ask:
 @pytest.mark.parametrize("kind", ["any tool", "one tool", "schema", "object", "schema beside tools"])
 @settings(deadline=None, max_examples=40)  # a busy machine is no failure
 @given(data=st.data())
-def test_other_words_in_the_instructions_do_not_change_the_answer(kind: str, data: st.DataObject) -> None:
+def test_rewording_glmvs_instructions_does_not_change_the_emulators_answer(kind: str, data: st.DataObject) -> None:
     names = data.draw(st.lists(tool_names, min_size=1, max_size=3, unique=True))
     tools = [
         {"type": "function", "function": {"name": name, "description": "", "parameters": data.draw(schemas)}}

@@ -71,7 +71,7 @@ def test_a_tool_that_the_user_names_is_called() -> None:
     assert calls("Call get_weather for 'Paris'.", tools=BOTH) == [("get_weather", {"city": "Paris"})]
 
 
-def test_the_first_named_tool_is_called() -> None:
+def test_the_tool_named_first_in_the_text_is_called() -> None:
     assert calls("Not get_time but get_weather, city: Oslo", tools=BOTH) == [("get_time", {"city": "Oslo"})]
 
 
@@ -96,7 +96,7 @@ def test_a_prompt_without_the_exact_name_of_a_tool_gets_no_call(words: str) -> N
 
 
 @pytest.mark.parametrize("words", ["api.get_weather", "get_weather.", "See get_weather.py", "请调用get_weather吧"])
-def test_a_name_next_to_a_dot_or_another_script_is_recognized(words: str) -> None:
+def test_a_tool_name_next_to_a_dot_or_to_chinese_characters_is_recognized(words: str) -> None:
     assert [name for name, _ in calls(words, tools=BOTH)] == ["get_weather"]
 
 
@@ -105,20 +105,20 @@ def test_a_tool_name_inside_a_schema_does_not_call_the_tool() -> None:
     assert json.loads(text(f"Fill this: {schema}", tools=BOTH)) == {"get_weather": ""}
 
 
-def test_after_its_result_a_tool_is_not_called_again() -> None:
+def test_a_tool_is_not_called_again_when_the_messages_end_with_its_result() -> None:
     turn = ("Call get_weather.", call_message("get_weather"), result_message("sunny, 31 degrees"))
     reply = default_answer(ask(*turn, tools=BOTH))
     assert reply.tool_calls == ()
     assert reply.text == "The tools returned: get_weather: sunny, 31 degrees"
 
 
-def test_a_later_turn_calls_the_tool_again() -> None:
+def test_a_tool_is_called_in_a_later_turn_only_if_that_turn_names_it() -> None:
     first = ("Call get_weather.", call_message("get_weather"), result_message("sunny"), text_message("It is sunny."))
     assert calls(*first, "And get_time?", tools=BOTH) == [("get_time", {"city": ""})]
     assert text(*first, "Thanks.", tools=BOTH).startswith("This is an emulator")
 
 
-def test_a_message_with_a_tools_picture_does_not_call_the_tool_again() -> None:
+def test_a_message_with_a_picture_from_a_tool_does_not_call_that_tool_again() -> None:
     moved = {"role": "user", "content": "[image 1, from the tool get_time (call 1)]"}
     assert calls("Call get_time.", call_message("get_time"), result_message("see below"), moved, tools=BOTH) == []
 
@@ -142,7 +142,7 @@ def test_tool_choice_takes_precedence_over_tool_names_in_the_text() -> None:
     assert [name for name, _ in calls("Call get_time.", tools=BOTH, tool_choice="required")] == ["get_time"]
 
 
-def test_arguments_are_filled_with_measured_facts() -> None:
+def test_arguments_of_a_tool_call_are_filled_with_measured_facts() -> None:
     resize = tool("resize", width=INTEGER, colour=STRING)
     assert calls("resize", tools=[resize], pictures=1) == [("resize", {"width": 120, "colour": "red"})]
 
@@ -179,7 +179,7 @@ def test_a_response_format_is_obeyed(response_format: Any) -> None:
     assert data.items() >= {"width": 120}.items()
 
 
-def test_a_schema_without_properties_gets_all_measured_facts() -> None:
+def test_a_schema_without_properties_is_filled_with_all_measured_facts() -> None:
     one = json.loads(text(json.dumps(OBJECT), pictures=1))
     assert {name: one[name] for name in ("width", "height", "format", "color")} == {
         "width": 120, "height": 80, "format": "PNG", "color": "red",
@@ -203,7 +203,7 @@ def test_a_schema_without_properties_gets_all_measured_facts() -> None:
         {"items": [1, 2], "total": 3},
     ],
 )
-def test_data_in_the_text_is_not_a_schema(data: Any) -> None:
+def test_json_data_in_the_text_is_not_taken_for_a_schema(data: Any) -> None:
     assert text(f"Look: {json.dumps(data)}").startswith("This is an emulator")
 
 
@@ -225,14 +225,14 @@ def test_a_small_schema_in_the_text_is_recognized(schema: Any) -> None:
     json.loads(text(f"By this schema: {json.dumps(schema)}"))
 
 
-def test_a_schema_without_properties_is_ignored_if_there_is_another_schema() -> None:
+def test_a_schema_without_properties_is_ignored_beside_a_schema_with_properties() -> None:
     assert json.loads(text("Hm.", system=f"{json.dumps(SCHEMA)} {json.dumps(OBJECT)}", pictures=1)) == TRUTH
 
 
 @pytest.mark.parametrize(
     "words", ["Answer in JSON.", 'Give me {"width": 1}', "Which JSON keys are there?", "用 JSON 返回"]
 )
-def test_a_prompt_without_a_schema_gets_a_description(words: str) -> None:
+def test_a_prompt_without_a_schema_gets_a_description_of_the_picture(words: str) -> None:
     assert text(words, pictures=1).startswith(("Picture 1 is", "图1是"))
 
 
@@ -243,7 +243,7 @@ def test_an_array_of_objects_has_one_entry_per_picture() -> None:
     assert data == {"pictures": [{"width": width, "format": "PNG"} for width in (120, 130, 140)]}
 
 
-def test_a_property_named_answer_holds_the_text_of_the_answer() -> None:
+def test_a_property_with_the_name_answer_gets_the_text_of_the_answer() -> None:
     schema = {"type": "object", "properties": {"answer": STRING}, "required": ["answer"]}
     assert json.loads(text(json.dumps(schema), pictures=1))["answer"] == text("Hm.", pictures=1)
 
@@ -261,13 +261,13 @@ def test_the_seed_decides_whether_json_is_bare_fenced_or_boxed() -> None:
     assert json.loads(boxed.removeprefix("<|begin_of_box|>").removesuffix("<|end_of_box|>")) == TRUTH
 
 
-def test_with_response_format_json_is_bare_for_any_seed() -> None:
+def test_json_for_a_response_format_is_bare_for_any_seed() -> None:
     wanted = {"type": "json_schema", "json_schema": {"schema": SCHEMA}}
     for seed in range(3):
         assert json.loads(text("Hm.", pictures=1, response_format=wanted, seed=seed, stubborn=True)) == TRUTH
 
 
-def test_a_stubborn_emulator_answers_in_prose_first() -> None:
+def test_a_stubborn_emulator_gives_json_only_when_the_schema_is_sent_again() -> None:
     wanted = json.dumps(SCHEMA)
     prose = text(wanted, pictures=1, stubborn=True)
     assert prose == text("Hm.", pictures=1)
@@ -287,7 +287,7 @@ def test_the_answer_to_plain_text_says_that_it_comes_from_an_emulator() -> None:
     assert text("你好！").startswith("这是 GLM-4V 的模拟器")
 
 
-def test_questions_in_other_words_get_the_same_answer() -> None:
+def test_the_answer_does_not_depend_on_the_wording_of_the_question() -> None:
     questions = ("Describe it.", "How wide is it?", "Is it blue or red?", "Which is the larger one?", "My name is Bo.")
     assert len({text(question, pictures=2) for question in questions}) == 1
 
@@ -298,7 +298,7 @@ def test_an_answer_repeats_tool_results_before_measured_facts() -> None:
     assert text("看图", call_message("get_time"), result_message("12:30")) == "工具返回：get_time: 12:30"
 
 
-def test_reasoning_comes_when_thinking_is_on() -> None:
+def test_an_answer_has_reasoning_only_if_thinking_is_on() -> None:
     assert default_answer(ask("Hello", thinking=True)).reasoning
     assert not default_answer(ask("Hello")).reasoning
 
@@ -316,7 +316,7 @@ def test_reasoning_comes_when_thinking_is_on() -> None:
         ("看图", 2, 1, "我查看了 2 张图片。有 1 个视频没有查看。我只根据测量结果回答。"),
     ],
 )
-def test_reasoning_counts_opened_pictures_and_unopened_videos(
+def test_the_reasoning_states_the_numbers_of_opened_pictures_and_unopened_videos(
     question: str, pictures: int, unseen: int, reasoning: str
 ) -> None:
     request = ask(question, thinking=True, pictures=pictures)
@@ -324,7 +324,7 @@ def test_reasoning_counts_opened_pictures_and_unopened_videos(
     assert default_answer(replace(request, media=[*request.media, *elsewhere])).reasoning == reasoning
 
 
-def test_reasoning_counts_pictures_and_videos() -> None:
+def test_the_reasoning_states_the_numbers_of_opened_pictures_and_opened_videos() -> None:
     request = ask("Hm.", thinking=True, pictures=1)
     video = Medium("video", 0, 9, None, None, b"a film")
     reply = default_answer(replace(request, media=[*request.media, video])).reasoning

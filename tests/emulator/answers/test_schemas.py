@@ -54,7 +54,7 @@ BY_HAND: list[Any] = [
 
 
 @pytest.mark.parametrize("schema", BY_HAND, ids=lambda schema: json.dumps(schema)[:60])
-def test_a_value_is_valid_for_its_schema(schema: Any) -> None:
+def test_a_schema_is_filled_with_a_value_that_is_valid_for_the_schema(schema: Any) -> None:
     assert misfit(filled(schema), schema) is None
 
 
@@ -124,7 +124,9 @@ def test_schemas_are_filled_within_fifty_milliseconds() -> None:
     ],
     ids=lambda schema: json.dumps(schema)[:50],
 )  # fmt: skip
-def test_a_hostile_schema_costs_little_and_reaches_no_network(schema: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hostile_schema_is_filled_within_two_seconds_without_network_access(
+    schema: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refused(*_: object) -> None:
         raise AssertionError("a socket was opened")
 
@@ -146,13 +148,13 @@ def test_a_hostile_schema_costs_little_and_reaches_no_network(schema: Any, monke
         (r"^\d{8}$", "", "00000000"),
     ],
 )
-def test_a_pattern_is_filled_from_the_request_or_with_a_simple_value(
+def test_a_string_with_a_pattern_is_filled_from_the_request_or_with_a_simple_value(
     pattern: str, request_: str, expected: str
 ) -> None:
     assert filled(obj(code={"type": "string", "pattern": pattern}), request_) == {"code": expected}
 
 
-def test_an_unmatched_pattern_does_not_affect_other_properties() -> None:
+def test_a_pattern_that_cannot_be_filled_does_not_affect_other_properties() -> None:
     schema = obj(code={"type": "string", "pattern": "^Q{7}[xyz]+!$"}, number=INTEGER)
     assert filled(schema, "number: 5") == {"code": "", "number": 5}
 
@@ -180,11 +182,13 @@ def test_an_unmatched_pattern_does_not_affect_other_properties() -> None:
         (obj(city=STRING, count=INTEGER), "查一下上海的情况", {"city": "", "count": 0}),
     ],
 )  # fmt: skip
-def test_values_are_taken_from_the_request_by_name_or_in_order(schema: Any, request_: str, expected: Any) -> None:
+def test_properties_are_filled_with_values_of_the_request_by_name_or_in_order(
+    schema: Any, request_: str, expected: Any
+) -> None:
     assert filled(schema, request_) == expected
 
 
-def test_missing_facts_get_the_smallest_valid_values() -> None:
+def test_properties_without_a_fact_in_the_request_get_the_smallest_valid_values() -> None:
     schema = obj(
         merchant={"type": "string", "minLength": 1},
         total=NUMBER,

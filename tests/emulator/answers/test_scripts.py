@@ -38,7 +38,7 @@ def streamed(frames: list[Any]) -> list[str]:
 # What can be said
 
 
-def test_scripted_texts_answer_requests_in_order_before_the_rules_apply(glm: Any) -> None:
+def test_requests_are_answered_by_scripted_texts_in_order_and_then_by_the_rules(glm: Any) -> None:
     glm.emu.say("A red cat.", "Two cats.")
     assert [text_of(glm.chat("Hm.")) for _ in range(2)] == ["A red cat.", "Two cats."]
     assert text_of(glm.chat("Hm.")).startswith("This is an emulator")
@@ -63,7 +63,7 @@ def test_a_scripted_tool_call_is_sent_with_its_arguments(glm: Any, base: str) ->
     assert answer.json()["choices"][0]["finish_reason"] == "tool_calls"
 
 
-def test_an_argument_may_have_any_name(glm: Any) -> None:
+def test_a_scripted_tool_call_may_have_arguments_named_name_and_self(glm: Any) -> None:
     glm.emu.call("f", name="x", self=1)
     assert json.loads(message(glm.chat("Hm.", model="glm-4.6v"))["tool_calls"][0]["function"]["arguments"]) == {
         "name": "x", "self": 1,
@@ -92,13 +92,13 @@ def test_a_reply_can_set_every_field_of_an_answer(glm: Any) -> None:
     }  # fmt: skip
 
 
-def test_a_stream_is_split_as_the_reply_says(glm: Any) -> None:
+def test_a_stream_is_split_as_the_chunking_of_the_reply_says(glm: Any) -> None:
     glm.emu.say(Reply(chunking=["A r", "ed c", "at."]), Reply("A red cat.", chunking=1))
     assert streamed(glm.frames("Hm.")) == ["A r", "ed c", "at."]
     assert streamed(glm.frames("Hm.")) == ["A", " red", " cat", "."]
 
 
-def test_stop_words_max_tokens_and_filter_apply_to_scripted_text(glm: Any) -> None:
+def test_stop_words_max_tokens_and_the_content_filter_apply_to_scripted_text(glm: Any) -> None:
     glm.emu.say(*["one two three four"] * 2, Reply(chunking=["one two ", "three four"]), "A long and secret text.")
     assert text_of(glm.chat("Hm.", stop=["three"])) == "one two "
     short = glm.chat("Hm.", max_tokens=2).json()["choices"][0]
@@ -107,7 +107,7 @@ def test_stop_words_max_tokens_and_filter_apply_to_scripted_text(glm: Any) -> No
     assert glm.chat("EMU-SENSITIVE-OUTPUT").json()["choices"][0]["finish_reason"] == "sensitive"
 
 
-def test_finish_reason_and_usage_of_a_reply_replace_the_computed_ones(glm: Any) -> None:
+def test_finish_reason_and_usage_of_a_reply_replace_the_computed_values(glm: Any) -> None:
     glm.emu.say(Reply("one two three", finish_reason="stop", usage={"completion_tokens": 99}))
     answer = glm.chat("Hm.", max_tokens=1).json()
     assert (answer["choices"][0]["finish_reason"], answer["usage"]["completion_tokens"]) == ("stop", 99)
@@ -156,7 +156,7 @@ def test_an_invalid_answer_is_refused_when_it_is_scripted(make: Any, message_: s
         make()
 
 
-def test_a_reply_accepts_iterators() -> None:
+def test_the_fields_of_a_reply_may_be_iterators() -> None:
     reply = Reply(
         tool_calls=(ToolCall(name) for name in "fg"),  # type: ignore[arg-type]
         boxes=(range(at, at + 4) for at in (1, 5)),  # type: ignore[arg-type]
@@ -192,7 +192,7 @@ def test_reasoning_tokens_never_exceed_completion_tokens(glm: Any) -> None:
         assert usage["completion_tokens"] >= usage["completion_tokens_details"]["reasoning_tokens"]
 
 
-def test_an_asynchronous_function_is_refused() -> None:
+def test_an_asynchronous_answer_function_is_refused() -> None:
     async def later(ask: Ask) -> str:
         return ""
 
@@ -200,7 +200,7 @@ def test_an_asynchronous_function_is_refused() -> None:
         Emulator().answer(later)  # type: ignore[arg-type]
 
 
-def test_public_names_have_the_package_as_their_module() -> None:
+def test_the_module_of_every_public_name_is_glmv_emulator() -> None:
     assert {one.__module__ for one in (Ask, Medium, Reply, ToolCall, default_answer)} == {"glmv_emulator"}
 
 
@@ -214,7 +214,7 @@ def test_answers_can_be_scripted_before_the_emulator_starts() -> None:
         assert [reply.text for reply in emulator.unused] == ["A red cat."]
 
 
-def test_a_refused_request_leaves_the_answer_in_the_queue(glm: Any) -> None:
+def test_a_refused_request_leaves_the_scripted_answer_in_the_queue(glm: Any) -> None:
     glm.emu.say("A red cat.")
     assert glm.code("Hm.", model="glm-9v") == "1211"
     assert glm.code("EMU-SENSITIVE-INPUT") == "1301"
@@ -238,7 +238,9 @@ STREAMED = ("truncated", "cut", "busy-event", "filtered-midway", "withdrawn", "n
     ("fault", "stream"),
     [(fault, stream) for stream in (True, False) for fault in (*ANY, *(STREAMED if stream else WHOLE))],
 )
-def test_a_fault_that_prevents_the_answer_leaves_it_in_the_queue(glm: Any, fault: str, stream: bool) -> None:
+def test_a_fault_that_prevents_the_answer_leaves_the_scripted_answer_in_the_queue(
+    glm: Any, fault: str, stream: bool
+) -> None:
     glm.emu.say("A red cat sits on the mat, and looks at the bird.", "Two cats.")
     glm.emu.inject(fault)
     with contextlib.suppress(httpx.HTTPError):
@@ -249,7 +251,7 @@ def test_a_fault_that_prevents_the_answer_leaves_it_in_the_queue(glm: Any, fault
 
 
 @pytest.mark.parametrize("fault", ["odd-framing", "no-done", "double-done", "idle-close", "slow"])
-def test_a_fault_that_leaves_the_answer_complete_uses_it(glm: Any, fault: str) -> None:
+def test_a_fault_after_which_the_answer_is_complete_uses_the_scripted_answer(glm: Any, fault: str) -> None:
     glm.emu.say("A red cat.")
     glm.emu.inject(fault)
     glm.chat("Hm.", stream=True)
@@ -260,7 +262,7 @@ def until_ended(glm: Any) -> None:
     glm.emu.report()  # waits until the connections that were closed are seen to be
 
 
-def test_a_client_that_gives_up_waiting_leaves_the_answer_in_the_queue(glm: Any) -> None:
+def test_a_scripted_answer_stays_in_the_queue_if_the_client_gives_up_waiting(glm: Any) -> None:
     glm.emu.say("A red cat.")
     glm.emu.stall()
     with pytest.raises(httpx.ReadTimeout):
@@ -269,7 +271,7 @@ def test_a_client_that_gives_up_waiting_leaves_the_answer_in_the_queue(glm: Any)
     assert text_of(glm.chat("Hm.")) == "A red cat."
 
 
-def test_a_client_that_leaves_a_stalled_stream_leaves_the_answer_in_the_queue(glm: Any) -> None:
+def test_a_scripted_answer_stays_in_the_queue_if_the_client_closes_a_stalled_stream(glm: Any) -> None:
     glm.emu.say("A red cat sits on the mat, and looks at the bird.")
     glm.emu.stall(after=2)
     with pytest.raises(httpx.ReadTimeout):
@@ -278,7 +280,7 @@ def test_a_client_that_leaves_a_stalled_stream_leaves_the_answer_in_the_queue(gl
     assert len(glm.emu.unused) == 1
 
 
-def test_a_stalled_stream_that_continues_uses_its_answer(glm: Any) -> None:
+def test_a_stalled_stream_that_continues_uses_the_scripted_answer(glm: Any) -> None:
     glm.emu.say("A red cat sits on the mat, and looks at the bird.")
     glm.emu.stall(after=2)
     with glm.streaming() as answer:
@@ -289,7 +291,7 @@ def test_a_stalled_stream_that_continues_uses_its_answer(glm: Any) -> None:
     assert glm.emu.unused == []
 
 
-def test_a_client_that_leaves_a_stream_early_uses_its_answer(emulate: Any) -> None:
+def test_a_stream_that_the_client_closes_early_uses_the_scripted_answer(emulate: Any) -> None:
     glm = emulate(pace=60.0)
     glm.emu.say("A red cat sits on the mat, and looks at the bird.")
     with glm.streaming() as answer:
@@ -298,7 +300,7 @@ def test_a_client_that_leaves_a_stream_early_uses_its_answer(emulate: Any) -> No
     assert glm.emu.unused == []
 
 
-def test_concurrent_requests_use_each_answer_once(glm: Any) -> None:
+def test_concurrent_requests_use_each_scripted_answer_once(glm: Any) -> None:
     glm.emu.say(*map(str, range(40)))
     picture = (glm.base64(glm.drawn()),)
     with ThreadPoolExecutor(8) as pool:
@@ -307,7 +309,7 @@ def test_concurrent_requests_use_each_answer_once(glm: Any) -> None:
     assert glm.emu.unused == []
 
 
-def test_concurrent_failures_use_no_answer(glm: Any) -> None:
+def test_concurrent_requests_that_fail_use_no_scripted_answer(glm: Any) -> None:
     glm.emu.say(*map(str, range(20)))
     glm.emu.fail(times=20)
     with ThreadPoolExecutor(8) as pool:
@@ -315,7 +317,7 @@ def test_concurrent_failures_use_no_answer(glm: Any) -> None:
     assert [reply.text for reply in glm.emu.unused] == list(map(str, range(20)))
 
 
-def test_a_reset_clears_the_script(glm: Any) -> None:
+def test_a_reset_removes_scripted_answers_and_the_answer_function(glm: Any) -> None:
     glm.emu.say("A red cat.")
     glm.emu.answer(lambda ask: "Two cats.")
     glm.emu.reset()
@@ -323,7 +325,7 @@ def test_a_reset_clears_the_script(glm: Any) -> None:
     assert text_of(glm.chat("Hm.")).startswith("This is an emulator")
 
 
-def test_an_answer_cleared_by_a_reset_is_not_restored(glm: Any) -> None:
+def test_a_failed_request_does_not_restore_an_answer_that_a_reset_removed(glm: Any) -> None:
     glm.emu.say("A red cat.")
     glm.emu.stall()
     done = threading.Event()
@@ -344,14 +346,14 @@ def test_an_answer_cleared_by_a_reset_is_not_restored(glm: Any) -> None:
     assert glm.emu.unused == []
 
 
-def test_no_call_can_be_added_to_an_answer_already_sent(glm: Any) -> None:
+def test_no_tool_call_can_be_added_to_an_answer_that_was_sent(glm: Any) -> None:
     answer = glm.emu.call("f")
     glm.chat("Hm.")
     with pytest.raises(RuntimeError, match="already used or removed"):
         answer.also("g")
 
 
-def test_a_task_uses_one_answer(glm: Any) -> None:
+def test_an_asynchronous_task_uses_one_scripted_answer(glm: Any) -> None:
     glm.emu.say("A red cat.")
     data = glm.post({"model": "glm-4.6v", "messages": [glm.user("Hm.")]}, "/async/chat/completions").json()
     assert glm.emu.unused == []
@@ -380,7 +382,7 @@ def batch(glm: Any, *bodies: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def test_lines_of_a_batch_use_answers_in_order_except_failed_lines(glm: Any) -> None:
+def test_valid_lines_of_a_batch_use_scripted_answers_in_order_and_invalid_lines_none(glm: Any) -> None:
     glm.emu.say("one", "two", "three")
     good, bad = (
         glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}]),
@@ -396,7 +398,7 @@ def test_lines_of_a_batch_use_answers_in_order_except_failed_lines(glm: Any) -> 
 # A function
 
 
-def test_a_function_answers_every_request_by_its_content(glm: Any) -> None:
+def test_an_answer_function_sees_the_content_and_options_of_every_request(glm: Any) -> None:
     requests: list[Ask] = []
 
     def answer(ask: Ask) -> Reply | str:
@@ -430,7 +432,7 @@ def test_a_function_answers_every_request_by_its_content(glm: Any) -> None:
     assert stream.stream
 
 
-def test_a_function_can_distinguish_tasks_and_batches(glm: Any) -> None:
+def test_an_answer_function_can_distinguish_tasks_from_batches(glm: Any) -> None:
     glm.emu.answer(lambda ask: ask.kind)
     data = glm.post({"model": "glm-4.6v", "messages": [glm.user("Hm.")]}, "/async/chat/completions").json()
     results = [glm.get(f"/async-result/{data['id']}").json() for _ in range(3)]
@@ -439,19 +441,19 @@ def test_a_function_can_distinguish_tasks_and_batches(glm: Any) -> None:
     assert batch(glm, line)["line-0"]["choices"][0]["message"]["content"] == "batch"
 
 
-def test_scripted_answers_take_precedence_over_the_function(glm: Any) -> None:
+def test_scripted_answers_take_precedence_over_the_answer_function(glm: Any) -> None:
     glm.emu.answer(lambda ask: "by the function")
     glm.emu.say("said")
     assert [text_of(glm.chat("Hm.")) for _ in range(2)] == ["said", "by the function"]
 
 
-def test_a_function_can_delegate_to_the_rules(glm: Any) -> None:
+def test_an_answer_function_can_return_the_default_answer(glm: Any) -> None:
     glm.emu.answer(lambda ask: default_answer(ask) if ask.media else "words")
     assert text_of(glm.chat("Hm.")) == "words"
     assert text_of(glm.chat((glm.base64(glm.drawn()),), "Hm.")).startswith("Picture 1 is a PNG")
 
 
-def test_on_v1_the_function_sees_tool_choice(glm: Any) -> None:
+def test_an_answer_function_sees_the_tool_choice_only_of_requests_to_v1(glm: Any) -> None:
     record: list[Any] = []
     glm.emu.answer(lambda ask: record.append(ask.tool_choice) or "ok")  # type: ignore[func-returns-value]
     body = {"model": "glm-4.6v", "messages": [glm.user("Hm.")], "tools": [WEATHER], "tool_choice": "required"}
@@ -460,7 +462,7 @@ def test_on_v1_the_function_sees_tool_choice(glm: Any) -> None:
     assert record == ["required", None]
 
 
-def test_a_function_that_raises_causes_status_500_and_its_traceback_is_shown(
+def test_an_answer_function_that_raises_causes_status_500_and_its_traceback_is_shown(
     emulate: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(ask: Ask) -> str:
@@ -485,14 +487,14 @@ def test_a_function_that_raises_causes_status_500_and_its_traceback_is_shown(
 
 
 @pytest.mark.parametrize("wrong", [None, 5, ["x"]])
-def test_a_function_that_returns_another_type_is_reported(glm: Any, wrong: Any) -> None:
+def test_an_answer_function_that_returns_neither_reply_nor_str_is_reported(glm: Any, wrong: Any) -> None:
     glm.emu.answer(lambda ask: wrong)
     assert "Reply or a str" in glm.chat("Hm.").json()["error"]["message"]
     glm.emu.reset()
     assert glm.emu.errors == []
 
 
-def test_a_batch_line_for_which_the_function_raises_fails_alone(glm: Any) -> None:
+def test_only_the_batch_line_fails_for_which_the_answer_function_raises(glm: Any) -> None:
     glm.emu.answer(lambda ask: str(1 / len(ask.text.removeprefix("Hm."))))
     good = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm.."}])
     bad = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}])
@@ -502,7 +504,7 @@ def test_a_batch_line_for_which_the_function_raises_fails_alone(glm: Any) -> Non
 
 
 @pytest.mark.parametrize("raised", [StopIteration("no more"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
-def test_any_exception_of_a_function_gives_status_500_and_is_recorded(glm: Any, raised: BaseException) -> None:
+def test_any_exception_of_an_answer_function_causes_status_500_and_is_recorded(glm: Any, raised: BaseException) -> None:
     def broken(ask: Ask) -> str:
         raise raised
 
@@ -512,7 +514,7 @@ def test_any_exception_of_a_function_gives_status_500_and_is_recorded(glm: Any, 
     assert glm.emu.errors == [raised]
 
 
-def test_an_emulator_stops_although_a_function_never_returns(emulate: Any) -> None:
+def test_an_emulator_stops_although_an_answer_function_never_returns(emulate: Any) -> None:
     glm, called, never = emulate(), threading.Event(), threading.Event()
     glm.emu.answer(lambda ask: str(called.set() or never.wait()))  # type: ignore[func-returns-value]
     with ThreadPoolExecutor(1) as pool:
@@ -527,7 +529,7 @@ def test_an_emulator_stops_although_a_function_never_returns(emulate: Any) -> No
     never.set()
 
 
-def test_functions_that_wait_do_not_block_other_requests(emulate: Any) -> None:
+def test_answer_functions_that_wait_do_not_block_other_requests(emulate: Any) -> None:
     glm, count = emulate(), 50  # more than any pool of the interpreter's own has threads
     together = threading.Barrier(count, timeout=20)
     glm.emu.answer(lambda ask: "ok" if together.wait() >= 0 else "")
@@ -568,7 +570,7 @@ def test_the_fixture_fails_a_test_that_leaves_answers_unused(run_tests: Any) -> 
     result.stdout.fnmatch_lines(["*2 scripted answers were not used*", "*'A red cat.'*", '*f({"x": 1})*'])
 
 
-def test_the_fixture_accepts_tests_that_use_all_answers_or_fail(run_tests: Any) -> None:
+def test_the_fixture_adds_no_error_if_all_answers_are_used_or_the_test_fails(run_tests: Any) -> None:
     result = run_tests(
         "def test_one(glmv_emulator):\n    glmv_emulator.say('A red cat.')\n    ask(glmv_emulator)\n"
         "def test_two(glmv_emulator):\n    glmv_emulator.say('A red cat.')\n    assert False\n"
@@ -600,7 +602,7 @@ def test_pytest_fail_or_skip_in_an_answer_function_fails_or_skips_the_test(run_t
     result.stdout.fnmatch_lines(["*The function given to answer() raised*", "*by my own hand*"])
 
 
-def test_the_command_line_option_say_scripts_an_answer(
+def test_texts_given_with_the_option_say_become_scripted_answers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from glmv_emulator.__main__ import main

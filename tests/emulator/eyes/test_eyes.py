@@ -63,7 +63,7 @@ def test_colours_have_common_names(hexadecimal: str, name: str) -> None:
     assert colour_name((red, green, blue))[0] == name
 
 
-def test_every_palette_entry_has_its_own_name() -> None:
+def test_every_colour_of_the_palette_gets_the_name_of_its_entry() -> None:
     for name, chinese, points in PALETTE:
         for point in points:
             red, green, blue = bytes.fromhex(point)
@@ -85,7 +85,7 @@ def test_a_truncated_picture_is_detected(name: str, cut: float) -> None:
     [(b"", "empty"), (b"hello world", "format"), (b"%PDF-1.7", "PDF"), (b"<svg xmlns=''/>", "SVG"),
      (b"iVBORw0KGgo", "base64"), (b"data:image/png;base64,AAAA", "data URI")],
 )  # fmt: skip
-def test_the_error_for_data_that_is_no_picture_says_what_it_is(data: bytes, word: str) -> None:
+def test_the_error_for_data_that_is_no_picture_says_what_the_data_is(data: bytes, word: str) -> None:
     with pytest.raises(Unreadable) as caught:
         look_image(data)
     assert word in caught.value.reason
@@ -97,14 +97,14 @@ def test_a_decompression_bomb_is_refused_by_the_size_in_its_header() -> None:
         look_image(bomb)
 
 
-def test_a_re_encoded_picture_has_another_digest() -> None:
+def test_each_encoding_of_the_same_picture_has_its_own_digest() -> None:
     noise = Image.effect_noise((64, 64), 50).convert("RGB")
     kinds = {look_image(encoded(noise, name, **options)) for name, options in
              [("PNG", {}), ("JPEG", {"quality": 90}), ("JPEG", {"quality": 30}), ("WEBP", {})]}  # fmt: skip
     assert len({seen.sha256 for seen in kinds}) == 4
 
 
-def test_transparency_frames_and_16_bit_pixels_are_measured() -> None:
+def test_16_bit_pixels_transparency_and_frames_are_measured() -> None:
     clear = Image.new("RGBA", (10, 10), (255, 0, 0, 255))
     clear.paste((0, 0, 0, 0), (0, 0, 5, 10))
     assert look_image(encoded(clear, "PNG")).transparent == pytest.approx(0.5)
@@ -115,12 +115,12 @@ def test_transparency_frames_and_16_bit_pixels_are_measured() -> None:
     assert look_image(encoded(Image.new("CMYK", (9, 9), (0, 255, 255, 0)), "JPEG")).colours[0].name == "red"
 
 
-def test_brightness_is_measured_from_black_to_white() -> None:
+def test_brightness_is_0_for_a_black_picture_and_1_for_a_white_picture() -> None:
     lights = [look_image(encoded(flat((level, level, level)), "PNG")).brightness for level in (0, 128, 255)]
     assert lights == pytest.approx([0, 0.5, 1], abs=0.01)
 
 
-def test_any_bytes_are_measured_or_refused() -> None:
+def test_a_damaged_picture_is_measured_or_refused_as_unreadable() -> None:
     chance = random.Random(7)
     noise = Image.effect_noise((20, 20), 60).convert("RGB")
     base = [encoded(noise, name) for name in ("JPEG", "PNG", "GIF", "WEBP", "TIFF")]

@@ -35,7 +35,7 @@ def video(
 
 
 @pytest.mark.parametrize(("name", "called"), [("mp4", "mp4"), ("mov", "mov"), ("matroska", "mkv"), ("avi", "avi")])
-def test_a_video_is_measured(name: str, called: str) -> None:
+def test_format_size_duration_and_colours_of_a_video_are_measured(name: str, called: str) -> None:
     result = look_video(video(name))
     assert (result.container, result.width, result.height) == (called, 160, 120)
     assert result.duration == pytest.approx(2, abs=0.15)
@@ -43,7 +43,7 @@ def test_a_video_is_measured(name: str, called: str) -> None:
     assert result.frames[-1].colours[0].name == "blue"
 
 
-def test_a_video_in_fragments_is_measured_to_its_end() -> None:
+def test_a_fragmented_video_is_measured_to_its_end() -> None:
     result = look_video(video(movflags="frag_keyframe+empty_moov"))
     assert result.duration == pytest.approx(2, abs=0.15)
     assert result.frames[-1].at > 1
@@ -83,7 +83,7 @@ def test_a_truncated_video_is_detected(name: str, cut: int) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"hello", b"\x00\x00\x00\x18ftypmp42", b"\x1a\x45\xdf\xa3", b"RIFF\x00\x00\x00\x00AVI "]
 )
-def test_a_file_of_another_type_is_refused(data: bytes) -> None:
+def test_data_that_is_no_complete_video_is_refused(data: bytes) -> None:
     with pytest.raises(Unreadable):
         look_video(data)
 

@@ -90,12 +90,12 @@ def test_a_value_is_found_by_its_label(name: str, picture: Any, value: str) -> N
     assert sheet(picture()).values_of(name, "")[:1] == [value]
 
 
-def test_a_changed_figure_changes_the_value() -> None:
+def test_the_value_of_a_label_is_the_figure_that_stands_in_the_picture() -> None:
     for figure in ("12.80", "31.05"):
         assert sheet(page((40, 40, "Total"), (400, 40, figure))).values_of("total", "") == [figure]
 
 
-def test_a_description_has_all_text_and_the_pairs_and_bars() -> None:
+def test_a_description_lists_the_text_the_labelled_values_and_the_bars_of_a_chart() -> None:
     text = answer_to("What is this?", form(), chart())
     assert "Picture 1 reads:\nVisitor card\nName Ida Holm\n" in text
     assert "Pairs: Name: Ida Holm; City: Berlin; Phone: 030 123456; Cancel: Save." in text
@@ -103,7 +103,7 @@ def test_a_description_has_all_text_and_the_pairs_and_bars() -> None:
     assert "图1上的文字：\nVisitor card" in answer_to("这是什么？", form())
 
 
-def test_rows_of_a_table_are_described() -> None:
+def test_rows_of_a_table_in_a_picture_are_described_and_fill_a_schema() -> None:
     lines = [
         (40, 40, "Train"),
         (240, 40, "To"),
@@ -119,7 +119,7 @@ def test_rows_of_a_table_are_described() -> None:
     assert filled(obj(trains=rows), table) == {"trains": [{"train": "RE 5", "time": "14:05"}]}
 
 
-def test_a_form_fills_a_schema() -> None:
+def test_a_schema_is_filled_from_a_picture_of_a_form() -> None:
     assert filled(obj(name=STRING, city=STRING, tel=STRING), form()) == {
         "name": "Ida Holm", "city": "Berlin", "tel": "030 123456",
     }  # fmt: skip
@@ -134,7 +134,7 @@ def test_a_property_is_filled_from_the_picture_that_has_its_label() -> None:
     assert filled(obj(total=NUMBER, city=STRING), form(), bill(), chart()) == {"total": 7.3, "city": "Berlin"}
 
 
-def test_a_bill_fills_a_schema_with_its_items() -> None:
+def test_a_schema_is_filled_from_a_picture_of_a_bill_with_all_its_items() -> None:
     item = obj(product=STRING, qty=INTEGER, price=NUMBER)
     schema = obj(
         store=STRING,
@@ -149,7 +149,7 @@ def test_a_bill_fills_a_schema_with_its_items() -> None:
     }  # fmt: skip
 
 
-def test_the_bars_of_a_chart_fill_a_schema() -> None:
+def test_a_schema_is_filled_from_the_bars_of_a_chart() -> None:
     bars = {"type": "array", "items": obj(label=STRING, value=INTEGER)}
     assert filled(obj(title=STRING, bars=bars), chart()) == {
         "title": "Umbrellas sold",
@@ -159,7 +159,7 @@ def test_the_bars_of_a_chart_fill_a_schema() -> None:
     }
 
 
-def test_a_line_is_read_with_its_position() -> None:
+def test_a_line_of_text_is_read_with_its_position_in_the_picture() -> None:
     reading = read_image(form())
     assert reading is not None
     (box,) = [line.box for line in reading.lines if line.text == "Save"]
@@ -181,16 +181,16 @@ def test_a_qr_code_is_read() -> None:
     assert filled(obj(qr_code=STRING), buffer.getvalue()) == {"qr_code": "https://example.com/42"}
 
 
-def test_missing_values_are_not_invented() -> None:
+def test_properties_without_a_label_in_the_pictures_get_empty_values() -> None:
     assert filled(obj(country=STRING, weight=NUMBER), bill(), form()) == {"country": "", "weight": 0}
 
 
-def test_a_medium_has_the_text_of_its_picture() -> None:
+def test_the_attribute_text_of_a_medium_is_the_text_in_the_picture() -> None:
     assert Medium("image", 0, 0, None, look_image(form()), form()).text.startswith("Visitor card\nName Ida Holm")
 
 
 @pytest.mark.parametrize("form_", ["PNG", "JPEG"])
-def test_a_picture_of_one_colour_is_not_read(monkeypatch: pytest.MonkeyPatch, form_: str) -> None:
+def test_a_picture_of_one_colour_is_not_searched_for_text(monkeypatch: pytest.MonkeyPatch, form_: str) -> None:
     def refused(_: object) -> None:
         raise AssertionError("the picture was read")
 
@@ -202,7 +202,7 @@ def test_a_picture_of_one_colour_is_not_read(monkeypatch: pytest.MonkeyPatch, fo
     assert (reading.lines, reading.width, reading.height) == ((), 71, 53)
 
 
-def test_without_the_extra_pictures_are_measured_but_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_measured_but_not_read_without_the_extra_eyes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glmv_emulator.eyes.reading.can_read", lambda: False)
     monkeypatch.setattr("glmv_emulator.answers.describe.can_read", lambda: False)
     assert "640 x 480" in answer_to("What is this?", bill())

@@ -61,7 +61,7 @@ def test_a_fault_with_times_two_occurs_twice(glm: Any) -> None:
     assert [one.code for one in glm.emu.requests] == ["1302", "1302", None]
 
 
-def test_a_status_without_code_is_an_html_page_of_a_gateway(glm: Any) -> None:
+def test_a_fault_with_a_status_and_no_code_sends_an_html_page_of_a_gateway(glm: Any) -> None:
     glm.emu.fail(status=503)
     answer = glm.chat("Hello")
     assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
@@ -85,20 +85,20 @@ def test_an_html_page_of_a_gateway_has_the_requested_size(glm: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]"])
-def test_a_body_can_lack_an_answer(glm: Any, text: str) -> None:
+def test_the_fault_empty_body_sends_status_200_and_a_body_without_an_answer(glm: Any, text: str) -> None:
     glm.emu.inject("empty-body", text=text)
     answer = glm.chat("Hello")
     assert (answer.status_code, answer.text) == (200, text)
 
 
-def test_a_login_page_comes_with_status_200(glm: Any) -> None:
+def test_the_fault_login_page_sends_an_html_page_with_status_200(glm: Any) -> None:
     glm.emu.inject("login-page")
     answer = glm.chat("Hello")
     assert answer.status_code == 200
     assert answer.text.startswith("<!DOCTYPE html>")
 
 
-def test_a_stream_may_be_answered_by_a_json_error(glm: Any) -> None:
+def test_a_request_for_a_stream_can_be_answered_with_a_json_error(glm: Any) -> None:
     glm.emu.inject("error-for-stream")
     answer = glm.chat("Hello", stream=True)
     assert answer.headers["content-type"] == "application/json"
@@ -106,7 +106,7 @@ def test_a_stream_may_be_answered_by_a_json_error(glm: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_leads_to_another_origin_that_the_journal_records(glm: Any, status: int) -> None:
+def test_a_request_that_follows_a_redirect_to_a_second_origin_is_in_the_journal(glm: Any, status: int) -> None:
     glm.emu.inject("redirect", status=status)
     answer = glm.chat("Hello")
     assert answer.status_code == status
@@ -133,7 +133,7 @@ def test_a_connection_breaks_where_the_fault_name_says(glm: Any, name: str) -> N
     assert [one.fault for one in glm.emu.requests] == [name, None]
 
 
-def test_a_stale_connection_fault_waits_for_a_reused_connection(glm: Any) -> None:
+def test_the_fault_stale_connection_breaks_only_a_reused_connection(glm: Any) -> None:
     glm.emu.inject("stale-connection")
     assert glm.chat("Hello").status_code == 200
     with pytest.raises(httpx.RemoteProtocolError, match="disconnected without sending"):
@@ -142,7 +142,7 @@ def test_a_stale_connection_fault_waits_for_a_reused_connection(glm: Any) -> Non
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_connection_that_is_closed_when_idle_is_not_used_again(glm: Any, stream: bool) -> None:
+def test_the_fault_idle_close_closes_the_connection_after_the_answer(glm: Any, stream: bool) -> None:
     glm.emu.inject("idle-close")
     assert glm.chat("Hello", stream=stream).status_code == 200
     while glm.emu.connections:
@@ -152,7 +152,7 @@ def test_a_connection_that_is_closed_when_idle_is_not_used_again(glm: Any, strea
 
 
 @pytest.mark.parametrize("name", ["stall-before-headers", "stall-in-body"])
-def test_a_stalled_answer_continues_when_released(glm: Any, name: str) -> None:
+def test_a_stalled_answer_continues_when_the_test_releases_it(glm: Any, name: str) -> None:
     glm.emu.inject(name)
     with pytest.raises(httpx.ReadTimeout):
         glm.post(glm.hello(), timeout=httpx.Timeout(10, read=0.3))
@@ -161,7 +161,7 @@ def test_a_stalled_answer_continues_when_released(glm: Any, name: str) -> None:
     assert glm.post(glm.hello(), timeout=10).json()["choices"]
 
 
-def test_a_stream_stalls_after_a_number_of_chunks_until_released(glm: Any) -> None:
+def test_a_stream_stalls_after_two_chunks_until_the_test_releases_it(glm: Any) -> None:
     calm = glm.frames("Hello")
     glm.emu.stall(after=2)
     got = b""
@@ -175,7 +175,7 @@ def test_a_stream_stalls_after_a_number_of_chunks_until_released(glm: Any) -> No
     assert got.count(b"\n\n") == len(calm)
 
 
-def test_a_dripping_body_never_exceeds_a_read_timeout(glm: Any) -> None:
+def test_the_fault_drip_sends_a_slow_body_that_causes_no_read_timeout(glm: Any) -> None:
     glm.emu.inject("drip", every=0.002)
     began = time.monotonic()
     answer = glm.post(glm.hello(), timeout=httpx.Timeout(10, read=1))
@@ -183,7 +183,7 @@ def test_a_dripping_body_never_exceeds_a_read_timeout(glm: Any) -> None:
     assert time.monotonic() - began > 0.002 * len(answer.content)
 
 
-def test_slowness_is_added_to_other_faults_until_the_reset(glm: Any) -> None:
+def test_the_delay_of_slow_applies_together_with_other_faults_until_the_reset(glm: Any) -> None:
     glm.emu.slow(first=0.2)
     glm.emu.fail(code=1305)
     began = time.monotonic()
@@ -204,7 +204,7 @@ def test_a_truncated_stream_ends_without_finish_reason_and_done(glm: Any) -> Non
 
 
 @pytest.mark.parametrize(("how", "kind"), [("fin", httpx.RemoteProtocolError), ("rst", httpx.ReadError)])
-def test_a_cut_stream_breaks_the_connection(glm: Any, how: str, kind: type[Exception]) -> None:
+def test_the_fault_cut_breaks_the_connection_during_a_stream(glm: Any, how: str, kind: type[Exception]) -> None:
     glm.emu.inject("cut", how=how)
     with pytest.raises(kind):
         glm.chat("Hello", stream=True)
@@ -219,7 +219,7 @@ def test_a_stream_can_end_with_a_finish_reason_and_without_done(glm: Any) -> Non
 
 
 @pytest.mark.parametrize(("name", "chunks"), [("busy-event", 0), ("filtered-midway", 3)])
-def test_an_error_can_be_sent_as_an_event(glm: Any, name: str, chunks: int) -> None:
+def test_an_error_can_be_sent_as_an_event_of_a_stream(glm: Any, name: str, chunks: int) -> None:
     glm.emu.inject(name)
     answer = glm.chat("Hello", stream=True)
     assert answer.status_code == 200
@@ -241,7 +241,7 @@ def test_a_stream_can_contain_invalid_utf_8(glm: Any) -> None:
         glm.chat("Hello", stream=True).content.decode()
 
 
-def test_an_event_can_contain_invalid_json(glm: Any) -> None:
+def test_an_event_of_a_stream_can_contain_invalid_json(glm: Any) -> None:
     glm.emu.inject("invalid-json", after=1)
     events = glm.chat("Hello", stream=True).text.split("\n\n")
     with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
@@ -249,7 +249,7 @@ def test_an_event_can_contain_invalid_json(glm: Any) -> None:
     assert json.loads(events[2].removeprefix("data: "))["choices"]
 
 
-def test_done_can_be_sent_twice_with_a_chunk_between(glm: Any) -> None:
+def test_a_stream_can_contain_done_twice_with_a_chunk_between(glm: Any) -> None:
     glm.emu.inject("double-done")
     frames = glm.frames("Hello")
     assert frames[-1] == frames[-3] == "[DONE]"
@@ -264,7 +264,7 @@ def test_a_connection_can_stay_open_after_done(glm: Any) -> None:
     assert b"".join(got).endswith(b"data: [DONE]\n\n")
 
 
-def test_unusual_framing_contains_the_same_events(glm: Any) -> None:
+def test_unusual_framing_of_events_does_not_change_the_text_of_a_stream(glm: Any) -> None:
     calm = text_of(glm.frames("Hello"))
     glm.emu.inject("odd-framing")
     body = glm.chat("Hello", stream=True).content
@@ -275,7 +275,7 @@ def test_unusual_framing_contains_the_same_events(glm: Any) -> None:
     assert "\u2028" in body.decode()
 
 
-def test_a_compression_bomb_is_small_in_transfer_and_large_unpacked(glm: Any) -> None:
+def test_the_fault_gzip_bomb_sends_a_small_body_that_is_large_when_unpacked(glm: Any) -> None:
     glm.emu.inject("gzip-bomb", megabytes=8)
     answer = glm.chat("Hello")
     assert len(answer.content) > 8 * 1024 * 1024
@@ -284,7 +284,7 @@ def test_a_compression_bomb_is_small_in_transfer_and_large_unpacked(glm: Any) ->
 
 
 @pytest.mark.parametrize(("name", "stream"), [("huge-body", False), ("endless-line", True)])
-def test_bodies_and_lines_have_the_requested_size(glm: Any, name: str, stream: bool) -> None:
+def test_the_faults_huge_body_and_endless_line_send_the_requested_size(glm: Any, name: str, stream: bool) -> None:
     glm.emu.inject(name, megabytes=3)
     assert len(glm.chat("Hello", stream=stream).content) > 3 * 1024 * 1024
 
@@ -300,19 +300,19 @@ def test_a_server_that_is_down_refuses_connections_until_the_reset(glm: Any) -> 
     assert glm.chat("Hello").status_code == 200
 
 
-def test_a_black_hole_accepts_no_connection(glm: Any) -> None:
+def test_the_address_of_the_trap_blackhole_accepts_no_connection(glm: Any) -> None:
     with pytest.raises(httpx.ConnectTimeout):
         glm.http.post(glm.emu.trap("blackhole"), timeout=0.3)
 
 
-def test_tls_can_be_reset_or_have_an_untrusted_certificate(glm: Any) -> None:
+def test_a_tls_connection_can_be_reset_or_offer_an_untrusted_certificate(glm: Any) -> None:
     with pytest.raises(httpx.ConnectError):
         glm.http.post(glm.emu.trap("tls-reset"))
     with pytest.raises(httpx.ConnectError, match="self-signed certificate"):
         glm.http.post(glm.emu.trap("tls-self-signed"))
 
 
-def test_a_request_can_ask_for_its_own_fault(glm: Any) -> None:
+def test_a_request_can_ask_for_a_fault_by_a_header(glm: Any) -> None:
     def send_with(fault: str, **more: Any) -> httpx.Response:
         return glm.post(glm.hello(**more), headers={"x-glmv-fault": fault})
 
@@ -332,7 +332,7 @@ def test_a_request_can_ask_for_its_own_fault(glm: Any) -> None:
         ("dns-failure", "no response can cause"),
     ],
 )
-def test_an_impossible_fault_is_refused_with_the_reason(glm: Any, fault: str, says: str) -> None:
+def test_the_error_for_an_impossible_fault_says_why_it_is_impossible(glm: Any, fault: str, says: str) -> None:
     answer = glm.post(glm.hello(), headers={"x-glmv-fault": fault, "accept-language": "en"})
     assert answer.status_code == 400
     assert says in answer.json()["error"]["message"]
@@ -341,7 +341,7 @@ def test_an_impossible_fault_is_refused_with_the_reason(glm: Any, fault: str, sa
             Emulator(faults=[fault])
 
 
-def test_faults_of_the_constructor_occur_once_each_in_order(emulate: Any) -> None:
+def test_faults_given_to_the_constructor_occur_once_each_in_order(emulate: Any) -> None:
     glm = emulate(faults=["busy", "code-1234"])
     assert [glm.chat("Hello").status_code for _ in range(3)] == [429, 500, 200]
     glm.emu.reset()
@@ -360,7 +360,7 @@ def test_random_faults_are_the_same_for_the_same_seed(emulate: Any) -> None:
 
 
 @pytest.mark.parametrize("profile", Emulator.PROFILES)
-def test_a_profile_causes_faults_and_lets_other_requests_through(emulate: Any, profile: str) -> None:
+def test_a_profile_causes_faults_for_some_requests_and_answers_the_others(emulate: Any, profile: str) -> None:
     glm = emulate(profile=profile, seed=1)
 
     def outcome(stream: bool) -> str:
@@ -375,7 +375,7 @@ def test_a_profile_causes_faults_and_lets_other_requests_through(emulate: Any, p
     assert any(one.fault not in (None, "slow") for one in glm.emu.requests)
 
 
-def test_a_busy_evening_lets_two_calls_of_a_model_through_at_once(emulate: Any) -> None:
+def test_the_profile_busy_evening_allows_two_concurrent_calls_of_a_model(emulate: Any) -> None:
     glm = emulate(profile="busy evening", chance=0.0)
     body = {"model": "glm-4v-flash", "messages": glm.hello()["messages"]}
 
@@ -393,13 +393,13 @@ def test_an_unknown_profile_or_an_invalid_chance_is_refused(settings: Any) -> No
         Emulator(**settings)
 
 
-def test_an_invalid_request_is_refused_and_uses_no_fault(glm: Any) -> None:
+def test_an_invalid_request_is_refused_and_leaves_the_fault_to_the_next_request(glm: Any) -> None:
     glm.emu.fail(code=1302)
     assert glm.code("Hello", temperature=7) == "1214"
     assert glm.code("Hello") == "1302"
 
 
-def test_a_fault_applies_to_answers_unless_it_names_another_path(glm: Any) -> None:
+def test_a_fault_applies_to_chat_requests_or_to_the_path_that_the_fault_names(glm: Any) -> None:
     glm.emu.fail(code=1302)
     glm.emu.inject("code-1234", path="/models")
     assert glm.get("/models").status_code == 500
@@ -416,14 +416,14 @@ def test_a_reset_clears_all_faults(glm: Any) -> None:
     assert len(glm.emu.requests) == 1
 
 
-def test_each_of_the_44_faults_has_a_row_and_the_manual_names_it() -> None:
+def test_the_manual_names_each_of_the_44_faults_of_the_emulator() -> None:
     rows = Emulator.FAULTS
     assert {row.number for row in rows.values()} - {0} == set(range(1, 45))
     manual = (DOCUMENTS / "testing.md").read_text("utf-8")
     assert [name for name in rows if f"`{name}`" not in manual] == []
 
 
-def test_the_tables_of_the_manual_are_those_of_the_emulator() -> None:
+def test_the_tables_of_the_manual_are_up_to_date_with_the_emulator() -> None:
     manual = (DOCUMENTS / "testing.md").read_text("utf-8")
     assert runpy.run_path(str(DOCUMENTS / "testing.py"))["rendered"](manual) == manual
 
@@ -433,6 +433,6 @@ def _of(names: Callable[[Any], bool]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", _of(lambda row: row.apply is None))
-def test_injecting_a_fault_that_no_response_can_cause_says_what_to_do_instead(name: str) -> None:
+def test_the_error_for_a_fault_that_no_response_can_cause_says_what_to_do(name: str) -> None:
     with pytest.raises(ValueError, match=re.escape(Emulator.FAULTS[name].instead[:30])):
         Emulator().inject(name)

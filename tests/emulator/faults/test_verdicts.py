@@ -72,19 +72,19 @@ def test_a_correct_client_gets_no_verdict(emu: Emulator, client: Client) -> None
     report.assert_resilient()
 
 
-def test_too_many_retries_are_a_storm(emu: Emulator, client: Client) -> None:
+def test_too_many_retries_are_reported_as_a_retry_storm(emu: Emulator, client: Client) -> None:
     emu.fail(times=None, code=1302)
     client.retrying([0.05] * 7)
     assert names(emu, errors=1) == ["retry-storm"]
 
 
-def test_retries_without_a_pause_are_a_storm(emu: Emulator, client: Client) -> None:
+def test_retries_without_a_pause_are_reported_as_a_retry_storm(emu: Emulator, client: Client) -> None:
     emu.fail(times=4, code=1302)
     client.retrying([0.0] * 4)
     assert names(emu) == ["retry-storm"]
 
 
-def test_a_retry_before_retry_after_is_detected(emu: Emulator, client: Client) -> None:
+def test_a_retry_before_the_time_of_retry_after_is_detected(emu: Emulator, client: Client) -> None:
     emu.fail(code=1302, retry_after=1)
     client.retrying([0.2])
     assert names(emu) == ["ignored-retry-after"]
@@ -128,7 +128,7 @@ def test_two_equal_concurrent_calls_are_not_a_retry(requests: list[Exchange], at
     assert [len(call.attempts) for call in report.calls] == attempts
 
 
-def test_a_retry_too_soon_is_detected_if_no_other_call_was_running() -> None:
+def test_a_retry_that_comes_too_soon_is_detected_if_no_other_call_was_running() -> None:
     requests = [exchange_at(0, 0.1, "1302", 1), exchange_at(0.3, 0.4)]
     assert [verdict.name for verdict in judge(requests, {}, errors=0).verdicts] == ["ignored-retry-after"]
 
@@ -161,7 +161,7 @@ def test_a_broken_stream_noticed_by_the_application_gets_no_verdict(emu: Emulato
     assert names(emu, errors=1) == []
 
 
-def test_following_a_redirect_with_the_picture_is_detected(emu: Emulator, client: Client) -> None:
+def test_following_a_redirect_with_the_body_of_the_request_is_detected(emu: Emulator, client: Client) -> None:
     emu.inject("redirect")
     client.post(follow_redirects=True)
     report = emu.report(errors=1)
@@ -175,7 +175,7 @@ def test_the_same_request_id_in_two_calls_is_detected(emu: Emulator, client: Cli
     assert names(emu) == ["reused-request-id"]
 
 
-def test_a_key_outside_its_header_is_detected(emu: Emulator, client: Client) -> None:
+def test_a_key_in_the_text_of_a_message_is_detected(emu: Emulator, client: Client) -> None:
     client.post(f"My key is {emu.api_key}.")
     assert names(emu) == ["key-in-body"]
 
@@ -201,7 +201,7 @@ def test_a_prompt_that_contains_a_short_key_gets_no_verdict(key: str, text: str)
     ],
 )
 @pytest.mark.parametrize("key", ["test", "abc.def", "0123456789abcdef.0123456789abcdef"])
-def test_a_key_of_any_length_as_a_credential_in_the_body_is_detected(key: str, more: dict[str, Any]) -> None:
+def test_a_key_of_any_length_that_the_body_sends_as_a_credential_is_detected(key: str, more: dict[str, Any]) -> None:
     with Emulator(api_key=key) as emu:
         client = Client(emu)
         client.post(model="glm-4.6v", more=json.loads(json.dumps(more).replace("{}", key)))
@@ -210,7 +210,7 @@ def test_a_key_of_any_length_as_a_credential_in_the_body_is_detected(key: str, m
 
 
 @pytest.mark.parametrize("text", ["{}", "({})", "x={}", "密钥是{}。", "{}\n"])
-def test_a_complete_key_or_its_secret_half_is_detected_anywhere(emu: Emulator, client: Client, text: str) -> None:
+def test_a_long_key_or_its_secret_half_is_detected_anywhere_in_a_text(emu: Emulator, client: Client, text: str) -> None:
     for secret in (emu.api_key, emu.api_key.partition(".")[2]):
         emu.reset()
         client.post(text.format(secret))
@@ -239,7 +239,7 @@ def test_requests_with_different_keys_are_not_retries_of_each_other(emu: Emulato
         ({"top_p": 5}, {"top_p": 0.5}),
     ],
 )
-def test_a_corrected_request_is_another_call(
+def test_a_corrected_request_counts_as_a_new_call(
     emu: Emulator, client: Client, wrong: dict[str, Any], right: dict[str, Any]
 ) -> None:
     assert client.post(more=wrong).status_code == 400
@@ -249,13 +249,13 @@ def test_a_corrected_request_is_another_call(
     assert report.verdicts == []
 
 
-def test_requests_that_differ_only_in_text_that_the_journal_omits_are_two_calls(emu: Emulator, client: Client) -> None:
+def test_requests_that_differ_only_in_text_left_out_of_the_journal_are_two_calls(emu: Emulator, client: Client) -> None:
     assert client.post("x" * 5000 + " EMU-SENSITIVE-INPUT").status_code == 400
     assert client.post("x" * 5000 + " and all is very good").status_code == 200
     assert names(emu, errors=1) == []
 
 
-def test_a_retry_with_a_new_request_id_is_the_same_call(emu: Emulator, client: Client) -> None:
+def test_a_request_sent_again_with_a_new_request_id_counts_as_a_retry(emu: Emulator, client: Client) -> None:
     emu.fail(times=2, code=1113)
     for number in range(2):
         client.post(more={"request_id": f"request-{number}"})
@@ -268,7 +268,7 @@ def test_sending_a_wrong_key_again_is_detected_as_a_retry(emu: Emulator, client:
     assert names(emu, errors=1) == ["retried-unretryable"]
 
 
-def test_an_unclosed_stream_is_detected(emu: Emulator, client: Client) -> None:
+def test_a_stream_that_the_client_leaves_open_is_detected(emu: Emulator, client: Client) -> None:
     emu.slow(between=1.0)
     body = {
         "model": "glm-4v",
@@ -279,7 +279,7 @@ def test_an_unclosed_stream_is_detected(emu: Emulator, client: Client) -> None:
         assert names(emu) == ["left-open"]
 
 
-def test_giving_up_at_the_first_error_is_detected(emu: Emulator, client: Client) -> None:
+def test_giving_up_at_the_first_temporary_error_is_detected(emu: Emulator, client: Client) -> None:
     emu.inject("status-503")
     client.post()
     assert names(emu, errors=1) == ["gave-up"]
@@ -292,14 +292,14 @@ def test_taking_an_error_for_an_answer_is_detected(emu: Emulator, client: Client
     assert names(emu) == ["swallowed-error"]
 
 
-def test_waiting_after_done_is_detected(emu: Emulator, client: Client) -> None:
+def test_a_client_that_keeps_waiting_after_done_is_detected(emu: Emulator, client: Client) -> None:
     emu.inject("open-after-done")
     with pytest.raises(httpx.ReadTimeout):
         client.post(more={"stream": True}, timeout=1.2)
     assert names(emu) == ["hung-after-done"]
 
 
-def test_a_report_lists_the_events_in_order(emu: Emulator, client: Client) -> None:
+def test_a_report_lists_the_attempts_of_a_call_in_order(emu: Emulator, client: Client) -> None:
     emu.fail(code=1302, retry_after=2)
     client.retrying([0.1])
     text = str(emu.report())

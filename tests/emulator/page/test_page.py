@@ -40,7 +40,7 @@ def pictures(glm: Any) -> list[httpx.Response]:
     return [page(glm, path) for path in paths]
 
 
-def test_a_request_is_shown_with_parts_in_order_measured_facts_and_answer(glm: Any) -> None:
+def test_the_page_shows_the_parts_the_measured_facts_and_the_answer_of_a_request(glm: Any) -> None:
     picture = glm.drawn("red", (320, 200))
     answer = glm.chat("Look at this:", (glm.base64(picture),), "What size is it?", temperature=0.5).json()
     words = page_text(glm)
@@ -53,7 +53,7 @@ def test_a_request_is_shown_with_parts_in_order_measured_facts_and_answer(glm: A
     assert "temperature" in words
 
 
-def test_a_picture_is_served_small_without_metadata_at_a_url_of_its_own(glm: Any) -> None:
+def test_the_page_serves_a_small_copy_of_a_picture_without_its_metadata(glm: Any) -> None:
     buffer = io.BytesIO()
     exif = Image.Exif()
     exif[0x010E] = "where I live"
@@ -70,7 +70,7 @@ def test_a_picture_is_served_small_without_metadata_at_a_url_of_its_own(glm: Any
     assert page(glm, "page/picture/guessed").status_code == 404
 
 
-def test_pictures_stored_for_the_page_are_bounded_and_the_newest_stay(
+def test_pictures_stored_for_the_page_have_a_size_limit_and_the_newest_stay(
     glm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [glm.drawn(colour, (300, 300)) for colour in ("red", "green", "blue")]
@@ -80,7 +80,7 @@ def test_pictures_stored_for_the_page_are_bounded_and_the_newest_stay(
     assert [answer.status_code for answer in pictures(glm)] == [200, 200]
 
 
-def test_a_stream_is_shown_with_its_chunks_and_its_end(glm: Any) -> None:
+def test_the_page_shows_the_chunks_of_a_stream_and_how_the_stream_ended(glm: Any) -> None:
     frames = glm.frames("Hello")
     words = page_text(glm)
     assert re.search(rf"first byte after [\d.]+ m?s, {len(frames)} chunks", words)
@@ -88,7 +88,7 @@ def test_a_stream_is_shown_with_its_chunks_and_its_end(glm: Any) -> None:
     assert page(glm).text.count('class="piece"') == len(frames)
 
 
-def test_tools_and_their_calls_are_shown(glm: Any) -> None:
+def test_the_page_shows_tools_and_tool_calls(glm: Any) -> None:
     parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": parameters}}
     glm.emu.call("get_weather", city="Paris")
@@ -98,7 +98,7 @@ def test_tools_and_their_calls_are_shown(glm: Any) -> None:
     assert re.search(r'get_weather\s+\(\{"city": "Paris"\}\)', words)
 
 
-def test_a_refusal_is_shown_with_status_code_and_meaning(glm: Any) -> None:
+def test_the_page_shows_the_status_the_code_and_the_meaning_of_a_refusal(glm: Any) -> None:
     glm.chat("Hello", model="no-such-model")
     words = page_text(glm)
     assert "HTTP 400, business code 1211" in words
@@ -106,7 +106,7 @@ def test_a_refusal_is_shown_with_status_code_and_meaning(glm: Any) -> None:
     assert "no-such-model" in words
 
 
-def test_a_fault_and_the_verdict_on_the_next_call_are_shown(glm: Any) -> None:
+def test_the_page_shows_an_injected_fault_and_the_verdict_on_the_retry(glm: Any) -> None:
     glm.emu.inject("busy", retry_after="5")
     glm.chat("Hello")
     glm.chat("Hello")
@@ -117,13 +117,13 @@ def test_a_fault_and_the_verdict_on_the_next_call_are_shown(glm: Any) -> None:
     assert "ignored-retry-after" in words
 
 
-def test_the_page_says_that_a_client_has_no_verdicts(glm: Any) -> None:
+def test_the_page_shows_the_words_no_verdicts_if_there_are_none(glm: Any) -> None:
     glm.chat("Hello")
     assert "No verdicts." in page_text(glm)
 
 
 @pytest.mark.parametrize("where", ["prompt", "model", "path", "role", "part", "tool", "agent", "option", "file name"])
-def test_content_of_a_request_never_becomes_markup(glm: Any, where: str) -> None:
+def test_the_content_of_a_request_never_becomes_markup_on_the_page(glm: Any, where: str) -> None:
     tool = {"type": "function", "function": {"name": ATTACK, "parameters": {"type": "object"}}}
     match where:
         case "prompt":
@@ -225,7 +225,7 @@ def test_every_angle_bracket_starts_a_tag_or_is_escaped(glm: Any) -> None:
     assert [re.findall(r"<(?![a-z/!]).{0,20}", text) for text in (empty, page(glm).text)] == [[], []]
 
 
-def test_requests_can_be_filtered_by_model_and_outcome(glm: Any) -> None:
+def test_requests_on_the_page_can_be_filtered_by_model_and_outcome(glm: Any) -> None:
     glm.chat("one", model="glm-4v")
     glm.chat("two", model="glm-4.6v")
     glm.chat("three", model="no-such-model")
@@ -244,7 +244,7 @@ def test_the_page_links_to_older_requests(glm: Any) -> None:
     assert [int(number) for part in numbers for number in part] == list(range(60, 0, -1))
 
 
-def test_the_page_gets_new_requests_once_and_changed_requests_again(glm: Any) -> None:
+def test_the_page_loads_a_new_request_once_and_a_changed_request_again(glm: Any) -> None:
     glm.chat("one")
     token = news(glm).json()["token"]
     assert news(glm, token).status_code == 204
@@ -257,7 +257,7 @@ def test_the_page_gets_new_requests_once_and_changed_requests_again(glm: Any) ->
     assert ["attempt 1 of 2" in entry or "attempt 2 of 2" in entry for entry in again["entries"]] == [True, True]
 
 
-def test_a_running_request_is_on_the_page(glm: Any) -> None:
+def test_the_page_shows_a_request_that_is_not_yet_answered_as_under_way(glm: Any) -> None:
     glm.emu.stall(after=1)
     with glm.streaming() as answer:
         next(answer.iter_raw())
@@ -265,7 +265,7 @@ def test_a_running_request_is_on_the_page(glm: Any) -> None:
         assert "under way" in page_text(glm)
 
 
-def test_a_reset_empties_the_page_and_its_open_views(glm: Any) -> None:
+def test_a_reset_removes_all_requests_from_the_page_and_from_open_pages(glm: Any) -> None:
     glm.chat((glm.base64(glm.drawn()),), "Hello")
     token = news(glm).json()["token"]
     glm.emu.reset()
@@ -273,7 +273,7 @@ def test_a_reset_empties_the_page_and_its_open_views(glm: Any) -> None:
     assert "Nothing has come yet" in page_text(glm)
 
 
-def test_a_lone_surrogate_does_not_break_the_page(glm: Any) -> None:
+def test_a_lone_surrogate_in_a_message_does_not_break_the_page(glm: Any) -> None:
     body = b'{"model": "glm-4v", "messages": [{"role": "user", "content": "half \\ud83d of a sign"}]}'
     glm.http.post(f"{glm.emu.base_url}/chat/completions", content=body)
     assert "of a sign" in page_text(glm)
@@ -301,7 +301,7 @@ def test_a_lone_surrogate_in_the_name_of_a_model_does_not_break_the_page(glm: An
     ],
 )
 @pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
-def test_an_unreadable_answer_does_not_break_the_page(body: bytes, kind: str) -> None:
+def test_an_unreadable_answer_is_read_as_an_empty_answer(body: bytes, kind: str) -> None:
     events = b"data: " + body + b"\n\n" if kind == "text/event-stream" else body
     answer = read(events, kind)
     assert (answer.text, answer.calls, answer.usage) == ("", [], {})
@@ -313,7 +313,7 @@ def test_long_answers_are_cut_and_the_page_says_so(glm: Any, monkeypatch: pytest
     assert "The rest of this answer is not kept." in page_text(glm)
 
 
-def test_the_oldest_answers_are_dropped_first(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_drops_the_oldest_stored_answers_first(glm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "ALL_ANSWERS", 900)
     for _ in range(3):
         glm.chat("Hello")
@@ -322,7 +322,7 @@ def test_the_oldest_answers_are_dropped_first(glm: Any, monkeypatch: pytest.Monk
     assert lost[-1] is True
 
 
-def test_the_page_says_whether_script_rules_or_function_gave_an_answer(emulate: Any) -> None:
+def test_the_page_says_whether_a_script_a_function_or_the_rules_gave_an_answer(emulate: Any) -> None:
     glm = emulate()
     assert (
         "It describes what it measures in pictures, or gives scripted answers; it is not GLM-4V."
@@ -346,7 +346,7 @@ def test_the_page_names_no_source_of_the_answer_for_an_injected_refusal(emulate:
     assert "<dt>answered by</dt>" not in glm.http.get(glm.emu.origin).text
 
 
-def test_the_page_names_the_server_that_answers(emulate: Any) -> None:
+def test_the_page_names_the_upstream_server_that_gives_the_answers(emulate: Any) -> None:
     server = Server().plays(lambda peer: peer.say({"choices": [{"index": 0, "message": {"content": "A cat."}}]}))
     try:
         glm = emulate(upstream=f"http://127.0.0.1:{server.port}/v1")

@@ -46,7 +46,7 @@ def test_a_stream_is_written_one_chunk_at_a_time(glm: Any) -> None:
     assert max(len(piece) for piece in pieces) < 30
 
 
-def test_the_eras_differ_as_documented(emulate: Any) -> None:
+def test_the_ids_and_fields_of_a_stream_differ_by_era_as_documented(emulate: Any) -> None:
     first = {era: emulate(era=era).frames("Hello", model="glm-4.5")[0] for era in ("2024", "2025", "2026")}
     assert isinstance(first["2024"]["created"], str)
     assert isinstance(first["2025"]["created"], int)
@@ -64,19 +64,19 @@ def test_usage_is_counted_by_the_published_formula(glm: Any) -> None:
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
 
-def test_a_short_request_id_is_accepted_unless_strict(emulate: Any) -> None:
+def test_a_short_request_id_is_accepted_unless_the_emulator_is_strict(emulate: Any) -> None:
     loose, strict = emulate(), emulate(strict={"request-id-6"})
     assert loose.chat("Hello", request_id="1").json()["request_id"] == "1"
     assert strict.chat("Hello", request_id="short").json()["error"]["code"] == "1214"
     assert strict.chat("Hello", request_id="longer").status_code == 200
 
 
-def test_a_request_id_is_returned_or_generated(glm: Any) -> None:
+def test_an_answer_has_the_request_id_of_the_request_or_a_generated_id(glm: Any) -> None:
     assert glm.chat("Hello", request_id="my-request-1").json()["request_id"] == "my-request-1"
     assert glm.chat("Hello").json()["request_id"].startswith("emu-")
 
 
-def test_model_names_match_without_regard_to_case(glm: Any) -> None:
+def test_the_case_of_a_model_name_in_a_request_is_ignored(glm: Any) -> None:
     assert glm.chat("Hello", model="GLM-4V-Plus").json()["model"] == "glm-4v-plus"
 
 
@@ -125,7 +125,7 @@ def test_a_damaged_picture_is_refused(glm: Any) -> None:
     assert codes == dict.fromkeys(codes, "1210")
 
 
-def test_a_model_accepts_as_many_pictures_as_its_row_says(glm: Any) -> None:
+def test_a_model_accepts_as_many_pictures_as_the_table_of_models_says(glm: Any) -> None:
     url = glm.emu.host(glm.drawn())
     assert glm.code(*[(url,)] * 5, "Compare", model="glm-4v") == ""
     assert glm.code(*[(url,)] * 6, "Compare", model="glm-4v") == "1210"
@@ -133,7 +133,7 @@ def test_a_model_accepts_as_many_pictures_as_its_row_says(glm: Any) -> None:
     assert glm.code((glm.base64(glm.drawn()),), "See", model="glm-4v-flash") == "1210"
 
 
-def test_limits_in_doubt_are_applied_only_with_strict(emulate: Any) -> None:
+def test_uncertain_limits_are_applied_only_by_a_strict_emulator(emulate: Any) -> None:
     loose, strict = emulate(), emulate(strict=Emulator.DOUBTS)
     url = loose.emu.host(loose.drawn(size=(28, 28)))
     asks: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
@@ -199,7 +199,9 @@ def test_limits_in_doubt_are_applied_only_with_strict(emulate: Any) -> None:
         ("1261", {"messages": [{"role": "user", "content": "长" * 9000}]}),
     ],
 )
-def test_undocumented_requests_are_refused_with_their_code(glm: Any, code: str, more: dict[str, Any]) -> None:
+def test_requests_that_the_documentation_forbids_are_refused_with_the_error_code(
+    glm: Any, code: str, more: dict[str, Any]
+) -> None:
     answer = glm.chat("Hello", **more)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
 
@@ -227,7 +229,7 @@ def test_glm_4v_accepts_only_user_and_assistant_messages_with_list_content(glm: 
         assert glm.post({"model": "glm-4.6v", "messages": messages}).status_code == 200
 
 
-def test_a_tool_result_must_belong_to_a_call(glm: Any) -> None:
+def test_a_tool_result_with_the_id_of_an_unknown_tool_call_is_refused(glm: Any) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "count", "arguments": "{}"}}
     values = {"role": "assistant", "content": "", "tool_calls": [call]}
 
@@ -259,12 +261,12 @@ def test_error_messages_are_chinese_unless_english_is_requested(glm: Any) -> Non
     assert english.json()["error"]["message"].isascii()
 
 
-def test_an_exhausted_quota_names_its_reset_time(glm: Any) -> None:
+def test_the_error_of_an_exhausted_quota_names_the_time_of_its_reset(glm: Any) -> None:
     glm.emu.fail(code=1308)
     assert re.search(r"将在 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d 重置", glm.chat("Hello").json()["error"]["message"])
 
 
-def test_a_content_filter_names_the_filtered_role(glm: Any) -> None:
+def test_a_refusal_by_the_content_filter_names_the_role_of_the_filtered_text(glm: Any) -> None:
     body = glm.chat("EMU-SENSITIVE-INPUT").json()
     assert body["contentFilter"] == [{"level": 1, "role": "user"}]
     frames = glm.frames("Go on, EMU-SENSITIVE-OUTPUT")
@@ -277,20 +279,20 @@ def test_a_content_filter_names_the_filtered_role(glm: Any) -> None:
     assert "usage" not in frames[-2]
 
 
-def test_a_stop_word_ends_the_answer_before_it(glm: Any) -> None:
+def test_an_answer_ends_just_before_a_stop_word(glm: Any) -> None:
     url = glm.emu.host(glm.drawn())
     whole = text_of(glm.chat((url,), "Describe it"))
     word = whole.split()[3]
     assert text_of(glm.chat((url,), "Describe it", stop=[word])) == whole[: whole.index(word)]
 
 
-def test_max_tokens_truncates_with_reason_length(glm: Any) -> None:
+def test_max_tokens_truncates_the_answer_with_finish_reason_length(glm: Any) -> None:
     answer = glm.chat((glm.emu.host(glm.drawn()),), "Describe it", max_tokens=3).json()
     assert answer["choices"][0]["finish_reason"] == "length"
     assert answer["usage"]["completion_tokens"] == 3
 
 
-def test_thinking_counts_and_may_consume_all_of_max_tokens(glm: Any) -> None:
+def test_reasoning_may_use_up_max_tokens_so_that_the_answer_has_no_text(glm: Any) -> None:
     url = glm.emu.host(glm.drawn())
     answer = glm.chat((url,), "Describe it", model="glm-4.6v", max_tokens=2).json()
     message = answer["choices"][0]["message"]
@@ -313,7 +315,7 @@ def test_a_wrong_path_gets_status_200_and_a_flat_error_body_if_the_key_is_valid(
     assert (keyless.status_code, keyless.json()["error"]["code"]) == (401, "1001")
 
 
-def test_concurrency_is_limited_and_request_ids_are_unique(emulate: Any) -> None:
+def test_a_call_above_the_concurrency_limit_and_a_reused_request_id_are_refused(emulate: Any) -> None:
     glm = emulate(concurrency={"glm-4v-flash": 1}, pace=60.0)
     body = {"model": "glm-4v-flash", "messages": [glm.user("Hello")], "stream": True, "request_id": "the-same-id"}
     with glm.http.stream("POST", f"{glm.emu.base_url}/chat/completions", json=body) as running:
@@ -351,7 +353,7 @@ WEATHER = {
 ORDER = "get_weather, city: Berlin"
 
 
-def test_strict_answers_have_arguments_as_an_object_and_content_as_a_list(emulate: Any) -> None:
+def test_a_strict_emulator_sends_arguments_as_an_object_and_content_as_a_list(emulate: Any) -> None:
     glm = emulate(strict={"arguments-object", "content-array"})
     answer = glm.chat(ORDER, model="glm-4.6v", tools=[WEATHER]).json()
     (call,) = answer["choices"][0]["message"]["tool_calls"]
@@ -361,7 +363,7 @@ def test_strict_answers_have_arguments_as_an_object_and_content_as_a_list(emulat
 
 
 @pytest.mark.parametrize("choice", ["none", "required", {"type": "function", "function": {"name": "get_weather"}}])
-def test_tool_choice_is_always_auto(glm: Any, choice: Any) -> None:
+def test_on_the_platforms_path_any_tool_choice_counts_as_auto(glm: Any, choice: Any) -> None:
     asks = {ORDER: "tool_calls", "Say hello": "stop"}
     for text, finish in asks.items():
         answer = glm.chat(text, model="glm-4.6v", tools=[WEATHER], tool_choice=choice).json()
@@ -369,7 +371,7 @@ def test_tool_choice_is_always_auto(glm: Any, choice: Any) -> None:
 
 
 @pytest.mark.parametrize(("era", "index"), [("2024", 0), ("2025", -1), ("2026", 0)])
-def test_a_tool_call_streams_in_the_form_of_its_era(emulate: Any, era: str, index: int) -> None:
+def test_a_streamed_tool_call_has_the_index_and_finish_reasons_of_its_era(emulate: Any, era: str, index: int) -> None:
     frames = emulate(era=era).frames(ORDER, model="glm-4.6v", tools=[WEATHER])
     choices = [choice for frame in frames[:-1] for choice in frame["choices"]]
     (call,) = [call for choice in choices for call in choice["delta"].get("tool_calls", ())]
@@ -378,7 +380,7 @@ def test_a_tool_call_streams_in_the_form_of_its_era(emulate: Any, era: str, inde
     assert finishes == ["tool_calls"] * (2 if era == "2025" else 1)
 
 
-def test_a_tool_call_streams_in_fragments_if_the_model_supports_it(glm: Any) -> None:
+def test_a_tool_call_streams_in_fragments_if_the_model_supports_tool_stream(glm: Any) -> None:
     frames = glm.frames(ORDER, model="glm-4.6", tools=[WEATHER], tool_stream=True)
     calls = [c for f in frames[:-1] for choice in f["choices"] for c in choice["delta"].get("tool_calls", ())]
     assert len(calls) > 2
@@ -402,7 +404,7 @@ def proxied(glm: Any, *content: Any, **more: Any) -> Any:
     return glm.http.post(f"{glm.emu.proxy_url}/chat/completions", json=body)
 
 
-def test_a_proxy_accepts_only_data_uris_and_has_its_own_errors(glm: Any) -> None:
+def test_on_v1_bare_base64_is_refused_with_an_error_in_the_openai_format(glm: Any) -> None:
     raw = glm.base64(glm.drawn(size=(88, 44)))
     assert "88" in text_of(proxied(glm, (f"data:image/png;base64,{raw}",), "What size?"))
     refused = proxied(glm, (raw,), "What size?")
@@ -410,7 +412,7 @@ def test_a_proxy_accepts_only_data_uris_and_has_its_own_errors(glm: Any) -> None
     assert refused.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_a_proxy_switches_thinking_as_vllm_does(glm: Any) -> None:
+def test_on_v1_thinking_is_switched_by_chat_template_kwargs_as_in_vllm(glm: Any) -> None:
     on, off = (
         proxied(glm, "Hello", chat_template_kwargs={"enable_thinking": choice}).json()["choices"][0]["message"]
         for choice in (True, False)
@@ -419,7 +421,7 @@ def test_a_proxy_switches_thinking_as_vllm_does(glm: Any) -> None:
     assert "reasoning_content" not in off
 
 
-def test_refusing_to_switch_thinking_off_names_the_allowed_values(glm: Any) -> None:
+def test_the_error_for_switching_thinking_off_names_the_allowed_values(glm: Any) -> None:
     refused = glm.chat("Hello", model="glm-5.3-flash", thinking={"type": "disabled"}).json()["error"]
     assert refused == {"code": "1210", "message": "该模型始终思考，不支持关闭思考；请使用 low、high 或 max。"}
     body = {"model": "glm-5.3-flash", "messages": [glm.user("Hello")], "thinking": {"type": "disabled"}}
@@ -428,7 +430,7 @@ def test_refusing_to_switch_thinking_off_names_the_allowed_values(glm: Any) -> N
 
 
 @pytest.mark.parametrize("era", ["2024", "2025", "2026"])
-def test_a_stream_withdrawn_after_its_first_chunk_ends_with_reason_sensitive(emulate: Any, era: str) -> None:
+def test_a_stream_withdrawn_after_its_first_chunk_has_finish_reason_sensitive(emulate: Any, era: str) -> None:
     glm = emulate(era=era)
     glm.emu.inject("withdrawn", after=1)
     frames = glm.frames((glm.emu.host(glm.drawn()),), "Describe it")

@@ -26,7 +26,7 @@ def error(answer: Any) -> str:
 # Tasks
 
 
-def test_a_task_is_processing_first_and_then_has_the_answer_of_a_direct_call(emulate: Any) -> None:
+def test_an_asynchronous_task_has_the_same_answer_as_a_direct_call_after_two_polls(emulate: Any) -> None:
     glm = emulate(async_polls=2)
     body = {"model": "glm-4v-flash", "messages": [glm.user((glm.emu.host(glm.drawn()),), "Describe it")]}
     ticket = glm.post(body | {"request_id": "my-task"}, "/async/chat/completions").json()
@@ -38,20 +38,20 @@ def test_a_task_is_processing_first_and_then_has_the_answer_of_a_direct_call(emu
     assert polls[2]["usage"] == direct["usage"]
 
 
-def test_a_task_names_the_model_that_answered_it_if_that_is_another(emulate: Any) -> None:
+def test_an_asynchronous_task_for_glm_4_6_is_answered_by_glm_4_7(emulate: Any) -> None:
     glm = emulate(async_polls=0)
     ticket = glm.post({"model": "glm-4.6", "messages": [glm.user("Hello")]}, "/async/chat/completions").json()
     assert glm.get(f"/async-result/{ticket['id']}").json()["model"] == "glm-4.7"
 
 
-def test_a_task_with_flagged_content_has_status_fail(emulate: Any) -> None:
+def test_an_asynchronous_task_with_filtered_content_has_status_fail(emulate: Any) -> None:
     glm = emulate(async_polls=0)
     body = {"model": "glm-4v-flash", "messages": [glm.user("EMU-SENSITIVE-OUTPUT")]}
     ticket = glm.post(body, "/async/chat/completions").json()
     assert glm.get(f"/async-result/{ticket['id']}").json()["task_status"] == "FAIL"
 
 
-def test_a_model_without_tasks_is_refused_and_an_unknown_task_is_not_found(glm: Any) -> None:
+def test_tasks_of_models_without_tasks_are_refused_and_unknown_tasks_are_not_found(glm: Any) -> None:
     body = {"model": "glm-4v", "messages": [glm.user("Hello")]}
     assert error(glm.post(body, "/async/chat/completions")) == "1212"
     assert glm.get("/async-result/no-such-task").status_code == 404
@@ -84,7 +84,7 @@ def test_similar_texts_have_similar_vectors(glm: Any, question: str, near: str, 
     assert product(query, close) > product(query, distant) + 0.2
 
 
-def test_a_vector_has_the_documented_dimensions_and_is_the_same_each_time(glm: Any) -> None:
+def test_a_vector_has_the_documented_dimensions_and_equal_texts_have_equal_vectors(glm: Any) -> None:
     default = glm.post({"model": "embedding-3", "input": "x y"}, "/embeddings").json()["data"][0]["embedding"]
     older = glm.post({"model": "embedding-2", "input": ["x y"]}, "/embeddings").json()["data"][0]["embedding"]
     assert (len(default), len(older)) == (2048, 1024)
@@ -108,11 +108,13 @@ def test_a_vector_has_the_documented_dimensions_and_is_the_same_each_time(glm: A
         ("1261", {"model": "embedding-2", "input": ["长" * 500] * 17}),
     ],
 )
-def test_embeddings_refuse_undocumented_requests(glm: Any, code: str, more: dict[str, Any]) -> None:
+def test_embedding_requests_that_the_documentation_forbids_are_refused(
+    glm: Any, code: str, more: dict[str, Any]
+) -> None:
     assert error(glm.post({"model": "embedding-3", "input": "x"} | more, "/embeddings")) == code
 
 
-def test_the_tokenizer_counts_as_many_tokens_as_the_chat(glm: Any) -> None:
+def test_the_tokenizer_counts_as_many_prompt_tokens_as_the_usage_of_a_chat(glm: Any) -> None:
     body = {"model": "glm-4.6v", "messages": [glm.user((glm.emu.host(glm.drawn()),), "How many?")]}
     answer = glm.post(body, "/tokenizer").json()["usage"]["prompt_tokens"]
     assert answer == glm.post(body).json()["usage"]["prompt_tokens"]
@@ -147,7 +149,7 @@ def test_a_file_is_uploaded_listed_and_deleted(glm: Any) -> None:
     assert glm.http.delete(f"{glm.emu.base_url}/files/{results[0]['id']}").status_code == 404
 
 
-def test_a_file_of_the_2024_era_has_its_name_in_the_old_field(emulate: Any) -> None:
+def test_in_era_2024_an_upload_returns_the_file_name_in_a_field_in_camel_case(emulate: Any) -> None:
     data = upload(emulate(era="2024"), b"x", "user_data").json()
     assert data["fileName"] == "lines.jsonl"
     assert "filename" not in data
@@ -174,11 +176,11 @@ def test_a_message_can_use_only_uploaded_files_of_purpose_user_data(glm: Any) ->
         ("1214", jsonl(line("request-1", method="GET"))),
     ],
 )
-def test_a_batch_file_is_checked_at_upload(glm: Any, code: str, data: bytes) -> None:
+def test_an_invalid_batch_file_is_refused_at_upload(glm: Any, code: str, data: bytes) -> None:
     assert error(upload(glm, data)) == code
 
 
-def test_an_upload_needs_a_file_and_a_known_purpose_and_has_a_limit(glm: Any) -> None:
+def test_uploads_without_file_or_known_purpose_or_above_the_size_limit_are_refused(glm: Any) -> None:
     url = f"{glm.emu.base_url}/files"
     assert error(glm.http.post(url, data={"purpose": "batch"})) == "1213"
     assert error(glm.http.post(url, files={"file": b"x"})) == "1213"
@@ -187,7 +189,7 @@ def test_an_upload_needs_a_file_and_a_known_purpose_and_has_a_limit(glm: Any) ->
     assert upload(glm, b"x" * (100 * 1024 * 1024 + 1), "retrieval").status_code == 435
 
 
-def test_a_batch_returns_its_answers_in_another_order(glm: Any) -> None:
+def test_a_batch_returns_answers_in_an_order_other_than_that_of_its_lines(glm: Any) -> None:
     names = [f"request-{number}" for number in range(12)]
     # One of them asks for more than its model writes: it fails alone.
     bad = line("request-x")
@@ -212,7 +214,7 @@ def test_a_batch_returns_its_answers_in_another_order(glm: Any) -> None:
     assert [batch["id"] for batch in glm.get("/batches").json()["data"]] == [data["id"]]
 
 
-def test_a_batch_can_delete_its_input_file(glm: Any) -> None:
+def test_a_batch_deletes_its_input_file_if_the_request_asks_for_this(glm: Any) -> None:
     file = upload(glm, jsonl(line("request-1"))).json()["id"]
     body = {"input_file_id": file, "endpoint": "/v4/chat/completions", "auto_delete_input_file": True}
     data = glm.post(body, "/batches").json()
@@ -243,5 +245,5 @@ def test_a_cancelled_batch_keeps_its_finished_answers(emulate: Any) -> None:
         ("1210", []),
     ],
 )
-def test_a_batch_that_cannot_start_is_refused(glm: Any, code: str, body: Any) -> None:
+def test_invalid_requests_to_create_a_batch_are_refused(glm: Any, code: str, body: Any) -> None:
     assert error(glm.post(body, "/batches")) == code

@@ -21,7 +21,7 @@ def fidelity() -> ModuleType:
     return module
 
 
-def test_the_page_is_up_to_date_with_the_manifest(fidelity: ModuleType) -> None:
+def test_the_page_about_fidelity_is_up_to_date_with_its_list_of_claims(fidelity: ModuleType) -> None:
     assert fidelity.PAGE.read_text("utf-8") == fidelity.rendered(), "run: python docs/fidelity.py"
 
 

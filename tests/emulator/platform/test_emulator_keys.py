@@ -50,7 +50,7 @@ def test_a_wrong_key_is_refused_with_1002(glm: Any, key: str) -> None:
     assert code(glm, f"Bearer {key}") == "1002"
 
 
-def test_a_token_is_expired_after_its_lifetime_or_if_its_times_are_in_seconds(glm: Any) -> None:
+def test_a_token_past_its_lifetime_or_with_times_in_seconds_is_refused_as_expired(glm: Any) -> None:
     assert code(glm, token(glm.emu.api_key, seconds=-1)) == "1003"
     assert code(glm, token(glm.emu.api_key, unit=1)) == "1003"
 
@@ -62,7 +62,7 @@ def test_a_token_is_checked_by_the_emulators_clock(emulate: Any) -> None:
     assert 3500 < server_time - time.mktime(time.gmtime()) < 3700
 
 
-def test_a_token_signed_in_another_way_is_refused(glm: Any) -> None:
+def test_a_token_with_a_wrong_secret_id_or_header_is_refused(glm: Any) -> None:
     key = glm.emu.api_key
     identity = key.split(".")[0]
     assert code(glm, token(f"{identity}.other-secret")) == "1004"
@@ -71,7 +71,7 @@ def test_a_token_signed_in_another_way_is_refused(glm: Any) -> None:
     assert code(glm, token(key, head={"alg": "HS256"})) == "1002"
 
 
-def test_a_proxy_accepts_any_key_but_not_a_missing_one(glm: Any) -> None:
+def test_v1_accepts_any_key_but_refuses_a_request_without_a_key(glm: Any) -> None:
     url = f"{glm.emu.proxy_url}/models"
     assert glm.http.get(url, headers={"authorization": "Bearer sk-anything"}).status_code == 200
     assert glm.http.get(url, headers={"authorization": ""}).status_code == 401
@@ -80,7 +80,9 @@ def test_a_proxy_accepts_any_key_but_not_a_missing_one(glm: Any) -> None:
 @pytest.mark.parametrize(
     "settings", [{"host": "0.0.0.0"}, {"upstream": "http://127.0.0.1:1/v1", "upstream_key": "another-servers-key"}]
 )
-def test_a_proxy_on_the_network_or_with_an_upstream_requires_its_key(emulate: Any, settings: dict[str, Any]) -> None:
+def test_v1_of_an_emulator_on_the_network_or_with_an_upstream_requires_its_key(
+    emulate: Any, settings: dict[str, Any]
+) -> None:
     glm = emulate(**settings)
     url = f"{glm.emu.proxy_url}/models"
     answers = [
@@ -89,7 +91,7 @@ def test_a_proxy_on_the_network_or_with_an_upstream_requires_its_key(emulate: An
     assert [answer.status_code for answer in answers] == [401, 200]
 
 
-def test_a_retry_with_a_new_token_is_the_same_call(glm: Any) -> None:
+def test_a_request_sent_again_with_a_new_token_counts_as_a_retry(glm: Any) -> None:
     glm.emu.inject("token-expired")
     for seconds in (60, 90):
         bearer = f"Bearer {token(glm.emu.api_key, seconds=seconds)}"

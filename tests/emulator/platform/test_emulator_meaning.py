@@ -94,7 +94,7 @@ def calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
 @pytest.mark.parametrize("model", ["glm-4.6v", "glm-4v"])
 @settings(deadline=None)  # a busy machine is no failure
 @given(data=st.data())
-def test_a_conversation_is_decoded_with_the_intended_meaning(model: str, data: st.DataObject) -> None:
+def test_a_conversation_that_glmv_encodes_is_decoded_by_the_emulator_unchanged(model: str, data: st.DataObject) -> None:
     messages = data.draw(conversations(tools=model == "glm-4.6v"))
     values = data.draw(options)
     pictures = [part for message in messages for part in message.content if isinstance(part, Image)]

@@ -203,7 +203,7 @@ def test_a_request_of_a_well_known_agent_is_answered(emulate: Any, case: str, st
 
 
 @pytest.mark.parametrize("role", ["system", "developer", "user", "assistant", "tool"])
-def test_every_role_may_have_list_content_with_pictures(glm: Any, role: str) -> None:
+def test_on_v1_messages_of_every_role_may_have_list_content_with_pictures(glm: Any, role: str) -> None:
     message: Body = {"role": role, "content": [text("Look"), PICTURE]}
     if role == "tool":
         message["tool_call_id"] = "call_1"
@@ -217,7 +217,7 @@ def test_every_role_may_have_list_content_with_pictures(glm: Any, role: str) -> 
 @pytest.mark.parametrize(
     "roles", [["system"], ["developer"], ["assistant", "user"], ["system", "assistant", "user"], ["user", "system"]]
 )
-def test_roles_may_come_in_any_order(glm: Any, roles: list[str]) -> None:
+def test_on_v1_messages_may_have_their_roles_in_any_order(glm: Any, roles: list[str]) -> None:
     body = {"model": "glm-4.6v", "messages": [{"role": role, "content": "Hello"} for role in roles]}
     assert post(glm, body).status_code == 200
 
@@ -276,7 +276,7 @@ def test_requests_that_openai_compatible_servers_refuse_get_openai_errors(
 
 
 @pytest.mark.parametrize("options", [{}, {"stream_options": None}, {"stream_options": {"include_usage": False}}])
-def test_a_stream_has_usage_only_if_requested(glm: Any, options: Body) -> None:
+def test_on_v1_a_stream_has_usage_only_if_the_request_asks_for_usage(glm: Any, options: Body) -> None:
     without = frames(post(glm, hello(stream=True, **options)))
     assert not any("usage" in frame for frame in without)
     result = frames(post(glm, hello(stream=True, stream_options={"include_usage": True})))
@@ -293,7 +293,7 @@ def test_tool_choice_and_response_format_are_obeyed_only_on_v1(choice: Any) -> N
     assert (ignored.tool_choice, ignored.response_format) == (None, None)
 
 
-def test_a_strict_server_refuses_unknown_fields(emulate: Any) -> None:
+def test_on_v1_a_strict_emulator_refuses_unknown_fields(emulate: Any) -> None:
     loose, strict = emulate(), emulate(strict={"fields"})
     body = hello(request_id="request-1", thinking={"type": "enabled"})
     assert post(loose, body).status_code == 200
@@ -304,7 +304,7 @@ def test_a_strict_server_refuses_unknown_fields(emulate: Any) -> None:
     assert strict.chat("Hello", model="glm-4.6v", request_id="request-1").status_code == 200
 
 
-def test_a_stream_has_tool_calls_in_fragments(glm: Any) -> None:
+def test_on_v1_a_stream_sends_tool_calls_in_fragments(glm: Any) -> None:
     glm.emu.call("get_weather", city="Paris", unit="celsius").also("get_time")
     deltas = [choice["delta"] for frame in frames(post(glm, hello(stream=True))) for choice in frame["choices"]]
     parts = [part for delta in deltas for part in delta.get("tool_calls") or ()]

@@ -48,7 +48,7 @@ def test_a_long_video_fits_into_the_context_of_its_model(glm: Any, model: str) -
         ("glm-4.5v", 5, 5_980),
     ],
 )
-def test_a_video_costs_as_many_tokens_as_in_the_published_processor(model: str, seconds: int, tokens: int) -> None:
+def test_a_video_costs_as_many_tokens_as_the_published_processor_counts(model: str, seconds: int, tokens: int) -> None:
     assert video(seconds, 1280, 720, MODELS[model].video_sampling) == pytest.approx(tokens, rel=0.03)
 
 

@@ -33,7 +33,7 @@ def all_bytes(peer: socket.socket) -> bytes:
         {"origin": "null"},
     ],
 )
-def test_a_web_page_is_refused_even_with_the_key(glm: Any, headers: dict[str, str]) -> None:
+def test_a_request_from_a_web_page_is_refused_even_with_the_key(glm: Any, headers: dict[str, str]) -> None:
     answer = glm.post(glm.hello(), headers=headers)
     assert answer.status_code == 403
     assert "choices" not in answer.text
@@ -50,7 +50,7 @@ def test_a_cors_preflight_is_refused(glm: Any) -> None:
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_faults_can_be_requested_only_with_the_key_of_this_run(glm: Any) -> None:
+def test_a_fault_header_without_the_key_of_the_emulator_causes_no_fault(glm: Any) -> None:
     headers = {"x-glmv-fault": "stall-before-headers", "authorization": "Bearer test-id.test-secret"}
     answer = glm.post(glm.hello(), headers=headers)
     assert answer.status_code == 401
@@ -64,7 +64,7 @@ def test_the_emulator_listens_on_one_loopback_address_by_default(glm: Any) -> No
 
 
 @pytest.mark.parametrize("target", ["example.com:443", "127.0.0.1:{port}"])
-def test_a_connect_request_is_refused_without_a_traceback(
+def test_a_request_with_the_method_connect_is_refused_without_a_traceback(
     glm: Any, target: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     host, port = address(glm)
@@ -82,7 +82,7 @@ HALF = '{"model": "glm-4v", "request_id": "half \\ud83d", "messages": [{"role": 
 
 
 @pytest.mark.parametrize("path", ["/chat/completions", "/tokenizer", "/embeddings", "/batches", "/no/such/path"])
-def test_a_lone_surrogate_in_a_body_breaks_neither_answer_nor_page(glm: Any, path: str) -> None:
+def test_a_lone_surrogate_in_a_request_breaks_neither_the_answer_nor_the_page(glm: Any, path: str) -> None:
     answer = glm.http.post(glm.emu.base_url + path, content=HALF.encode())
     assert answer.status_code in (200, 400)
     assert answer.content.decode()  # it is UTF-8
@@ -138,7 +138,7 @@ def test_requests_are_served_during_hundreds_of_silent_connections(glm: Any) -> 
         assert glm.chat("Hello").status_code == 200
 
 
-def test_the_journal_stores_no_key_token_cookie_or_blob(glm: Any) -> None:
+def test_the_journal_stores_no_key_no_token_no_cookie_and_no_base64_data(glm: Any) -> None:
     token = "eyJhbGciOiJIUzI1NiJ9.eyJhcGlfa2V5IjoidGVzdC1pZCJ9.c2lnbmF0dXJlLW9mLWEtdGVzdA"
     blob = glm.base64(bytes(range(256)))
     glm.post(
@@ -150,7 +150,7 @@ def test_the_journal_stores_no_key_token_cookie_or_blob(glm: Any) -> None:
     assert [secret for secret in secrets if secret in journal] == []
 
 
-def test_the_journal_stores_a_bounded_part_of_a_large_request(glm: Any) -> None:
+def test_the_journal_stores_less_than_70_kilobytes_of_a_large_request(glm: Any) -> None:
     many = [{"type": "text", "text": "word " * 700} for _ in range(200)]
     glm.post(glm.hello() | {"messages": [{"role": "user", "content": many}]})
     assert len(repr(glm.emu.requests[-1].body)) < 70_000

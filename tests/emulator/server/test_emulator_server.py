@@ -40,25 +40,25 @@ def test_the_emulator_listens_on_loopback_only(glm: Any) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "0.0.0.0:80"])
-def test_another_host_name_is_refused(glm: Any, host: str) -> None:
+def test_a_request_with_a_foreign_host_header_is_refused(glm: Any, host: str) -> None:
     assert glm.get("/models", headers={"host": host}).status_code == 403
 
 
-def test_a_web_page_is_refused_and_gets_no_cors_header(glm: Any) -> None:
+def test_a_request_from_a_web_page_is_refused_and_gets_no_cors_header(glm: Any) -> None:
     answer = glm.post({}, headers={"origin": "https://evil.example"})
     result = glm.http.options(f"{glm.emu.base_url}/chat/completions", headers={"origin": "https://evil.example"})
     assert (answer.status_code, result.status_code) == (403, 403)
     assert not [name for name in [*answer.headers, *result.headers] if name.startswith("access-control")]
 
 
-def test_too_large_a_request_is_refused_with_or_without_content_length(emulate: Any) -> None:
+def test_a_request_that_is_too_large_is_refused_with_or_without_content_length(emulate: Any) -> None:
     glm = emulate(largest_body=10_000)
     announced = glm.post({"model": "x" * 20_000})
     chunked = glm.http.post(f"{glm.emu.base_url}/chat/completions", content=iter([b"x" * 6_000] * 3))
     assert (announced.status_code, chunked.status_code) == (413, 413)
 
 
-def test_the_emulator_serves_hosted_pictures_and_no_others(glm: Any) -> None:
+def test_hosted_pictures_are_served_and_other_picture_urls_get_status_404(glm: Any) -> None:
     picture = glm.drawn()
     url = glm.emu.host(picture)
     served = httpx.get(url)
@@ -66,7 +66,7 @@ def test_the_emulator_serves_hosted_pictures_and_no_others(glm: Any) -> None:
     assert httpx.get(url + "x").status_code == 404
 
 
-def test_the_emulator_reads_hosted_pictures_and_fetches_no_others(glm: Any) -> None:
+def test_the_emulator_measures_hosted_pictures_and_fetches_no_other_urls(glm: Any) -> None:
     trap = socket.create_server(("127.0.0.1", 0))
     trap.settimeout(0.5)
     elsewhere = f"http://127.0.0.1:{trap.getsockname()[1]}/picture.png"
@@ -94,7 +94,7 @@ def test_the_journal_stores_requests_without_key_and_picture(glm: Any) -> None:
     assert (exchange.media[0].width, exchange.media[0].height) == (320, 200)
 
 
-def test_the_journal_is_bounded(glm: Any) -> None:
+def test_the_journal_keeps_at_most_1000_requests(glm: Any) -> None:
     for _ in range(1_010):
         glm.get("/models")
     assert len(glm.emu.requests) == 1_000
@@ -120,12 +120,12 @@ def test_the_error_of_a_port_in_use_names_the_port(glm: Any) -> None:
         Emulator(port=port).start()
 
 
-def test_an_emulator_that_is_not_running_raises_a_clear_error() -> None:
+def test_the_base_url_of_an_emulator_that_is_not_running_raises() -> None:
     with pytest.raises(RuntimeError, match="not running"):
         _ = Emulator().base_url
 
 
-def test_stopping_ends_streams_that_are_still_open(emulate: Any) -> None:
+def test_stopping_the_emulator_ends_open_streams(emulate: Any) -> None:
     glm = emulate(pace=60.0)
     body = {"model": "glm-4v", "messages": [glm.user("Hello")], "stream": True}
     url = f"{glm.emu.base_url}/chat/completions"
@@ -138,7 +138,7 @@ def test_stopping_ends_streams_that_are_still_open(emulate: Any) -> None:
 
 
 @pytest.mark.parametrize("turns", range(6))
-def test_stopping_closes_connections_that_were_just_opened(turns: int) -> None:
+def test_stopping_the_emulator_closes_connections_that_were_just_opened(turns: int) -> None:
     with warnings.catch_warnings(record=True) as caught_warnings:
         warnings.simplefilter("always")
         gc.collect()  # what other tests left is not of this one
@@ -165,14 +165,14 @@ def _end_while_somebody_comes(turns: int) -> None:
         emulator.stop()
 
 
-def test_unimplemented_paths_are_not_found_so_that_clients_do_not_retry(glm: Any) -> None:
+def test_unimplemented_paths_get_status_404_so_that_clients_do_not_retry(glm: Any) -> None:
     answer = glm.post({"model": "cogview-3"}, "/images/generations")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "1222")
     assert "docs/fidelity.md" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/images/generations", "/v1/no/such/path", "/no/such/path"])
-def test_a_path_outside_the_platforms_base_urls_is_not_found(glm: Any, path: str) -> None:
+def test_a_path_outside_the_platforms_base_urls_gets_status_404(glm: Any, path: str) -> None:
     answer = glm.http.post(glm.emu.origin + path, json={})
     assert answer.status_code == 404
     assert answer.json()["error"].keys() >= {"message", "code"}
@@ -180,13 +180,13 @@ def test_a_path_outside_the_platforms_base_urls_is_not_found(glm: Any, path: str
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/chat/completions"), ("PUT", "/files"), ("POST", "/models")])
-def test_an_unsupported_method_is_not_found(glm: Any, method: str, path: str) -> None:
+def test_a_request_with_an_unsupported_method_gets_status_404(glm: Any, method: str, path: str) -> None:
     url = f"{glm.emu.base_url}{path}"
     answer = glm.http.request(method, url, headers={"authorization": f"Bearer {glm.emu.api_key}"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "1222")
 
 
-def test_the_command_prints_that_it_is_the_emulator_and_its_base_url_and_key() -> None:
+def test_the_command_prints_the_word_emulator_the_base_url_and_the_key() -> None:
     command = [sys.executable, "-m", "glmv_emulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -197,7 +197,7 @@ def test_the_command_prints_that_it_is_the_emulator_and_its_base_url_and_key() -
     assert results[3].split()[-1].count(".") == 1
 
 
-def test_without_its_dependencies_the_error_names_the_extra() -> None:
+def test_the_error_of_an_emulator_without_its_dependencies_names_the_extra() -> None:
     code = (
         "import sys; sys.modules['starlette'] = None; import glmv_emulator, glmv_emulator.pytest_plugin\n"
         "try: glmv_emulator.Emulator().start()\n"
@@ -212,7 +212,7 @@ def test_the_fixture_gives_a_running_emulator(glmv_emulator: Emulator) -> None:
     assert answer.status_code == 200
 
 
-def test_an_unexpected_exception_is_an_error_response_and_not_a_crash(emulate: Any) -> None:
+def test_an_unexpected_exception_causes_an_error_response_and_no_crash(emulate: Any) -> None:
     def broken(ask: Any) -> Any:
         raise ZeroDivisionError
 
@@ -235,7 +235,7 @@ def test_a_client_that_never_finishes_its_request_head_is_disconnected(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_slot_is_free_as_soon_as_the_answer_was_read(emulate: Any, stream: bool) -> None:
+def test_a_concurrency_slot_is_free_as_soon_as_the_client_has_read_the_answer(emulate: Any, stream: bool) -> None:
     """After the last byte is sent, the request no longer counts, even if the emulator's event loop is busy."""
     glm = emulate(concurrency={"glm-4v-plus-0111": 1})
     released: list[int] = []

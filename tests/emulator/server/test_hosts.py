@@ -34,7 +34,7 @@ def status(emu: Emulator, path: str = "/", **headers: str) -> int:
         ("", False),
     ],
 )
-def test_a_loopback_address_accepts_only_loopback_names_with_its_port(netloc: str, own: bool) -> None:
+def test_an_emulator_on_loopback_accepts_only_loopback_host_names_with_its_port(netloc: str, own: bool) -> None:
     assert (netloc in Hosts("127.0.0.1", 8765)) is own
 
 
@@ -54,16 +54,16 @@ def test_a_loopback_address_accepts_only_loopback_names_with_its_port(netloc: st
         ("", False),
     ],
 )
-def test_other_addresses_accept_only_names_that_nobody_can_register(netloc: str, own: bool) -> None:
+def test_an_emulator_on_all_addresses_accepts_only_host_names_nobody_can_register(netloc: str, own: bool) -> None:
     assert (netloc in Hosts("0.0.0.0", 8765)) is own
 
 
-def test_on_the_default_port_a_host_without_port_is_accepted() -> None:
+def test_on_the_default_port_a_host_header_without_port_is_accepted() -> None:
     assert "127.0.0.1" in Hosts("127.0.0.1", 80)
     assert "emulator.example" in Hosts("emulator.example", 80)
 
 
-def test_on_all_addresses_requests_of_foreign_web_pages_are_refused() -> None:
+def test_an_emulator_on_all_addresses_refuses_requests_of_foreign_web_pages() -> None:
     with Emulator(host="0.0.0.0") as emu:
         assert emu.origin.startswith("http://127.0.0.1:")
         assert status(emu) == 200
@@ -74,7 +74,7 @@ def test_on_all_addresses_requests_of_foreign_web_pages_are_refused() -> None:
         assert status(emu, origin="null") == 403
 
 
-def test_urls_of_hosted_pictures_are_recognized() -> None:
+def test_an_emulator_on_localhost_serves_a_hosted_picture_at_its_url() -> None:
     with Emulator(host="localhost") as emu:
         url = emu.host(b"\x89PNG")
         assert url.startswith("http://localhost:")
@@ -121,7 +121,7 @@ def test_the_emulator_can_listen_on_the_loopback_address_of_ipv6() -> None:
         ({"host": "127.0.0.1.5"}, OSError, "127.0.0.1.5: it is not a valid address"),
     ],
 )
-def test_the_error_of_an_impossible_setting_names_the_setting(
+def test_the_error_for_an_invalid_setting_of_the_emulator_names_the_setting(
     settings: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):

@@ -26,7 +26,7 @@ def tool_call(name: str, arguments: str, index: int | None = 0, identity: str = 
     return call if index is None else {"index": index} | call
 
 
-def test_an_answer_has_the_platforms_shape(before: Any) -> None:
+def test_an_answer_of_an_upstream_server_is_sent_in_the_format_of_the_platform(before: Any) -> None:
     result = USAGE | {"prompt_tokens_details": {"cached_tokens": 4}}
     glm = before(says(whole("A red cat.", usage=result)))
     body = glm.chat("What?", (glm.base64(glm.drawn()),), model="glm-4.6v", request_id="request-1").json()
@@ -39,7 +39,7 @@ def test_an_answer_has_the_platforms_shape(before: Any) -> None:
 
 
 @pytest.mark.parametrize("era", ["2024", "2025", "2026"])
-def test_an_answer_has_the_shape_of_the_emulators_era(before: Any, emulate: Any, era: str) -> None:
+def test_a_stream_of_an_upstream_server_is_sent_in_the_format_of_the_era(before: Any, emulate: Any, era: str) -> None:
     streamed = streams(delta(role="assistant", content=""), delta(content="A "), delta(content="cat."), delta("stop"))
     glm, own = before(streamed, era=era), emulate(era=era)
     got, usual = glm.frames("Hello"), own.frames("Hello")
@@ -51,7 +51,7 @@ def test_an_answer_has_the_shape_of_the_emulators_era(before: Any, emulate: Any,
     assert got[-2]["usage"].keys() == usual[-2]["usage"].keys()
 
 
-def test_tokens_that_the_server_does_not_count_are_counted_by_the_emulator(before: Any, emulate: Any) -> None:
+def test_the_emulator_counts_tokens_if_the_upstream_server_does_not_count_them(before: Any, emulate: Any) -> None:
     usage = before().chat("Hello").json()["usage"]
     assert usage["prompt_tokens"] == emulate().chat("Hello").json()["usage"]["prompt_tokens"]
     assert usage["completion_tokens"] == 3
@@ -68,7 +68,9 @@ def test_tokens_that_the_server_does_not_count_are_counted_by_the_emulator(befor
         (None, "stop"),
     ],
 )
-def test_finish_reasons_are_translated(before: Any, reason: str, expected: str) -> None:
+def test_finish_reasons_of_an_upstream_server_become_those_of_the_platform(
+    before: Any, reason: str, expected: str
+) -> None:
     glm = before(says(whole("A", reason)), streams(delta(content="A"), delta(reason), b"data: [DONE]\n\n"))
     body = glm.chat("Hello").json()
     assert body["choices"][0]["finish_reason"] == expected
@@ -85,7 +87,7 @@ def test_finish_reasons_are_translated(before: Any, reason: str, expected: str) 
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_reasoning_is_recognized_under_any_field_name(before: Any, message: Any, stream: bool) -> None:
+def test_reasoning_is_recognized_in_any_field_and_between_think_tags(before: Any, message: Any, stream: bool) -> None:
     text = message.get("text", "A cat.")
     message = {name: value for name, value in message.items() if name != "text"}
     frames = [delta(**message)] if message else []
@@ -95,7 +97,7 @@ def test_reasoning_is_recognized_under_any_field_name(before: Any, message: Any,
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_reasoning_is_left_out_if_thinking_is_off(before: Any, stream: bool) -> None:
+def test_reasoning_of_an_upstream_server_is_left_out_if_thinking_is_off(before: Any, stream: bool) -> None:
     glm = before(
         streams(delta(reasoning="I look."), delta(content="A cat."), delta("stop"))
         if stream
@@ -113,7 +115,7 @@ def text_and_reasoning(glm: Any, **options: Any) -> tuple[str, str]:
     return tuple("".join(one.get(name) or "" for one in deltas) for name in ("content", "reasoning_content"))  # type: ignore[return-value]
 
 
-def test_the_first_chunk_arrives_before_the_server_has_finished(before: Any) -> None:
+def test_the_first_chunk_arrives_before_the_upstream_server_has_finished(before: Any) -> None:
     result = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -130,7 +132,7 @@ def test_the_first_chunk_arrives_before_the_server_has_finished(before: Any) -> 
         assert [json.loads(line[6:])["choices"][0]["delta"].get("content") for line in list(lines)[:-1]] == ["cat.", ""]
 
 
-def test_a_stream_ends_with_the_servers_usage(before: Any, server: Server) -> None:
+def test_a_stream_ends_with_the_usage_that_the_upstream_server_counted(before: Any, server: Server) -> None:
     values = {"choices": [], "usage": USAGE}
     glm = before(streams(delta(content="A"), delta("stop"), values, b"data: [DONE]\n\n"))
     assert glm.frames("Hello")[-2]["usage"]["total_tokens"] == 120
@@ -145,7 +147,7 @@ def test_a_stream_ends_with_the_servers_usage(before: Any, server: Server) -> No
     assert (last["choices"], last["usage"]["total_tokens"]) == ([], 120)
 
 
-def test_a_tool_call_has_the_platforms_shape(before: Any) -> None:
+def test_a_tool_call_of_an_upstream_server_is_sent_in_the_format_of_the_platform(before: Any) -> None:
     glm = before(says(whole(None, "tool_calls", tool_calls=[tool_call("get_weather", '{"city":"Berlin"}')])))
     choice = glm.chat("Weather?", model="glm-4.6v", tools=[WEATHER]).json()["choices"][0]
     (call,) = choice["message"]["tool_calls"]
@@ -154,13 +156,13 @@ def test_a_tool_call_has_the_platforms_shape(before: Any) -> None:
     assert json.loads(call["function"]["arguments"]) == {"city": "Berlin"}
 
 
-def test_a_tool_call_ends_with_tool_calls_although_the_server_says_stop(before: Any) -> None:
+def test_a_tool_call_has_finish_reason_tool_calls_although_the_server_says_stop(before: Any) -> None:
     glm = before(says(whole("", "stop", tool_calls=[tool_call("get_weather", "{}")])))
     body = glm.chat("Weather?", model="glm-4.6v", tools=[WEATHER]).json()
     assert body["choices"][0]["finish_reason"] == "tool_calls"
 
 
-def test_arguments_that_are_not_json_are_passed_on_unchanged(before: Any) -> None:
+def test_arguments_of_a_tool_call_that_are_not_json_are_passed_on_unchanged(before: Any) -> None:
     glm = before(says(whole(None, "tool_calls", tool_calls=[tool_call("get_weather", '{"city": "Ber')])))
     message = glm.chat("Weather?", model="glm-4.6v", tools=[WEATHER]).json()["choices"][0]["message"]
     assert message["tool_calls"][0]["function"]["arguments"] == '{"city": "Ber'
@@ -187,7 +189,7 @@ WITHOUT_INDEX = [
 
 @pytest.mark.parametrize("frames", [FRAGMENTS, ALL_OF_INDEX_0, WITHOUT_INDEX])
 @pytest.mark.parametrize("way", ["in one chunk", "in fragments", "behind v1"])
-def test_streamed_tool_calls_are_put_together(before: Any, frames: list[Any], way: str) -> None:
+def test_fragments_of_streamed_tool_calls_are_put_together(before: Any, frames: list[Any], way: str) -> None:
     glm = before(streams(*frames))
     body = {"model": "glm-4.6", "messages": [glm.user("Weather?")], "tools": [WEATHER], "stream": True}
     base = glm.emu.proxy_url if way == "behind v1" else glm.emu.base_url
@@ -208,17 +210,17 @@ def test_streamed_tool_calls_are_put_together(before: Any, frames: list[Any], wa
     assert (len(deltas) > 1) == (way != "in one chunk")
 
 
-def test_a_prompt_that_triggers_the_filter_is_not_sent_to_the_server(before: Any, server: Server) -> None:
+def test_a_prompt_that_triggers_the_content_filter_is_not_sent_upstream(before: Any, server: Server) -> None:
     assert before().chat("EMU-SENSITIVE-OUTPUT").json()["choices"][0]["finish_reason"] == "sensitive"
     assert server.requests == []
 
 
-def test_a_whole_answer_to_a_request_for_a_stream_is_streamed(before: Any) -> None:
+def test_a_server_that_does_not_stream_has_its_whole_answer_sent_as_a_stream(before: Any) -> None:
     frames = before(says(whole("A cat."))).frames("Hello")
     assert [frame["choices"][0]["delta"]["content"] for frame in frames[:-1]] == ["A cat.", ""]
 
 
-def test_a_task_is_answered_by_the_server(before: Any, server: Server) -> None:
+def test_an_asynchronous_task_is_answered_by_the_upstream_server(before: Any, server: Server) -> None:
     glm = before(async_polls=0)
     body = {"model": "glm-4.6v", "messages": [glm.user("Hello")]}
     ticket = glm.post(body, "/async/chat/completions").json()
@@ -227,7 +229,7 @@ def test_a_task_is_answered_by_the_server(before: Any, server: Server) -> None:
     assert len(server.requests) == 1
 
 
-def test_a_batch_is_answered_by_the_server(before: Any) -> None:
+def test_the_lines_of_a_batch_are_answered_by_the_upstream_server(before: Any) -> None:
     glm = before(says(whole("A cat.")), says({"error": {"message": "boom"}}, 500))
     lines = [
         {
@@ -259,7 +261,7 @@ def until(what: Callable[[], Any], done: Callable[[Any], bool]) -> Any:
     return got
 
 
-def test_a_client_that_leaves_a_stream_ends_the_request_to_the_server(before: Any, server: Server) -> None:
+def test_the_upstream_request_ends_when_the_client_closes_the_stream(before: Any, server: Server) -> None:
     def script(peer: Peer) -> None:
         peer.stream(delta(content="A "), end=False)
         peer.stall()
@@ -272,7 +274,7 @@ def test_a_client_that_leaves_a_stream_ends_the_request_to_the_server(before: An
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_client_that_leaves_before_the_answer_ends_the_request_to_the_server(
+async def test_the_upstream_request_ends_when_the_client_disconnects_before_the_answer(
     before: Any, server: Server, stream: bool
 ) -> None:
     arrived = threading.Event()
@@ -292,7 +294,7 @@ async def test_a_client_that_leaves_before_the_answer_ends_the_request_to_the_se
     until(lambda: glm.emu.requests[0].ended_by, lambda ended: ended == "client")
 
 
-def test_an_emulator_that_stops_ends_the_request_to_the_server(before: Any, server: Server) -> None:
+def test_the_upstream_request_ends_when_the_emulator_stops(before: Any, server: Server) -> None:
     def script(peer: Peer) -> None:
         peer.stream(delta(content="A "), end=False)
         peer.stall()
@@ -304,7 +306,7 @@ def test_an_emulator_that_stops_ends_the_request_to_the_server(before: Any, serv
     assert server.peers[0].left.wait(WITHIN)
 
 
-def test_faults_apply_to_answers_of_the_server(before: Any, server: Server) -> None:
+def test_injected_faults_apply_to_answers_of_an_upstream_server(before: Any, server: Server) -> None:
     frames = [delta(content=f"{number} ") for number in range(6)]
     glm = before(streams(*frames, delta("stop")), says(whole("0 1 2 3 4 5")))
     glm.emu.inject("withdrawn", after=1)
@@ -314,7 +316,7 @@ def test_faults_apply_to_answers_of_the_server(before: Any, server: Server) -> N
     assert glm.chat("Hello").json()["choices"][0]["message"]["content"] == "0 1 2 3 4 5"
 
 
-def test_a_picture_passes_through_two_emulators(emulate: Any) -> None:
+def test_a_picture_reaches_an_emulator_behind_another_emulator_unchanged(emulate: Any) -> None:
     behind = emulate()
     front = emulate(upstream=behind.emu.proxy_url, upstream_model="glm-4.6v", upstream_key="sk-any")
     picture = glmv.Image.from_bytes(front.drawn(size=(61, 43)))

@@ -53,7 +53,7 @@ POLICY = {"error": {"message": "The response was filtered", "code": "content_fil
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_error_becomes_a_documented_code_that_names_the_server(
+def test_an_upstream_error_becomes_a_documented_code_with_the_address_of_the_server(
     before: Any, server: Server, status: int, body: Any, expected: int, code: str, stream: bool
 ) -> None:
     answer = before(says(body, status)).chat("Hello", stream=stream)
@@ -62,7 +62,7 @@ def test_an_error_becomes_a_documented_code_that_names_the_server(
     assert KEY not in answer.text
 
 
-def test_the_message_is_in_the_callers_language_and_quotes_the_server(before: Any) -> None:
+def test_an_upstream_error_is_quoted_in_a_message_in_the_language_of_the_client(before: Any) -> None:
     glm = before(says({"error": {"message": "CUDA out of memory"}}, 500))
     english = glm.post(glm.hello(), headers={"Accept-Language": "en"}).json()["error"]["message"]
     assert english.startswith("Internal error: upstream model http://")
@@ -70,7 +70,7 @@ def test_the_message_is_in_the_callers_language_and_quotes_the_server(before: An
     assert "上游模型" in glm.post(glm.hello()).json()["error"]["message"]
 
 
-def test_on_v1_an_error_has_the_openai_format(before: Any) -> None:
+def test_on_v1_an_upstream_error_is_sent_in_the_openai_format(before: Any) -> None:
     glm = before(says({"error": {"message": "slow down"}}, 429, "retry-after: 7"))
     answer = glm.http.post(f"{glm.emu.proxy_url}/chat/completions", json=glm.hello())
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
@@ -84,7 +84,7 @@ def unused_port() -> int:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_unreachable_server_is_reported_at_the_first_request(emulate: Any, stream: bool) -> None:
+def test_the_error_for_an_unreachable_upstream_server_names_its_address(emulate: Any, stream: bool) -> None:
     address = f"http://127.0.0.1:{unused_port()}/v1"
     answer = emulate(upstream=address).chat("Hello", stream=stream)
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "1234")
@@ -92,7 +92,7 @@ def test_an_unreachable_server_is_reported_at_the_first_request(emulate: Any, st
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_server_that_is_silent_too_long_times_out(before: Any, stream: bool) -> None:
+def test_a_request_to_a_silent_upstream_server_ends_at_the_upstream_timeout(before: Any, stream: bool) -> None:
     answer = before(lambda peer: peer.stall(), upstream_timeout=0.1).chat("Hello", stream=stream)
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "1234")
     assert "ReadTimeout" in answer.json()["error"]["message"]
@@ -104,7 +104,7 @@ def half(peer: Peer) -> None:
     peer.close()
 
 
-def test_a_truncated_answer_is_an_error(before: Any) -> None:
+def test_a_truncated_upstream_answer_becomes_an_error(before: Any) -> None:
     assert before(half).code("Hello") == "1234"
 
 
@@ -117,7 +117,9 @@ def test_a_truncated_answer_is_an_error(before: Any) -> None:
         (streams(delta(content="A "), b"data: {oops\n\n"), "500"),
     ],
 )
-def test_a_truncated_stream_ends_with_an_error(before: Any, server: Server, script: Any, code: str) -> None:
+def test_a_truncated_upstream_stream_ends_with_an_error_after_its_first_text(
+    before: Any, server: Server, script: Any, code: str
+) -> None:
     glm = before(script)
     first, last = glm.frames("Hello")
     assert first["choices"][0]["delta"]["content"] == "A "
@@ -131,19 +133,19 @@ def test_a_truncated_stream_ends_with_an_error(before: Any, server: Server, scri
     assert "".join(one.text or "" for one in got) == "A "
 
 
-def test_a_stream_with_a_finish_reason_and_no_done_is_complete(before: Any) -> None:
+def test_an_upstream_stream_is_complete_after_a_finish_reason_and_a_clean_end(before: Any) -> None:
     assert before(streams(delta(content="A"), delta("stop"), end=False)).frames("Hello")[-1]["error"]["code"] == "1234"
     assert before(streams(delta(content="A"), delta("stop"))).frames("Hello")[-1] == "[DONE]"
 
 
-def test_glmv_retries_temporary_errors(before: Any, server: Server) -> None:
+def test_glmv_retries_a_temporary_error_of_an_upstream_server(before: Any, server: Server) -> None:
     glm = before(says({"error": {"message": "Loading model"}}, 503, "retry-after: 0"), says(whole("A cat.")))
     with glmv.Client(glm.emu.api_key, base_url=glm.emu.base_url, model="glm-4.6v") as client:
         assert client.chat("Hello").text == "A cat."
     assert len(server.requests) == 2
 
 
-def test_a_task_that_the_server_refuses_fails_with_a_logged_reason(
+def test_an_asynchronous_task_that_the_upstream_server_refuses_fails_and_is_logged(
     before: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     glm = before(says({"error": {"message": f"boom {KEY}"}}, 500), async_polls=0)
@@ -154,7 +156,7 @@ def test_a_task_that_the_server_refuses_fails_with_a_logged_reason(
     assert "boom <key>" in caplog.text
 
 
-def test_the_key_is_in_no_log_or_journal(before: Any) -> None:
+def test_the_upstream_key_is_neither_on_the_page_nor_in_the_journal_and_report(before: Any) -> None:
     glm = before(says({"error": {"message": f"bad key {KEY}"}}, 401))
     glm.chat("Hello")
     glm.chat("Hello", stream=True)
@@ -164,12 +166,12 @@ def test_the_key_is_in_no_log_or_journal(before: Any) -> None:
     assert KEY not in repr(glm.emu.requests) + repr(glm.emu) + str(glm.emu.report(errors=2))
 
 
-def test_a_placeholder_key_is_not_masked_in_messages(before: Any) -> None:
+def test_a_word_that_is_used_as_upstream_key_is_not_masked_in_messages(before: Any) -> None:
     glm = before(says({"error": {"message": "ollama is busy"}}, 500), upstream_key="ollama")
     assert "ollama is busy" in glm.chat("Hello").json()["error"]["message"]
 
 
-def test_an_address_with_a_password_is_shown_without_it(before: Any, server: Server) -> None:
+def test_messages_show_the_upstream_address_without_its_password(before: Any, server: Server) -> None:
     glm = before(says(b"", 500), upstream=f"http://me:pa55word@127.0.0.1:{server.port}/v1", upstream_key=None)
     message = glm.chat("Hello").json()["error"]["message"]
     assert f"http://127.0.0.1:{server.port}/v1" in message
@@ -177,7 +179,9 @@ def test_an_address_with_a_password_is_shown_without_it(before: Any, server: Ser
     assert "authorization: basic" in server.requests[0][0].lower()
 
 
-def test_no_proxy_of_the_environment_is_used_for_this_machine(before: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_of_the_environment_is_used_for_an_upstream_on_this_machine(
+    before: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{unused_port()}")
     assert before().chat("Hello").json()["choices"][0]["message"]["content"] == "A cat."
@@ -193,13 +197,15 @@ def test_no_proxy_of_the_environment_is_used_for_this_machine(before: Any, monke
         ({"upstream_key": KEY}, "need upstream"),
     ],
 )
-def test_invalid_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_invalid_upstream_settings_are_refused_and_the_error_hides_the_key(
+    settings: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message) as raised:
         Emulator(**settings)
     assert KEY not in str(raised.value)
 
 
-def test_a_lone_surrogate_is_forwarded_as_a_replacement_character(before: Any, server: Server) -> None:
+def test_a_lone_surrogate_is_sent_upstream_as_a_replacement_character(before: Any, server: Server) -> None:
     glm = before()
     body = b'{"model": "glm-4.6v", "messages": [{"role": "user", "content": "a \\ud83d b"}]}'
     headers = {"content-type": "application/json"}
@@ -207,7 +213,7 @@ def test_a_lone_surrogate_is_forwarded_as_a_replacement_character(before: Any, s
     assert json.loads(server.requests[0][1])["messages"][0]["content"] == "a \ufffd b"
 
 
-def test_an_answer_without_choices_is_an_error_streamed_or_not(before: Any) -> None:
+def test_an_upstream_answer_without_choices_becomes_an_error_streamed_or_not(before: Any) -> None:
     counted = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 0}}
     for glm, more in (
         (before(says(counted)), {}),

@@ -17,7 +17,7 @@ from tests.support.fake_server import Server
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 
 
-def test_the_server_gets_the_upstream_model_and_key(before: Any, server: Server) -> None:
+def test_the_upstream_server_gets_the_upstream_model_and_the_upstream_key(before: Any, server: Server) -> None:
     glm = before()
     assert glm.chat("Hello", request_id="request-1", user_id="user-01").status_code == 200
     head, _ = server.requests[0]
@@ -39,7 +39,7 @@ def test_by_default_the_model_of_the_request_and_no_key_are_sent_upstream(before
     assert server.requests[0][0].startswith("POST /v1/chat/completions")
 
 
-def test_pictures_are_sent_as_data_uris_if_their_bytes_are_known(before: Any, server: Server) -> None:
+def test_pictures_are_sent_upstream_as_data_uris_if_their_bytes_are_known(before: Any, server: Server) -> None:
     glm = before()
     png, jpeg = glm.drawn(), glm.drawn("blue", form="JPEG")
     foreign = "https://example.com/cat.jpg"
@@ -76,14 +76,16 @@ def test_a_request_that_the_platform_refuses_is_not_sent_upstream(before: Any, s
         ({"tools": [WEATHER], "tool_choice": "required"}, {"tools": [WEATHER]}),
     ],
 )
-def test_options_are_translated(before: Any, server: Server, options: Any, expected: Any) -> None:
+def test_options_are_sent_upstream_under_the_names_of_openai_compatible_servers(
+    before: Any, server: Server, options: Any, expected: Any
+) -> None:
     glm = before()
     assert glm.chat("Hello", model="glm-4.6v", **options).status_code == 200
     body = request_body(server)
     assert {name: body[name] for name in body.keys() - {"model", "messages", "stream"}} == expected
 
 
-def test_response_format_is_sent_and_built_in_tools_are_not(before: Any, server: Server) -> None:
+def test_response_format_is_sent_upstream_and_the_tool_web_search_is_not(before: Any, server: Server) -> None:
     glm = before()
     search = {"type": "web_search", "web_search": {"enable": True}}
     wanted = {"type": "json_object"}
@@ -91,7 +93,7 @@ def test_response_format_is_sent_and_built_in_tools_are_not(before: Any, server:
     assert (request_body(server)["response_format"], request_body(server)["tools"]) == (wanted, [WEATHER])
 
 
-def test_on_v1_fields_of_openai_compatible_servers_are_forwarded(before: Any, server: Server) -> None:
+def test_on_v1_fields_of_openai_compatible_servers_are_sent_upstream(before: Any, server: Server) -> None:
     glm = before()
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
     body = {
@@ -110,7 +112,7 @@ def test_on_v1_fields_of_openai_compatible_servers_are_forwarded(before: Any, se
     assert "max_completion_tokens" not in forwarded
 
 
-def test_tool_turns_are_sent_with_ids_and_arguments_as_text(before: Any, server: Server) -> None:
+def test_tool_calls_and_results_are_sent_upstream_with_ids_and_arguments_as_text(before: Any, server: Server) -> None:
     glm = before()
     call = {"id": "call_7", "type": "function", "function": {"name": "get_weather", "arguments": {"city": "Berlin"}}}
     messages = [
@@ -143,7 +145,7 @@ def video() -> bytes:
     return held.getvalue()
 
 
-def test_a_video_is_sent_as_pictures_of_frames(before: Any, server: Server) -> None:
+def test_a_video_is_sent_upstream_as_pictures_of_its_frames(before: Any, server: Server) -> None:
     glm = before()
     part = {"type": "video_url", "video_url": {"url": glm.emu.host(video())}}
     assert glm.chat(part, "What changes?", model="glm-4.6v").status_code == 200
@@ -156,7 +158,7 @@ def test_a_video_is_sent_as_pictures_of_frames(before: Any, server: Server) -> N
     assert pictures[0].size == (160, 120)
 
 
-def test_a_video_url_is_passed_to_the_server(before: Any, server: Server) -> None:
+def test_a_video_url_is_sent_upstream_unchanged(before: Any, server: Server) -> None:
     part = {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}
     assert before().chat(part, "What?", model="glm-4.6v").status_code == 200
     assert request_body(server)["messages"][0]["content"][0] == part
@@ -178,7 +180,7 @@ def file(data: bytes) -> dict[str, Any]:
     return {"type": "file", "file": {"file_data": f"data:text/plain;base64,{base64.b64encode(data).decode()}"}}
 
 
-def test_a_file_is_sent_as_text_or_as_a_picture_and_otherwise_refused(before: Any, server: Server) -> None:
+def test_a_file_is_sent_upstream_as_text_or_as_a_picture_and_otherwise_refused(before: Any, server: Server) -> None:
     glm = before()
     ask = {"model": "glm-5.3-flash"}
     assert glm.chat(file("Straße 7".encode()), "Where?", **ask).status_code == 200
@@ -193,7 +195,7 @@ def test_a_file_is_sent_as_text_or_as_a_picture_and_otherwise_refused(before: An
     assert len(server.requests) == count
 
 
-def test_an_uploaded_file_is_sent_as_text(before: Any, server: Server) -> None:
+def test_an_uploaded_file_is_sent_upstream_as_text(before: Any, server: Server) -> None:
     glm = before()
     url, data = f"{glm.emu.base_url}/files", {"purpose": "user_data"}
     identity = glm.http.post(url, data=data, files={"file": ("a.txt", b"Total 12.50")}).json()["id"]

@@ -23,7 +23,7 @@ def cut(whole: Any, places: list[int]) -> Iterator[Any]:
 
 
 @given(CUTS, st.sampled_from(["\n", "\r\n", "\r"]))
-def test_events_do_not_depend_on_the_split_of_bytes(places: list[int], end: str) -> None:
+def test_the_events_read_from_a_stream_do_not_depend_on_how_its_bytes_are_split(places: list[int], end: str) -> None:
     values = [{"a": "é\u2028\x85猫"}, {"b": "data: x"}]
     lines = [": comment", "", *(f"data: {json.dumps(one, ensure_ascii=False)}{end}" for one in values), "data:[DONE]"]
     body = end.join(lines).encode()
@@ -47,7 +47,9 @@ def test_events_do_not_depend_on_the_split_of_bytes(places: list[int], end: str)
         ]
     ),
 )
-def test_leading_reasoning_does_not_depend_on_the_split_of_text(places: list[int], sample: tuple[str, ...]) -> None:
+def test_reasoning_between_think_tags_is_found_however_the_text_is_split(
+    places: list[int], sample: tuple[str, ...]
+) -> None:
     written, reasoning, text = sample
     reader = Reader()
     pieces = [
