@@ -154,7 +154,7 @@ class Progress:
         return json.dumps(self.as_dict(), ensure_ascii=False)
 
     def __str__(self) -> str:
-        text = f"{self.answered:,} answered, {self.failed:,} failed, {self.known:,} were in the ledger already"
+        text = f"{self.answered:,} answered, {self.failed:,} failed, {self.known:,} already in the ledger"
         text += f", {self.known_failed:,} of them failed" if self.known_failed else ""
         text += f"; {self.input_tokens + self.output_tokens:,} tokens, {self.money}; {self.seconds:.1f} s"
         if self.errors:

@@ -52,7 +52,7 @@ def test_the_code_blocks_of_the_page_about_batches_run_one_after_the_other(
         shutil.copy(ROOT / "examples" / "pictures" / "receipt.png", tmp_path / folder / "a.png")
     monkeypatch.chdir(tmp_path)
     printed = run_code("\n".join(blocks("batch.md")))
-    assert "1 answered, 0 failed, 0 were in the ledger already" in printed
+    assert "1 answered, 0 failed, 0 already in the ledger" in printed
     assert (tmp_path / "answers.jsonl").exists()
     assert (tmp_path / "receipts.parquet").exists()
 
