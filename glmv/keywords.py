@@ -89,7 +89,7 @@ class ClientKeywords(OptionKeywords, total=False):
 
 
 class _Unset:
-    """The default that help shows for an optional keyword: when the caller omits it, it is not passed on."""
+    """The default of an optional keyword, which `help()` shows as `...`. An omitted keyword is not passed on."""
 
     def __repr__(self) -> str:
         return "..."

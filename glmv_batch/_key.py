@@ -18,7 +18,7 @@ _MANNER = frozenset({"validate", "request_id", "user_id"})
 
 
 class Digests(Protocol):
-    """Stores the SHA-256 of files; returns it only for the size and modification time that it was stored with."""
+    """Stores the SHA-256 of a file, and returns it only if the size and modification time of the file are the same."""
 
     def digest(self, path: str, size: int, mtime: int) -> str | None: ...
     def keep_digest(self, path: str, size: int, mtime: int, digest: str) -> None: ...

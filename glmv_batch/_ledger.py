@@ -245,9 +245,9 @@ class Ledger:
         return [key for (key,) in self._rows("select distinct key from chunk_items where chunk = ?", name)]
 
     def wait_for(self, waiting: Waiting) -> bool:
-        """Record that an item waits for its answer; return whether a chunk or another item already has its key.
+        """Record that an item waits for its answer; return whether a chunk or another waiting item has its key.
 
-        No record outlasts the run: the next run reads the source again, because it may have changed.
+        These records last only for this run: the next run reads the source again, because it may have changed.
         """
         key, name, columns = waiting
         tables = "chunk_items", "waiting"

@@ -59,8 +59,8 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"\bmax_tokens=(\d+)", r"--max-tokens \1"),
     (r"^base_model: ", "--base-model: "),
     (
-        r"With thinking=True a stream returns the reasoning apart from the text",
-        "--show-thinking shows the reasoning apart from the text",
+        r"With thinking=True a stream separates the reasoning from the text",
+        "--show-thinking shows the reasoning separately",
     ),
     (r"\bIt was cut off by max_tokens: raise that limit\b", "It was cut off by --max-tokens: raise that limit"),
     (r" \(idle_timeout\)", ""),

@@ -20,7 +20,7 @@ from glmv.wire.sse import Event
 
 _THOUGHT_IN_TEXT = (
     "The server sent the reasoning as text: the server needs a reasoning parser (vLLM and SGLang: --reasoning-parser "
-    "glm45). With thinking=True a stream returns the reasoning apart from the text."
+    "glm45). With thinking=True a stream separates the reasoning from the text."
 )
 _CALLS_IN_TEXT = (
     "The server left {count} tool call(s) in the text: the server needs a tool parser (vLLM and SGLang: "

@@ -100,7 +100,7 @@ JUDGING: tuple[Judging, ...] = (
         "with_structured_output(TypedDict or JSON Schema)",
         BOTH,
         "the schema, then the caller: LLMToolSelectorMiddleware(on_parsing_failure=...)",
-        "a dict, or the JSON value of the second answer if that does not fit either",
+        "a dict; if the second answer does not fit either, the JSON value of that answer",
         ("missing",),
         _LANGCHAINS + "; for a misfit, a note on the message and a warning in the log",
     ),

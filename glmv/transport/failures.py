@@ -204,8 +204,8 @@ def _translated(
             other = f" A proxy for HTTP is written http:// in {proxy.named_by}." if proxy.scheme == "socks5" else ""
             return Failure(
                 "connect_timeout",
-                f"{_capital(host)} did not connect to {way.host} within {within('connect')}: does it speak "
-                f"{_protocol(proxy)}, and reach that host itself?{other}",
+                f"{_capital(host)} did not connect to {way.host} within {within('connect')}: check that it "
+                f"speaks {_protocol(proxy)} and can reach that host.{other}",
             )
         case library.WriteTimeout():
             return Failure("write_timeout", f"The request could not be sent to {host} within {within('write')}.")
@@ -274,7 +274,9 @@ def _refused(reason: str, way: Way) -> Failure:
 
 
 def _not_passed_on(proxy: Proxy | None, host: str, reason: str) -> Failure:
-    return Failure("proxy", f"{_name(proxy)} could not connect to {host}: {reason}. Does it reach that host itself?")
+    return Failure(
+        "proxy", f"{_name(proxy)} could not connect to {host}: {reason}. Check that the proxy can reach that host."
+    )
 
 
 def _wants_password(proxy: Proxy | None) -> Failure:

@@ -26,12 +26,12 @@ class NetworkCall:
 
     Attributes:
         tunnels: whether each new connection needs a tunnel of a proxy.
-        handshake_timeout: seconds for a proxy to make a tunnel after the connection to it; None for no limit. The HTTP
-            library has no time limit for this with SOCKS proxies, and the read timeout with others.
+        handshake_timeout: seconds for a proxy to make a tunnel after the connection to it; None for no limit. With
+            SOCKS proxies the HTTP library itself has no time limit for this; with others it applies the read timeout.
         secrets: credentials that are masked in received data. This happens here because the HTTP library logs the head
             of a response.
         until: the deadline in monotonic seconds, or None.
-        stream: the stream that the call used last, or opened last if the client is blocking.
+        stream: the stream that the call used last; in a blocking client the one that it opened last. Or None.
         stage: the state of this attempt's connection: "kept" (it existed already), "connecting", "connected" (to the
             proxy, if there is one), "tunnelled" (by a SOCKS proxy), "encrypting", "encrypted".
         encrypts_with: the host of the last TLS handshake.

@@ -154,9 +154,9 @@ def calls_in(
 ) -> tuple[str, list[tuple[str, str]]]:
     """Text that ends with calls in GLM's markup -> the text before them, and calls as (name, JSON of the arguments).
 
-    A call of an unknown function is text, and so is a quoted one, or one with text after it. The last closing tag may
-    be missing; if the answer was `cut`, the JSON of the last arguments is left open then. `quoting` has the state of
-    the text before.
+    A call of an unknown function is text, and so is a quoted one, or one with text after it. A closing tag
+    may be missing: at the end of an answer that was `cut`, the JSON of the last arguments then has no closing brace.
+    `quoting` says whether a quotation or code is open at the start of `text`.
     """
     if CALL not in text:
         return text, []

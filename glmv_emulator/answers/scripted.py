@@ -28,7 +28,7 @@ class FunctionFailed(Exception):
 
 
 class Scripted:
-    """An answer in the queue of a script. `Emulator.call` returns it, so that `also` can add calls."""
+    """An answer in the queue of a script. `Emulator.call` returns it, so that `also` can add tool calls to it."""
 
     def __init__(self, script: Script, number: int, reply: Reply) -> None:
         self._script = script

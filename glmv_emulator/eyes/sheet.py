@@ -67,7 +67,7 @@ class Sheet:
         return "\n".join([*rows, *(code.text for code in self.codes)])
 
     def heading(self) -> str:
-        """The first line in the upper half of the page among the lines that are printed largest; "" if there is none."""
+        """The topmost of the largest lines in the upper half of the page; "" if there is none."""
         upper = [
             line
             for line in self.lines

@@ -126,7 +126,7 @@ def chosen(name: str, options: Options) -> tuple[Fault, dict[str, Any]]:
 
 
 def _converted(name: str, option: str, value: Any, default: Any) -> Any:
-    """A value -> the value in the type of the option. Headers contain strings, and a code may be passed as a number."""
+    """A value -> the value in the type of the option's default: a number in a header is a string, for example."""
     try:
         return type(default)(value)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Media that the emulator serves itself; it reads the media of no other URLs."""
+"""Media that the emulator serves itself. It never fetches media from other URLs."""
 
 from __future__ import annotations
 

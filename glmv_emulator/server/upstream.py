@@ -84,7 +84,7 @@ class HttpUpstream:
             raise unreachable(self.name, f"{message} ({type(problem).__name__})") from None
 
     def _parsed(self, text: str) -> Any:
-        """Parse an answer or a chunk. Errors may repeat the key, so it is removed from them; answers are unchanged."""
+        """Parse an answer or a chunk. An error may quote the API key, so the key is masked in errors only."""
         try:
             value = json.loads(text)
             return json.loads(self._without_key(text)) if isinstance(value, dict) and "error" in value else value

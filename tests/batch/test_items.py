@@ -144,7 +144,7 @@ def test_a_table_may_hold_a_picture_as_a_data_uri(tmp_path: Path) -> None:
     assert names([f"data:image/png;base64,{data}"]) == ["1"]
 
 
-def test_column_names_of_a_data_frame_that_are_no_identifiers_are_kept() -> None:
+def test_column_names_of_a_data_frame_that_are_not_identifiers_are_kept() -> None:
     """pandas' named tuples would rename the second column to `_1`."""
     frame = SimpleNamespace(
         columns=["my photo", "class"],
@@ -178,7 +178,7 @@ def test_the_count_of_a_source_is_the_number_of_its_items_or_none_for_an_iterato
 
 
 @pytest.mark.parametrize(("line", "message"), [("{", "line 2 is not JSON"), ("[1]", "line 2 is not a JSON object")])
-def test_the_error_for_a_line_that_is_no_json_object_names_the_number_of_the_line(
+def test_the_error_for_a_line_that_is_not_a_json_object_names_the_line_number(
     tmp_path: Path, line: str, message: str
 ) -> None:
     table = tmp_path / "t.jsonl"

@@ -382,7 +382,7 @@ def test_a_key_that_json_cannot_represent_can_be_written_to_every_output_format(
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
 @pytest.mark.parametrize("keep", [True, [0, None]])
-def test_columns_of_the_source_whose_names_are_no_text_are_kept(tmp_path: Path, ending: str, keep: Any) -> None:
+def test_columns_of_the_source_whose_names_are_not_strings_are_kept(tmp_path: Path, ending: str, keep: Any) -> None:
     out = tmp_path / f"o.{ending}"
     columns: Any = {0: "first", None: "nameless"}
     with sink(out, None, keep) as file:

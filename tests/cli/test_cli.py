@@ -49,7 +49,7 @@ def test_the_error_of_the_command_ask_without_a_key_names_the_variable_to_set() 
 
 
 @pytest.mark.parametrize("file", ["missing.jpg", "draw.py"])
-def test_the_error_for_a_file_that_is_no_picture_names_the_file(file: str) -> None:
+def test_the_error_for_a_file_that_is_not_a_picture_names_the_file(file: str) -> None:
     code, _, error = run("ask", "--emulator", str(PICTURES / file), "What is this?")
     assert code == 1
     assert file in error.replace("\n", "")

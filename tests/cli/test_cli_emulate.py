@@ -151,7 +151,7 @@ def test_a_port_in_use_is_reported_in_one_sentence_with_exit_code_1(command: lis
     assert f"cannot listen on port {port} of 127.0.0.1" in error
 
 
-def test_a_file_that_is_no_certificate_is_refused_by_the_option_tls(
+def test_a_file_that_is_not_a_certificate_is_refused_by_the_option_tls(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (wrong := tmp_path / "wrong.pem").write_text("no certificate")

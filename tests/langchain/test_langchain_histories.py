@@ -62,7 +62,7 @@ def test_histories_with_greetings_empty_messages_or_lone_tool_results_are_answer
 
 
 @pytest.mark.parametrize("history", REFUSED[:3])
-def test_the_error_for_an_incomplete_history_advises_start_on_human(
+def test_the_error_for_an_incomplete_history_suggests_start_on_human(
     history: list[AnyMessage], emulator: Emulator
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r'messages\[\d\].*start_on="human"'):

@@ -165,7 +165,7 @@ def test_a_copy_of_a_model_accepts_a_new_key_as_a_plain_string() -> None:
     assert "other-secret" not in repr(other)
 
 
-def test_a_model_and_a_chain_are_loaded_from_the_json_of_dumps() -> None:
+def test_a_model_and_a_chain_are_loaded_from_json_that_dumps_wrote() -> None:
     ours = model(temperature=0.3, base_url="https://x.example/v4")
     loaded = langchain_glmv.load(langchain_glmv.dumps(ours), api_key="other-id.other-secret")
     assert (loaded.temperature, loaded.base_url, loaded.model) == (0.3, "https://x.example/v4", "glm-4.6v")

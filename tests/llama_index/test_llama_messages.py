@@ -369,7 +369,7 @@ def test_the_repr_of_a_picture_object_as_text_of_a_tool_result_is_refused(text: 
 @pytest.mark.parametrize(
     "text", ["An ImageBlock shows it.", "See Image(red).", "b'red'", "Use Image(https://example.com/a.png) for it."]
 )
-def test_tool_texts_that_mention_a_picture_class_but_are_no_repr_are_sent(text: str) -> None:
+def test_tool_texts_that_mention_a_picture_class_but_are_not_a_repr_are_sent(text: str) -> None:
     assert mapped(ChatMessage(role="tool", content=text))[0].text == text
 
 

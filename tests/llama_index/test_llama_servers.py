@@ -91,7 +91,7 @@ def test_the_metadata_and_the_limits_of_a_model_are_those_of_its_base_model(
     assert server.body["model"] == options["model"]
 
 
-def test_a_base_model_without_tools_is_no_function_calling_model() -> None:
+def test_a_base_model_without_tools_is_not_a_function_calling_model() -> None:
     assert not GLMV(model="ours", base_model="glm-4v", api_key="k").metadata.is_function_calling_model
     assert GLMV(model="ours", api_key="k").metadata.is_function_calling_model
     assert GLMV(model="ours", base_model="glm-4v", context_window=9, api_key="k").metadata.context_window == 9

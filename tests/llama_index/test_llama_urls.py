@@ -67,7 +67,7 @@ def test_image_url_none_and_an_empty_video_url_add_no_media(emu: Emulator, conne
 
 
 @pytest.mark.parametrize("given", ["photo.jpg", 3, ["https://example.com/a.png", b"x"]])
-def test_the_error_for_an_image_url_that_is_no_url_advises_image_documents(
+def test_the_error_for_an_image_url_that_is_not_a_url_suggests_image_documents(
     given: Any, connect: Callable[..., GLMV]
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"image_url: .*image_documents="):

@@ -147,7 +147,7 @@ def test_with_may_replace_text_that_turns_out_to_be_reasoning_is_replaced(flow: 
     assert (outcome.whole.text, outcome.whole.reasoning) == ("Red!", "It is red.")
     [note] = outcome.whole.notes
     assert note.startswith("The server sent the reasoning as text")
-    assert note.endswith("returns the reasoning apart from the text.")
+    assert note.endswith("separates the reasoning from the text.")
     late = {"choices": [{"delta": {"content": "ed.</think>Red", "tool_calls": [call]}}]}
     answer = flow.run(flow.streamed(pieces[0], late, pieces[2]), thought="possible", may_replace=True).whole
     assert (answer.text, answer.reasoning, [each.name for each in answer.tool_calls]) == ("Red!", "It is ed.", ["f"])

@@ -124,7 +124,7 @@ def test_an_animated_png_is_sent_unchanged_with_a_note() -> None:
     assert "it has 4 frames" in str(note)
 
 
-def test_the_error_of_a_picture_of_too_many_pages_advises_to_pass_a_number_of_pages() -> None:
+def test_the_error_of_a_picture_of_too_many_pages_suggests_a_number_of_pages() -> None:
     results = [Pillow.new("L", (4, 4), number) for number in range(160)]
     image = Image.from_bytes(encoded(results[0], "TIFF", save_all=True, append_images=results[1:]))
     with pytest.raises(LimitExceeded, match=r"160 pages.*pages\(150\)"):
@@ -248,7 +248,7 @@ def test_to_pil_returns_a_pillow_picture_and_refuses_a_picture_given_by_url(kind
         Image.from_url("https://example.com/a.png").to_pil()
 
 
-def test_the_error_of_a_pillow_picture_of_96_megapixels_advises_to_use_thumbnail() -> None:
+def test_the_error_of_a_pillow_picture_of_96_megapixels_suggests_thumbnail() -> None:
     with pytest.raises(LimitExceeded, match=r"12000x8000.*thumbnail.*from_path"):
         Image.of(Pillow.new("1", (12000, 8000)))
 

@@ -205,7 +205,7 @@ def test_the_error_of_a_missing_file_names_the_file() -> None:
         Image.from_path("nowhere.png")
 
 
-def test_the_error_of_a_url_passed_to_from_path_advises_to_use_from_url() -> None:
+def test_the_error_of_a_url_passed_to_from_path_suggests_from_url() -> None:
     with pytest.raises(InvalidRequestError, match="This is a URL: give it to from_url"):
         Image.from_path("https://example.com/cat.jpg")
 

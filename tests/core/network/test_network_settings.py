@@ -435,7 +435,7 @@ def test_an_error_of_a_socks_proxy_names_the_proxy(
     assert words in str(error)
 
 
-def test_the_error_for_an_https_proxy_without_tls_advises_to_write_http(
+def test_the_error_for_an_https_proxy_without_tls_suggests_http(
     ask: Any, saying: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = saying(b"HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -133,7 +133,7 @@ def test_the_log_warns_of_a_returned_misfit_without_quoting_the_answer(
 
 
 @both
-def test_with_on_misfit_return_a_streamed_misfit_is_returned_without_a_second_turn(
+def test_with_on_misfit_return_a_streamed_misfit_needs_no_second_request(
     stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(*[json.dumps(MISFIT)] * (1 if stream else 2))

@@ -330,10 +330,13 @@ def test_a_stream_is_replaced_only_once_and_then_raises(second: str, emu: Emulat
     assert len(emu.requests) == 2
 
 
-def test_a_shown_answer_cut_by_max_tokens_raises_without_a_second_turn(emu: Emulator, glm: glmv.Client) -> None:
+def test_a_streamed_answer_cut_off_by_max_tokens_raises_without_a_second_request(
+    emu: Emulator, glm: glmv.Client
+) -> None:
     emu.say(text('{"name": "Ada"', finish_reason="length"))
     with pytest.raises(glmv.MalformedResponse, match="max_tokens"):
         ask(glm, True, response_format=PERSON, may_replace=True)
+    assert len(emu.requests) == 1
 
 
 def test_shown_text_is_not_replaced_without_may_replace(emu: Emulator, glm: glmv.Client) -> None:

@@ -366,7 +366,7 @@ def test_coordinates_up_to_a_tenth_outside_the_grid_are_clipped_to_its_edge(
         ("The scores are these: [100, 200, 300, 401] here", True),
     ],
 )
-def test_four_numbers_are_a_box_by_their_size_or_by_the_words_before(text: str, is_box: bool) -> None:
+def test_whether_four_numbers_are_a_box_depends_on_values_and_words_before(text: str, is_box: bool) -> None:
     assert bool(boxes_in(text)) is is_box
 
 

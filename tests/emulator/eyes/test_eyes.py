@@ -85,7 +85,7 @@ def test_a_truncated_picture_is_detected(name: str, cut: float) -> None:
     [(b"", "empty"), (b"hello world", "format"), (b"%PDF-1.7", "PDF"), (b"<svg xmlns=''/>", "SVG"),
      (b"iVBORw0KGgo", "base64"), (b"data:image/png;base64,AAAA", "data URI")],
 )  # fmt: skip
-def test_the_error_for_data_that_is_no_picture_says_what_the_data_is(data: bytes, word: str) -> None:
+def test_the_error_for_data_that_is_not_a_picture_says_what_the_data_is(data: bytes, word: str) -> None:
     with pytest.raises(Unreadable) as caught:
         look_image(data)
     assert word in caught.value.reason

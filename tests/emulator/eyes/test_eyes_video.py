@@ -83,7 +83,7 @@ def test_a_truncated_video_is_detected(name: str, cut: int) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"hello", b"\x00\x00\x00\x18ftypmp42", b"\x1a\x45\xdf\xa3", b"RIFF\x00\x00\x00\x00AVI "]
 )
-def test_data_that_is_no_complete_video_is_refused(data: bytes) -> None:
+def test_data_that_is_not_a_complete_video_is_refused(data: bytes) -> None:
     with pytest.raises(Unreadable):
         look_video(data)
 
