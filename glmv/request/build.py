@@ -19,10 +19,10 @@ _OPTION_NAMES = tuple(Options.model_fields)
 
 
 def request_of(messages: Messages, settings: BaseModel, model: str | None, options: dict[str, Any]) -> ChatRequest:
-    """The arguments of one call -> a request. Empties `options`, which may hold headers with credentials.
+    """The arguments of one call -> a request. Empties `options`, because it may hold credentials.
 
     Args:
-        messages, settings: as for `chat_request`.
+        messages, settings: the arguments `messages` and `defaults` of `chat_request`.
         model: the model of the call; None means the model of the settings.
         options: keywords of the call.
 
@@ -35,7 +35,7 @@ def request_of(messages: Messages, settings: BaseModel, model: str | None, optio
 
 
 def chat_request(messages: Messages, defaults: BaseModel, overrides: Mapping[str, Any]) -> ChatRequest:
-    """Messages, a model's defaults and one call's keywords -> a request.
+    """Messages, default settings and the keywords of one call -> a request.
 
     Args:
         messages: as for `Client.chat`.

@@ -1,4 +1,4 @@
-"""Types for notes on a request: what records a note, and a note on why the server may refuse the request."""
+"""Types for notes on a request: a function that records notes, and a note on why the server may refuse the request."""
 
 from collections.abc import Callable
 

@@ -51,8 +51,8 @@ def check(
 
     Raises:
         LimitExceeded: a count, size, side or duration exceeds all documented limits.
-        UnsupportedContent: a file was cut short, or the model does not support a role, part or tool, or is not a chat
-            model.
+        UnsupportedContent: the file of a picture was cut short, or the model does not support a role, part or tool, or
+            is not a chat model.
         InvalidRequestError: an option is out of its documented range, or the platform does not accept the history.
     """
     if dialect.limits == "refuse":

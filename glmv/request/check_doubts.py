@@ -32,7 +32,7 @@ _LEAST_REQUEST_ID = 6
 
 
 def note_doubts(request: ChatRequest, media: Sequence[Media], model: Model, add_note: AddNote) -> None:
-    """Record a note for each doubt in the model's row that concerns the request.
+    """Record a note for each doubt of the model's row that concerns the request, and for a short `request_id`.
 
     Args:
         request: the original request, before pictures are fitted.
@@ -58,7 +58,7 @@ def note_doubts(request: ChatRequest, media: Sequence[Media], model: Model, add_
 
 
 def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: Model) -> list[str]:
-    """The beginnings of notes on how a request relies on the value of a field; [] if it does not."""
+    """How a request relies on a field of the row, as beginnings of notes; [] if it does not rely on the field."""
     name, options = model.name, request.options
     match field:
         case "status":
@@ -107,5 +107,5 @@ def _thinking(request: ChatRequest) -> object:
 
 
 def _at_least(request: ChatRequest) -> int:
-    """A low estimate of the tokens of a request's texts: one per four bytes (four letters or one Chinese character)."""
+    """A low estimate of the tokens of a request's texts: one per four bytes (4 letters, or 1.3 Chinese characters)."""
     return sum(len(message.text.encode(errors="replace")) for message in request.messages) // 4

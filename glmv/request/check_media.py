@@ -62,7 +62,9 @@ def checked_media(
 
 
 def check_served(media: Sequence[tuple[Position, Media]], dialect: Dialect, add_note: AddNote) -> None:
-    """Check pictures against the limits of a server for all its models: complete files, and sides that it can read.
+    """Check what a server requires of pictures for every model: a complete file, and sides that the server can read.
+
+    Pictures with `fit=False` are not checked.
 
     Args:
         media: the media of the request, see `placed_media`.
@@ -186,7 +188,7 @@ def _image(image: Image, position: Position, model: Model, limits: Limits) -> Im
 
 
 def _note_narrow(image: Image, model: Model, limits: Limits) -> None:
-    """Record a note on a picture that is too narrow: the published processor refuses it; the platform may not."""
+    """Record a note on a picture that the published processor refuses as too narrow; the platform may accept it."""
     if model.processor and model.processor.most_aspect is not None:
         _note_aspect(image, model.processor.most_aspect, f"the published processor of {model.name}", limits.add_note)
 

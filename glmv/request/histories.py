@@ -3,8 +3,9 @@
 The platform requires a user message, as the first one after system messages (docs.bigmodel.cn, chat completion,
 messages: "不能仅包含系统消息或助手消息"), else it answers with error 1214. It refuses an empty user message, and it
 requires the call of each tool result. A history that breaks these rules is changed, with a note, if it has only one
-possible meaning; else it is refused before it is sent. Other orders, which the platform accepts, stay as they are:
-system messages between turns, several user messages in a row. Other servers get every history as it is.
+possible meaning; else it is refused before it is sent. Only a new tool result without its call is sent as it is, with
+a note. Other orders, which the platform accepts, stay as they are: system messages between turns, several user messages
+in a row. Other servers get every history as it is.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ ADVICE = "If you shorten a history, let it begin with a user message."
 
 @dataclass(frozen=True, slots=True)
 class _History:
-    """The facts for rules.
+    """The facts that the rules use.
 
     Attributes:
         messages: the history.
         first_user: the index of the first user message with content; the number of messages if there is none.
-        last: the index of the last message with content; of the last message if none has content.
+        last: the index of the last message with content, or of the last message of all if none has content.
         earlier_calls: for each message, the ids of the tool calls before it.
     """
 
@@ -42,7 +43,7 @@ class _History:
         return self.first_user < index
 
     def is_orphan(self, index: int) -> bool:
-        """Whether a message is a tool's result without a matching call before it. Without an id it matches any call."""
+        """Whether a message is a tool's result without its call before it. Without an id, a result belongs to any call."""
         message, calls = self.messages[index], self.earlier_calls[index]
         has_call = bool(calls) if message.tool_call_id is None else message.tool_call_id in calls
         return message.role == "tool" and not has_call
@@ -53,7 +54,7 @@ class _History:
 
 
 class Rule(NamedTuple):
-    """One row of the table; the first one that applies decides.
+    """One rule of the table. For each message, the first rule that applies decides.
 
     Attributes:
         applies: returns whether the rule applies to the message at an index.
@@ -118,10 +119,11 @@ def as_taken(messages: tuple[Message, ...], add_note: AddNote) -> tuple[Message,
 
     Args:
         messages: the history, with media in user messages only.
-        add_note: records a note for each message that was changed or left out.
+        add_note: records a note for each message that was changed or left out, or that the platform may refuse.
 
     Raises:
-        InvalidRequestError: the history has no user message, or its meaning is unclear; the error has advice.
+        InvalidRequestError: the history has no user message, ends with an empty one, or has an unclear meaning; the
+            error has advice.
     """
     first = next((message.role for message in messages if message.role != "system"), None)
     if first == "user" and not any(map(_is_odd, messages)):
@@ -179,7 +181,7 @@ def _shows(part: Part) -> bool:
 
 
 def _add_system(messages: list[Message], text: str) -> None:
-    """Append the text of an assistant message at the start of the history to the system message."""
+    """Add the text of an assistant message that precedes the first user message, as system text."""
     words = f"{_BEGAN}{text}"
     if not (messages and messages[-1].role == "system"):
         messages.append(Message("system", words))

@@ -32,7 +32,7 @@ def messages_of(messages: object, add_note: AddNote = _silent) -> tuple[Message,
     a conversation. `add_note` records a note for each field that GLM does not have, such as the `detail` of a picture.
 
     Raises:
-        UnsupportedContent: a message has other content; the error names the position.
+        UnsupportedContent: a message has a role, a key or content that is not accepted; the error names the position.
         InvalidRequestError: there is no message.
     """
     if (part := part_of(messages)) is not None:
@@ -230,9 +230,9 @@ def media_moved(messages: tuple[Message, ...], add_note: AddNote) -> tuple[Messa
     """The same conversation with all pictures, videos and files in user messages.
 
     The platform reads media in user messages only (docs.bigmodel.cn, "对话补全": the content of other roles is a
-    string), but tools return screenshots, and assistants may draw. Media are moved into the next user message, or into
-    a new one, each after a text that names their origin; a text replaces them at their old position. Successive tool
-    messages are not separated, because results must follow their calls.
+    string), but tools return screenshots, and assistants may draw. Media are moved into the user message that follows,
+    or into a new one if another message follows. A text before each names its origin, and a text replaces it at its old
+    position. Successive tool messages are not separated, because results must follow their calls.
 
     Args:
         messages: a conversation.

@@ -32,7 +32,7 @@ class Reading(NamedTuple):
         cut: stop words that are not sent; the client cuts the answer at them.
         notes: what was changed in the request, one line for each change.
         causes: the notes that are possible reasons for a refusal.
-        sizes: (width, height) in pixels of the pictures in the request, None if unknown, to locate boxes.
+        sizes: (width, height) of each picture in the request, in pixels, to locate boxes; None if unknown.
         boxes_of: index of the picture in whose pixels boxes are given; None means the only picture.
         thought: whether the text may begin with reasoning, see `glmv.wire.marks.TagFilter`.
         tools: the functions in the request, with the JSON Schemas of their parameters.
@@ -56,13 +56,13 @@ class Call(NamedTuple):
 
     Attributes:
         method, path: the HTTP method and the path; the path is relative to the base URL.
-        body: takes the request id of an attempt and returns its body.
+        body: takes the request id of an attempt and returns the request body for this attempt.
         headers: the headers of this call.
         secrets: credentials that are masked in everything that the server sends.
         request_id: the user's id for all attempts; None makes a new one for each attempt, "" sends none.
         reading: how its answer is read.
         sensitive: "raise" or "return", see `Settings.on_sensitive`.
-        limit: the most bytes of the response.
+        limit: the most bytes of a response that is not a stream.
         large: whether the body is made in a worker thread.
     """
 
@@ -89,21 +89,21 @@ def prepare(
     base_url: str = "",
     keep: int = PICTURE_CACHE_BYTES,
 ) -> Call:
-    """A request -> the call. Raises all errors that can be detected before sending.
+    """A request -> the call. Errors of `encode` are raised only when the body is made.
 
     Args:
         request: the request.
         row: the catalogue row of the model, or None if it is unknown or does not apply to this server.
         dialect: the server's dialect.
-        secrets: credentials that are sent to it.
+        secrets: credentials that are sent to the server.
         on_sensitive: the client's value; a value in the request overrides it.
         stream: whether the answer is streamed.
         base_url: the server's base URL, for notes on URLs that it cannot fetch.
         keep: see `Settings.picture_cache_bytes`.
 
     Raises:
-        LimitExceeded, UnsupportedContent, InvalidRequestError: see `check` and `encode`; or
-            `boxes_of` is out of range.
+        LimitExceeded, UnsupportedContent, InvalidRequestError: see `check`; or `boxes_of` is out of range, or the
+            server cannot get this `request_id` in a header.
     """
     original = request.messages  # boxes are given in pixels of the caller's pictures, not of the fitted ones
     own_id = request.options.get("request_id")  # for other servers `check` removes it from the options
@@ -160,7 +160,7 @@ def _with_request_id(headers: SecretHeaders, request_id: str) -> SecretHeaders:
 
 
 def _leading_reasoning(thinking: object, dialect: Dialect) -> Thought:
-    """Whether text may begin with reasoning: the platform separates it, other servers only with a reasoning parser."""
+    """Whether text may begin with reasoning, because a server other than the platform may have no reasoning parser."""
     match thinking:
         case _ if dialect.name == "platform":
             return "marked"

@@ -75,7 +75,7 @@ def media_in_results(messages: tuple[Message, ...], add_note: AddNote) -> tuple[
         add_note: records a note for each text that was changed.
 
     Raises:
-        UnsupportedContent: a text is the repr of an object with a picture, which is lost.
+        UnsupportedContent: a text is the repr of a picture object, and so the picture itself is lost.
     """
     if not any(message.role == "tool" for message in messages):
         return messages
@@ -212,7 +212,7 @@ class _ResultText:
         return f"@{_MARK}:{len(media) - 1}@"
 
     def _in_text(self, text: str) -> Iterator[Part]:
-        """The text as parts, with pictures in place of their base64 and of links."""
+        """The text as parts, with pictures and videos in place of base64, bytes and links."""
         if len(text) >= 64 and _WHOLE.fullmatch(text.strip()) and (medium := _medium_of(text)) is not None:
             yield medium
             return
@@ -257,7 +257,7 @@ class _ResultText:
 
 
 def in_words(kind: type[Media], error: InvalidRequestError, where: str, add_note: AddNote) -> Text:
-    """A text for the model instead of media in a tool's result that cannot be sent; `add_note` records a note."""
+    """A text in place of a medium of a tool's result, if the medium cannot be sent; `add_note` records a note."""
     what = {"Image": "picture", "Video": "video"}.get(kind.__name__, "file")
     add_note(f"{where}: a {what} in a tool's result was replaced by a sentence. The reason: {error.message}")
     return Text(f"[A {what} of this result cannot be shown to you: {error.message.split('. ')[0]}]")
@@ -282,7 +282,7 @@ def _is_medium(block: Mapping[str, Any]) -> bool:
 
 
 def _mime(block: Mapping[str, Any]) -> str:
-    """The media type of a block that is a picture or a video; "" for any other block."""
+    """The media type that a block names, if it is one of pictures or videos; else ""."""
     mime = str(block.get("mime_type") or block.get("mimeType") or "")
     return mime if mime.partition("/")[0] in _KINDS else ""
 
