@@ -68,11 +68,11 @@ class Medium:
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a file. Links are followed. It must be a regular file, and its first bytes must have a known format.
+        """Read a regular file. Links are followed. Pictures and videos are recognized by their first bytes.
 
         Raises:
             InvalidRequestError: the file does not exist or cannot be read.
-            UnsupportedContent: the path is not a regular file, or its format is not one of this class.
+            UnsupportedContent: the path is not a regular file, or the file has no format of this class.
             LimitExceeded: the file is larger than the limit of this class.
         """
         return cls._make(Blob.from_path(path, cap=cls._max_bytes(), what=cls._noun), name=PurePath(path).name)
@@ -87,7 +87,7 @@ class Medium:
 
         Raises:
             InvalidRequestError: the file was opened as text, is closed, or its `read` is asynchronous.
-            UnsupportedContent: the format of the file is not one of this class.
+            UnsupportedContent: the file has no format of this class.
             LimitExceeded: the file is larger than the limit of this class.
         """
         if not isinstance(file, Readable):
@@ -121,7 +121,7 @@ class Medium:
         """Make a content part from an http or https URL, which the platform fetches, or from a base64 `data:` URI.
 
         Raises:
-            UnsupportedContent: the URL has another scheme, or none.
+            UnsupportedContent: the scheme of the URL is not http, https or data, or the URL is not valid.
         """
         if isinstance(url, str) and scheme_of(url) == "data":
             return cls.from_base64(url.strip())

@@ -64,8 +64,8 @@ class Blob:
     def from_base64(cls, data: str | bytes, *, cap: int, what: str) -> Blob:
         """Make a blob from base64 text, which stays encoded.
 
-        Whitespace is removed (the platform sometimes answers 1210 to it), and so is a `data:` prefix, also a doubled
-        one. The URL-safe alphabet, escapes such as %2B and missing padding are corrected.
+        Whitespace is removed, because the platform sometimes answers it with error 1210. A `data:` prefix is removed,
+        even if it is doubled. The URL-safe alphabet, escapes such as %2B and missing padding are corrected.
 
         Raises:
             LimitExceeded: the decoded data has more than `cap` bytes.
@@ -140,7 +140,7 @@ class Blob:
 
         Raises:
             InvalidRequestError: the file is closed, was opened as text, or cannot be read.
-            LimitExceeded: the file has more than `cap` bytes. No more than these are read.
+            LimitExceeded: the file has more than `cap` bytes. Reading stops there if the file's `read` takes a size.
         """
         try:
             goes_back = _goes_back(file)
@@ -281,7 +281,7 @@ def home(path: Any) -> Any:
 
 
 def _content_of(file: Any, cap: int) -> Any:
-    """The rest of an open file from its position, but at most `cap` + 1 bytes."""
+    """The rest of an open file; at most `cap` + 1 bytes of it if the file's `read` takes a size."""
     if isinstance(file, io.RawIOBase):  # it may return less than requested
         buffered = io.BufferedReader(file)
         try:

@@ -109,7 +109,7 @@ def measure(read: Read, size: int) -> Container | None:
 
     Returns:
         Its container; `misfit` is set for an MP4 or QuickTime file that is cut short, has no readable table of contents
-        (`moov`) or has no picture. None for anything that is not a video in one of these containers.
+        (`moov`) or has no picture. None if the first bytes are not those of a known container.
     """
     kind = container_of(read(0, HEAD))
     if kind not in {"mp4", "mov"}:

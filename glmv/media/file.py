@@ -37,7 +37,7 @@ _UNKNOWN = "application/octet-stream"
 
 
 class File(Medium):
-    """A document for the model. Two are equal if their contents are."""
+    """A document for the model. Two documents are equal if their contents and their names are equal."""
 
     __slots__ = ("_id", "_mime")
 

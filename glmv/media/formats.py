@@ -18,7 +18,7 @@ class Format(NamedTuple):
         mime: its media type.
         suffixes: endings of the names of such files, in lower case.
         begins: returns whether the first `HEAD` bytes are those of such a file.
-        reader: module and class of Pillow or pillow_heif that read it, if `headers` does not measure it.
+        reader: the module and the class of Pillow or pillow_heif that read it; two empty strings if none is needed.
         drawn: whether it is usual for screenshots, charts and text, whose edges JPEG would blur.
         many: the word for one of several pictures in a file; "" if a file has one picture, or copies of one.
         spoken: its name in messages; "" means the name in capitals.
@@ -50,7 +50,7 @@ def _still(name: str) -> Callable[[bytes], bool]:
 
 
 def _bmp(head: bytes) -> bool:
-    """BMP, by the length of its second header: the reserved bytes of the first one have any values in real files."""
+    """BMP, by the length of its second header, because reserved bytes of the first one have any value in real files."""
     return head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in {12, 16, 40, 52, 56, 64, 108, 124}
 
 
@@ -69,7 +69,7 @@ def _pcx(head: bytes) -> bool:
 
 
 def _tga(head: bytes) -> bool:
-    """TGA, which has no magic number: by a type that fits its colour map, its sides, and its bits per pixel."""
+    """TGA, which has no magic number: its type must fit its colour map and bits per pixel, and no side may be 0."""
     if len(head) < 18:
         return False
     mapped, kind, bits, flags = head[1], head[2], head[16], head[17]

@@ -83,7 +83,7 @@ def _sides(av: Any, container: Any, stream: Any) -> tuple[int | None, int | None
 
 
 def _displayed_sides(stream: Any, width: int, height: int) -> tuple[int, int]:
-    """The sides as displayed: the pixels of anamorphic video are not square."""
+    """The sides as displayed, which differ from `width` and `height` if pixels are not square (anamorphic video)."""
     ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     if not ratio or ratio == 1 or not 1 / _ODDEST <= ratio <= _ODDEST:
         return width, height
@@ -96,7 +96,7 @@ def frames(data: bytes, n: int, label: str, duration: float | None, kind: str) -
     Args:
         data: the video file; `label` names it in errors.
         n: how many, 1 to `MAX_FRAMES`.
-        duration: seconds; None: PyAV determines it.
+        duration: seconds; if it is None, PyAV determines it.
         kind: its container, as `containers` names it.
 
     Yields:
@@ -147,7 +147,7 @@ _BACK = 3.0
 
 
 def _frame_at(container: Any, stream: Any, first: float, target: float) -> tuple[float, Any]:
-    """The time and the frame that is shown `target` seconds after `first`; None as the frame after the last one.
+    """The frame that is shown `target` seconds after `first`, and its time; no frame (None) if the video ends before.
 
     Seeking jumps to the key frame before the wanted frame, and decoding continues from there. In a stream without an
     index, such as MPEG-TS, it may jump to a later frame, even if it seeks the start of the stream. Then the search is

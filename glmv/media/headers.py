@@ -165,12 +165,12 @@ def _png(read: Read) -> _Measured:
 
 
 def is_deep_grey(read: Read) -> bool:
-    """Whether a PNG is 16-bit grey (PNG, third edition, 11.2.1), whose levels decoders interpret differently."""
+    """Whether a PNG is 16-bit grey (PNG, third edition, 11.2.1). Decoders interpret its levels in different ways."""
     return read(24, 2) == b"\x10\0"
 
 
 def frames_of_png(read: Read) -> int:
-    """Frames of an animated PNG by its `acTL`, which comes before the pixels (PNG, third edition, 11.3.6); else 1."""
+    """Frames of an animated PNG, from its `acTL` before the pixels (PNG, third edition, 11.3.6); else 1."""
     offset = 8
     for _ in range(MAX_SEGMENTS):
         header = read(offset, 8)

@@ -40,8 +40,9 @@ class Image(VisualMedium):
         fit: whether it may be re-encoded when the model would refuse it (too large, another format, rotated by EXIF);
             `answer.notes` says what was changed. With False the request is refused instead.
 
-    Two are equal if their contents are. No pixels are decoded here. A picture with more than `MAX_PIXELS` by its header
-    is refused; a JPEG may have up to `MAX_JPEG_PIXELS`, because it can be decoded at a smaller size.
+    Two are equal if their contents are. No constructor but `from_pil` decodes pixels. A picture with more
+    than `MAX_PIXELS` by its header is refused. A JPEG that is not progressive may have up to `MAX_JPEG_PIXELS`, because
+    it can be decoded at a smaller size.
     """
 
     __slots__ = ("_checked", "_cut", "_fits", "_fitted", "_picture", "_remarks")
@@ -234,8 +235,9 @@ class Image(VisualMedium):
             keep: bytes of fitted pictures that the process caches, see `Settings.picture_cache_bytes`.
 
         Returns:
-            The picture and one line about the changes; or this object and None if nothing was changed. The result
-            is cached, so that the next turn does not fit it again. A picture with an EXIF rotation is rotated.
+            The fitted picture and one line about the changes. If nothing was changed, this object, and None or
+            a remark, such as on an EXIF rotation that cannot be applied without Pillow. With Pillow it is applied. The
+            result is cached, so that the next turn does not fit the picture again.
 
         Raises:
             UnsupportedContent: Pillow is needed and missing, or the picture cannot be decoded.
@@ -305,7 +307,7 @@ class Image(VisualMedium):
             n: how many, from the first on; None for all, at most 150.
 
         Raises:
-            LimitExceeded: the picture has more than 150 pages.
+            LimitExceeded: the result would have more than 150 pages, or a page has too many pixels.
             InvalidRequestError: `n` is not a positive int.
             UnsupportedContent: Pillow (extra `images`) is missing, the picture is a URL, or a page cannot be decoded.
         """

@@ -92,7 +92,7 @@ def measure(file: io.RawIOBase, kind: str) -> tuple[int, int, int] | None:
 
 
 def _reader(kind: str) -> Any:
-    """The class that reads a format. `PIL.Image.open` would import all of them, and warn about refused pictures."""
+    """The class that reads a format. `PIL.Image.open` would import every such class, and warn of refused pictures."""
     module, name = FORMATS[kind].reader
     return getattr(import_module(module), name)
 
@@ -124,8 +124,8 @@ def fit(
 ) -> Fitted:
     """Decode a picture (the first frame of an animation), rotate it upright, and encode it within limits.
 
-    Drawings and pictures with transparency become PNG, without loss, if that is small enough. All others become JPEG,
-    with white in place of transparency.
+    Drawings and pictures with transparency become PNG, without loss, if that is small enough. If it is not, they become
+    JPEG, like all other pictures, with white in place of transparency. `formats` may exclude one of the two.
 
     Args:
         data: the picture file. `facts` are those of its header; `label` names it in errors.
@@ -160,7 +160,7 @@ def pages(data: bytes, label: str, facts: Picture, n: int | None) -> Iterator[by
         n: how many, from the first on; None for all.
 
     Raises:
-        LimitExceeded: there are more than `MAX_PAGES`, or one has too many pixels.
+        LimitExceeded: the result would have more than `MAX_PAGES`, or a page has too many pixels.
         UnsupportedContent: Pillow is missing, or a page cannot be decoded.
     """
     source = _opened(data, label, facts)
@@ -190,7 +190,8 @@ def decoded(data: bytes, label: str, facts: Picture) -> PILImage:
     """The first picture of a file, upright, with 8 bits; a JPEG of more than `MAX_PIXELS` is scaled down.
 
     Raises:
-        LimitExceeded, UnsupportedContent: as `fit`.
+        LimitExceeded: the picture has too many pixels.
+        UnsupportedContent: Pillow is missing, or the picture cannot be decoded.
     """
     return _decode(data, label, facts, None)[0]
 
@@ -232,7 +233,7 @@ def available() -> bool:
 
 
 def pillow(label: str) -> ModuleType:
-    """Returns `PIL.Image`; raises UnsupportedContent with the command to install it if it is missing."""
+    """Returns `PIL.Image`. If Pillow is missing, raises UnsupportedContent with the command to install it."""
     try:
         from PIL import Image
     except ImportError:

@@ -87,7 +87,7 @@ class PictureStore:
         The bytes are stored unchanged; the name and `fit=False` of an `Image` are not stored.
 
         Args:
-            source: an argument of `Image.of` or `Video.of`. A str that is not a `data:` URI is a path, so do not pass
+            source: an argument of `Image.of` or `Video.of`. A str may be a path, which is opened, so do not pass
                 strings from a message.
 
         Returns:
@@ -216,7 +216,7 @@ class PictureStore:
         _sync(path.parent)
 
     def _remove_abandoned(self) -> None:
-        """Remove the files of processes that were killed while they wrote."""
+        """Remove incomplete files that are an hour old: their processes were killed while they wrote."""
         for path in self._folder.glob(f"{_PREFIX}*{_SUFFIX}"):
             with suppress(OSError):  # another process has removed it
                 if path.stat().st_mtime < time.time() - _ABANDONED:
@@ -258,7 +258,7 @@ def _medium(source: Any) -> Image | Video:
 
 
 def _holds(path: Path, digest: str) -> bool:
-    """Whether a file has this content. If it is damaged, `add` writes it again."""
+    """Whether the SHA-256 of a file is `digest`. If not, the file is damaged, and `add` writes it again."""
     try:
         return Blob.from_path(path, cap=MAX_VIDEO_BYTES, what="").sha256 == digest
     except InvalidRequestError:
@@ -266,7 +266,7 @@ def _holds(path: Path, digest: str) -> bool:
 
 
 def _renew(path: Path) -> None:
-    """Update the time of an old file, so that a cleanup of unused files keeps it: messages with it may follow."""
+    """Update the time of an old file, so that a cleanup of old files keeps it, because new messages may refer to it."""
     with suppress(OSError):  # it is read-only
         if path.stat().st_mtime < time.time() - _NEW:
             os.utime(path)

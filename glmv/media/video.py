@@ -72,8 +72,8 @@ class Video(VisualMedium):
     def duration(self) -> float | None:
         """The duration in seconds.
 
-        None when unknown: for a URL, for a live recording without it, and, if PyAV (extra `video`) is missing, for all
-        files but MP4 and QuickTime with the duration in their header.
+        None for a URL, and for a file whose duration is unknown, such as a live recording. Without PyAV (extra `video`)
+        only MP4 and QuickTime files have a duration, if it is in their header.
         """
         return (self._container and self._container.duration) or self._by_pyav.duration
 
@@ -108,7 +108,9 @@ class Video(VisualMedium):
         video has fewer frames.
 
         Raises:
-            UnsupportedContent: PyAV (extra `video`) is missing, the video is a URL, or no frame can be decoded.
+            InvalidRequestError: `n` is not 1 to 150.
+            UnsupportedContent: PyAV or Pillow (extras `video` and `images`) is missing, the video is a URL, or no frame
+                can be decoded.
         """
         from glmv.media.image import Image
 

@@ -43,7 +43,7 @@ class _History:
         return self.first_user < index
 
     def is_orphan(self, index: int) -> bool:
-        """Whether a message is a tool's result without its call before it. Without an id, a result belongs to any call."""
+        """Whether a message is a tool's result without its call before it. A result without an id fits any call."""
         message, calls = self.messages[index], self.earlier_calls[index]
         has_call = bool(calls) if message.tool_call_id is None else message.tool_call_id in calls
         return message.role == "tool" and not has_call
