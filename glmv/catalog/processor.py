@@ -115,8 +115,8 @@ def _steps(total: int, frame_rate: float, rate: float, until: int, most: int) ->
 def _nearest(width: int, height: int, layers: int, least: int, most: int) -> int:
     """The cells of a picture whose sides are rounded to the nearest cell.
 
-    If `layers` such pictures have over `most` cells, or under `least`, both sides are scaled by one factor, and rounded
-    down or up.
+    If `layers` such pictures have over `most` cells, both sides are reduced by one factor, and rounded down. If they
+    have under `least`, both sides are enlarged by one factor, and rounded up.
     """
     enlarge = max(1.0, CELL / min(width, height))
     width, height = int(width * enlarge), int(height * enlarge)
@@ -133,7 +133,8 @@ def _nearest(width: int, height: int, layers: int, least: int, most: int) -> int
 def _up(width: int, height: int, layers: int, least: int, most: int) -> int:
     """The cells of a picture whose sides are rounded up to whole cells.
 
-    If `layers` such pictures have over `most` cells, it is the largest picture of the same shape that fits.
+    If `layers` such pictures have under `least` cells, the picture is enlarged. If they have over `most`, it is reduced
+    to the largest picture of the same shape that fits.
     """
     cells = _covering(width, height)
     if layers * cells < least:

@@ -53,7 +53,7 @@ class Price:
         input, output: price of prompt tokens and of answer tokens.
         cached: price of prompt tokens that the platform had in its cache; None when no such price is listed.
         currency, date, source: the currency, the date and the page of the listed price.
-        long: the prices of all tokens when the prompt has `long_from` tokens or more; None if they are the same.
+        long: the prices of all tokens if the prompt has `long_from` tokens or more; None if length makes no difference.
         any_server: whether it is the price at every server, as for a model whose name says that it is free.
     """
 
@@ -162,7 +162,7 @@ class Model:
 
     @property
     def chats(self) -> bool:
-        """Whether this is a chat model. A chat with any other model is refused; the message names its endpoint."""
+        """Whether this is a chat model. A chat with another model is refused; the error names the model's endpoint."""
         return self.endpoint == CHAT
 
     @property

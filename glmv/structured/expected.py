@@ -34,7 +34,7 @@ class Expected(Protocol):
 
     Attributes:
         what: its name, for errors.
-        instruction: the text for the model that asks for it, or "".
+        instruction: the text that asks the model for it, or "".
         by_schema: whether the check uses a JSON Schema.
     """
 
@@ -64,12 +64,12 @@ class AnyAnswer:
 
 
 class ToolCallExpected:
-    """A call of one of the tools, with arguments that fit its JSON Schema.
+    """A call of one of the tools, with arguments that fit this tool's JSON Schema.
 
     Args:
         tools: the tools that may be called, at least one.
         name: the tool that must be called; None accepts any, and the instruction names all.
-        judged: whether arguments are checked; if not, any call of one of the tools is accepted that is not cut off.
+        judged: whether arguments are checked; if not, a call of one of the tools is accepted unless it is cut off.
         model: a pydantic class that checks the arguments instead of the schema, or None.
     """
 
@@ -140,9 +140,9 @@ class JSONExpected:
 
     Args:
         schema: the JSON Schema in the instruction; None asks for any object, `{"type": "object"}`.
-        validate: a pydantic class, which checks instead of the schema; or a function that raises ValueError, which
-            checks in addition; or None.
-        beside_tools: whether a tool call is an acceptable answer, too.
+        validate: a pydantic class that checks instead of the schema; a function that checks in addition to the schema,
+            and raises ValueError; or None.
+        beside_tools: whether the instruction allows a tool call in place of JSON. The check always accepts one.
         name: the name of the JSON in the request; the model may wrap it in an object with this key.
     """
 
@@ -166,7 +166,7 @@ class JSONExpected:
         self._shape = shape_of(schema, names, name)
 
     def stream(self) -> JSONStream:
-        """Selects the text of a streamed answer that can be shown at once."""
+        """A new object that selects the text of one streamed answer that can be shown at once."""
         return JSONStream(array=self._shape.array is True, names=self._shape.names)
 
     def check(self, answer: Completion) -> tuple[str, str | None]:
@@ -185,7 +185,7 @@ class JSONExpected:
             cut: whether a limit cut it off; then it must not end inside a value.
 
         Returns:
-            The JSON; the whole text if there is no JSON, or if the text ends inside it.
+            The JSON, or the whole text if there is no JSON or if a limit cut the text off inside it; and the problem.
         """
         result = read_json(text, self._problem, self._shape)
         if cut and result.unfinished:

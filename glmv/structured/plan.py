@@ -1,11 +1,11 @@
 """Emulates `tool_choice` and JSON output for servers without a field for them (ADR-0008).
 
 "tool_choice: only auto is supported" and `response_format` is "text models only" (docs.bigmodel.cn, "对话补全"). So the
-system message gets an instruction, the answer is checked, and if it does not fit the model is asked once more, with the
-problem. Servers that support the fields themselves (`Dialect`) just get the fields.
+system message gets an instruction, and the answer is checked. If the answer does not fit, the model is told the problem
+and asked once more. Servers that support the fields themselves (`Dialect`) just get the fields.
 
-A plan does no I/O. A client sends `plan.request` until `plan.done`. It passes a complete answer to `judge`; of a stream
-it passes the deltas to `show`, and their sum, which the flow returns, to `end`.
+A plan does no I/O. A client sends `plan.request` until `plan.done`. Without a stream, it passes the answer to `judge`.
+With a stream, it passes the deltas to `show`, and then the whole answer, which the flow returns, to `end`.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ class RepairPlan(Plan):
     def judge(self, answer: Completion) -> Completion:
         """The answer, with its text reduced to the requested JSON.
 
-        If the second answer does not fit either, `on_misfit` of the call decides. With "return" it is returned, with a
-        note and a warning in the log; with "return_value" too, if it is JSON or a call with JSON arguments.
+        If the second answer does not fit either, `on_misfit` of the request decides. "return" returns this answer, with
+        a note and a warning in the log. "return_value" does so only for JSON, or for calls with JSON arguments.
 
         Raises:
             MalformedResponse: the second answer does not fit either; `partial` is that answer.
@@ -213,7 +213,7 @@ class RepairPlan(Plan):
         return self._expected.check(answer)
 
     def _ask_again(self, answer: Completion, problem: str) -> bool:
-        """Prepare the second turn; False if there was one already, or if it could not replace the shown text."""
+        """Prepare the second turn. False if there was one before, or if its answer could not replace the shown text."""
         repairable = not self._shown or (self._may_replace and answer.finish_reason not in CUT_OFF)
         if self._first is not None or not repairable:
             return False
@@ -251,7 +251,7 @@ class RepairPlan(Plan):
 
 
 def plan_for(request: ChatRequest, dialect: Dialect) -> Plan:
-    """The plan for a request, which gets an instruction in place of features that the server does not have.
+    """The plan for a request. In the request, an instruction replaces features that the server does not have.
 
     Raises:
         InvalidRequestError: `tool_choice` does not name a tool, `response_format` is invalid, or there is a JSON Schema
@@ -269,12 +269,12 @@ def plan_for(request: ChatRequest, dialect: Dialect) -> Plan:
 
 
 def first_turn(request: ChatRequest, dialect: Dialect) -> ChatRequest:
-    """The first request of a plan, for callers that do not check the answer; arguments and errors as for `plan_for`."""
+    """The first request of `plan_for`, for callers that do not check the answer. It does not need `jsonschema`."""
     return _in_words(request, dialect)[0]
 
 
 def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expected | None, bool]:
-    """The request for the server, the answer that its instruction asks for (or None), and whether to keep one call."""
+    """The request for the server, the answer that it asks for in words (or None), and whether to keep one tool call."""
     options = dict(request.options)
     one_call = options.pop("parallel_tool_calls", None) is False and bool(options.get("tools"))
     validate = request.call.get("validate")
@@ -290,7 +290,7 @@ def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expe
 def _expected_call(
     options: dict[str, Any], dialect: Dialect, *, judged: bool, model: type[BaseModel] | None
 ) -> ToolCallExpected | None:
-    """Sets `tools` and `tool_choice` for the server; returns the call for which the prompt must ask, or None.
+    """Sets `tools` and `tool_choice` for the server; returns the tool call for which the prompt must ask, or None.
 
     Args:
         judged: whether its arguments are checked.
@@ -367,8 +367,8 @@ def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:
 def second_turn(error: MalformedResponse) -> tuple[Message, Message]:
     """The messages for a second turn: the answer that an error is about, and the problem with it.
 
-    A client asks a second time by itself if it has not shown any part of the first answer, and with `may_replace=True`
-    in any case. This function is for callers that ask again themselves.
+    A client asks a second time by itself if it has not shown any part of the first answer, or if `may_replace=True`
+    lets it replace that part. This function is for callers that ask again themselves.
 
     Args:
         error: the error of a call; its `partial` is the answer.
@@ -448,7 +448,7 @@ def _schema(wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _instructed(request: ChatRequest, instruction: str) -> ChatRequest:
-    """The request with the instruction at the end of the system message, because that applies to all turns."""
+    """The request with the instruction at the end of the system message, because this message applies to all turns."""
     messages = list(request.messages)
     for index, message in enumerate(messages):
         if message.role == "system":

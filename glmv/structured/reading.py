@@ -12,7 +12,7 @@ as text inside a string. `read_json` finds the values and selects one:
   requested content. The same is true of a list if an object was requested, and of a reference such as "picture [1]".
 - A string, a number or a word is the answer only if the schema is neither an object nor a list, and if the text has
   nothing else.
-- If no value fits, the result is what is wrong with the last one.
+- If no value fits, the result is the problem of the last one that has requested content, or else of the last one.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def candidates_in(text: str) -> tuple[list[Candidate], bool]:
 
 
 def _with_quoted(text: str, values: list[Candidate]) -> list[Candidate]:
-    """The values, and those inside JSON strings."""
+    """The values of a text, and the values that are inside of its JSON strings."""
     quoted: deque[Candidate] = deque(maxlen=MOST_CANDIDATES)
     for string in _QUOTED.finditer(text) if '\\"' in text else ():
         if '\\"' in string[0] and not _is_inside(string.start(), values) and (inner := _json_of(string[0])):
@@ -203,7 +203,7 @@ def _with_quoted(text: str, values: list[Candidate]) -> list[Candidate]:
 
 
 def _json_of(string: str) -> str | None:
-    """The JSON value inside a JSON string with nothing else, or None."""
+    """The JSON object or list that is the whole content of a JSON string, or None."""
     try:
         inner = json.loads(string, strict=False)
     except ValueError:

@@ -63,7 +63,7 @@ class Scanner:
         count: number of values that have begun.
         pieces: JSON of the newest value, as far as it was received.
         key: the first key of that value, once its colon was read; None before.
-        items: whether that value is a list with more than one number or word.
+        items: whether that value is a list with a string, an object, a list, or a comma behind its first item.
 
     Args:
         left: called when the newest value is complete (with True) or is not valid JSON (with False).
@@ -276,7 +276,8 @@ class Scanner:
     def _broken(self, text: str, at: int) -> tuple[str, int]:
         """Drops a value that is not valid JSON. Returns a text and the position in it at which to read on.
 
-        If the value's last token is a string, this is the start of the string: it may be prose with JSON in it.
+        If the value's last token is a string, reading goes on at its start, because it may be prose with JSON in it.
+        Complete values in an open list are kept.
         """
         self._left(False)
         for _, start, end, first, after in self._children:

@@ -3,8 +3,8 @@
 The validator is `jsonschema`, from the extra `schema`, which `langchain`, `llama-index`, `batch` and `cli` contain. Not
 checked are: a `$ref` to another document, a keyword with an invalid value in the schema, and `format`. Patterns are
 matched by pydantic's regular expressions, in linear time (https://docs.rs/regex), because answers are not trusted. They
-do not support look-around and back references: such patterns are not checked. The exception is `unevaluatedProperties`
-beside `patternProperties`: there `jsonschema` matches names with Python's `re`.
+do not support look-around and back references: such patterns are not checked. Python's `re` is used only for
+`unevaluatedProperties` beside `patternProperties`, where `jsonschema` matches the names.
 """
 
 from __future__ import annotations
