@@ -53,7 +53,7 @@ class Price:
         input, output: price of prompt tokens and of answer tokens.
         cached: price of prompt tokens that the platform had in its cache; None when no such price is listed.
         currency, date, source: the currency, the date and the page of the listed price.
-        long: the prices of all tokens if the prompt has `long_from` tokens or more; None if length makes no difference.
+        long: the prices of all tokens if the prompt has `long_from` tokens or more; None if they do not differ then.
         any_server: whether it is the price at every server, as for a model whose name says that it is free.
     """
 
@@ -102,7 +102,7 @@ class Model:
         video_bytes, video_seconds, video_formats: the limits of one video.
         video_first: whether a video has to come before the text.
         mixed_media: whether one request may have pictures, videos and files.
-        file_bytes: the most bytes of one file; `file_forms`: how it may be sent, of "url", "data" and "id".
+        file_bytes: the most bytes of one file; `file_forms`: the ways to send it, out of "url", "data" and "id".
         thinking: "no", "switch" (on by default) or "always".
         thinking_values: values of `thinking.type` in the request body.
         reasoning_effort: values of the option `reasoning_effort`.
@@ -112,7 +112,7 @@ class Model:
         temperature, top_p: lowest and highest value; `default_temperature` and `default_top_p` are the defaults.
         concurrency: concurrent requests of an account of the lowest level.
         batch: whether the platform's guide to batches names the model.
-        prices: in each currency with a listed price; see `price_at` and `price_in`.
+        prices: one for each currency in which a price is listed; see `price_at` and `price_in`.
         processor: counts the tokens of pictures and videos; None when no preprocessing is published.
         doubts: where documents disagree; each line begins with the name of a field.
     """
@@ -162,7 +162,7 @@ class Model:
 
     @property
     def chats(self) -> bool:
-        """Whether this is a chat model. A chat with another model is refused; the error names the model's endpoint."""
+        """Whether this is a chat model. If not, a chat with it is refused, and the error names its endpoint."""
         return self.endpoint == CHAT
 
     @property

@@ -147,7 +147,7 @@ _BACK = 3.0
 
 
 def _frame_at(container: Any, stream: Any, first: float, target: float) -> tuple[float, Any]:
-    """The frame that is shown `target` seconds after `first`, and its time; no frame (None) if the video ends before.
+    """The time and the frame that is shown `target` seconds after `first`; the frame is None if the video ends before.
 
     Seeking jumps to the key frame before the wanted frame, and decoding continues from there. In a stream without an
     index, such as MPEG-TS, it may jump to a later frame, even if it seeks the start of the stream. Then the search is

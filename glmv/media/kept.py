@@ -66,7 +66,7 @@ class Cache(Generic[V]):
             return self._entries[key][0]
 
     def put(self, key: Hashable, value: V, size: int, most: int) -> None:
-        """Adds an entry of at most `most`, and drops the oldest entries until the total size is at most `most`."""
+        """Adds an entry, and drops the oldest ones until the total is at most `most`. A larger entry is not added."""
         if size > most:
             return
         with self._lock:

@@ -302,8 +302,8 @@ def _draft(picture: PILImage, max_side: int | None) -> None:
 def draft_scale(width: int, height: int, max_side: int | None) -> int:
     """The divisor of a JPEG's sides while it is decoded: 1, 2, 4 or 8.
 
-    It is the largest that leaves at least `max_side` pixels on the longer side (1 without `max_side`), but a larger one
-    if more than `MAX_PIXELS` would be decoded.
+    It is the largest that leaves at least `max_side` pixels on the longer side; without `max_side` it is 1. If more
+    than `MAX_PIXELS` would be decoded then, it is the next one that avoids this.
     """
     longer = max(width, height)
     for scale in (1, 2, 4, 8):

@@ -34,7 +34,7 @@ def cut_short(read: Read, size: int, kind: str) -> str | None:
 
 
 def _jpeg(read: Read, size: int) -> str | None:
-    """Looks for the end marker after the start of the pixels; its two bytes cannot be in pixels (T.81, B.1.1.5)."""
+    """Looks for the end marker behind the start of the pixels, which never contain its bytes (T.81, B.1.1.5)."""
     try:
         start = next((offset for marker, offset, _ in segments(read) if marker == START_OF_SCAN), None)
     except struct.error:

@@ -269,7 +269,7 @@ def plan_for(request: ChatRequest, dialect: Dialect) -> Plan:
 
 
 def first_turn(request: ChatRequest, dialect: Dialect) -> ChatRequest:
-    """The first request of `plan_for`, for callers that do not check the answer. It does not need `jsonschema`."""
+    """The first request of a plan, for callers that do not check the answer, and so do not need `jsonschema`."""
     return _in_words(request, dialect)[0]
 
 
@@ -348,7 +348,7 @@ def _expected_json(
 
 
 def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:
-    """An answer without a second turn -> the same, with its text reduced to the requested JSON.
+    """An answer -> the answer with its text reduced to the requested JSON, without a second turn.
 
     Args:
         answer: the answer.

@@ -84,7 +84,7 @@ def _validator(draft: str) -> Callable[[Any], Validator]:
 
 
 def _careful(keyword: _Keyword) -> _Keyword:
-    """A keyword that accepts everything if its value in the schema is invalid."""
+    """A keyword -> the same keyword, but it accepts everything if its value in the schema is invalid."""
     from jsonschema.exceptions import UnknownType
     from referencing.exceptions import Unresolvable
 
