@@ -43,7 +43,7 @@ class Driver:
         pool: the HTTP client to use.
         where: the server.
         headers: added to each request.
-        what: "a call" or "a stream", for the message of calls that wait for its slot.
+        what: "a call" or "a stream", for messages about the slot that this flow holds or waits for.
     """
 
     def __init__(

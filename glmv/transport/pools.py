@@ -43,7 +43,8 @@ class Pool:
         headers: headers of every request; empty if the client adds them itself.
         settings: the network settings when it was made; None for a client of the user.
         proxy: the forward proxy of the environment; None also for a client of the user, whose proxy is unknown.
-        in_doubt: whether its last connection failed: then the environment is read again.
+        in_doubt: whether the last request failed, or a proxy may have refused it. If so, the next call reads the
+            environment again.
     """
 
     def __init__(self, http: Any, *, settings: NetworkSettings | None = None, keeps_deadlines: bool = False) -> None:
@@ -56,7 +57,7 @@ class Pool:
         self.headers: Mapping[str, str] = HEADERS if settings is None else {}
 
     def is_outdated(self, base_url: str) -> bool:
-        """Whether connections fail, and the environment has another proxy or other certificates now.
+        """Whether the last request failed, and the environment has another proxy or other certificates than before.
 
         Raises:
             InvalidRequestError: the environment names a proxy that cannot be used.

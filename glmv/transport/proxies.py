@@ -164,8 +164,9 @@ class _Bypass:
     Attributes:
         scheme: "http" or "https"; "" for all.
         host: a name in lower case; "" for all hosts.
-        network: addresses, instead of a name.
-        itself, below: whether the value covers the host itself, and its subdomains.
+        network: a range of addresses, if the value has no name; else None.
+        itself: whether the value covers the host itself.
+        below: whether the value covers the subdomains of the host.
         port: None for all.
     """
 
