@@ -227,7 +227,7 @@ def wait(context: Context, /, batch: str | Batch, *, deadline: float | None = No
 
     Args:
         batch: the batch that `create` returned, or its id.
-        deadline: seconds; None has no limit: the platform ends a batch after some days.
+        deadline: seconds; None means no limit, because the platform itself ends a batch after some days.
 
     Raises:
         DeadlineExceeded: the batch has not ended in time; it continues on the platform.
@@ -310,7 +310,10 @@ def gathered(context: Context, batch: Batch, data: bytes) -> list[BatchResult]:
 
 
 def _order(rows: Mapping[str, Any], total: int | None) -> list[str]:
-    """The custom_ids in the order of the requests if the client made them, by their numbers; else as in the output."""
+    """The custom_ids in order. If the client made them, their numbers give the order of the requests.
+
+    Otherwise they are in the order of the output.
+    """
     if not all(name.startswith(_OURS) for name in rows):
         return list(rows)
     return sorted(rows.keys() | {f"{_OURS}{index:06}" for index in range(total or 0)})

@@ -186,7 +186,7 @@ def is_limit(value: object) -> bool:
 
 
 class _Methods:
-    """Gives methods that `blocking` and `awaiting` made the names that they have in the class."""
+    """Base class that sets `__name__` and `__qualname__` of the methods that `blocking` and `awaiting` made."""
 
     def __init_subclass__(cls) -> None:
         for name, method in vars(cls).items():
@@ -216,7 +216,10 @@ class AsyncEndpoint(_Methods):
 
 
 def _as_method(method: Callable[..., Any], flow: Callable[..., Any]) -> None:
-    """Gives a method the docstring and signature of its flow, without the context and with the flow's return type."""
+    """Gives a method the docstring and signature of its flow.
+
+    The signature does not have the parameter `context`, and its return type is the type that the flow returns.
+    """
     functools.update_wrapper(method, flow)
     signature = inspect.signature(flow)
     _, *parameters = signature.parameters.values()

@@ -36,8 +36,8 @@ class Task:
     Attributes:
         id: the id for `result` and `wait`.
         status: "PROCESSING", "SUCCESS", or another value that the platform sent.
-        request_id, model: as the platform sent them. The endpoint may use another model (glm-4.7 for glm-4.6, once):
-            `completion.model` is the one that answered.
+        request_id, model: as the platform sent them. The platform may answer with another model than the requested one
+            (it once used glm-4.7 for glm-4.6): `completion.model` is the model that answered.
         completion: the answer, once the status is "SUCCESS".
         notes: what the client changed in the request, one line each.
         raw: the JSON object as received.
@@ -74,10 +74,12 @@ def submit(context: Context, request: ChatRequest) -> Generator[Step, Any, Task]
 
 
 def once(request: ChatRequest, context: Context) -> ChatRequest:
-    """A request for a single turn: the prompt asks for features without a field, and the answer is not checked.
+    """A request -> the same for a single turn, whose answer is not checked.
+
+    The prompt asks for JSON or a tool call if the server has no field for it; then a note says that nothing is checked.
 
     Raises:
-        InvalidRequestError: as `first_turn`.
+        InvalidRequestError: as `first_turn` raises it.
     """
     prepared = first_turn(request, context.address.dialect)
     if prepared.messages == request.messages:

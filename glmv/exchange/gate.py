@@ -82,7 +82,8 @@ class Ticket:
         refused: how often the server refused the call.
         since: when it entered the queue or got its slot, in monotonic seconds.
         state: "waiting", "in" (it has a slot), or "left".
-        epoch: identifies the period between two reductions of the width in which it got its slot; None before.
+        epoch: the period in which the ticket got its slot; a new period begins with each reduction of the width. None
+            before it got a slot.
     """
 
     __slots__ = ("_gate", "by", "epoch", "notify", "number", "refused", "since", "state", "what")
@@ -278,7 +279,11 @@ class Gate:
         return None
 
     def _give_slots(self) -> list[Ticket]:
-        """Gives free slots to waiting tickets. Returns the tickets to notify: these, and the next that calls `look`."""
+        """Gives free slots to waiting tickets. Returns the tickets to notify.
+
+        These are the tickets that got a slot, and the ticket whose owner has to call `look` at the end of a pause, if
+        it was not notified of this before.
+        """
         if not (self._queue or self._again):
             self._looks = None
             return []

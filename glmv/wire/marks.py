@@ -157,7 +157,11 @@ class TagFilter:
         return self._apart and len(content) < len(_ANSWER[0]) and _ANSWER[0].startswith(content)
 
     def _mark_in(self, content: str, *, end: bool) -> tuple[re.Match[str] | None, int]:
-        """The first unquoted `<think>` or `</think>`, and the position before which there certainly is no other."""
+        """The first unquoted `<think>` or `</think>` (or None), and the position of the tag that is undecided.
+
+        A tag is undecided if it may be incomplete, or if the next character decides whether it is quoted. Without such
+        a tag the position is the length of the content.
+        """
         quoting = self._quoting
         certain = len(content if end else _split_tail(content, (*self._tags, _THINK, THOUGHT_END))[0])
         at = 0
@@ -317,7 +321,7 @@ def _holds_places(line: str) -> bool:
 
 
 class StopCutter:
-    """Cuts streamed text at stop words that were not sent, also if they are split over chunks.
+    """Cuts streamed text at the stop words that were not sent to the server, even at one that is split over chunks.
 
     The returned text never contains a stop word or anything after the first one.
     """
