@@ -288,7 +288,10 @@ def _reduced(result: BatchResult, response_format: Mapping[str, Any]) -> BatchRe
 
 
 def gathered(context: Context, batch: Batch, data: bytes) -> list[BatchResult]:
-    """The lines of the output -> one result for each request, in the order of the requests."""
+    """The lines of the output -> one result for each request, in the order of the requests.
+
+    The results of other lines are at the end: those of unknown requests, then those of lines that cannot be read.
+    """
     rows: dict[str, Mapping[str, Any]] = {}
     unreadable: list[BatchResult] = []
     for line in data.split(b"\n"):  # not `splitlines`: it would also split at U+2028, which may be inside a string
