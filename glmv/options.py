@@ -275,7 +275,7 @@ class Settings(Options, Connection):  # pydantic takes fields from the last base
             the last message that has some are always sent. None sends all.
         picture_cache_bytes: bytes of fitted pictures, as base64, that are cached for later calls, so that pictures of a
             history are fitted once; 0 caches none. All clients of the process share the cache; a client that adds a
-            picture shrinks it to its own limit.
+            picture shrinks the cache to its own limit.
     """
 
     model: str = Field(default=DEFAULT_MODEL, validation_alias=AliasChoices("model", "model_name"))

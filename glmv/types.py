@@ -193,7 +193,7 @@ class Usage:
 @public_class
 @dataclass(slots=True)
 class ToolCallDelta:
-    """A piece of a tool call. `index` counts calls from 0. Only the first piece of a call has `id` and `name`."""
+    """A piece of a tool call. `index` counts calls from 0 without gaps. Only the first piece has `id` and `name`."""
 
     index: int
     id: str = ""

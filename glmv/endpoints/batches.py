@@ -253,8 +253,9 @@ def results(
     Args:
         batch: the batch that `create` or `wait` returned, or its id. With an id, the order of your own custom_ids is
             not known: then results have the order of the output file.
-        response_format: that of the requests. Each text is reduced to its JSON. The result for an answer that does not
-            fit is a `MalformedResponse` with the answer in `partial`, because a batch has no second turn.
+        response_format: the `response_format` of the requests. If it is given, each text is reduced to its JSON. If an
+            answer does not fit, its result is a `MalformedResponse` with the answer in `partial`, because a batch has
+            no second turn.
 
     Raises:
         InvalidRequestError: the batch has not ended, or the platform refused its file.
@@ -313,10 +314,7 @@ def gathered(context: Context, batch: Batch, data: bytes) -> list[BatchResult]:
 
 
 def _order(rows: Mapping[str, Any], total: int | None) -> list[str]:
-    """The custom_ids in order. If the client made them, their numbers give the order of the requests.
-
-    Otherwise they are in the order of the output.
-    """
+    """The custom_ids: in the order of the requests if the client numbered them, else in the order of the output."""
     if not all(name.startswith(_OURS) for name in rows):
         return list(rows)
     return sorted(rows.keys() | {f"{_OURS}{index:06}" for index in range(total or 0)})

@@ -96,7 +96,7 @@ class Context(NamedTuple):
     def converted(
         self, messages: Messages, model: str | None, options: dict[str, Any]
     ) -> Generator[Step, Any, ChatRequest]:
-        """`request` as a flow: large messages are converted in a worker thread."""
+        """Like `request`, but a flow: large messages are converted in a worker thread."""
         make = functools.partial(self.request, messages, model, options)
         if not is_large(messages):
             return make()
@@ -105,7 +105,7 @@ class Context(NamedTuple):
         return request.after(policy.spent)
 
     def prepared(self, request: ChatRequest, *, stream: bool = False) -> Generator[Step, Any, tuple[Call, Policy]]:
-        """`chat` as a flow: a large request is prepared in a worker thread."""
+        """Like `chat`, but a flow: a large request is prepared in a worker thread."""
         if not is_large(request.messages):
             return self.chat(request, stream=stream)
         row = self.row(request)

@@ -34,7 +34,7 @@ MOST_CANCELLED = 100
 
 
 class Pool:
-    """A blocking HTTP client, or one that the user passed in.
+    """A blocking HTTP client, or an HTTP client of any kind that the user passed in.
 
     Attributes:
         http: the client.
@@ -121,7 +121,7 @@ class AsyncPool(Pool):
 
 
 async def _closed_with_its_loop(http: httpx.AsyncClient) -> AsyncGenerator[None]:
-    """Closes a client when its loop ends: `asyncio.run` closes the asynchronous generators that are still open."""
+    """Closes a client when its loop ends, because `asyncio.run` then closes all open asynchronous generators."""
     try:
         yield
     finally:

@@ -109,7 +109,7 @@ def proxy_for(url: str) -> Proxy | None:
 
 
 def _proxy_or_problem(scheme: str, host: str, port: int | None) -> Proxy | str | None:
-    """The proxy, or the problem with it. The caller raises, so that the frame of the error has no password."""
+    """The proxy, or the problem with it. The caller raises the error, because variables here hold the password."""
     proxies = getproxies()
     kind = scheme if proxies.get(scheme) else "all"
     value = proxies.get(kind, "").strip()
