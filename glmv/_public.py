@@ -28,7 +28,7 @@ def public_class(kind: C) -> C:
 
 
 class _Signature:
-    """The signature of a model's class, with all fields.
+    """The signature of a pydantic class, with all fields.
 
     pydantic makes the signature together with the validators, when they are first needed (`defer_build`). Until then a
     class would show the signature of a base class.

@@ -131,8 +131,9 @@ class Client(Endpoints, Base):
     Raises:
         InvalidRequestError: for an unknown option or a value out of its range.
 
-    Without `base_url`, the address is GLMV_BASE_URL; else ZHIPUAI_BASE_URL with a key from ZHIPUAI_API_KEY and
-    ZAI_BASE_URL with one from ZAI_API_KEY; else api.z.ai for a key from ZAI_API_KEY and open.bigmodel.cn for any other.
+    Without `base_url`, the address is GLMV_BASE_URL if this variable is set. If not, it is ZHIPUAI_BASE_URL for a key
+    from ZHIPUAI_API_KEY, and ZAI_BASE_URL for a key from ZAI_API_KEY. If that variable is not set either, it is
+    api.z.ai for a key from ZAI_API_KEY, and open.bigmodel.cn for any other key.
     """
 
     @shows(ClientKeywords)
@@ -268,7 +269,7 @@ class Client(Endpoints, Base):
         return SyncDriver(flow, pool, address, headers or {}, what)
 
     def close(self) -> None:
-        """Close the connections. Clients that you passed in stay open."""
+        """Close the connections. An HTTP client that you passed in stays open."""
         self._pools.close()
 
     def __enter__(self) -> Self:
@@ -284,7 +285,7 @@ class AsyncClient(AsyncEndpoints, Base):
 
     When `api_key` is a function it may be asynchronous; a blocking one runs in a worker thread.
 
-    It may be used in several event loops, one after the other: each loop has its own connections.
+    A client may be used in several event loops, one after the other: each loop has its own connections.
     """
 
     @shows(ClientKeywords)
@@ -393,7 +394,7 @@ class AsyncClient(AsyncEndpoints, Base):
         return AsyncDriver(flow, pool, address, headers or {}, what)
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop. Clients that you passed in stay open."""
+        """Close the connections of the running loop. An HTTP client that you passed in stays open."""
         await self._pools.aclose()
 
     async def __aenter__(self) -> Self:

@@ -35,8 +35,8 @@ def _kinds() -> tuple[type[Client], type[AsyncClient]]:
 class Clients:
     """Both clients of one connection, created when first used. Before that, no key is read and nothing is sent.
 
-    A component has one `Clients` object and calls the `of` of that object before each request, because a copy of the
-    component may have another key or base URL. Copies and pickles begin without connections.
+    A component has one `Clients` object and calls its method `of` before each request, because a copy of the component
+    may have another key or base URL than the original. Copies and pickles of `Clients` begin without connections.
     """
 
     def __init__(self, settings: Connection | None = None) -> None:
@@ -47,7 +47,7 @@ class Clients:
         self._async: AsyncClient | None = None
 
     def of(self, settings: Connection) -> Clients:
-        """These clients when the settings connect to the same server with the same key, else new ones."""
+        """These clients if `settings` is the object they were made for, with the same connection; else new ones."""
         return self if self._settings is settings and self._made_for == _connection(settings) else Clients(settings)
 
     # pydantic compares private attributes, too: components are equal when their settings are.
@@ -133,7 +133,10 @@ class Component(Connection):
 
 
 def _connection(settings: Connection) -> tuple[Any, ...]:
-    """The values that need new clients when they change: `_CONNECTION`, or all fields of a bare `Connection`."""
+    """The values of the fields that require new clients when they change.
+
+    These fields are `_CONNECTION` for `Settings`, and all fields for a `Connection` that is not `Settings`.
+    """
     fields = vars(settings)
     return _values(fields) if isinstance(settings, Settings) else tuple(map(fields.get, Connection.model_fields))
 

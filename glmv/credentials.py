@@ -88,7 +88,7 @@ class SecretHeaders:
 
 
 class NewKeys:
-    """The last keys that a function returned, which are masked from then on.
+    """The newest keys that a function returned. Each is masked after the function has returned it.
 
     Attributes:
         masks: pairs: a form of a key, and asterisks of the same length.
@@ -118,9 +118,10 @@ class Secrets:
 
     Args:
         key: an API key, or "". If it has the platform's form "id.secret", the secret half alone is masked, too.
-        headers: headers of the request. Values of headers that hold credentials, by their names, are masked, whole and
-            in parts; so are the user and password of Basic authentication (RFC 7617).
-        keys: keys that are added later. Sums of `Secrets` share this object.
+        headers: headers of the request. If the name of a header says that it holds a credential, its value is masked,
+            whole and in parts. For Basic authentication (RFC 7617), the decoded "user:password" and the password alone
+            are masked, too.
+        keys: keys that are added later. A sum of two `Secrets` uses the same `NewKeys` object.
     """
 
     __slots__ = ("_keys", "_masks")
@@ -191,7 +192,7 @@ def _is_credential(value: str) -> bool:
 
 
 def _parts(value: str) -> set[str]:
-    """A header's value, its parts, and the decoded user and password of Basic authentication."""
+    """A header's value and its parts; for Basic authentication also the decoded "user:password" and the password."""
     parts = {value, *_PARTS.split(value)}
     scheme, _, encoded = value.partition(" ")
     if scheme.lower() == "basic":

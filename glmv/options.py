@@ -58,7 +58,7 @@ def _finite(value: object) -> object:
 class _Platform:
     """A limit that the platform documents. It is checked only when requests go to the platform.
 
-    Fields validated before this one (`Connection`), or the context of the validation, say which server it is.
+    The context of the validation says which server that is; without a context, the fields of `Connection` say it.
     """
 
     le: float | None = None
@@ -107,8 +107,8 @@ class Options(ShowsFields):
         temperature: 0.0 to 1.0; other servers may accept more. 0 and 1 are sent as they are.
         top_p: 0.0 to 1.0.
         max_tokens: tokens of the answer at most, thinking included; 1 or more.
-        stop: words at which the answer ends. Those beyond the model's limit are not sent; the client cuts the answer at
-            them.
+        stop: words at which the answer ends. Words beyond the model's limit are not sent: the client cuts the answer
+            at them.
         do_sample: False means greedy decoding, which ignores temperature and top_p. Other servers than the platform
             get temperature 0 instead.
         thinking: True, False, "auto" (not sent), or the dict of the wire format. Inference engines get
@@ -122,8 +122,8 @@ class Options(ShowsFields):
         response_format: {"type": "json_object"} or {"type": "json_schema", ...}. It may also be used for
             models that have no such field: the client describes the format in the prompt and checks the answer.
         tool_stream: stream the arguments of tool calls piece by piece, for models that support it.
-        stream_options: sent with streams only. By default, servers that report usage in streams only on request are
-            asked for it; False turns that off.
+        stream_options: sent with streams only. By default the client asks for the usage, if the server reports the
+            usage of streams only on request. False turns this off.
         sensitive_word_check, seed: sent as they are.
         request_id: 1 to 64 characters; the client makes one when it is absent. docs.z.ai wants 6 or more: a shorter one
             is sent with a note. For other servers none is made, and yours is sent as the header X-Request-Id.
@@ -167,10 +167,11 @@ class Connection(ShowsFields):
             and a blocking one runs in a worker thread. When it raises, or returns something that is not a key, the call
             raises `AuthenticationError`. Copies share the function; pickles do not contain it.
         base_url: the base URL of the API. None: the environment and the key decide (see `glmv.Client`). A key argument
-            that equals ZAI_API_KEY is treated as that variable. A key that is in no variable goes to ZHIPUAI_BASE_URL
-            or ZAI_BASE_URL, unless the key variable of that base URL has another key; else it goes to open.bigmodel.cn.
-            The key of a function is not known beforehand: calls go to ZHIPUAI_BASE_URL or ZAI_BASE_URL if the key
-            variable of that base URL is not set, else to where the key in a key variable would go.
+            that equals ZHIPUAI_API_KEY or ZAI_API_KEY is treated as a key from this variable. A key that is in no
+            variable goes to ZHIPUAI_BASE_URL or ZAI_BASE_URL, unless the key variable of that base URL has another key;
+            else it goes to open.bigmodel.cn. The key of a function is not known beforehand: calls go to
+            ZHIPUAI_BASE_URL or ZAI_BASE_URL if the key variable of that base URL is not set; else they go where a key
+            from a key variable goes.
         auth: "key" sends the key itself; "token" sends a short-lived token signed with it.
         token_ttl: lifetime of a signed token in seconds; 0 or less sends the key itself.
         timeout: seconds for each connection, each read and each write, or an `httpx.Timeout`; None is connect 8, read
@@ -265,7 +266,7 @@ class Settings(Options, Connection):  # pydantic takes fields from the last base
         model: the server's name of the model, in upper or lower case.
         base_model: the catalogue's name of the model, when `glmv.find_model` does not recognize `model`. It gives
             the limits, the context window, the prices and the number of concurrent calls. A `model` that only adds a
-            prefix or suffix of another host needs `base_model` only for that number. It is not sent.
+            prefix or suffix of another host needs `base_model` only for the last of these. `base_model` is not sent.
         on_sensitive: what to do when the platform flags content (finish reason "sensitive" or code 1301; other servers:
             "content_filter"). "raise" raises `ContentFilterError`; "return" returns the answer so far, with that finish
             reason.
@@ -274,7 +275,7 @@ class Settings(Options, Connection):  # pydantic takes fields from the last base
             the last message that has some are always sent. None sends all.
         picture_cache_bytes: bytes of fitted pictures, as base64, that are cached for later calls, so that pictures of a
             history are fitted once; 0 caches none. All clients of the process share the cache; a client that adds a
-            picture shrinks it to its own limit.
+            picture shrinks the cache to its own limit.
     """
 
     model: str = Field(default=DEFAULT_MODEL, validation_alias=AliasChoices("model", "model_name"))
@@ -318,15 +319,16 @@ class ChatRequest:
     `cut` holds stop words beyond the model's limit: the client cuts the answer at them. `call` holds the keywords that
     are not part of the body: base_model, timeout, deadline, idle_timeout, max_retries, extra_headers, on_sensitive, and
 
-    - `boxes_of`: the index of the picture (over all turns) whose pixels boxes are given in, when there are several.
+    - `boxes_of`: if there are several pictures, the index (over all turns) of the one in whose pixels boxes are given.
     - `may_replace`: whether a stream may start over (`Delta.replaces`).
     - `validate`: a function that takes the answer's text and raises ValueError when it is not acceptable, or a pydantic
       class, which replaces the JSON Schema. The model is shown the error and asked once more.
     - `on_misfit`: what to do when the second answer does not fit either. "raise" raises `MalformedResponse`; "return"
       returns the answer with a note, and does not check the arguments of tool calls; "return_value" does the same if
       the answer is JSON, and raises if it is not.
-    - `spent`: seconds that it took to make the request; they count against the deadline. `keep_pictures` is
-      applied while the request is made.
+    - `spent`: seconds that it took to make the request; they count against the deadline.
+
+    The keyword `keep_pictures` is not in `call`, because it is applied while the request is made.
     """
 
     model: str

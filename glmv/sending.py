@@ -51,7 +51,10 @@ def _blocking(value: object) -> object:
 
 
 def _http_client(name: str, expected: str, value: object) -> object:
-    """Raises for anything that is not an HTTP client of the right kind. Any object with its two methods passes."""
+    """Returns an HTTP client of the right kind, or None as it is. Raises for any other value.
+
+    An object that is not of httpx passes if it has the methods `build_request` and `send`.
+    """
     if value is None:
         return None
     bases = {base.__name__ for base in type(value).__mro__ if base.__module__.partition(".")[0] in ("httpx", "httpx2")}

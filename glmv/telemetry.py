@@ -70,7 +70,7 @@ class Operation(NamedTuple):
 def watched(
     flow: Generator[Step, Any, _T], operation: Operation, where: Address, *, tracing: bool | None = None
 ) -> Generator[Step, Any, _T]:
-    """The same flow when OpenTelemetry is not configured; else a flow that also records a span and metrics.
+    """The same flow if OpenTelemetry is not configured or is suppressed; else a flow that records a span and metrics.
 
     Args:
         tracing: whether to make a span; None: the variable `TRACING` decides. Metrics are recorded in any case.

@@ -158,7 +158,7 @@ class Box:
         grid: x1, y1, x2, y2 in the model's own grid, 0 to 1000 over the picture's width and height.
         pixels: the same in pixels of the original picture, when the request has one picture of known size or the call
             names one (`boxes_of=1`). `on` returns them for any picture.
-        image: index of that picture in the request, or None.
+        image: the index, in the request, of the picture of `pixels`; None if `pixels` is None.
     """
 
     grid: tuple[int, int, int, int]
@@ -193,7 +193,7 @@ class Usage:
 @public_class
 @dataclass(slots=True)
 class ToolCallDelta:
-    """A piece of a tool call. `index` counts calls from 0 without gaps; `id` and `name` come once, first."""
+    """A piece of a tool call. `index` counts calls from 0 without gaps. Only the first piece has `id` and `name`."""
 
     index: int
     id: str = ""
@@ -208,9 +208,9 @@ class Delta:
 
     The last one of a stream has `last=True` and is the only one with `finish_reason`, `usage`, `notes`,
     `boxes` and `attempts`, even if several chunks repeat them; it has no text. `raw` is the chunk as received.
-    `replaces` is True for a delta that replaces all deltas before it: the first one of a second answer, or one that
-    moves text into the reasoning, after a server sent the reasoning as text. It needs a stream with
-    `may_replace=True`.
+    `replaces` is True for a delta that replaces all deltas before it: the first delta of a second answer, or a delta
+    that moves text into the reasoning, after a server sent the reasoning as text. Only streams with
+    `may_replace=True` have such deltas.
     """
 
     text: str = ""

@@ -35,9 +35,9 @@ class Commands(TyperGroup):
             args: the arguments; None means `sys.argv[1:]`.
             prog_name: the name of the program; None is "glmv".
             complete_var: see Typer.
-            standalone_mode: whether to exit; else the exit code is returned.
-            windows_expand_args: whether Typer expands patterns on Windows. By default it does not: the commands expand
-                patterns themselves, and the question mark of a question is not a pattern.
+            standalone_mode: whether to exit; if False, the exit code is returned.
+            windows_expand_args: whether Typer expands patterns on Windows. False by default, because the commands
+                expand patterns themselves, and because the question mark of a question is not a pattern.
             extra: see Typer.
         """
         try:
@@ -69,7 +69,7 @@ class Commands(TyperGroup):
         return code if isinstance(code, int) else 0
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; failures are printed here, because Typer would print some of them in its own words."""
+        """Run the command and print its failure, if any. Typer would print some failures in its own words."""
         with failures_as_exit_codes():
             return super().invoke(ctx)
 

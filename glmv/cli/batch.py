@@ -163,7 +163,7 @@ def _names(value: str | None) -> list[str] | bool:
 
 @contextmanager
 def _display(job: Job, how: ProgressForm) -> Iterator[Any]:
-    """A function to call with each row; it shows the progress of the job."""
+    """A context that shows the progress of the job. It yields a function to call with each row."""
     match how:
         case ProgressForm.json:
             last = 0.0
@@ -202,7 +202,7 @@ def _display(job: Job, how: ProgressForm) -> Iterator[Any]:
 
 
 def _facts(job: Job) -> str:
-    """Rate, tokens, cost and the most frequent errors, as far as they are known."""
+    """Rate, tokens, cost and the most frequent errors, as far as they are known; or the reason why the job waits."""
     now = job.progress
     if now.waiting:
         return harmless(in_words_of_the_shell(now.waiting))

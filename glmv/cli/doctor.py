@@ -98,7 +98,7 @@ def _without_user(url: str) -> str:
 
 
 def _reachable(client: glmv.Client) -> tuple[bool, str]:
-    """Whether a call could connect, and a line that says so. It uses the same proxy and certificates as a call."""
+    """Whether a call could connect, and a line that says so. The test uses the proxy and certificates of a call."""
     url = urlsplit(client.address.base_url)
     place = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
     try:

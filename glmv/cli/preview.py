@@ -41,7 +41,7 @@ def preview(pictures: list[glmv.Image]) -> None:
 
 
 def small(picture: glmv.Image) -> glmv.Image:
-    """A PNG a few lines high, which all these terminals accept; the picture itself if Pillow cannot read it."""
+    """A small PNG, which all these terminals accept. The picture itself if Pillow is missing or cannot read it."""
     try:
         from PIL import Image
     except ModuleNotFoundError:

@@ -43,7 +43,7 @@ def check_order(command: str, sources: Sequence[str], question: str, *, more: st
         sources: the words before the last one.
         question: the last word.
         more: the words after the question in the suggested command.
-        folders: whether the command takes folders; else the suggestion has a pattern for the files of a folder.
+        folders: whether the command takes folders. If not, the suggestion replaces a folder by a pattern for its files.
 
     Raises:
         InvalidRequestError: the order is wrong; the message suggests a command.

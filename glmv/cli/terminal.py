@@ -43,7 +43,10 @@ _CATEGORIES = frozenset({"Cc", "Cs"})
 
 
 def harmless(text: str) -> str:
-    """A text from outside in a form that cannot control the terminal: control characters become U+FFFD."""
+    """A text from outside in a form that cannot control the terminal.
+
+    Control characters (except line breaks and tabs), bidirectional overrides and lone surrogates become U+FFFD.
+    """
     return "".join("\ufffd" if _steers(letter) else letter for letter in text.replace("\r\n", "\n"))
 
 
@@ -146,7 +149,7 @@ _CLOSED = {errno.EPIPE, errno.EINVAL} if os.name == "nt" else {errno.EPIPE}
 
 
 def _discard(stream: TextIO) -> None:
-    """Redirect a broken stream to the null device, so that Python does not write to it again at exit and warn."""
+    """Redirect a broken stream to the null device. Else Python would write to it again at exit, and print a warning."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

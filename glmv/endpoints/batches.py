@@ -227,7 +227,7 @@ def wait(context: Context, /, batch: str | Batch, *, deadline: float | None = No
 
     Args:
         batch: the batch that `create` returned, or its id.
-        deadline: seconds; None has no limit: the platform ends a batch after some days.
+        deadline: seconds; None means no limit, because the platform itself ends a batch after some days.
 
     Raises:
         DeadlineExceeded: the batch has not ended in time; it continues on the platform.
@@ -253,8 +253,9 @@ def results(
     Args:
         batch: the batch that `create` or `wait` returned, or its id. With an id, the order of your own custom_ids is
             not known: then results have the order of the output file.
-        response_format: that of the requests. Each text is reduced to its JSON. The result for an answer that does not
-            fit is a `MalformedResponse` with the answer in `partial`, because a batch has no second turn.
+        response_format: the `response_format` of the requests. If it is given, each text is reduced to its JSON. If an
+            answer does not fit, its result is a `MalformedResponse` with the answer in `partial`, because a batch has
+            no second turn.
 
     Raises:
         InvalidRequestError: the batch has not ended, or the platform refused its file.
@@ -288,7 +289,10 @@ def _reduced(result: BatchResult, response_format: Mapping[str, Any]) -> BatchRe
 
 
 def gathered(context: Context, batch: Batch, data: bytes) -> list[BatchResult]:
-    """The lines of the output -> one result for each request, in the order of the requests."""
+    """The lines of the output -> one result for each request, in the order of the requests.
+
+    The results of other lines are at the end: those of unknown requests, then those of lines that cannot be read.
+    """
     rows: dict[str, Mapping[str, Any]] = {}
     unreadable: list[BatchResult] = []
     for line in data.split(b"\n"):  # not `splitlines`: it would also split at U+2028, which may be inside a string
@@ -310,7 +314,7 @@ def gathered(context: Context, batch: Batch, data: bytes) -> list[BatchResult]:
 
 
 def _order(rows: Mapping[str, Any], total: int | None) -> list[str]:
-    """The custom_ids in the order of the requests if the client made them, by their numbers; else as in the output."""
+    """The custom_ids: in the order of the requests if the client numbered them, else in the order of the output."""
     if not all(name.startswith(_OURS) for name in rows):
         return list(rows)
     return sorted(rows.keys() | {f"{_OURS}{index:06}" for index in range(total or 0)})

@@ -96,7 +96,7 @@ class Context(NamedTuple):
     def converted(
         self, messages: Messages, model: str | None, options: dict[str, Any]
     ) -> Generator[Step, Any, ChatRequest]:
-        """`request` as a flow: large messages are converted in a worker thread."""
+        """Like `request`, but a flow: large messages are converted in a worker thread."""
         make = functools.partial(self.request, messages, model, options)
         if not is_large(messages):
             return make()
@@ -105,7 +105,7 @@ class Context(NamedTuple):
         return request.after(policy.spent)
 
     def prepared(self, request: ChatRequest, *, stream: bool = False) -> Generator[Step, Any, tuple[Call, Policy]]:
-        """`chat` as a flow: a large request is prepared in a worker thread."""
+        """Like `chat`, but a flow: a large request is prepared in a worker thread."""
         if not is_large(request.messages):
             return self.chat(request, stream=stream)
         row = self.row(request)
@@ -186,7 +186,7 @@ def is_limit(value: object) -> bool:
 
 
 class _Methods:
-    """Gives methods that `blocking` and `awaiting` made the names that they have in the class."""
+    """Base class that sets `__name__` and `__qualname__` of the methods that `blocking` and `awaiting` made."""
 
     def __init_subclass__(cls) -> None:
         for name, method in vars(cls).items():
@@ -216,7 +216,10 @@ class AsyncEndpoint(_Methods):
 
 
 def _as_method(method: Callable[..., Any], flow: Callable[..., Any]) -> None:
-    """Gives a method the docstring and signature of its flow, without the context and with the flow's return type."""
+    """Gives a method the docstring and signature of its flow.
+
+    The signature does not have the parameter `context`, and its return type is the type that the flow returns.
+    """
     functools.update_wrapper(method, flow)
     signature = inspect.signature(flow)
     _, *parameters = signature.parameters.values()

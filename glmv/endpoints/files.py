@@ -125,7 +125,10 @@ def listed(
 def pages(
     context: Context, path: str, query: Mapping[str, Any], limit: int | None
 ) -> Generator[Step, Any, list[Mapping[str, Any]]]:
-    """All rows of a paged list. `has_more` in a response says that more follow; `after` is the last id received."""
+    """The rows of a paged list: at most `limit` of them, or all if it is None.
+
+    In a response `has_more` says that more rows follow; in the next request `after` is the last id received.
+    """
     rows: dict[str, Mapping[str, Any]] = {}
     size = None if limit is None else min(limit, MAX_PAGE)
     while True:

@@ -36,9 +36,10 @@ class Task:
     Attributes:
         id: the id for `result` and `wait`.
         status: "PROCESSING", "SUCCESS", or another value that the platform sent.
-        request_id, model: as the platform sent them. The endpoint may use another model (glm-4.7 for glm-4.6, once):
-            `completion.model` is the one that answered.
-        completion: the answer, once the status is "SUCCESS".
+        request_id, model: as the platform sent them. The platform may answer with another model than the requested one
+            (it once used glm-4.7 for glm-4.6): `completion.model` is the model that answered.
+        completion: the answer, once the status is "SUCCESS". With `on_sensitive="return"` a task that failed because of
+            flagged content has an empty answer.
         notes: what the client changed in the request, one line each.
         raw: the JSON object as received.
     """
@@ -74,10 +75,12 @@ def submit(context: Context, request: ChatRequest) -> Generator[Step, Any, Task]
 
 
 def once(request: ChatRequest, context: Context) -> ChatRequest:
-    """A request for a single turn: the prompt asks for features without a field, and the answer is not checked.
+    """A request -> the same for a single turn, whose answer is not checked.
+
+    The prompt asks for JSON or a tool call if the server has no field for it; then a note says that nothing is checked.
 
     Raises:
-        InvalidRequestError: as `first_turn`.
+        InvalidRequestError: as `first_turn` raises it.
     """
     prepared = first_turn(request, context.address.dialect)
     if prepared.messages == request.messages:
@@ -153,9 +156,12 @@ def waited(
         look: takes the seconds that are left, or None.
         done: whether a result is final.
         between: seconds of each pause.
-        longest: the most seconds to wait, then `DeadlineExceeded` is raised; or None.
+        longest: the most seconds to wait; None means no limit.
         clock: returns monotonic seconds.
-        what: the beginning of that error's message.
+        what: the beginning of the message of `DeadlineExceeded`.
+
+    Raises:
+        DeadlineExceeded: the next pause would end after `longest` seconds.
     """
     until = None if longest is None else clock() + longest
     for pause in between:
@@ -198,7 +204,7 @@ def _answered(task: Task, context: Context) -> Task:
 
 
 def withdrawn(error: GLMVError, context: Context) -> Completion | None:
-    """An empty answer for flagged content (code 1301) with `on_sensitive="return"`; None for any other error."""
+    """An empty answer if the error reports flagged content and `on_sensitive` is "return"; else None."""
     if error.code not in WITHDRAWN or context.settings.on_sensitive == "raise":
         return None
     return Completion(

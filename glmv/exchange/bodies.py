@@ -40,7 +40,7 @@ def is_cut(body: bytes) -> bool:
 
 
 def is_json(body: bytes) -> bool:
-    """Whether a body is a JSON object or list, or the beginning of one, as the platform and model servers answer."""
+    """Whether a body is a JSON object or list, or its beginning: the platform and model servers answer with these."""
     return body.decode("utf-8-sig", "replace").lstrip()[:1] in ("{", "[")
 
 

@@ -8,8 +8,8 @@ congested network (RFC 5681): it reduces its width (the number of slots) immedia
 after a round of answers. After a refusal it also pauses: it gives no slots for a time that grows with each refusal in
 a row. An answer ends the pause, because it frees a slot at the server. A refused call gets its old place in the queue.
 
-A gate never waits. A call that has to wait gets a `Ticket`, whose callback runs when the call gets a slot. It also runs
-when the owner of this ticket has to call `Gate.look` at the end of a pause (see `Gate.looks_at`).
+A gate never waits. A call that has to wait gets a `Ticket`. The callback of the ticket runs when the call gets a slot,
+and when the owner of the ticket has to call `Gate.look` at the end of a pause (see `Gate.looks_at`).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Busy(NamedTuple):
     """A refusal of a call because of too many concurrent calls.
 
     Attributes:
-        pauses: whether the gate starts no calls for some time. False: it only reduces its width.
+        pauses: whether the gate pauses, so that it gives no slots for some time. If False, it only reduces its width.
         retry_after: seconds that the server asked the client to wait, or None.
         status, code: the HTTP status and the code of the refusal, for messages.
     """
@@ -82,7 +82,8 @@ class Ticket:
         refused: how often the server refused the call.
         since: when it entered the queue or got its slot, in monotonic seconds.
         state: "waiting", "in" (it has a slot), or "left".
-        epoch: identifies the period between two reductions of the width in which it got its slot; None before.
+        epoch: the period in which the ticket got its slot; a new period begins with each reduction of the width. None
+            before it got a slot.
     """
 
     __slots__ = ("_gate", "by", "epoch", "notify", "number", "refused", "since", "state", "what")
@@ -182,7 +183,7 @@ class Gate:
         return self._refusal is not None and self._refused_at >= max(started, self._standing_since) + STANDSTILL
 
     def looks_at(self, ticket: Ticket) -> float | None:
-        """When the owner of this ticket has to call `look`: at the end of the pause. None if it need not."""
+        """When the owner of this ticket has to call `look`: at the end of the pause. None if the owner need not."""
         return self._paused_until if ticket is self._looks and self._paused_until > self.clock() else None
 
     def look(self) -> None:
@@ -268,7 +269,7 @@ class Gate:
         return f"{text}, and the server refuses calls: too many at once ({refusal.code or refusal.status})"
 
     def own(self, by: Caller, *, blocking: bool) -> str | None:
-        """The call of the same task (if `blocking`: thread) that holds a slot, for error messages; or None."""
+        """A call that holds a slot in the task of `by` (or, if `blocking`, in its thread), for messages; or None."""
         now = self.clock()
         with self._lock:
             for ticket in self._holders.values():
@@ -278,7 +279,11 @@ class Gate:
         return None
 
     def _give_slots(self) -> list[Ticket]:
-        """Gives free slots to waiting tickets. Returns the tickets to notify: these, and the next that calls `look`."""
+        """Gives free slots to waiting tickets. Returns the tickets to notify.
+
+        These are the tickets that got a slot, and the ticket whose owner has to call `look` at the end of a pause, if
+        it was not notified of this before.
+        """
         if not (self._queue or self._again):
             self._looks = None
             return []

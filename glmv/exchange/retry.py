@@ -301,9 +301,10 @@ class Tries:
         return self.policy.gate if kind is Retry.BUSY and isinstance(error, RateLimitError) else None
 
     def _count(self, gate: Gate, error: GLMVError) -> None:
-        """Record a refusal. It does not count as an attempt if other calls run, or were answered since the last one.
+        """Record a refusal of this call.
 
-        This holds for `BUSY_PATIENCE` seconds after the first refusal, unless retries are off.
+        The refused attempt does not count if other calls are running, or if one was answered since the last refusal of
+        this call. It always counts later than `BUSY_PATIENCE` seconds after the first refusal, and if retries are off.
         """
         now = self.policy.clock()
         self._first_refused = min(self._first_refused, now)
@@ -314,7 +315,7 @@ class Tries:
             self._free += 1
 
     def again(self, error: GLMVError, kind: Retry) -> float | None:
-        """Seconds to wait before the next attempt, or None if there is none; 0 also when the gate pauses instead.
+        """Seconds to wait before the next attempt; None if there is no next attempt; 0.0 if the call waits in its gate.
 
         Raises:
             DeadlineExceeded: the pause would end after the deadline.

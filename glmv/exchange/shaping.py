@@ -35,7 +35,7 @@ class Shaper:
 
     Args:
         call: the call whose answer is read; its `secrets` are masked in the answer.
-        tries: the attempts of the call; its `shaper` becomes this one.
+        tries: the attempts of the call; `tries.shaper` is set to the new `Shaper`.
 
     Attributes:
         decoder: reads the chunks.

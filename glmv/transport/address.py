@@ -116,10 +116,10 @@ def _headers(settings: Connection) -> Iterator[tuple[str, str]]:
 
 
 def _belonging(key: SecretStr | None, environ: Mapping[str, SecretStr]) -> tuple[str, str, str]:
-    """The row of `_KEYS` for a key, or for no key: then the first row whose key variable is set.
+    """The row of `_KEYS` for a key; if the key is None, the first row whose key variable is set.
 
-    For a key: the row whose key variable holds it; else the first row whose base URL variable is set and whose key
-    variable is not. If no row qualifies, the result is the first row.
+    The row for a key is the one whose key variable holds this key; else the first row whose base URL variable is set
+    and whose key variable is not. If no row qualifies, the result is the first row, with or without a key.
     """
     if key is None:
         return next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])

@@ -43,7 +43,7 @@ class Driver:
         pool: the HTTP client to use.
         where: the server.
         headers: added to each request.
-        what: "a call" or "a stream", for the message of calls that wait for its slot.
+        what: "a call" or "a stream", for messages about the slot that this flow holds or waits for.
     """
 
     def __init__(
@@ -233,7 +233,7 @@ class Driver:
 
 @functools.lru_cache(maxsize=64)
 def _url(library: ModuleType, url: str) -> Any:
-    """A URL object of the library. Cached: parsing takes as long as reading a small answer, and URLs are few."""
+    """A URL object of the library. It is cached, because parsing takes as long as reading a small answer."""
     return library.URL(url)
 
 
@@ -251,7 +251,7 @@ def async_content_of(body: Body | None) -> bytes | AsyncBody | None:
 
 
 class AsyncBody:
-    """A body for `async for`. It can be iterated more than once, as mocks and recorders do."""
+    """A body for `async for`. It can be iterated more than once, because mocks and recorders do so."""
 
     def __init__(self, body: Body) -> None:
         self._body = body

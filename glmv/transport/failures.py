@@ -71,7 +71,7 @@ class Way(NamedTuple):
 
     @property
     def at_proxy(self) -> bool:
-        """Whether the connection does not reach beyond the proxy yet."""
+        """Whether the connection has not got past the proxy yet."""
         if self.proxy is None:
             return False
         match self.stage:

@@ -22,7 +22,7 @@ class KeyFunction:
     """A function that returns the key. Drivers call it before each attempt, and get a `Signer` for its key.
 
     Args:
-        function: without parameters; it returns a key, or an awaitable that has one.
+        function: takes no arguments; it returns a key, or an awaitable whose result is a key.
         signed, ttl: as for `Signer`.
         keys: each key is added to it, so that it is masked in responses.
     """

@@ -26,12 +26,14 @@ class NetworkCall:
 
     Attributes:
         tunnels: whether each new connection needs a tunnel of a proxy.
-        handshake_timeout: seconds for a proxy to make a tunnel after the connection to it; None for no limit. With
-            SOCKS proxies the HTTP library itself has no time limit for this; with others it applies the read timeout.
+        handshake_timeout: seconds that a proxy may take to make a tunnel, from the moment when it is connected; None
+            for no limit. The HTTP library has no limit for the tunnels of SOCKS proxies; for the tunnels of other
+            proxies it has the read timeout.
         secrets: credentials that are masked in received data. This happens here because the HTTP library logs the head
             of a response.
         until: the deadline in monotonic seconds, or None.
-        stream: the stream that the call used last; in a blocking client the one that it opened last. Or None.
+        stream: in an asynchronous client, the stream that the call used last; in a blocking client, the stream that
+            the call opened last; None if there is no such stream.
         stage: the state of this attempt's connection: "kept" (it existed already), "connecting", "connected" (to the
             proxy, if there is one), "tunnelled" (by a SOCKS proxy), "encrypting", "encrypted".
         encrypts_with: the host of the last TLS handshake.
@@ -109,7 +111,8 @@ _LISTEN_FROM = 64 * 1024
 def _is_whole_head(data: bytes) -> bool:
     """Whether the first bytes of a response contain its whole head.
 
-    The HTTP library logs the head, so it is masked as a whole: a credential may be split over two pieces.
+    The HTTP library logs the head, so credentials in it are masked. This needs the whole head, because a credential may
+    be split over two pieces.
     """
     return b"\r\n\r\n" in data or len(data) > _LARGEST_HEAD or data[:1] in (b"", *_SOCKS)
 
@@ -122,8 +125,8 @@ def _is_http(data: bytes) -> bool:
 class Stream(httpcore.NetworkStream):
     """A connection of the blocking client.
 
-    A server may respond and close before it has read the whole request, for instance because it is too large. The HTTP
-    library reads the response after a failed write, so the connection stays open then.
+    A server may respond and close before it has read the whole request, for instance because the request is too large.
+    So this connection stays open after a failed write of a request: the HTTP library still reads the response.
     """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
@@ -207,14 +210,14 @@ class Backend(httpcore.NetworkBackend):
 class AsyncStream(httpcore.AsyncNetworkStream):
     """A connection of the asynchronous client.
 
-    Args:
-        opened: the open streams of the backend; this stream removes itself when it is closed.
-
     A response that arrives before the whole request is written is read immediately, because it would be lost when the
     server closes the connection.
 
+    Args:
+        opened: the open streams of the backend; this stream removes itself from the set when it is closed.
+
     Attributes:
-        user: the call that used it last.
+        user: the call that used this connection last.
     """
 
     def __init__(self, stream: httpcore.AsyncNetworkStream, opened: set[AsyncStream]) -> None:

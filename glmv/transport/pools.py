@@ -34,7 +34,7 @@ MOST_CANCELLED = 100
 
 
 class Pool:
-    """A blocking HTTP client, or one that the user passed in.
+    """A blocking HTTP client, or an HTTP client of any kind that the user passed in.
 
     Attributes:
         http: the client.
@@ -43,7 +43,8 @@ class Pool:
         headers: headers of every request; empty if the client adds them itself.
         settings: the network settings when it was made; None for a client of the user.
         proxy: the forward proxy of the environment; None also for a client of the user, whose proxy is unknown.
-        in_doubt: whether its last connection failed: then the environment is read again.
+        in_doubt: whether the last request failed, or a proxy may have refused it. If so, the next call reads the
+            environment again.
     """
 
     def __init__(self, http: Any, *, settings: NetworkSettings | None = None, keeps_deadlines: bool = False) -> None:
@@ -56,7 +57,7 @@ class Pool:
         self.headers: Mapping[str, str] = HEADERS if settings is None else {}
 
     def is_outdated(self, base_url: str) -> bool:
-        """Whether connections fail, and the environment has another proxy or other certificates now.
+        """Whether the last request failed, and the environment has another proxy or other certificates than before.
 
         Raises:
             InvalidRequestError: the environment names a proxy that cannot be used.
@@ -120,7 +121,7 @@ class AsyncPool(Pool):
 
 
 async def _closed_with_its_loop(http: httpx.AsyncClient) -> AsyncGenerator[None]:
-    """Closes a client when its loop ends: `asyncio.run` closes the asynchronous generators that are still open."""
+    """Closes a client when its loop ends, because `asyncio.run` then closes all open asynchronous generators."""
     try:
         yield
     finally:

@@ -109,7 +109,7 @@ def proxy_for(url: str) -> Proxy | None:
 
 
 def _proxy_or_problem(scheme: str, host: str, port: int | None) -> Proxy | str | None:
-    """The proxy, or the problem with it. The caller raises, so that the frame of the error has no password."""
+    """The proxy, or the problem with it. The caller raises the error, because variables here hold the password."""
     proxies = getproxies()
     kind = scheme if proxies.get(scheme) else "all"
     value = proxies.get(kind, "").strip()
@@ -164,8 +164,9 @@ class _Bypass:
     Attributes:
         scheme: "http" or "https"; "" for all.
         host: a name in lower case; "" for all hosts.
-        network: addresses, instead of a name.
-        itself, below: whether the value covers the host itself, and its subdomains.
+        network: a range of addresses, if the value has no name; else None.
+        itself: whether the value covers the host itself.
+        below: whether the value covers the subdomains of the host.
         port: None for all.
     """
 

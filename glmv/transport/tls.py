@@ -34,10 +34,9 @@ def _state(name: str) -> tuple[str, int, int]:
 
 
 def tls_context() -> ssl.SSLContext:
-    """The TLS context of all clients. It is cached until the environment's TLS settings change.
+    """The TLS context of all clients.
 
-    Making one takes longer than a call.
-
+    It is cached until the environment's TLS settings change, because making a context takes longer than a call.
     Raises:
         InvalidRequestError: a variable names a file or folder that cannot be used.
     """

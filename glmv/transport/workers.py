@@ -42,8 +42,8 @@ if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
 async def worked(function: Callable[[], T], until: float | None = None) -> T:
     """Calls a function in a worker thread, with the context variables of the caller, and returns its result.
 
-    A cancelled caller leaves the queue at once. Running work cannot be interrupted: it stops before its next picture,
-    which frees its thread.
+    If the caller is cancelled or the deadline passes, a function that waits in the queue is removed from it. A function
+    that is running cannot be interrupted, but it stops before its next picture, which frees its thread.
 
     Args:
         function: takes no arguments.
@@ -72,13 +72,13 @@ async def worked(function: Callable[[], T], until: float | None = None) -> T:
 async def in_worker(function: Callable[[], T], *, deadline: float | None = None) -> T:
     """Calls a function in a worker thread and returns its result: for work on pictures in a program with an event loop.
 
-    Only a few functions run at a time in a process, and the clients use the same threads; other callers wait in a
-    queue. A cancelled caller leaves it.
+    The process has only a few such threads, which the clients use, too. If none is free, the function waits in a queue;
+    it is removed from the queue if its caller is cancelled.
 
     Args:
         function: takes no arguments.
-        deadline: seconds, including the wait for a thread. None means no limit. A value that is not above 0 does not
-            limit this function either: the call that gets the same deadline raises an error for it.
+        deadline: seconds, including the wait for a thread. None means no limit. A value that is not a number above 0
+            means no limit here, because the call that gets the same deadline raises an error for it.
 
     Raises:
         DeadlineExceeded: the function has not returned before the deadline.

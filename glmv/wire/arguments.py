@@ -9,7 +9,13 @@ from pydantic_core import from_json
 
 
 def value_of(text: str, schema: Mapping[str, Any], key: str) -> Any:
-    """The text of an argument -> its value: a string is written as it is, any other value as JSON."""
+    """The text of an argument -> its value. Models write a string without quotes, and any other value as JSON.
+
+    Args:
+        text: the text of the argument.
+        schema: the JSON Schema of all arguments of the function.
+        key: the name of the argument.
+    """
     properties = schema.get("properties")
     kinds = _kinds(properties.get(key), schema) if isinstance(properties, Mapping) else set()
     if kinds == {"string"}:

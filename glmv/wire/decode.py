@@ -223,7 +223,7 @@ class DeltaDecoder:
         return delta
 
     def _rarely(self, choice: Mapping[str, Any], piece: Mapping[str, Any]) -> object:
-        """The tool calls in older forms in a chunk without text and reasoning. Records content that is not read."""
+        """Tool calls in older forms, for a chunk without text and reasoning. Records the content that is not read."""
         if not KNOWN.isdisjoint(piece):
             self._has_known_field = True
         elif not (self._has_known_field or self._unread):
@@ -245,9 +245,9 @@ class DeltaDecoder:
         return None
 
     def _first_of(self, chunk: dict[str, Any], choices: list[Any]) -> dict[str, Any] | None:
-        """The choice that is the answer: index 0 or no valid index. None if the chunk has other choices only.
+        """The choice of a chunk with index 0 or without a valid index; None if the chunk has no such choice.
 
-        Other choices are kept until choice 0 has content; without it, the one with the lowest index is the answer.
+        Other choices are kept until choice 0 has content. If it never has any, `other` returns the answer from them.
         """
         indexes = [_integer(each.get("index")) or 0 if isinstance(each, dict) else -1 for each in choices]
         if 0 in indexes:
@@ -268,19 +268,22 @@ class DeltaDecoder:
         return None
 
     def _without_calls(self, text: str, reasoning: str, ended: bool) -> tuple[str, str]:
-        """Text and reasoning without calls in GLM's markup. If `ended`, text held back so far goes to the reasoning."""
+        """Text and reasoning without calls in GLM's markup.
+
+        `ended` says that all text so far was reasoning. Then the text that was held back is put before `reasoning`.
+        """
         assert self._markup is not None
         if ended:
             reasoning = self._markup.drop() + reasoning
         return (self._markup.feed(text) if text else ""), reasoning
 
     def finish(self) -> Delta:
-        """The last delta. Held text is returned before it, by `rest`."""
+        """The last delta. It has no text: call `rest` before for the text that was held back."""
         return Delta(last=True, finish_reason=self.finish_reason, usage=self.usage, raw=self._raw(), **self.facts)
 
     @property
     def has_others(self) -> bool:
-        """Whether there were choices with another index than 0: one may be the answer if there is no choice 0."""
+        """Whether choices with another index than 0 are kept: one may be the answer if choice 0 has no content."""
         return bool(self._others)
 
     def other(self) -> list[Delta]:

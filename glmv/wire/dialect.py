@@ -31,9 +31,9 @@ class Dialect:
         limits: how to treat a request over a limit or range of the platform (see `glmv/catalog`). "refuse": for the
             platform and servers that imitate it, which would refuse the request. "note": for a proxy, behind which the
             platform or a host with other limits may be; the request is sent, and `answer.notes` names the limit.
-            Pictures are fitted in both cases. "none": for an engine, whose own settings decide its limits. For other
-            servers than the platform, its number of concurrent calls is used only if the model has the platform's
-            own name or a `base_model` (`glmv.find_model`).
+            With "refuse" and "note" pictures are fitted. "none": for an engine, whose own settings decide its limits.
+            For other servers than the platform, the platform's number of concurrent calls is used only if the model
+            has the platform's own name or a `base_model` (`glmv.find_model`).
         stream_usage: whether a stream reports usage only on request (`stream_options`).
         files: whether a message may have documents.
         functions_only: whether functions are the only tools.

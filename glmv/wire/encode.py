@@ -161,7 +161,7 @@ def _thinking(value: bool | str | Mapping[str, Any], dialect: Dialect) -> dict[s
 
 
 def _stream_options(options: Mapping[str, Any] | bool | None, dialect: Dialect) -> dict[str, Any]:
-    """The body key that asks for the usage of a stream. vLLM refuses it in other requests."""
+    """The body key that asks for the usage of a stream. Used for streams only: vLLM refuses it in other requests."""
     if options is None and dialect.stream_usage:
         return {"stream_options": {"include_usage": True}}
     return {"stream_options": options} if options else {}

@@ -93,7 +93,7 @@ def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
 
 
 def _code(error: Mapping[str, Any]) -> object:
-    """The code of an error; its type if the tables have only that."""
+    """The code of an error; or its type, if the tables have a row for the type but not for the code."""
     code, kind, metadata = error.get("code", error.get("error_code")), error.get("type"), error.get("metadata")
     if _is_specific(str(code)):
         return code

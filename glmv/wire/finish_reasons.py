@@ -16,8 +16,8 @@ class Ending(StrEnum):
     FULL = "full"  # the context window is full: the answer is cut off or empty
 
 
-# Finish reasons that are not a success. All others are, also unknown ones, and are returned unchanged. Case and hyphens
-# do not matter, see `ending_of`.
+# Finish reasons that are not a success. All other finish reasons, even unknown ones, are a success, and are returned
+# unchanged. Case and hyphens do not matter, see `ending_of`.
 ENDINGS: dict[str, Ending] = {
     "sensitive": Ending.WITHDRAWN,  # docs.bigmodel.cn "安全审核"
     "content_filter": Ending.WITHDRAWN,  # OpenAI's API reference; LiteLLM's word for "sensitive"

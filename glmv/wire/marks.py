@@ -31,12 +31,12 @@ Thought = Literal["marked", "possible", "due"]
 class TagFilter:
     """Splits streamed content into visible text and reasoning, and removes the tags of boxes.
 
-    `<think>` is a tag only at the start of an answer, so that an answer *about* the tag stays whole; `<answer>` only
-    after reasoning. Line breaks before the answer are dropped: vision answers begin with one.
+    `<think>` is a tag only at the start of an answer, so that an answer *about* the tag stays whole. `<answer>` is a
+    tag only after reasoning. Line breaks before the answer are dropped, because vision answers begin with one.
 
-    A `</think>` without `<think>` ends reasoning at the start of an answer. Elsewhere `thought` decides. "marked": it
-    is text. "possible": if no other tag and no reasoning came before, the text up to it was reasoning, and `feed`
-    reports it. "due": as "possible", but text is held back until it is decided.
+    A `</think>` without `<think>` is a tag at the start of an answer. Elsewhere `thought` decides. "marked": this
+    `</think>` is text. "possible": if neither another tag nor reasoning came before, all text up to `</think>` was
+    reasoning, and `feed` reports this. "due": as "possible", but the text is held back until this is decided.
     """
 
     __slots__ = ("_apart", "_held", "_open", "_quoting", "_state", "_tags", "_unread", "_waiting")
@@ -157,7 +157,11 @@ class TagFilter:
         return self._apart and len(content) < len(_ANSWER[0]) and _ANSWER[0].startswith(content)
 
     def _mark_in(self, content: str, *, end: bool) -> tuple[re.Match[str] | None, int]:
-        """The first unquoted `<think>` or `</think>`, and the position before which there certainly is no other."""
+        """The first unquoted `<think>` or `</think>` (or None), and the position of the tag that is undecided.
+
+        A tag is undecided if it may be incomplete, or if the next character decides whether it is quoted. Without such
+        a tag the position is the length of the content.
+        """
         quoting = self._quoting
         certain = len(content if end else _split_tail(content, (*self._tags, _THINK, THOUGHT_END))[0])
         at = 0
@@ -234,13 +238,13 @@ def boxes_in(text: str, sizes: Sequence[tuple[int, int] | None] = (), image: int
 def read_boxes(
     text: str, sizes: Sequence[tuple[int, int] | None] = (), image: int | None = None
 ) -> tuple[tuple[Box, ...], tuple[str, ...]]:
-    """The boxes in an answer's text, in their order, and notes on those that were changed.
+    """The boxes in an answer's text, in their order, and notes on those that were clipped.
 
     A box is four numbers in one pair of brackets, or two corners in brackets each, upper left and lower right. Decimals
-    are rounded, and coordinates slightly outside of the grid are clipped, with a note. Four numbers are a box if they
-    are alone in their line, also with labels for several objects, or after a word for a place ("at", "bbox_2d"). After
-    other words and keys the numbers may be counts. There they are a box only if they span at least 1 % of the picture's
-    width and height, and do not grow in equal steps such as "1, 2, 3, 4".
+    are rounded. Coordinates slightly outside of the grid are clipped to it, and a note says so. Four numbers are a box
+    if they are alone in their line (a line for several objects may have their labels, too), or if they follow a word
+    for a place ("at", "bbox_2d"). After other words and keys the numbers may be counts. There they are a box only if
+    they span at least 1 % of the picture's width and height, and do not grow in equal steps such as "1, 2, 3, 4".
 
     Args:
         text: the answer, with any kind of brackets.
@@ -317,7 +321,7 @@ def _holds_places(line: str) -> bool:
 
 
 class StopCutter:
-    """Cuts streamed text at stop words that were not sent, also if they are split over chunks.
+    """Cuts streamed text at the stop words that were not sent to the server, even at one that is split over chunks.
 
     The returned text never contains a stop word or anything after the first one.
     """

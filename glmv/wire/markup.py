@@ -154,9 +154,9 @@ def calls_in(
 ) -> tuple[str, list[tuple[str, str]]]:
     """Text that ends with calls in GLM's markup -> the text before them, and calls as (name, JSON of the arguments).
 
-    A call of an unknown function is text, and so is a quoted one, or one with text after it. A closing tag
-    may be missing: at the end of an answer that was `cut`, the JSON of the last arguments then has no closing brace.
-    `quoting` says whether a quotation or code is open at the start of `text`.
+    A call of an unknown function is text, and so is a quoted call or a call with text after it. The closing tag of a
+    call may be missing. If it is missing at the end of an answer that was `cut`, the JSON of these arguments has no
+    closing brace. `quoting` says whether a quotation or code is open at the start of `text`.
     """
     if CALL not in text:
         return text, []
@@ -224,9 +224,10 @@ def _after(tokens: list[str], at: int) -> int:
 def pairs_from(
     tokens: list[str], following: list[str], at: int, schema: Mapping[str, Any]
 ) -> tuple[dict[str, Any], int, bool] | None:
-    """Pairs of keys and values from token `at` -> arguments, the index of the next token, and whether they are closed.
+    """Pairs of keys and values from token `at` -> arguments, the index of the token after them, and whether they end.
 
-    None if there is other text between them.
+    They end at a closing tag or at the next call, but not at the end of the text. None if there is other text between
+    the pairs.
     """
     values: dict[str, Any] = {}
     key = ""
@@ -259,7 +260,7 @@ def pairs_from(
 
 
 def following_of(tokens: list[str]) -> list[str]:
-    """For each token, the next tag of a value at or after it, or ""."""
+    """For each token, the nearest `<arg_value>` or `</arg_value>` at this token or after it; "" if there is none."""
     tags = [""] * len(tokens)
     following = ""
     for at in range(len(tokens) - 1, -1, -1):

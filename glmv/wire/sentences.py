@@ -1,6 +1,6 @@
 """Finds codes and known sentences in the message of an error whose own code is missing or unknown.
 
-Quotes of the request are removed from the message before: they are the user's text and must not be read as an error.
+First, quotes of the request are removed from the message, because they are the user's text and not an error.
 The patterns are compiled when the first error is read.
 """
 

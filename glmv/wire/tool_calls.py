@@ -59,9 +59,9 @@ class _Call:
 class ToolCalls:
     """Assembles pieces of tool calls.
 
-    Servers differ in how they identify calls. Two calls may have the same id or index, or none; a call may come in
-    pieces of its name and its arguments, with the id and the name on each piece or on none, and may be repeated as a
-    whole.
+    Servers differ in how they identify calls. Two calls may have the same id, the same index, or neither id nor index.
+    A call may come in pieces of its name and its arguments, with the id and the name on each piece or on none. It may
+    be repeated as a whole.
 
     Args:
         offered: the functions in the request. Their names show whether the name in a piece is complete.
