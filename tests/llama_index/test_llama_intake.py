@@ -331,7 +331,7 @@ def test_intake_refuse_keeps_the_class_of_an_error_and_adds_the_position_once() 
     with pytest.raises(glmv.LimitExceeded) as caught:
         intake.refuse(glmv.LimitExceeded("too large"), "messages[0]")
     assert caught.value.message == "messages[0]: too large"
-    with pytest.warns(UserWarning, match=r"^messages\[0\]: too odd\. It was left out\.$"):
+    with pytest.warns(UserWarning, match=r"^messages\[0\]: too odd\. This content was left out\.$"):
         intake.refuse(glmv.UnsupportedContent("messages[0]: too odd."), "messages[0]")
     assert intake.notes == ["messages[0]: too odd. This content was left out."]
 
