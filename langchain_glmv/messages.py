@@ -112,7 +112,7 @@ async def avideo(source: Source | glmv.Video, *, store: glmv.PictureStore | None
 
 
 def block_of(media: glmv.Image | glmv.Video, store: glmv.PictureStore | None = None) -> dict[str, Any]:
-    """A picture or a video -> its content block: with its URL, else with a reference if there is a store, else with base64."""
+    """A picture or a video -> its content block: with its URL, else (with a store) a reference, else base64."""
     kind = "image" if isinstance(media, glmv.Image) else "video"
     if media.url is not None:
         return {"type": kind, "url": media.url}
