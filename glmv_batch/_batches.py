@@ -39,7 +39,7 @@ class Request(Protocol):
 
     @property
     def key(self) -> str:
-        """The item's key, hex."""
+        """The item's key, in hexadecimal digits."""
 
     @property
     def size(self) -> int:
@@ -96,7 +96,7 @@ class PlatformBatches:
         question_hash: str = "",
         waits: Callable[[str | None], None] = lambda reason: None,
     ) -> None:
-        """Create it; nothing is sent.
+        """Create the object; nothing is sent.
 
         Args:
             waits: called with the reason while the platform cannot be reached, and with None when it answers again.

@@ -69,7 +69,7 @@ class Question:
         return part
 
     def about(self, *parts: Any) -> list[Any]:
-        """The messages with these pictures, if `messages` is not a function."""
+        """The messages with these pictures added. Do not call this if `messages` is a function."""
         return _with(self.messages, parts)
 
     def parsed(self, text: str) -> Any:
@@ -172,13 +172,13 @@ _ERRORS = glmv.GLMVError.__module__
 
 
 def json_schema_of(schema: Any, mode: Literal["validation", "serialization"] = "validation") -> dict[str, Any] | None:
-    """A pydantic class or JSON Schema -> JSON Schema.
+    """A pydantic class or JSON Schema -> JSON Schema; None stays None.
 
     Args:
         mode: "validation" for the JSON that a pydantic class reads, "serialization" for the JSON that it writes.
 
     Raises:
-        InvalidRequestError: the schema is neither.
+        InvalidRequestError: the schema is none of these.
     """
     match schema:
         case None:
