@@ -194,7 +194,7 @@ class PlatformBatches:
                 return
 
     def answers(self) -> Iterator[tuple[str, glmv.Completion | glmv.GLMVError]]:
-        """The key and the answer or error of each item, until all batches have ended or the job is stopped."""
+        """Yield each item's key and its answer or error, until all batches have ended or the job is stopped."""
         pause = FIRST_PAUSE
         last_answer = time.monotonic()
         while (waiting := self._mine()) and not self._stop.is_set():

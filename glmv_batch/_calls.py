@@ -93,7 +93,7 @@ class Lookup:
 
 
 class Later(NamedTuple):
-    """A row that failed because the platform is busy, and is sent again later."""
+    """The row of an item that failed because the platform is busy, and that is sent again later."""
 
     row: Row
 

@@ -211,7 +211,7 @@ class Ledger:
         )
 
     def digest(self, path: str, size: int, mtime: int) -> str | None:
-        """The stored SHA-256 of a file of this size and modification time, or None."""
+        """The stored SHA-256 of the file, if its stored size and modification time are these; else None."""
         rows = self._rows(
             "select digest from files where path = ? and size = ? and mtime = ?", os.fsencode(path), size, mtime
         )

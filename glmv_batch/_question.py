@@ -150,7 +150,7 @@ def failed(item: Item, error: Exception, seconds: float) -> Row:
 
 
 def is_final(error: Exception) -> bool:
-    """Whether the same request would fail again at any time.
+    """Whether the same request would fail again whenever it is sent.
 
     An error's own `retryable` is about an immediate retry: after a second timeout, a passed deadline or a missing model
     the call is not retried at once, but may succeed another day.

@@ -46,7 +46,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     Attributes:
         streaming: True makes `invoke` use a streamed request; an explicit False makes `stream` yield one whole message.
-        stream_usage: whether streams end with `usage_metadata`; some servers send it only when the request asks for it.
+        stream_usage: whether streams end with `usage_metadata`; if a server sends it only on request, glmv requests it.
         picture_store: a `glmv.PictureStore`, or its folder. Blocks that name a picture or a video by reference (made by
             `image("photo.jpg", store=store)`) are resolved from this store only, when they are sent. Copies, pickles
             and the output of `dumps` contain the path of its folder.
@@ -205,9 +205,9 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
             tools: tools, functions, pydantic classes, TypedDicts, JSON Schemas or OpenAI's and Anthropic's dicts;
                 the platform's own tools (`{"type": "web_search", ...}`, `{"type": "retrieval", ...}`) pass unchanged.
             tool_choice: "auto", "none", "any" or "required" or True (some tool), a tool's name, or a dict that
-                names one. The platform supports "auto" only. For the others glmv adds an instruction to the prompt,
-                and repeats the request once if the answer has no call. Arguments are not validated here: agents and
-                tools validate them, and report errors to the model.
+                names one. The platform supports "auto" only. With "none" no tools are sent. For all other values glmv
+                adds an instruction to the prompt, and repeats the request once if the answer has no call. Arguments
+                are not validated here: agents and tools validate them, and report errors to the model.
             strict: accepted and not sent.
             parallel_tool_calls: False keeps the first call only.
             kwargs: bound as further options of each call, such as `response_format`. If an answer does not fit the

@@ -3,7 +3,8 @@
 Metadata comes from the catalogue row. llama-index-core reads it at every call, so reading it never raises an error.
 
 `load_llm` and `load_embed_model` look up class names in tables. The modules of these tables import every installed
-integration, which takes a second. So a class is added to a table only after the program has imported its module.
+integration, which takes about one second. So a class is added to a table only after the program has imported the
+table's module.
 """
 
 from __future__ import annotations
