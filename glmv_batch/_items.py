@@ -253,7 +253,7 @@ def _table(rows: Iterator[tuple[str, dict[str, Any]]], path: Path, name: str, co
         raise
     except UnicodeDecodeError as error:
         raise glmv.InvalidRequestError(f"{name} is not UTF-8: {error}. Save it as UTF-8.") from error
-    except (ValueError, OSError, csv.Error) as error:  # pyarrow's own errors are of the first two
+    except (ValueError, OSError, csv.Error) as error:  # pyarrow raises the first two
         raise glmv.InvalidRequestError(f"{name} cannot be read: {error}") from error
 
 

@@ -193,7 +193,7 @@ class Job:
                         on_row(row)
             except KeyboardInterrupt:
                 self.stop("interrupted")
-                for row in rows:  # those of the running calls
+                for row in rows:  # the rows of the running calls
                     file.write(row)
                 raise
         return self.progress

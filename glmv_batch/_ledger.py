@@ -115,7 +115,7 @@ class Ledger:
             self._db.execute("pragma locking_mode=EXCLUSIVE")
             # Checked before anything is written, so that the database of another program is not changed.
             tables = {name for (name,) in self._db.execute("select name from sqlite_master where type = 'table'")}
-            if tables and "meta" not in tables:  # the first that is made
+            if tables and "meta" not in tables:  # `meta` is the first table that is made
                 raise glmv.InvalidRequestError(
                     f"{self.path} is not a ledger of glmv_batch: its tables are {', '.join(sorted(tables)[:5])}."
                 )
