@@ -121,7 +121,7 @@ class CSV(Part):
         return ["key", *self.source_columns.columns, *self._parsed.values(), *(name for name in FACTS if name != "key")]
 
     def _line(self, cells: Sequence[str]) -> None:
-        # The csv module quotes cells that contain a character of its line end. So with "\r\n" it also quotes a lone "\r".
+        # The csv module quotes cells with a character of its line end. So with "\r\n" it also quotes a lone "\r".
         line = io.StringIO(newline="")
         csv.writer(line, delimiter=self._separator, lineterminator="\r\n").writerow(cells)
         self._file.write(line.getvalue().removesuffix("\r\n") + "\n")
