@@ -39,7 +39,7 @@ class Request(Protocol):
 
     @property
     def key(self) -> str:
-        """The item's key, hex."""
+        """The item's key, in hexadecimal digits."""
 
     @property
     def size(self) -> int:
@@ -96,7 +96,7 @@ class PlatformBatches:
         question_hash: str = "",
         waits: Callable[[str | None], None] = lambda reason: None,
     ) -> None:
-        """Create it; nothing is sent.
+        """Create the object; nothing is sent.
 
         Args:
             waits: called with the reason while the platform cannot be reached, and with None when it answers again.
@@ -194,7 +194,7 @@ class PlatformBatches:
                 return
 
     def answers(self) -> Iterator[tuple[str, glmv.Completion | glmv.GLMVError]]:
-        """The key and the answer or error of each item, until all batches have ended or the job is stopped."""
+        """Yield each item's key and its answer or error, until all batches have ended or the job is stopped."""
         pause = FIRST_PAUSE
         last_answer = time.monotonic()
         while (waiting := self._mine()) and not self._stop.is_set():

@@ -82,7 +82,7 @@ class Lookup:
         messages: the messages to send; None if `row` or `same` is set.
         row: the item's row, if it is in the ledger or the item failed before it was sent.
         from_ledger: whether `row` comes from the ledger.
-        same: set if an equal request is already running: the future of its row.
+        same: if an equal request is already running, the future of that request's row; else None.
     """
 
     key: str | None = None
@@ -93,7 +93,7 @@ class Lookup:
 
 
 class Later(NamedTuple):
-    """A row that failed because the platform is busy, and is sent again later."""
+    """The row of an item that failed because the platform is busy, and that is sent again later."""
 
     row: Row
 
@@ -242,7 +242,7 @@ class Calls:
             return None
 
     def _hand_on(self, number: int, row: Row | None) -> None:
-        """Pass on a row, in the requested order. None means that no row follows for the item now."""
+        """Pass on the row of the item with this number, in the requested order. None: the item has no row for now."""
         self._waiting[number if self._ordered else self._next] = row
         while self._next in self._waiting:
             ready = self._waiting.pop(self._next)
@@ -253,7 +253,7 @@ class Calls:
                 self._hand(ready)
 
     async def _row(self, item: Item, readers: Executor) -> Row | Later | None:
-        """The row of an item. With rows in input order, an item that met a busy platform is sent again here."""
+        """The row of an item. If rows keep their order, this method repeats calls that met a busy platform."""
         if not self._ordered:
             return await self._row_now(item, readers, self._pass)
         for time_of, seconds in enumerate(BUSY_PAUSES):
@@ -326,7 +326,7 @@ class Calls:
         return lookup
 
     def _encode(self, part: Any) -> None:
-        """Fit and encode a picture here, off the event loop; the part caches the result."""
+        """Fit and encode a picture, or encode a video, off the event loop; the part caches the result."""
         match part:
             case glmv.Image() if part.url is None and part.fit and self._limits is not None:
                 part.fitted_for(self._limits)[0].base64()
@@ -369,7 +369,7 @@ class Calls:
         return result.row
 
     def _may_wait(self, item: Item, time_of: int) -> bool:
-        """Whether an item that met a busy platform is sent again later."""
+        """Whether an item that met a busy platform is sent again later. If so, the memory that it takes is counted."""
         if time_of >= len(BUSY_PAUSES) or self._ended_early:
             return False
         size = 0 if self._ordered else _size(item)

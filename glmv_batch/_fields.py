@@ -52,7 +52,7 @@ class SourceColumns:
 
     @property
     def columns(self) -> list[str]:
-        """The names of the copied columns in the output; if all are copied, of those in the rows so far."""
+        """The names of the copied columns in the output. If all are copied, they come from the rows so far."""
         return list(self._called.values())
 
     def of(self, row: Row) -> dict[str, Any]:

@@ -111,10 +111,10 @@ def items(
         column: the table's column with the picture; None means the first column of `PICTURE_COLUMNS` that is not
             empty.
         keep: columns that the first item must have.
-        but: a file in the folder that is not read: the output.
+        but: the output, which is not read if it is in the folder.
 
     Raises:
-        InvalidRequestError: the source does not exist or is empty; or, at the first row, there is no such column.
+        InvalidRequestError: the source does not exist or is empty, or its first row lacks `column` or one of `keep`.
     """
     match source:
         case str() | os.PathLike():
@@ -142,7 +142,7 @@ def _named_and_whole(iterator: Iterator[Item], keep: list[str]) -> Iterator[Item
 
 
 def count_of(source: Any, *, but: str | os.PathLike[str] | None = None) -> int | None:
-    """The number of items; None if counting would consume the source. The rows of a file are counted."""
+    """The number of items; each row of a table is an item. None if counting would consume the source."""
     match source:
         case str() | os.PathLike() if Path(source).is_file():
             return _count_in(source)
@@ -253,7 +253,7 @@ def _table(rows: Iterator[tuple[str, dict[str, Any]]], path: Path, name: str, co
         raise
     except UnicodeDecodeError as error:
         raise glmv.InvalidRequestError(f"{name} is not UTF-8: {error}. Save it as UTF-8.") from error
-    except (ValueError, OSError, csv.Error) as error:  # pyarrow's own errors are of the first two
+    except (ValueError, OSError, csv.Error) as error:  # pyarrow raises the first two
         raise glmv.InvalidRequestError(f"{name} cannot be read: {error}") from error
 
 
@@ -309,7 +309,7 @@ def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder:
 
 
 def _key(value: Any) -> Any:
-    """The value of a key column -> the key: numbers, texts, bytes, dates, times and UUIDs keep their type for joins."""
+    """A value of a key column -> the key. For joins, numbers, texts, bytes, dates, times and UUIDs keep their type."""
     if hasattr(value, "dtype") and hasattr(value, "item") and getattr(value, "size", 1) == 1:  # a number of NumPy
         value = value.item()
     if isinstance(value, bytearray | memoryview):
@@ -323,7 +323,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _name_of(source: str) -> str:
-    """The name of a path or URL; "" for a data URI."""
+    """A path or URL -> the name of its item, which is the same text; "" for a data URI."""
     return "" if source.startswith(_DATA) else source
 
 

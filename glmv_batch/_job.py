@@ -45,12 +45,12 @@ class Job:
         source: a folder of pictures or of Parquet files, a pattern, a CSV, TSV, JSONL or Parquet file, or an iterable
             of paths, URLs, bytes, Pillow pictures, rows (mappings), parts of `glmv` or `Item`; also tables of pyarrow,
             pandas, polars and DuckDB (whatever has `__arrow_c_stream__`), and data sets of Hugging Face, Ray and
-            PyTorch. It is read one by one.
+            PyTorch. Items are read one by one.
         prompt: the question about each item.
         messages: instead of the prompt: messages to which the picture is added, or a function from `Item` to messages.
         schema: a pydantic class or JSON Schema that each answer must fit; see `Row.parsed`.
-        column: the table's column with the picture; None means the first in each row that is not empty: `image`,
-            `picture`, `photo`, `path`, `file`, `url`, `image_url` or `video`.
+        column: the table's column with the picture; None means, in each row, the first of these columns that
+            is not empty: `image`, `picture`, `photo`, `path`, `file`, `url`, `image_url` or `video`.
         via: "calls", or "platform" for the platform's own batches: half the price, answers within about a day. They
             accept pictures only for glm-4v, glm-4v-plus and glm-4v-plus-0111.
         api_key: the platform's key, or a function that returns it, called before each attempt; None reads the
@@ -193,7 +193,7 @@ class Job:
                         on_row(row)
             except KeyboardInterrupt:
                 self.stop("interrupted")
-                for row in rows:  # those of the running calls
+                for row in rows:  # the rows of the running calls
                     file.write(row)
                 raise
         return self.progress
@@ -203,8 +203,8 @@ class Job:
     ) -> Generator[Row, None, None]:
         """Run, and yield row after row. Without a ledger, no answers are stored.
 
-        After Ctrl-C, or when the loop is left, no more calls start; the running calls finish, and their answers
-        are stored.
+        After Ctrl-C, or when the loop is left, no more calls start; the running calls finish, and the ledger
+        stores their answers.
 
         Raises:
             GLMVError: as `write`.
@@ -280,7 +280,7 @@ class Job:
     def cancel(self, ledger: PathLike) -> int:
         """Cancel all batches of the platform that are in this ledger; returns how many.
 
-        The next run still gets the answers that they have by then.
+        The next run still fetches the answers that these batches have by then.
         """
         with self._sync_client() as client, Ledger(ledger, place=self._place()) as job_ledger:
             return PlatformBatches(client, job_ledger, model=self._model, options={}, stop=threading.Event()).cancel()
@@ -346,7 +346,7 @@ class Job:
         return self._client().address.base_url
 
     def _place(self) -> str:
-        """The server's host for the ledger; "loopback" for this machine, as an emulator has a new port each time.
+        """The server's host and port for the ledger; "loopback" for this machine, where an emulator changes its port.
 
         Raises:
             AuthenticationError: there is no key.

@@ -90,7 +90,7 @@ def _stamp(path: Path) -> tuple[str, int, int] | None:
 
 
 def _digest(part: Any) -> str | None:
-    """The identity of a picture: the hash of its bytes, or its URL; and a mark if it must not be resized."""
+    """The identity of a picture: the hash of its bytes, or its URL, with a mark if it must not be resized."""
     if part is None:
         return None
     identity = str(part.url) if part.url is not None else hashlib.sha256(part.data()).hexdigest()

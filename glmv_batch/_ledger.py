@@ -80,11 +80,12 @@ class Ledger:
 
         Args:
             path: the file.
-            place: the server that answers; the answers of different servers are not mixed.
+            place: the server that answers; a ledger has answers of one server only.
 
         Raises:
             InvalidRequestError: another run uses the ledger (the error names the process), the file is not a ledger,
                 or it has answers of another server.
+            LimitExceeded: the ledger cannot be written.
         """
         self.path = Path(path)
         self._holder = self.path.with_name(f"{self.path.name}.holder")
@@ -114,7 +115,7 @@ class Ledger:
             self._db.execute("pragma locking_mode=EXCLUSIVE")
             # Checked before anything is written, so that the database of another program is not changed.
             tables = {name for (name,) in self._db.execute("select name from sqlite_master where type = 'table'")}
-            if tables and "meta" not in tables:  # the first that is made
+            if tables and "meta" not in tables:  # `meta` is the first table that is made
                 raise glmv.InvalidRequestError(
                     f"{self.path} is not a ledger of glmv_batch: its tables are {', '.join(sorted(tables)[:5])}."
                 )
@@ -168,7 +169,8 @@ class Ledger:
         """Check that the disk has space for the next answers.
 
         Raises:
-            LimitExceeded: the disk is almost full. Nothing was sent, and no answer is lost.
+            LimitExceeded: the disk is almost full (but all answers so far are stored), or an earlier write failed.
+            LedgerUnreadable: an earlier write found that the file is damaged.
         """
         if self._broken is not None:
             raise self._refusal() from self._broken
@@ -183,7 +185,7 @@ class Ledger:
         self._looked = time.monotonic()
 
     def answer(self, key: str, *, retry_failed: bool = False) -> dict[str, Any] | None:
-        """The stored facts of a row, as `Row.as_dict` returns them; None if there are none.
+        """The stored facts of a row, as `Row.as_dict` returns them but without `key`; None if there are none.
 
         Args:
             retry_failed: also return None for failures that may succeed next time.
@@ -209,7 +211,7 @@ class Ledger:
         )
 
     def digest(self, path: str, size: int, mtime: int) -> str | None:
-        """The stored SHA-256 of a file of this size and modification time, or None."""
+        """The stored SHA-256 of the file, if its stored size and modification time are these; else None."""
         rows = self._rows(
             "select digest from files where path = ? and size = ? and mtime = ?", os.fsencode(path), size, mtime
         )
@@ -232,7 +234,7 @@ class Ledger:
         self._put("update chunks set batch = ? where name = ?", (batch, name)).result()
 
     def chunk_ended(self, name: str) -> None:
-        """Remove a chunk: no more answers will come from it."""
+        """Remove a chunk, because no more answers will come from it."""
         self._put("delete from chunk_items where chunk = ?", (name,))
         self._put("delete from chunks where name = ?", (name,)).result()
 
@@ -276,7 +278,7 @@ class Ledger:
         return done
 
     def _write_all(self) -> None:
-        """The writer thread: all writes in the queue go into one transaction."""
+        """The writer thread: the writes that wait in the queue, up to `_GROUP`, go into one transaction."""
         ended = False
         while not ended:
             first = self._writes.get()

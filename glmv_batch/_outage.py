@@ -44,7 +44,7 @@ _GATEWAY = {502, 503, 504, *range(520, 528), 530}
 
 
 def kind_of(error: Exception) -> str | None:
-    """How a connection failed, also if a deadline passed because of it; None for any other error."""
+    """The `kind` of a failed connection or an invalid request, also if it made a deadline pass; else None."""
     if isinstance(error, glmv.DeadlineExceeded) and error.__cause__ is not None:
         return kind_of(error.__cause__) if isinstance(error.__cause__, Exception) else None
     return error.kind if isinstance(error, glmv.ConnectionFailed | glmv.InvalidRequestError) else None
@@ -197,7 +197,7 @@ class Outage:
         return row in self._broken
 
     def let_go(self, *, trying: bool) -> None:
-        """Report that a call was abandoned; if it was the probe, another call may probe."""
+        """Report that a call has ended or was never made; if it was the probe, another call may probe."""
         if trying:
             self._trying = False
 

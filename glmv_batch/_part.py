@@ -105,7 +105,7 @@ class Part(ABC):
             self._begun = True
 
     def _finish(self, *, whole: bool) -> None:
-        """Rename the file. If the system can rename an open file, its lock is held until afterwards."""
+        """Rename the file, unless the run failed and an older file exists. If possible, it stays locked meanwhile."""
         assert self._locked_file is not None
         self._locked_file.flush()
         if sys.platform == "win32":

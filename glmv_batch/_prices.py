@@ -57,7 +57,7 @@ def is_emulated(answer: glmv.Completion | Exception) -> bool:
 def cost(
     model: str | None, usage: glmv.Usage | None, base_url: str, *, currency: str | None = None, share: float = 1.0
 ) -> Money | None:
-    """The cost of an answer; None if the model's price at that server, or its tokens, are not known.
+    """The cost of an answer; None if the tokens, or the model's price at that server, are not known.
 
     Args:
         currency: the budget's currency. For servers other than the platform, the model's listed price in this currency

@@ -21,7 +21,8 @@ class Progress:
     Attributes:
         total: number of items; None before they are counted, or if they cannot be counted.
         answered, failed: rows of this run.
-        known, known_failed: rows that were in the ledger before, and how many of them are errors.
+        known, known_failed: rows with the stored answer of the ledger or the answer to an equal item, and how many of
+            these rows are errors.
         input_tokens, output_tokens: tokens of this run, as far as the server reported them.
         errors: number of failed rows by the name of the error class.
         retryable: how many of `failed` and `known_failed` may succeed when they are sent again (`retry_failed=True`).
@@ -65,7 +66,7 @@ class Progress:
         self._ended = self.clock()
 
     def count(self, row: Row, *, known: bool = False, emulated: bool = False) -> None:
-        """Count one row; `known` if it was in the ledger, `emulated` if the emulator answered, which costs nothing."""
+        """Count one row: `known` as in the attribute, `emulated` if the emulator answered, which costs nothing."""
         self.retryable += bool(row.retryable) and not row.ok
         if known:
             self.known += 1
@@ -103,7 +104,7 @@ class Progress:
 
     @property
     def rate(self) -> float | None:
-        """Recent rows per second, without those from the ledger; None before the second such row."""
+        """Recent rows per second, without the `known` rows; None before the second row."""
         if len(self._recent) < 2:
             return None
         return (len(self._recent) - 1) / max(self._recent[-1] - self._recent[0], 1e-9)

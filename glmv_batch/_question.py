@@ -69,7 +69,7 @@ class Question:
         return part
 
     def about(self, *parts: Any) -> list[Any]:
-        """The messages with these pictures, if `messages` is not a function."""
+        """The messages with these pictures added. Do not call this if `messages` is a function."""
         return _with(self.messages, parts)
 
     def parsed(self, text: str) -> Any:
@@ -150,7 +150,7 @@ def failed(item: Item, error: Exception, seconds: float) -> Row:
 
 
 def is_final(error: Exception) -> bool:
-    """Whether the same request would fail again at any time.
+    """Whether the same request would fail again whenever it is sent.
 
     An error's own `retryable` is about an immediate retry: after a second timeout, a passed deadline or a missing model
     the call is not retried at once, but may succeed another day.
@@ -172,13 +172,13 @@ _ERRORS = glmv.GLMVError.__module__
 
 
 def json_schema_of(schema: Any, mode: Literal["validation", "serialization"] = "validation") -> dict[str, Any] | None:
-    """A pydantic class or JSON Schema -> JSON Schema.
+    """A pydantic class or JSON Schema -> JSON Schema; None stays None.
 
     Args:
         mode: "validation" for the JSON that a pydantic class reads, "serialization" for the JSON that it writes.
 
     Raises:
-        InvalidRequestError: the schema is neither.
+        InvalidRequestError: the schema is none of these.
     """
     match schema:
         case None:

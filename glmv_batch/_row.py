@@ -48,7 +48,7 @@ class Row:
         return self.error is None
 
     def as_dict(self) -> dict[str, Any]:
-        """The row as a dict for JSON: the fields that are set, with the token counts at the top level."""
+        """The row as a dict for JSON: the fields that are set, but not `columns`; token counts are at the top level."""
         fields: dict[str, Any] = {
             "key": jsonable(self.key),
             "text": self.text,

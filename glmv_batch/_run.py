@@ -171,7 +171,7 @@ class ByBatches:
             self._pass_on_rows(hand, all_of_them=True)
 
     def _requests(self, keys: Keys, ledger: Ledger, give: Callable[[Row, bool], None]) -> Iterator[Request]:
-        """The requests for items without an answer. Items with an answer in the ledger go to `give` immediately."""
+        """The requests for items without an answer. `give` gets the rows of items with an answer or an error."""
         settings = self._settings
         for item in settings.source:
             if self._stop.is_set():

@@ -121,7 +121,7 @@ class CSV(Part):
         return ["key", *self.source_columns.columns, *self._parsed.values(), *(name for name in FACTS if name != "key")]
 
     def _line(self, cells: Sequence[str]) -> None:
-        # The module quotes the characters of its line end: with both of them a lone "\r" is quoted, too.
+        # The csv module quotes cells with a character of its line end. So with "\r\n" it also quotes a lone "\r".
         line = io.StringIO(newline="")
         csv.writer(line, delimiter=self._separator, lineterminator="\r\n").writerow(cells)
         self._file.write(line.getvalue().removesuffix("\r\n") + "\n")
@@ -135,7 +135,7 @@ class CSV(Part):
             copy.seek(0)
             self._binary.seek(0)
             self._binary.truncate()
-            csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))  # one for the whole process
+            csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))  # the process has only one limit
             rows = csv.DictReader(io.TextIOWrapper(copy, encoding="utf-8", newline=""), delimiter=self._separator)
             self._columns = header
             self._line(header)

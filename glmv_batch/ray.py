@@ -128,7 +128,7 @@ def over(
 
 
 def shares(slots: int, actors: int) -> list[int]:
-    """Slots -> the number for each actor; they add up to the slots and differ by at most one.
+    """Slots -> the number for each actor. These numbers add up to the slots, and differ by at most one.
 
     Raises:
         InvalidRequestError: there are more actors than slots.
@@ -296,7 +296,7 @@ class _Coordinator:
         return self._answers.get(task, {})
 
     async def keep(self, task: str, place: int, row: Row) -> None:
-        """Store an answer; the oldest ones are removed."""
+        """Store an answer. If there are too many, the answers to the oldest task are removed."""
         self._answers.setdefault(task, {})[place] = row
         self._count += 1
         while self._count > REMEMBERED:

@@ -68,7 +68,7 @@ def as_litellm(error: glmv.GLMVError, model: str) -> Exception:
 
 
 def _response(status: int, retry_after: float | None) -> httpx.Response:
-    """A response without headers but `retry-after`, in which LiteLLM reads the pause before a retry, in seconds."""
+    """A response with no header but `retry-after`, from which LiteLLM reads the seconds to wait before a retry."""
     headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
     return httpx.Response(status, headers=headers, request=httpx.Request("POST", "https://glmv.invalid"))
 

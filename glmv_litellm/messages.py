@@ -68,7 +68,7 @@ def _file(part: Mapping[Any, Any], source: str, name: str, rest: Mapping[Any, An
 
 
 def _media_type(source: str, media_type: object) -> str:
-    """The media type of a file from its data URI, or else from `format`; "" if neither has one."""
+    """The media type of a file: that of its data URI, or, if it is another URL or an id, `media_type`; "" for none."""
     if source[:5].lower() == "data:":
         return source[5:].partition(",")[0].partition(";")[0].lower()
     return str(media_type or "").lower()

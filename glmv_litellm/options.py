@@ -26,7 +26,7 @@ _NOT_OF_GLM: dict[str, tuple[Any, ...]] = {
 
 
 class NotOfGLM(glmv.InvalidRequestError):
-    """Options that GLM has no field for."""
+    """GLM has no field for an option."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def call_settings(
 
 
 def _response_format(value: Any) -> Any:
-    """`response_format` in OpenAI's form: LiteLLM also accepts a schema together with `json_object`."""
+    """LiteLLM's `response_format`, which may have a schema together with `json_object` -> OpenAI's form."""
     match value:
         case {"type": "json_object", "response_schema": schema} if schema:
             return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
@@ -105,7 +105,7 @@ def _response_format(value: Any) -> Any:
 
 
 def _thinking(value: Any) -> Any:
-    """`thinking` as an option of `glmv`: GLM has no field for the budget in Anthropic's form."""
+    """`thinking`, perhaps in Anthropic's form -> the option of `glmv`; GLM has no field for Anthropic's budget."""
     match value:
         case {"type": "enabled", "budget_tokens": _}:
             return True

@@ -34,7 +34,7 @@ _OPTIONS = tuple(glmv.Options.model_fields)
 
 
 def _store(value: Any) -> Any:
-    """A folder's path -> its store; JSON and configuration files name a store by its folder."""
+    """A folder's path, which names a store in JSON files -> its store; any other value -> the same value."""
     return glmv.PictureStore(value) if isinstance(value, str | os.PathLike) else value
 
 
@@ -46,14 +46,14 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     Attributes:
         streaming: True makes `invoke` use a streamed request; an explicit False makes `stream` yield one whole message.
-        stream_usage: whether streams end with `usage_metadata`; some servers send it only when the request asks for it.
+        stream_usage: whether streams end with `usage_metadata`; if a server sends it only on request, glmv requests it.
         picture_store: a `glmv.PictureStore`, or its folder. Blocks that name a picture or a video by reference (made by
             `image("photo.jpg", store=store)`) are resolved from this store only, when they are sent. Copies, pickles
             and the output of `dumps` contain the path of its folder.
 
     The model opens no connection and needs no key before the first call. Pickles and the output of `dumps` contain no
-    key: the copy reads it from ZHIPUAI_API_KEY or ZAI_API_KEY. `close()`, `aclose()` and `with` blocks close the
-    connections at once; otherwise they are closed when the model is garbage-collected.
+    key: a loaded model reads the key from ZHIPUAI_API_KEY or ZAI_API_KEY. `close()`, `aclose()` and `with` blocks
+    close the connections at once; otherwise they are closed when the model is garbage-collected.
 
     Examples:
         >>> from langchain_glmv import ChatGLMV, image
@@ -205,9 +205,9 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
             tools: tools, functions, pydantic classes, TypedDicts, JSON Schemas or OpenAI's and Anthropic's dicts;
                 the platform's own tools (`{"type": "web_search", ...}`, `{"type": "retrieval", ...}`) pass unchanged.
             tool_choice: "auto", "none", "any" or "required" or True (some tool), a tool's name, or a dict that
-                names one. The platform supports "auto" only. For the others glmv adds an instruction to the prompt,
-                and repeats the request once if the answer has no call. Arguments are not validated here: agents and
-                tools validate them, and report errors to the model.
+                names one. The platform supports "auto" only. With "none" no tools are sent. For all other values glmv
+                adds an instruction to the prompt, and repeats the request once if the answer has no call. Arguments
+                are not validated here: agents and tools validate them, and report errors to the model.
             strict: accepted and not sent.
             parallel_tool_calls: False keeps the first call only.
             kwargs: bound as further options of each call, such as `response_format`. If an answer does not fit the
@@ -242,13 +242,14 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
                 answers that do not fit.
             strict: accepted and ignored: answers are always validated. If an answer does not fit, the model gets it
                 back once, with the validation error.
-            kwargs: further options of each call, such as `tools`; an answer that calls one of them is parsed as None.
-                `on_misfit="raise"` raises for a second answer that does not fit a TypedDict or JSON Schema, too.
+            kwargs: further options of each call, such as `tools`; an answer that calls one of these tools is parsed
+                as None. With `on_misfit="raise"`, a second answer that does not fit a TypedDict or JSON Schema raises
+                an error, as for a class.
 
         Returns:
             A runnable. For a pydantic class it answers with a valid instance. Otherwise it answers with a dict. If the
-            second answer is JSON but does not fit the schema, the dict is returned all the same, and the message has a
-            note: in LangChain, callers validate dicts themselves.
+            second answer is JSON but does not fit the schema, the dict is returned all the same, because in LangChain
+            callers validate dicts themselves; the model's message, which traces show, has a note.
 
         Raises:
             OutputParserException: the runnable raises it when two answers in a row have no JSON or tool call, or when
@@ -325,7 +326,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         return profile_of(self.model, self.base_model)
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Placeholders for token ids, as many as `get_num_tokens` returns; the tokenizer itself is not public."""
+        """Placeholders for token ids, as many as `get_num_tokens` returns, because the tokenizer is not public."""
         return list(range(self.get_num_tokens(text)))
 
     def get_num_tokens(self, text: str) -> int:
@@ -339,7 +340,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         messages: list[BaseMessage],
         tools: Sequence[Tool] | None = None,
     ) -> int:
-        """Tokens of messages and tools, estimated without the network; pictures by their size in pixels."""
+        """Tokens of messages and tools, estimated without the network. Pictures are counted by their size in pixels."""
         with joined_errors():
             mapped, _ = to_glmv(messages, self.model, self.picture_store, may_be_empty=True)
             request_messages = glmv.chat_request(mapped, self, {}).messages if mapped else ()

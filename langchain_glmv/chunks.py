@@ -208,7 +208,7 @@ def _text_chunk(text: str) -> AIMessageChunk:
 
 
 def usage_of(usage: glmv.Usage | None) -> UsageMetadata | None:
-    """LangChain's form of usage; the total is the one that the server sent."""
+    """Usage -> LangChain's form of it. The total is copied, because the server's total need not be the sum."""
     if usage is None:
         return None
     result = UsageMetadata(
@@ -225,7 +225,7 @@ _FACTS = ("id", "request_id", "created", "finish_reason", "content_filter", "web
 
 
 def _facts(delta: glmv.Delta) -> dict[str, Any]:
-    """The facts about the answer on the last chunk: plain JSON values, so that checkpointers can store them."""
+    """The facts that the last chunk has about the answer, as plain JSON, so that checkpointers can store them."""
     facts: dict[str, Any] = {}
     if delta.model:
         facts["model_name"] = delta.model
@@ -279,7 +279,7 @@ def message_blocks(message: AIMessage) -> list[ContentBlock]:
 
 
 def _refusals(message: AIMessage) -> list[Any]:
-    """The block that shows middleware that content was withdrawn; its text is empty, as the platform sends none."""
+    """The block that tells middleware of withdrawn content, or []. Its text is empty, as the platform sends none."""
     reason = message.response_metadata.get("finish_reason")
     if not (HAS_REFUSALS and glmv.is_withdrawn(reason)):
         return []

@@ -23,7 +23,7 @@ _NO_AUDIO = "The GLM-4V family takes no audio (glm-4-voice does, elsewhere on th
 
 @dataclass(slots=True)
 class MessageContext:
-    """The message that contains a block, for error messages; `notes` lists what was left out of all messages.
+    """The index and role of the message that contains a block, for errors; `notes` is shared by all messages.
 
     References are resolved from `store`; without a store they are refused.
     """
@@ -64,7 +64,7 @@ class MessageContext:
 
 
 def is_reference(value: str) -> bool:
-    """Whether a file id is a reference to a store of pictures; the store refuses malformed references."""
+    """Whether a file id has the prefix of references to pictures and videos. The store checks the rest."""
     return value[: len(glmv.PictureStore.prefix)].lower() == glmv.PictureStore.prefix
 
 
@@ -97,8 +97,8 @@ def parts_of(block: object, context: MessageContext) -> list[Part]:
     """A block -> its parts, usually one.
 
     Raises:
-        UnsupportedContent: the block cannot be sent; the message names type, role, index and model, and what works.
-        InvalidRequestError: the block's content is invalid; the message begins with its position.
+        UnsupportedContent: the block cannot be sent; the error names its type and message, the model, and what works.
+        InvalidRequestError: the block's content is invalid; the error begins with the block's position.
     """
     try:
         return _parts(block, context)
@@ -164,7 +164,7 @@ def medium_in(block: object, *, by: tuple[str, ...]) -> str | None:
     """What a block contains: "picture", "video" or "file"; None for any other block.
 
     Args:
-        by: in which ways the block may give its content: "url", "base64" or "id"; others count as no content.
+        by: in which ways the block may give its content: "url", "base64" or "id"; for other ways the result is None.
     """
     if not isinstance(block, Mapping) or _way_and_value(block)[0] not in by:
         return None
@@ -186,7 +186,7 @@ def lacks_mime_type(block: object) -> bool:
 
 
 def with_mime_type(block: Any) -> Any:
-    """A block -> the same block; a standard base64 picture gets the MIME type that its first bytes show.
+    """A block -> the same block, or a copy with a MIME type if it is a standard base64 picture without one.
 
     Raises:
         UnsupportedContent: the content is not a picture.
@@ -202,7 +202,7 @@ _HEAD = 64 * 1024
 
 
 def _begins_as(base64: str) -> str | None:
-    """The media type of a picture; of a large one only the beginning is read, because this runs on event loops."""
+    """The media type of a picture. Only the beginning of a large one is read, because this runs on event loops."""
     for end in (_HEAD, _HEAD + 1) if len(base64) > _HEAD else ():
         try:
             return glmv.Image.from_base64(base64[:end]).mime
@@ -308,7 +308,7 @@ def _decoded(value: str) -> str:
 
 
 def _texts(block: Block, context: MessageContext) -> list[Part]:
-    """A block with results of a search or a tool -> its text, after its title and source."""
+    """A block with results of a search or a tool -> its title and source as text, then its content."""
     for key in ("content", "output", "json", "value"):
         match block.get(key):
             case None | "" | []:

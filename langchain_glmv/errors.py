@@ -35,7 +35,7 @@ try:
 except ImportError:  # langchain-core 1.4 and 1.5 have no such classes: the substitutes below keep one class tree
 
     class ModelError(LangChainException):  # type: ignore[no-redef]  # the older core has none
-        """A substitute for the class that this langchain-core lacks; base class of the other substitutes."""
+        """Replaces a class that older versions of langchain-core lack; base class of the other replacements."""
 
         is_retryable = False
 
@@ -52,7 +52,7 @@ try:
 except ImportError:  # langchain-core before 1.7.5 has no refusals
 
     class ModelRefusalError(ModelError):  # type: ignore[no-redef]  # the older core has none
-        """A substitute for the class that this langchain-core lacks; no middleware looks for it."""
+        """Replaces a class that older versions of langchain-core lack; their middleware looks for no such class."""
 
         def __init__(self, message: str = "", *, raw_message: Any = None) -> None:
             super().__init__(message)
@@ -100,7 +100,7 @@ class QuotaError(glmv.QuotaError, ModelPermissionDeniedError, PermissionError):
 
 
 class ContentFilterError(glmv.ContentFilterError, ModelInvalidRequestError, ValueError):
-    """The platform refused or withdrew content; `partial` is the part that was streamed before."""
+    """The platform refused or withdrew content; `partial` is the part of the answer that was streamed before."""
 
 
 class ContentWithdrawnError(ContentFilterError, ModelRefusalError):
@@ -184,7 +184,7 @@ _TRIMMED = 'If you shorten a history, let it begin with a human message: trim_me
 
 
 def in_terms(text: str) -> str:
-    """A message or note of glmv -> the same text with `langchain_glmv.image` in place of `glmv.Image.from_path`."""
+    """A message or note of glmv -> the text in LangChain's terms: `langchain_glmv.image` for `glmv.Image.from_path`."""
     text = text.replace(_SHORTENED, _TRIMMED)
     return _MAKERS.sub(lambda maker: f"langchain_glmv.{maker[1].lower()}({_GIVEN[maker[2]]})", text)
 

@@ -31,7 +31,8 @@ def draw_boxes(
 
     Args:
         source: the picture in the question: a path, bytes, a Pillow picture or a `glmv.Image` that is not a URL.
-        index: draw only the boxes of this picture, counted from 0 through the whole request; None draws all.
+        index: draw only the boxes of the picture with this number, and boxes that name no picture; None draws all.
+            Pictures are counted from 0 through the whole request.
         color: color of the lines, as Pillow names it.
         width: width of the lines in pixels.
 
@@ -70,12 +71,13 @@ def dumps(obj: Any) -> str:
 def load(obj: str | dict[str, Any], *, api_key: str | None = None) -> Any:
     """The output of `dumps` or `langchain_core.load.dumpd` -> the model or chain.
 
-    `langchain_core.load.load` loads only the classes of a built-in list; this function adds those of this package.
+    `langchain_core.load.load` loads only the classes of a built-in list; this function also loads `ChatGLMV`.
     The loaded settings decide where requests go, so load only data that you trust.
 
     Args:
         obj: the JSON, or the dict in it.
-        api_key: the key to use; None means the key from the environment at the first call.
+        api_key: the key to use; None means ZHIPUAI_API_KEY as it is set now. If it is not set, the first call reads the
+            environment.
     """
     path = tuple(ChatGLMV.lc_id())
     by_module = (path[0], "chat_models", path[-1])  # LangChain's convention: with the module's name
@@ -109,7 +111,7 @@ def _is_secret(value: Any) -> bool:
 def register(name: str = PROVIDER) -> None:
     """Add `name` to the providers of LangChain's `init_chat_model` and `init_embeddings`, for this process.
 
-    The provider tables are private to `langchain`. If a version of it has no such table for chat models, this raises;
+    The provider tables are private to `langchain`. If there is none for chat models, this function raises an error;
     `ChatGLMV(model=...)` still works. A missing table for embeddings is ignored; use `GLMVEmbeddings(model=...)` then.
 
     Raises:

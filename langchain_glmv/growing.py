@@ -1,4 +1,4 @@
-"""Parsers of structured answers. While an answer streams, each object they yield extends the one before."""
+"""Parsers of structured answers. While an answer streams, each object that they yield extends the object before it."""
 
 from __future__ import annotations
 

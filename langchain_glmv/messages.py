@@ -1,7 +1,7 @@
 """Messages to the model: `image(x)` and `video(x)` make content blocks, `to_glmv` converts messages in one pass.
 
 Nothing that a user sends is dropped without a note. Pictures, videos and files stay in their message; glmv later moves
-those that the platform does not read there.
+them if the platform does not read them in a message of that role.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def image(source: Source | PILImage | glmv.Image, *, store: glmv.PictureStore | 
         source: the picture.
         store: the picture is written into this store, and the block contains a reference to it,
             `"file_id": "glmv-sha256-..."`; `ChatGLMV(picture_store=store)` sends the picture. Without a store the
-            block contains the picture as base64.
+            block contains the picture as base64. The block of a URL always contains the URL.
 
     Raises:
         InvalidRequestError: the file does not exist, or is not a picture.
@@ -112,7 +112,7 @@ async def avideo(source: Source | glmv.Video, *, store: glmv.PictureStore | None
 
 
 def block_of(media: glmv.Image | glmv.Video, store: glmv.PictureStore | None = None) -> dict[str, Any]:
-    """A picture or a video -> its content block, with its URL if it has one, a reference to the store, or base64."""
+    """A picture or a video -> its content block: with its URL, else (with a store) a reference, else base64."""
     kind = "image" if isinstance(media, glmv.Image) else "video"
     if media.url is not None:
         return {"type": kind, "url": media.url}
@@ -122,7 +122,7 @@ def block_of(media: glmv.Image | glmv.Video, store: glmv.PictureStore | None = N
 
 
 def typed(prompt: PromptValue) -> PromptValue:
-    """A prompt -> the same with a MIME type in every base64 picture: LangChain's tracing raises if one is missing.
+    """A prompt -> the same with a MIME type in every base64 picture, without which LangChain's tracing raises.
 
     Raises:
         UnsupportedContent: an image block contains something other than a picture.

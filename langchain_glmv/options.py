@@ -144,14 +144,14 @@ def is_model(schema: object) -> bool:
 
 
 def validation(schema: Any) -> dict[str, Callable[[str], object]]:
-    """The option that makes pydantic validate the answer, so that the model gets pydantic's error."""
+    """For a pydantic class: the option by which pydantic validates answers and tells the model its error. Else {}."""
     return {"validate": schema} if is_model(schema) else {}
 
 
 def traced_options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords of one call -> those that traces and cache keys may contain; the values of headers are hidden.
 
-    langchain-core writes both before it calls the model, so a secret among the keywords is refused here.
+    langchain-core writes traces and cache keys before it calls the model, so a secret is refused here already.
 
     Raises:
         InvalidRequestError: a secret was passed for one call.

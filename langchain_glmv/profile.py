@@ -10,7 +10,7 @@ import glmv
 def profile_of(model: str, base_model: str | None = None) -> ModelProfile | None:
     """The documented abilities of a model; None for a model that is not in the catalogue.
 
-    `tool_choice` and `structured_output` are true although the platform has neither: glmv provides them.
+    The platform lacks `tool_choice` and `structured_output`, but glmv provides them: the first for models with tools.
 
     Args:
         model: its name.
@@ -53,7 +53,7 @@ def profile_of(model: str, base_model: str | None = None) -> ModelProfile | None
 
 
 def profile_for(model: str, base_model: str | None, profile: ModelProfile | None) -> ModelProfile | None:
-    """The profile to use after `model` changed: the user's own, or a new one if `profile` is from the catalogue."""
+    """The profile to use after `model` changed: the user's own `profile`, or else the catalogue's for the new model."""
     return (
         profile_of(model, base_model)
         if profile is None or profile == profile_of(profile.get("name") or "")

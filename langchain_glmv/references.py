@@ -27,8 +27,8 @@ def resolve(
         store: the references are resolved from this store only.
 
     Returns:
-        New messages with the bytes as they were stored, not resized; messages without references are the same objects.
-        The input is not changed.
+        The messages. Those with references are copies with the bytes as they were stored, not resized; all others are
+        the same objects. The input is not changed.
 
     Raises:
         InvalidRequestError: a reference is malformed, or the store does not contain it.

@@ -94,7 +94,7 @@ def _unless_withdrawn(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:
 
 
 def _unless_called(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:
-    """A parser that returns None for a message that calls one of the other tools instead of answering."""
+    """A parser that returns None for a message that calls one of the user's tools instead of answering."""
 
     def parse(message: AIMessage) -> Any:
         return None if message.tool_calls else parser.invoke(message)

@@ -26,7 +26,7 @@ _ERROR = "caption_error"  # in the metadata of a picture that could not be descr
 
 
 class GLMVImageCaptioner(TransformComponent):
-    """Writes a description into the text of pictures without text; `VectorStoreIndex` skips pictures without text.
+    """Writes descriptions into pictures without text, because `VectorStoreIndex` skips pictures without text.
 
     Attributes:
         llm: the model that describes the pictures.
@@ -55,7 +55,7 @@ class GLMVImageCaptioner(TransformComponent):
         return "glmv_image_captioner"
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
-        """Nodes -> the nodes in the same order. Copies with text replace pictures, as `ImageNode`s if `nodes` is set.
+        """Nodes -> the nodes in the same order, but described pictures are copies with text; see also `nodes`.
 
         Raises:
             GLMVError: a picture cannot be described, unless `on_error` is "skip".

@@ -48,13 +48,13 @@ def load_images(
 
     Returns:
         One document for each picture; the pictures of a folder are sorted by name. The id is the absolute path or the
-        URL, so that loading again updates an index even from another working directory. `metadata` has file_path,
+        URL, so loading again updates an index, even from another working directory. `metadata` has file_path,
         file_name, file_type, file_size, width and height; models and indexes see the file name only.
 
     Raises:
         InvalidRequestError: a file does not exist, or a folder has no picture.
-        UnsupportedContent: a file is not a picture, or is incomplete. With "skip" both errors are raised only if no
-            document is left.
+        UnsupportedContent: a file is not a picture, or is incomplete. With "skip" one of these two errors is raised
+            only if no document is left.
     """
     sources = source if isinstance(source, Iterable) and not isinstance(source, str | bytes | PathLike) else [source]
     errors: list[glmv.GLMVError] = []
@@ -116,8 +116,9 @@ def index_nodes(nodes: Sequence[BaseNode]) -> list[BaseNode]:
         nodes: nodes of any kind; those without a picture are returned unchanged.
 
     Returns:
-        One node for each input node. The id of an `ImageNode` is a UUID computed from the picture's absolute path, URL
-        or digest of the content. Its source is the document, and its path is absolute.
+        One node for each input node. An `ImageNode` whose id is a UUID keeps its id and its source. Another picture
+        gets the document as source, unless it has a source, and as id a UUID computed from its absolute path, or else
+        from its URL, old id or content. All paths become absolute.
     """
     counts: Counter[str] = Counter()
     return [_index_node(node, counts) for node in nodes]

@@ -25,7 +25,7 @@ _FIELDS = {"from_path": "path", "from_url": "url"}
 
 
 def in_terms(text: str) -> str:
-    """A message or note of glmv -> the same text with `ImageBlock(path=...)` in place of `glmv.Image.from_path`."""
+    """glmv's message or note -> the same in LlamaIndex's terms: `ImageBlock(path=...)` for `glmv.Image.from_path`."""
     text = text.replace(_SHORTENED, _BUFFERED)
     return _MAKERS.sub(
         lambda maker: f"{maker[1]}Block({_FIELDS.get(maker[2]) or maker[1].lower()}=...)",
@@ -82,7 +82,9 @@ class Intake:
         return glmv.UnsupportedContent(f"it cannot be sent to {self._model}. {why}")
 
     def refuse(self, error: glmv.InvalidRequestError, where: str) -> None:
-        """Raise the error of one block with its position; with `on_unsupported` "warn", add a note and warn instead.
+        """Raise the error of one block with the block's position.
+
+        With `on_unsupported` "warn", UnsupportedContent is not raised: it becomes a note and a warning.
 
         Raises:
             InvalidRequestError: an error of the same class as `error`.
@@ -104,10 +106,10 @@ class Intake:
             data: base64, as LlamaIndex's fields contain it, or an open file; the file is rewound after reading.
             path: the path of a file; used if there is no data.
             url: a URL that the platform fetches; used if there is neither data nor path.
-            named: only `name`, the name of a file; for `kind` glmv.File.
+            named: nothing, or `name`, the name of the file, if `kind` is glmv.File.
 
         Raises:
-            InvalidRequestError: the content is missing or invalid.
+            InvalidRequestError: the content is missing or invalid, or `local_files` does not allow the file.
         """
         row = self._row if self._warns else None
         kinds = f"{kind.__name__.lower()}s"
@@ -130,7 +132,7 @@ class Intake:
         return content
 
     def _allowed(self, path: str | os.PathLike[str]) -> Path:
-        """The path with links resolved; raises if `local_files` does not allow it."""
+        """The path to open, with links resolved if only some folders are allowed; raises if it is not allowed."""
         roots = folders(self._local_files)
         if roots is True:
             return Path(path)

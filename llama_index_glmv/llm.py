@@ -109,7 +109,7 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
 
     @property
     def metadata(self) -> GLMVMetadata:
-        """Context window, maximum output and support of tools, from the model's catalogue row."""
+        """Context window, length of an answer and support of tools, from the fields and the model's catalogue row."""
         return metadata_of(
             self.model,
             base_model=self.base_model,
@@ -176,8 +176,8 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
 
         Args:
             prompt: the text; it is sent after the pictures.
-            formatted: whether `completion_to_prompt` was already applied to the prompt. Pictures are accepted in this
-                position, too, as in LlamaIndex's `MultiModalLLM`.
+            formatted: whether `completion_to_prompt` was already applied to the prompt. Pictures are also
+                accepted as second argument, because LlamaIndex's `MultiModalLLM.complete` has them there.
             image_documents: pictures of any kind; see `messages.ImageSource`.
             kwargs: options of this call.
         """

@@ -179,7 +179,7 @@ def _not_a_picture(python_repr: re.Match[str]) -> glmv.UnsupportedContent:
 
 
 def _in_lines(parts: list[glmv.Part]) -> list[glmv.Part]:
-    """Parts -> the same with each text on a new line, as in `ChatMessage.content`: they are sent as one string."""
+    """Parts -> the same with each text on a new line (as in `ChatMessage.content`), as they are sent as one string."""
     first = next((part for part in parts if isinstance(part, glmv.Text)), None)
     return [
         glmv.Text(f"\n{part.text}") if isinstance(part, glmv.Text) and part is not first else part for part in parts
@@ -195,7 +195,8 @@ def parts_of_block(block: object, where: str, intake: Intake) -> list[glmv.Part]
         intake: the rules; it collects the notes.
 
     Raises:
-        InvalidRequestError: the block cannot be sent; the error names its position and type.
+        InvalidRequestError: the block cannot be sent; the error names its position and type. But media that a tool
+            returned, and not by a path, become a sentence for the model instead.
     """
     try:
         return list(_parts_of_block(block, where, intake))
@@ -374,7 +375,7 @@ def chat_arguments(
     Args:
         tools: the tools that the model may call.
         user_msg: the new user message; as a `ChatMessage` it can contain pictures.
-        chat_history: the messages before; the list is not changed.
+        chat_history: the messages before `user_msg`; the list is not changed.
         parallel: False keeps only the first call of an answer.
         required: whether the model must call a tool. The platform supports "auto" only; if the answer has no call, glmv
             repeats the request once and returns the second answer.
@@ -405,7 +406,7 @@ def _call(call_id: object, name: str, arguments: object) -> glmv.ToolCall:
 
 
 def legacy_calls(calls: object) -> list[glmv.ToolCall]:
-    """`additional_kwargs["tool_calls"]` of other integrations, dicts or OpenAI's objects -> glmv's tool calls."""
+    """`additional_kwargs["tool_calls"]` of other integrations (dicts or OpenAI's objects) -> glmv's tool calls."""
     if not isinstance(calls, Sequence) or isinstance(calls, str):
         return []
     tool_calls = []

@@ -1,9 +1,10 @@
 """The metadata of a model for LlamaIndex, and the class names in LlamaIndex's tables.
 
-Metadata comes from the catalogue row. llama-index-core reads it at every call, so it never raises.
+Metadata comes from the catalogue row. llama-index-core reads it at every call, so reading it never raises an error.
 
 `load_llm` and `load_embed_model` look up class names in tables. The modules of these tables import every installed
-integration, which takes a second. So a class is added to a table only after the program has imported its module.
+integration, which takes about one second. So a class is added to a table only after the program has imported the
+table's module.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def metadata_of(
         max_tokens: the user's setting for the length of an answer; overrides the row.
 
     Returns:
-        The metadata. Without `max_tokens`, `num_output` is the platform's default for the length of an answer.
+        The metadata. Without `max_tokens`, `num_output` is the default length of an answer, or else the maximum, in the
+        model's row. It is -1 if it is unknown or would fill the context window.
     """
     row = glmv.find_model(base_model or model)
     window = context_window or (row and row.context) or UNKNOWN_WINDOW
@@ -64,7 +66,7 @@ def metadata_of(
 def written_metadata(
     model: str, base_model: str | None, context_window: int | None, max_tokens: int | None
 ) -> dict[str, Any]:
-    """`metadata_of` as plain data, which tracers receive with each call. It is cached: callers must not change it."""
+    """`metadata_of` as plain data, which tracers receive with each call. The dict is cached, so do not change it."""
     facts = metadata_of(model, base_model=base_model, context_window=context_window, max_tokens=max_tokens)
     return facts.model_dump(mode="json")
 

@@ -32,7 +32,7 @@ _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 class Answer:
     """An answer while it streams: it takes deltas, and returns LlamaIndex's cumulative responses.
 
-    It sums the deltas passed to it. The accumulator inside glmv may be ahead, since it sums all that the server sent.
+    It sums the deltas passed to it. glmv's own accumulator may be ahead, since it sums all that the server sent.
     """
 
     __slots__ = ("_blocks", "_calls", "_sum", "_wire")
@@ -54,8 +54,8 @@ class Answer:
             The response. `message` is the answer so far, in new blocks, so that a consumer may keep it; `delta` is the
             new visible text; `additional_kwargs["thinking_delta"]` is the new reasoning, which agents read there; `raw`
             is the server's chunk as a dict. The last response has the usage in `raw` and in `additional_kwargs`, so
-            that token counters need not estimate. If a second answer replaces the first, its first response has
-            `additional_kwargs["replaces"]`.
+            that token counters need not estimate. If a second answer replaces the first, the first response of
+            the second answer has `additional_kwargs["replaces"]`.
         """
         total = self._sum
         total.add(delta)
@@ -86,7 +86,7 @@ class Answer:
 
 
 def whole(answer: glmv.Completion) -> ChatResponse:
-    """A whole answer -> its response, equal to the last one of a stream but without deltas."""
+    """A whole answer -> its response: the same as the last response of a stream, but without deltas."""
     tokens = answer.usage.reasoning_tokens if answer.usage else None
     calls = answer.tool_calls
     message = _message(answer.reasoning, tokens, answer.text, list(map(_block, calls)), list(map(_wire_call, calls)))
@@ -157,7 +157,7 @@ def _facts(answer: glmv.Delta | glmv.Completion) -> dict[str, Any]:
 
 
 def _raw(answer: glmv.Delta | glmv.Completion) -> dict[str, Any]:
-    """The server's response as a dict, with the usage of the whole call: of both requests if glmv repeated it.
+    """The server's response as a dict, with the usage of the whole call, which may be the sum of two requests.
 
     TokenCountingHandler reads the usage here. Without it, the handler estimates, and fetches picture URLs to do so.
     """
@@ -197,7 +197,7 @@ def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]
 
 
 def first_only(response: ChatResponse) -> ChatResponse:
-    """The answer with its first tool call only; the other blocks stay."""
+    """The answer with its first tool call only; blocks that are not tool calls stay."""
     message = response.message
     has_call = False
     blocks = []
@@ -213,7 +213,7 @@ def first_only(response: ChatResponse) -> ChatResponse:
 
 
 def _tool_kwargs(arguments: object, *, partial: bool) -> dict[str, Any]:
-    """Arguments -> a dict. For a finished answer, incomplete arguments give {}: half of a path must not be used."""
+    """Arguments -> a dict; {} for incomplete arguments of a finished answer, as half of a path must not be used."""
     match arguments:
         case dict():
             return arguments

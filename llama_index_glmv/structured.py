@@ -30,7 +30,7 @@ Objects = Union[Model, list[Model], FlexibleModel, list[FlexibleModel]]  # noqa:
 class Schema(dict[str, Any]):
     """A `response_format` dict that also refers to its pydantic class.
 
-    Call options are copied into events, so they must be plain data; to other code this is an ordinary dict.
+    It is a dict because call options are copied into events, where they must be plain data.
     """
 
     def __init__(self, output_cls: type[BaseModel]) -> None:
@@ -179,7 +179,7 @@ def _next_object(
 
 
 def _so_far(text: str, output_cls: type[Model]) -> tuple[Model | FlexibleModel, dict[str, Any]]:
-    """Unfinished JSON -> an object of the class if it accepts the JSON, else of a flexible class; and the JSON.
+    """Unfinished JSON -> (object, JSON as a dict); the object is of a flexible class if the class refuses the JSON.
 
     An unfinished string is included only if the class also accepts it with one more character, and the object with that
     character extends the object without it.
