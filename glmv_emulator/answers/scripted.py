@@ -17,7 +17,7 @@ Answer = Callable[[Ask], Reply | str]
 
 
 class FunctionFailed(Exception):
-    """The function given to `answer` failed with `error`: any exception, even `SystemExit` or `pytest.fail.Exception`."""
+    """The function given to `answer` failed with `error`, which may be any exception, such as `SystemExit`."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)

@@ -87,7 +87,7 @@ def _measure_frames(data: bytes) -> tuple[tuple[Frame, ...], float, bool | None]
 
 
 def _seconds(container: Any) -> float:  # PyAV's container class has no stable public type
-    """The duration in the header; if it is missing, as in recordings and streams, the end of the last packet."""
+    """The duration in the header, or the end of the last packet if the header has none, as in recordings."""
     if container.duration:
         return float(container.duration) / 1_000_000
     stream = container.streams.video[0]

@@ -96,7 +96,7 @@ class Page:
         )
 
     def _news(self, query: Mapping[str, str]) -> str | None:
-        """The changes since a token, as JSON; None if there are none."""
+        """The changes since the state that the query's token names, as JSON; None if there are none."""
         if query.get("since") == self._token(self._state.records.all()[0]):
             return None
         choice = Choice.of(query)

@@ -67,7 +67,7 @@ def response_format(value: Any) -> dict[str, Any] | None:
 
 
 def include_usage(options: Any, *, stream: bool) -> bool:
-    """Whether a stream ends with its usage; raises 1214 if the request is not streamed."""
+    """Whether a stream ends with its usage; raises 1214 if there are options, but the request is not streamed."""
     if options is None:
         return False
     if not stream or not isinstance(options, dict):

@@ -94,7 +94,10 @@ class Settings:
             check_count(f"concurrency of {model}", most, 0)
 
     def read(self, value: T | Doubt[T]) -> T:
-        """A limit -> its value for this emulator. The setting `strict` selects one of the two values of a `Doubt`."""
+        """A limit -> its value for this emulator.
+
+        Of a `Doubt` this is the strict value if the setting `strict` names the doubt, else the loose value.
+        """
         if not isinstance(value, Doubt):
             return value
         return value.strict if value.name in self.strict else value.loose
