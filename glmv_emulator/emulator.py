@@ -36,8 +36,8 @@ class Emulator:
 
     Args:
         host: the address to listen on. With an address that is not a loopback address, such as 0.0.0.0 for all
-            addresses of this machine, anybody on the network can see what was sent to the emulator, and use it with
-            its key.
+            addresses of this machine, anybody on the network can see what was sent to the emulator, and anybody with
+            its key can use it.
         port: the port to listen on; 0 uses a free one.
         api_key: the key to accept; None creates one for each run. `/v1` accepts any key, unless `host` is not a
             loopback address or `upstream_key` is given.

@@ -349,7 +349,7 @@ def _tidy(value: float, *, whole: bool) -> int | float:
 
 
 def _distinct(items: list[Any], document: Document, schema: Any) -> list[Any]:
-    """Replaces repeated items, so that all items differ; returns fewer if the schema allows no more values."""
+    """Replaces repeated items, so that all items differ; returns fewer items if it finds no other valid values."""
     options: list[Any] = [*items, *range(len(items) + 1), *("abcdefghijklmnopqrstuvwxyz"), True, False, None]
     flat = document.flat(schema)
     options += flat["enum"] if isinstance(flat.get("enum"), list) else []

@@ -29,7 +29,7 @@ FOR = {
 
 @dataclass(slots=True)
 class Planned:
-    """A fault to cause. `left` is the remaining number of requests, None for all; `path` is a part of their path."""
+    """A fault to cause in `left` more requests (None: in all) whose path contains `path`."""
 
     fault: Fault
     options: dict[str, Any]

@@ -164,7 +164,7 @@ class Records:
             self._revision += 1
 
     def all(self) -> tuple[int, list[Record]]:
-        """The revision, and the records, newest first; records changed since the last call have the new revision."""
+        """The revision, and the records, newest first. Records changed since the last call get the new revision."""
         with self._lock:
             records = list(reversed(self._records.values()))
             changed = [(record, state) for record in records if (state := record.now()) != record.state]

@@ -28,7 +28,7 @@ class VideoSampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """The limits of a model. `source` is a page of the platform; the file has the sources of single values.
+    """The limits of a model. `source` is a page of the platform; `models.toml` has the sources of single values.
 
     None for `context` or `video_seconds` means that no source has the limit, so it is not checked.
     """
