@@ -124,7 +124,7 @@ class Emulator:
             async_polls=async_polls,
             largest_body=largest_body,
             clock_offset=clock_offset,
-            # Accepting any key would let the network in, and any local program use the upstream's key.
+            # With any key, the network could use the emulator, and any local program could use the upstream's key.
             any_key=loopback(host) and upstream_key is None,
         )
         self._address = host

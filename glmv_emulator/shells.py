@@ -25,7 +25,7 @@ def _powershell(name: str, value: str) -> str:
 
 
 def _cmd(name: str, value: str) -> str:
-    # The quotes are not part of the value; without them spaces at the end of the line would be.
+    # The quotes are not part of the value. Without them, spaces at the end of the line would become part of it.
     return f'set "{name}={value}"'
 
 

@@ -26,7 +26,7 @@ from glmv_emulator.answers.texts import (
 from glmv_emulator.eyes.sheet import Sheet, Sheets, sheet_of
 from glmv_emulator.eyes.words import key_words, to_figure
 
-# How certain a value is: the next one of the right type in the texts, or one with the property's name.
+# How certain a value is: KIND means the next value of the right type in the texts, NAMED one with the property's name.
 KIND, NAMED = 1, 2
 _TRUE, _FALSE = ("true", "yes", "on", "是"), ("false", "no", "off", "否")
 # Names of properties for a text answer, and for all text in a picture.
@@ -155,7 +155,7 @@ def evidence_of(conversation: Conversation, words: str = "") -> Evidence:
     language = conversation.language
     measured_media = [item for item in conversation.media if item.medium.seen is not None]
     if results:
-        measured_media.reverse()  # of what tools returned the newest counts
+        measured_media.reverse()  # if tools returned media, the newest ones come first
     each = [Evidence(facts=facts_of(item, language), read=partial(_read, [item])) for item in measured_media]
     answers = [Fact.of(*ANSWER, value=words, in_words=True)] if words else []
     return Evidence(

@@ -75,7 +75,7 @@ def _measure_frames(data: bytes) -> tuple[tuple[Frame, ...], float, bool | None]
     """The measured frames, the duration in seconds, and whether players rotate frames by 90 degrees (None: unknown)."""
     try:
         import av
-    except ImportError:  # PyAV is in another extra
+    except ImportError:  # PyAV is in the extra `video`
         return (), 0.0, None
     try:
         with av.open(io.BytesIO(data)) as container:

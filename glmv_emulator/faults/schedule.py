@@ -17,7 +17,7 @@ from glmv_emulator.http.playback import Hold, Response
 from glmv_emulator.platform.errors import Refusal
 
 HEADER = "x-glmv-fault"
-# Faults with status 200 and no error code after which no client has the whole answer.
+# Faults that have status 200 and no error code, but leave the client without the whole answer.
 BREAKING = {"reset-in-body", "half-body", "login-page", "empty-body", "huge-body", "endless-line", "truncated", "cut",
             "invalid-json"}  # fmt: skip
 FOR = {

@@ -83,7 +83,7 @@ class Exchange:
             self.ended = time.monotonic()
         if self.ended_by is None:
             self.ended_by = "server"
-        # A client that leaves a normal stream had its answer; one that leaves before the first chunk had none.
+        # A client that leaves has had its answer only if it got a chunk and no fault changed the answer.
         if self.ended_by == "client" and (not self.chunks or self.fault not in (None, "open-after-done")):
             self.fail()
         self.unanswered.clear()

@@ -139,8 +139,8 @@ class Page:
     def _verdicts(self, revision: int, records: Sequence[Record]) -> tuple[list[Verdict], dict[Any, tuple[int, int]]]:
         if self._judged[0] != (revision, len(records)):
             ended = [record.exchange for record in records[:MOST_JUDGED] if record.exchange.ended is not None]
-            # The number of errors that the application noticed is unknown here. With the number of calls, no verdict
-            # depends on it.
+            # The number of errors that the application noticed is unknown here, so every error counts as noticed and
+            # gets no verdict.
             report = judge(ended, self._state.settings.concurrency, len(ended))
             attempts = {
                 one: (place, len(call.attempts)) for call in report.calls for place, one in enumerate(call.attempts, 1)

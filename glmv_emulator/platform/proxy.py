@@ -14,7 +14,7 @@ from glmv_emulator.platform.settings import Settings
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 HIGHEST_TEMPERATURE = 2.0
-# The fields of OpenAI's request, and the one by which vLLM and SGLang pass values to a chat template.
+# The fields of OpenAI's request, and the field by which vLLM and SGLang pass values to a chat template.
 FIELDS = frozenset({
     "audio", "chat_template_kwargs", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs",
     "max_completion_tokens", "max_tokens", "messages", "metadata", "modalities", "model", "moderation", "n",

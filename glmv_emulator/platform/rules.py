@@ -46,7 +46,7 @@ def check(body: dict[str, Any], model: Model, settings: Settings, *, proxied: bo
         if not isinstance(fields.get(name, False), bool):
             raise Refusal("1214", name)
     if fields.get("do_sample", True):
-        # With do_sample false both are ignored (bigmodel.cn docs, do_sample).
+        # If do_sample is false, temperature and top_p are ignored (bigmodel.cn docs, do_sample).
         open_ended = "range-open" in settings.strict and not proxied
         highest = proxy.HIGHEST_TEMPERATURE if proxied else 1.0
         _number(fields, "temperature", 0.0, highest, inside=open_ended)

@@ -10,7 +10,7 @@ from typing import Generic, Literal, TypeVar
 Era = Literal["2024", "2025", "2026"]
 T = TypeVar("T")
 
-# If public sources disagree, the emulator uses the reading that allows more, unless `strict` contains the name.
+# If public sources disagree, the emulator uses the reading that allows more, unless `strict` contains the doubt's name.
 DOUBTS = {
     "base64": "a data: URI in image_url or video_url is refused with 1210; the documents show raw base64 only",
     "output-2024": "glm-4v and glm-4v-plus write at most 1024 tokens; another page says 4095",
