@@ -36,17 +36,18 @@ class Emulator:
 
     Args:
         host: the address to listen on. With an address that is not a loopback address, such as 0.0.0.0 for all
-            addresses of this machine, anybody on the network can see what was sent to the emulator, and use it with
-            its key.
+            addresses of this machine, anybody on the network can see what was sent to the emulator, and anybody with
+            its key can use it.
         port: the port to listen on; 0 uses a free one.
         api_key: the key to accept; None creates one for each run. `/v1` accepts any key, unless `host` is not a
             loopback address or `upstream_key` is given.
         era: the year whose response shapes are used, "2024", "2025" or "2026" (docs/fidelity.md).
-        strict: names of doubts to resolve by the narrower reading of the documents, see `Emulator.DOUBTS`.
+        strict: names of doubts, on which the documents disagree (`Emulator.DOUBTS`). For the named doubts the emulator
+            follows the narrower reading.
         seed: varies details that the documents leave open, such as the wrapping of JSON in an answer.
         stubborn: whether the first answer is prose if only the prompt asks for JSON.
         pace: seconds between two chunks of a stream.
-        concurrency: model -> number of requests that may run at the same time; one more is refused with 1302.
+        concurrency: model -> number of requests that may run at the same time; further requests are refused with 1302.
         async_polls: number of polls for which an asynchronous task returns PROCESSING before its result.
         largest_body: maximum size of a request in bytes.
         keep_alive: seconds after which an idle connection is closed.
@@ -123,7 +124,7 @@ class Emulator:
             async_polls=async_polls,
             largest_body=largest_body,
             clock_offset=clock_offset,
-            # Accepting any key would let the network in, and any local program use the upstream's key.
+            # With any key, the network could use the emulator, and any local program could use the upstream's key.
             any_key=loopback(host) and upstream_key is None,
         )
         self._address = host
@@ -202,9 +203,9 @@ class Emulator:
 
     @property
     def proxy_url(self) -> str:
-        """The base URL of `/v1`: the same models on an OpenAI-compatible API, which takes data URIs and any key.
+        """The base URL of `/v1`: the same models on an OpenAI-compatible API, which takes data URIs.
 
-        The key must be `api_key` if `host` is not a loopback address or `upstream_key` is given.
+        It accepts any key, or only `api_key` if `host` is not a loopback address or `upstream_key` is given.
         """
         return f"{self.origin}/v1"
 
@@ -230,9 +231,10 @@ class Emulator:
         An answer is used up when its request is answered. If the request is refused, fails by a fault, or the client
         leaves before anything was sent, the answer goes back to its place in the queue. Each line of a batch takes one
         answer, in the order of the lines, and an asynchronous task takes one when it is submitted. `max_tokens`, stop
-        words and the test words of the content filter also apply to scripted answers, but the finish reason and usage
-        of a `Reply` override them. When the queue is empty, the function given to `answer` is called, or else the
-        default rules answer (docs/testing.md).
+        words and the test words of the content filter also apply to scripted answers. But if a `Reply` sets a finish
+        reason or token counts, they are sent unchanged, and with a finish reason the content filter does not apply.
+        When the queue is empty, the function given to `answer` is called, or else the default rules answer
+        (docs/testing.md).
 
         Args:
             answers: a str for a text, or a `Reply` for an answer with other fields.
@@ -358,7 +360,10 @@ class Emulator:
         return self._traps[-1].base_url
 
     def reset(self) -> None:
-        """Return to the initial state: no faults, no script, no paused responses, an empty journal."""
+        """Remove the script, the journal, the traps and all faults but those of the constructor.
+
+        Paused responses continue, and new connections are accepted again. Hosted media, files and batches are kept.
+        """
         self._schedule.reset()
         self._script.reset()
         self._close_traps()
@@ -374,8 +379,8 @@ class Emulator:
         """The client's calls, and verdicts on its behaviour.
 
         Args:
-            errors: the number of failed calls that your application noticed. If more calls could not succeed, the
-                application took a broken answer for a complete one.
+            errors: the number of failed calls that your application noticed. Each failed call beyond this number gets a
+                verdict, because the application took it for a success.
         """
         # The end of a connection is noticed a moment after it is closed.
         patience = time.monotonic() + SETTLES_WITHIN
@@ -394,7 +399,7 @@ class Emulator:
             self._traps.pop().close()
 
     def wait(self) -> None:
-        """Serve until the process ends."""
+        """Wait until the server ends."""
         self._running.join()
 
     @property

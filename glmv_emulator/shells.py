@@ -1,4 +1,4 @@
-"""Variables of the environment, written as each shell takes them."""
+"""Environment variables, in the form that each shell accepts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 def assignments(variables: Mapping[str, str]) -> str:
-    """Lines that set variables, to be copied: for sh, PowerShell and cmd, each under the name of the shell.
+    """Lines to copy that set variables in sh, PowerShell and cmd, under a comment with the name of the shell.
 
     Args:
         variables: names with their values; a value has no line breaks.
@@ -25,7 +25,7 @@ def _powershell(name: str, value: str) -> str:
 
 
 def _cmd(name: str, value: str) -> str:
-    # The quotes are not part of the value; without them spaces at the end of the line would be.
+    # The quotes are not part of the value. Without them, spaces at the end of the line would become part of it.
     return f'set "{name}={value}"'
 
 

@@ -1,4 +1,4 @@
-"""Answers: those of a script, and otherwise the answers of four rules, which the module `rules` lists.
+"""Answers to requests: those of a script, or else those of four rules (see the module `rules`).
 
 The rules give equal requests equal answers. They contain nothing about particular pictures or tests, and do not
 interpret sentences.

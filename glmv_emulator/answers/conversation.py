@@ -77,7 +77,7 @@ class Conversation:
 
 
 def _start(messages: Sequence[Mapping[str, Any]]) -> int:
-    """Index of the first message after the last text answer that is followed by a user message."""
+    """The index of the message after the last text answer before the newest user message; else 0."""
     last_user = max((at for at, message in enumerate(messages) if message.get("role") == "user"), default=0)
     for index in range(last_user - 1, -1, -1):
         if messages[index].get("role") == "assistant" and not messages[index].get("tool_calls"):

@@ -30,7 +30,7 @@ def label(item: NumberedMedium, language: Language) -> str:
 
 
 def orientation(width: int, height: int) -> tuple[str, str]:
-    """Landscape, portrait or square."""
+    """The shape (landscape, portrait or square) in English and in Chinese."""
     if width == height:
         return "square", "正方形"
     return ("landscape", "横向") if width > height else ("portrait", "纵向")
@@ -86,7 +86,10 @@ def _file(item: NumberedMedium, data: bytes, language: Language) -> str:
 
 
 def not_measured(item: NumberedMedium, language: Language) -> str:
-    """The description of a medium that was not measured: a file's kind and size, or that its URL was not opened."""
+    """The description of a medium that was not measured.
+
+    For a file whose bytes are known: its kind, size and beginning. For any other medium: that its URL was not opened.
+    """
     if item.medium.data is not None:
         return _file(item, item.medium.data, language)
     url = item.medium.url or ""

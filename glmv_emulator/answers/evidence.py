@@ -26,7 +26,7 @@ from glmv_emulator.answers.texts import (
 from glmv_emulator.eyes.sheet import Sheet, Sheets, sheet_of
 from glmv_emulator.eyes.words import key_words, to_figure
 
-# How certain a value is: the next one of the right type in the texts, or one with the property's name.
+# How certain a value is: KIND means the next value of the right type in the texts, NAMED one with the property's name.
 KIND, NAMED = 1, 2
 _TRUE, _FALSE = ("true", "yes", "on", "是"), ("false", "no", "off", "否")
 # Names of properties for a text answer, and for all text in a picture.
@@ -38,7 +38,7 @@ Offer = tuple[Any, int]
 
 @dataclass
 class Evidence:
-    """Offers values by name and kind. Quoted strings and numbers are offered once each."""
+    """Offers values for properties, by name and type. Quoted strings and numbers are offered until they are used."""
 
     texts: Sequence[str] = ()
     facts: Sequence[Fact] = ()
@@ -48,7 +48,7 @@ class Evidence:
 
     @cached_property
     def page(self) -> Sheets | None:
-        """The text read in the pictures; they are read when this is first used."""
+        """The text in the pictures. The pictures are read when this property is first used."""
         return self.read()
 
     @cached_property
@@ -61,7 +61,7 @@ class Evidence:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there are no values."""
+        """Whether there are neither texts nor measurements."""
         return not (self.texts or self.facts or self.each)
 
     def begin(self) -> None:
@@ -83,7 +83,7 @@ class Evidence:
             yield from labelled(text, name)
 
     def strings(self, name: str, hint: str, form: str) -> Iterator[Offer]:
-        """Texts for a property, each with its rank. If the format is known, only the parts of texts that have it."""
+        """Strings for a property, each with its rank. If `FORMATS` has ``form``, only parts of texts in this form."""
         named = (str(value) for value in self.named(name, hint) if not isinstance(value, (bool, list)))
         if form not in FORMATS:
             yield from ((value, NAMED) for value in named)
@@ -126,7 +126,7 @@ class Evidence:
                 yield word in _TRUE, NAMED
 
     def lists(self, name: str) -> Iterator[tuple[list[Any], int]]:
-        """Lists for a property: measured ones, then all quoted strings or numbers."""
+        """Lists for a property: measured ones, then one of all unused quoted strings and one of all unused numbers."""
         yield from ((value, NAMED) for value in find_facts(self.facts, name) if isinstance(value, list))
         for values in (self._quoted, self._numbers):
             if unused := [value for value in values if str(value) not in self._used]:
@@ -141,7 +141,7 @@ class Evidence:
         return None
 
     def everything(self) -> dict[str, Any]:
-        """All measured values by the names of their facts (`Fact.key`), for a schema without properties."""
+        """All measured values by `Fact.key`, for a schema without properties. Several media make {"media": [...]}."""
         if len(self.each) > 1:
             return {"media": [one.everything() for one in self.each]}
         return {fact.key: fact.get() for fact in self.facts if not fact.in_words}
@@ -155,7 +155,7 @@ def evidence_of(conversation: Conversation, words: str = "") -> Evidence:
     language = conversation.language
     measured_media = [item for item in conversation.media if item.medium.seen is not None]
     if results:
-        measured_media.reverse()  # of what tools returned the newest counts
+        measured_media.reverse()  # if tools returned media, the newest ones come first
     each = [Evidence(facts=facts_of(item, language), read=partial(_read, [item])) for item in measured_media]
     answers = [Fact.of(*ANSWER, value=words, in_words=True)] if words else []
     return Evidence(

@@ -1,4 +1,4 @@
-"""Measurements by name, for properties called "width" or "dominant_color"."""
+"""Measurements by name, for properties such as "width" or "dominant_color"."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from glmv_emulator.eyes.words import key_words
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A value with its name ``key``, and with sets of words: a property whose name has all words of a set gets it.
+    """A value for the properties whose names contain all words of one of the sets in ``names``.
 
-    ``value`` may be a function that returns the value; ``in_words`` marks a text that describes other facts.
+    ``key`` is the fact's own name. ``value`` may be a function that returns the value. ``in_words`` marks a
+    description or an answer in words, which `Evidence.everything` leaves out.
     """
 
     key: str
@@ -106,7 +107,7 @@ def _of_video(seen: SeenVideo) -> list[Fact]:
 
 
 def find_facts(facts: Sequence[Fact], name: str) -> list[Any]:
-    """The values whose names fit, the most exact first."""
+    """The values of the facts that fit a property's name; those that share more words with the name come first."""
     have = key_words(name)
     whole = set(have)
     scored: list[tuple[int, int, Fact]] = []

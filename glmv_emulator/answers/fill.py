@@ -1,10 +1,11 @@
 """Makes a value that is valid for a JSON Schema, and fills its properties by their names.
 
-A property gets the first of these: a measurement with its name; the text that was read in a picture next to a label, in
-a column or at the bars of this name; the text after `name:` or `name=` in the newest user text (then in tool results,
-then in earlier texts); the next quoted string or number of these texts; the smallest valid value. Optional properties
-are filled by name only. For a `pattern` the candidates are a value with the name, quoted strings, words read in a
-picture, and some simple texts; if none matches, the value does not match the pattern.
+A property gets the first of these: a measurement with its name; a text in a picture that belongs to its name (next to a
+label, in a column of a table or at a bar of a chart); the text after `name:` or `name=` in the newest user text (then
+in tool results, then in earlier texts); the next quoted string or number of these texts; the smallest valid value. If
+an object has required properties, its optional ones are filled by name only. For a `pattern` the candidates are a value
+with the name, quoted strings, words read in a picture, and some simple texts; if none matches, the value does not match
+the pattern.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class _Impossible(Exception):
 
 
 def fill(schema: Any, evidence: Evidence) -> Any:
-    """A value that is valid for ``schema``, if one is found within the limit of steps; else {}."""
+    """A value that is valid for ``schema``, if necessary without its patterns; {} if none is found within the limit."""
     schema = {} if schema is None else schema
     if isinstance(schema, dict) and schema.get("type") == "object" and not set(schema) - {"type", *_NO_PROPERTIES}:
         return evidence.everything()
@@ -313,7 +314,7 @@ def _whole_number(value: Any, otherwise: int) -> int:
 
 
 def _legal_numbers(flat: dict[str, Any], *, whole: bool) -> Iterator[int | float]:
-    """Candidates for a number: zero first, then numbers close to the bounds."""
+    """Candidates for a number: first 0 and 1, then numbers close to the bounds."""
 
     def bound(key: str) -> float | None:
         value = flat.get(key)
@@ -348,7 +349,7 @@ def _tidy(value: float, *, whole: bool) -> int | float:
 
 
 def _distinct(items: list[Any], document: Document, schema: Any) -> list[Any]:
-    """Replaces repeated items, so that all items differ; returns fewer if the schema allows no more values."""
+    """Replaces repeated items, so that all items differ; returns fewer items if it finds no other valid values."""
     options: list[Any] = [*items, *range(len(items) + 1), *("abcdefghijklmnopqrstuvwxyz"), True, False, None]
     flat = document.flat(schema)
     options += flat["enum"] if isinstance(flat.get("enum"), list) else []

@@ -1,11 +1,13 @@
-"""The default answers, if nothing is scripted. The first of four rules that applies makes the answer.
+"""The default answers, if nothing is scripted. There are four rules, and the first that applies makes the answer.
 
 1. A tool call, if the newest user text, or the last paragraph of the system messages, contains the exact name of an
    offered tool, and this turn has no tool result yet: the first tool named there is called. A name must be a whole
    word: a Latin letter, a digit, `_` or `-` next to it makes it another word, a dot does not. Names within JSON do not
-   count. On `/v1`, `tool_choice` also forces a call (of the tool it names, else the first) or forbids it ("none").
+   count. On `/v1`, `tool_choice` can also force a call or forbid it ("none"). A forced call is one of the tool that
+   `tool_choice` names, else of the tool named in these texts, else of the first tool.
 2. JSON, if the request has a `response_format`, or if the newest user text or a system message contains a JSON Schema.
-3. A description of all that was measured and read, if there is media (`describe`).
+3. If there is media, the results of this turn's tools, and then a description of all that was measured and read
+   (`describe`).
 4. Otherwise the results of this turn's tools, or one sentence that says that this is an emulator.
 
 Arguments and JSON are filled by the names of properties, see `fill`. A turn is everything since the last text answer.

@@ -55,7 +55,7 @@ _LOOSE = validators.extend(Draft202012Validator, {"pattern": None})
 class Document:
     """One schema document: the root for local references, and the remaining number of steps.
 
-    ``patterns`` is whether `pattern` is validated.
+    If ``patterns`` is false, `valid` ignores the keyword `pattern`.
     """
 
     def __init__(self, root: Any, *, patterns: bool = True) -> None:
@@ -117,7 +117,10 @@ class Document:
 
 
 def join(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """A schema that requires both: the narrower bounds, all properties; other keywords go into ``allOf``."""
+    """Two schemas -> one that requires both.
+
+    It has the narrower bounds and all properties. Other keywords on which the two differ go into ``allOf``.
+    """
     joined = dict(one)
     for key, value in other.items():
         if key not in joined or joined[key] == value:

@@ -17,7 +17,7 @@ Answer = Callable[[Ask], Reply | str]
 
 
 class FunctionFailed(Exception):
-    """The function given to `answer` raised `error`: any exception, even `SystemExit` or the one of `pytest.fail()`."""
+    """The function given to `answer` failed with `error`, which may be any exception, such as `SystemExit`."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
@@ -42,7 +42,7 @@ class Scripted:
         return f"<scripted answer: {shortened(self.reply)}>"
 
     def also(self, name: str, /, **arguments: Any) -> Self:
-        """Add one more tool call to this answer. It may call the same tool again.
+        """Add a tool call to this answer. The answer may call the same tool several times.
 
         Raises:
             RuntimeError: the answer was already used or removed.
@@ -83,7 +83,7 @@ class Script:
             return self._waiting.pop(0) if self._waiting else None
 
     def put_back(self, scripted: Scripted) -> None:
-        """Put an answer back into its place in the queue, because it did not reach its client."""
+        """Put an answer that did not reach its client back into its place in the queue, unless `reset` removed it."""
         with self._lock:
             if scripted.number > self._first:
                 insort(self._waiting, scripted)
@@ -119,7 +119,7 @@ class Script:
     async def call(self, ask: Ask) -> Reply:
         """The reply of the function, which runs in a new thread.
 
-        The function may block: the thread is not from a pool, and the server does not wait for it when it stops.
+        The function may block: its thread is not from a pool, and a server that stops does not wait for the thread.
 
         Raises:
             FunctionFailed: the function raises, or returns neither a Reply nor a str; `errors` has the exception.
@@ -159,7 +159,7 @@ class Script:
             return list(self._errors)
 
     def reset(self) -> None:
-        """Return to the initial state: an empty queue and no function."""
+        """Return to the initial state: an empty queue, no function and no errors."""
         with self._lock:
             self._waiting.clear()
             self._errors.clear()

@@ -207,8 +207,11 @@ def of_format(text: str, form: str) -> list[str]:
 
 
 def iso_date(text: str) -> str | None:
-    """A date as YYYY-MM-DD. If the year is last, "3/4/2026" begins with the month, "3.4.2026" and "14/3/2026" with the
-    day."""
+    """A date -> YYYY-MM-DD; None if it is not a date.
+
+    If the year is last, a date with slashes begins with the month ("3/4/2026"), unless that number is above 12
+    ("14/3/2026"). All other dates begin with the day ("3.4.2026").
+    """
     parts = re.findall(r"\d+", text)
     if len(parts) != 3:
         return None

@@ -104,9 +104,10 @@ def colour_name(rgb: Rgb) -> tuple[str, str]:
 
 
 def tint(colours: tuple[Colour, ...], name: str) -> float:
-    """How much of a colour ``name`` a picture has: 0 means nothing, about 0.3 means the whole picture.
+    """How much of the colour ``name`` a picture has; 0 or less means nothing.
 
-    For colours with a hue this is the mean projection on that hue; for black, grey and white it is the share.
+    For a colour with a hue this is the mean projection on the hue, about 0.3 if the whole picture has the colour. For
+    black, grey and white it is the share of the picture, 0 to 1.
     """
     _, across, along = oklab(_rgb(next(points for term, _, points in PALETTE if term == name)[0]))
     length = hypot(across, along)
@@ -120,7 +121,7 @@ def tint(colours: tuple[Colour, ...], name: str) -> float:
 
 
 def colours_of(picture: Image) -> tuple[Colour, ...]:
-    """The named colours of an RGB picture, the largest share first."""
+    """The main colours of an RGB picture, at most five, the largest share first."""
     pixels = picture.getcolors(picture.width * picture.height) or []
     sums: dict[tuple[str, str], list[int]] = {}
     for count, pixel in pixels:

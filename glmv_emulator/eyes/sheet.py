@@ -93,7 +93,7 @@ class Sheet:
         return values
 
     def labelled(self, wanted: set[str], *, whole_label: bool = False) -> Iterator[tuple[str, str]]:
-        """Labels that share words with ``wanted``, the closest first, each with its value.
+        """Labels that share words with ``wanted``, the best match first, each with its value.
 
         With ``whole_label`` all words of the label must be in ``wanted``.
         """
@@ -129,7 +129,7 @@ class Sheet:
 
     @staticmethod
     def _within(line: Line) -> str:
-        """The number at the end of a line such as "Total 16.90", or ""."""
+        """The amount of money at the end of a line such as "Total 16.90"; "" if there is none."""
         match = re.search(r"^\D{2,}?\s+((?:[$€£¥￥]\s?)?\d[\d.,]*(?:\s?(?:[A-Z]{3}|[€元]))?)$", line.text)
         return (
             match.group(1)
@@ -141,9 +141,9 @@ class Sheet:
         return next(row for row in self.grid if line in row)
 
     def _beside(self, line: Line) -> list[str]:
-        """The values of a label: the text to its right, or else the texts below and above it.
+        """The values of a label: the text to its right, or else the text below it and the number above it.
 
-        In a row of labels only the texts below and above count.
+        In a row of labels the text to the right does not count.
         """
         row = self._row_of(line)
         right = [other for other in row if other.box[0] >= line.box[2] - 2]
@@ -161,7 +161,7 @@ class Sheet:
         return [other.text for other in (*below, *figures)]
 
     def bars(self) -> list[tuple[str, float]]:
-        """The labels of a chart's axis, each with the number above or below it; empty if there is no such row."""
+        """The labels of a chart's axis, each with the number above or below it; [] if no row has such labels."""
         for row in self.grid:
             labels = [line for line in row if not FIGURE.match(line.text)]
             if len(labels) < 3 or len(labels) < len(row) - 1:

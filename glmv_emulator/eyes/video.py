@@ -75,7 +75,7 @@ def _measure_frames(data: bytes) -> tuple[tuple[Frame, ...], float, bool | None]
     """The measured frames, the duration in seconds, and whether players rotate frames by 90 degrees (None: unknown)."""
     try:
         import av
-    except ImportError:  # PyAV is in another extra
+    except ImportError:  # PyAV is in the extra `video`
         return (), 0.0, None
     try:
         with av.open(io.BytesIO(data)) as container:
@@ -87,7 +87,7 @@ def _measure_frames(data: bytes) -> tuple[tuple[Frame, ...], float, bool | None]
 
 
 def _seconds(container: Any) -> float:  # PyAV's container class has no stable public type
-    """The duration in the header; if it is missing, as in recordings and streams, the end of the last packet."""
+    """The duration in the header, or the end of the last packet if the header has none, as in recordings."""
     if container.duration:
         return float(container.duration) / 1_000_000
     stream = container.streams.video[0]

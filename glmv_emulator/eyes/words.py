@@ -47,7 +47,7 @@ def _words(text: str) -> Iterator[str]:
 
 
 def key_words(name: str) -> list[str]:
-    """The stems of a property's name, in order: "dominantColours" is [domin.., color]."""
+    """The stems of the words of a property's name, in order: "dominantColours" gives ["dominant", "color"]."""
     return [stem(word) for word in words(name)]
 
 

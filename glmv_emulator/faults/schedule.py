@@ -17,7 +17,7 @@ from glmv_emulator.http.playback import Hold, Response
 from glmv_emulator.platform.errors import Refusal
 
 HEADER = "x-glmv-fault"
-# Faults with status 200 and no error code after which no client has the whole answer.
+# Faults that have status 200 and no error code, but leave the client without the whole answer.
 BREAKING = {"reset-in-body", "half-body", "login-page", "empty-body", "huge-body", "endless-line", "truncated", "cut",
             "invalid-json"}  # fmt: skip
 FOR = {
@@ -29,7 +29,7 @@ FOR = {
 
 @dataclass(slots=True)
 class Planned:
-    """A fault to cause. `left` is the remaining number of requests, None for all; `path` is a part of their path."""
+    """A fault to cause in `left` more requests (None: in all) whose path contains `path`."""
 
     fault: Fault
     options: dict[str, Any]
@@ -138,7 +138,7 @@ class Schedule:
         return Hold(event)
 
     def requested(self, headers: Mapping[str, str]) -> Planned | None:
-        """The fault that a request names in its header, or None.
+        """The fault that a request names in the header `x-glmv-fault`, or None.
 
         Raises:
             Refusal: the header is invalid.
@@ -152,14 +152,17 @@ class Schedule:
             raise Refusal("1210", f"{HEADER}: {problem}") from None
 
     def awaits(self, headers: Mapping[str, str], exchange: Exchange) -> bool:
-        """Whether a fault may occur in a request. If so, the fault needs the whole answer to change it."""
+        """Whether a fault may change the answer to a request. If so, the whole answer is needed before it is sent."""
         with self._lock:
             return HEADER in headers or self._chance > 0 or any(one.suits(exchange) for one in self._planned)
 
     def changing(
         self, own: Planned | None, exchange: Exchange, refuse: Callable[[Refusal], Response], other_origin: str
     ) -> Callable[[Response], Response]:
-        """A function that applies the faults to a response before it is sent; it does not change refusals."""
+        """A function that applies the faults to a response before it is sent, unless the response is a refusal.
+
+        `own` is the fault that the request's header names.
+        """
         context = Context(exchange, refuse, self.hold, other_origin)
 
         def change(answer: Response) -> Response:
@@ -179,7 +182,7 @@ class Schedule:
         return change
 
     def _taken(self, own: Planned | None, exchange: Exchange) -> list[Planned]:
-        """The faults for a request: at most one, and `slow`, which is combined with others."""
+        """Take the faults for a request from the plan: `slow` if it is planned, and at most one other fault."""
         with self._lock:
             planned_faults = [planned for planned in self._planned if planned.suits(exchange)]
             slow = [planned for planned in planned_faults if planned.fault.name == "slow"][:1]

@@ -179,7 +179,7 @@ def _reason(frame: bytes) -> bool:
 
 
 def _spoilt(steps: Iterable[Step], after: int, spoil: Callable[[bytes], bytes]) -> list[Step]:
-    """A stream in which `spoil` changes the last frame with text up to number `after`, else the first one after it."""
+    """A stream in which `spoil` changes one frame with text: the last one up to number `after`, else the first one."""
     result = list(steps)
     places = [n for n, step in enumerate(result) if isinstance(step, bytes) and _CONTENT.search(step)]
     place = max((n for n in places if n <= after), default=places[0] if places else 0)

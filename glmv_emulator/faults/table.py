@@ -28,7 +28,7 @@ class Context:
         exchange: the request's entry in the journal.
         refuse: makes the response of a refusal, in the form of the API and in the client's language.
         hold: makes a step that waits until `Schedule.release`.
-        other_origin: another name of this emulator, which is another origin for clients.
+        other_origin: the URL of this emulator under a different host name, so that clients see a different origin.
     """
 
     exchange: Exchange
@@ -87,7 +87,7 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(number: int, name: str, what: str, advice: str, *, needs: Needs = "any") -> Callable[[Apply], Apply]:
-    """Add a function to the table."""
+    """A decorator that adds a function to the table of faults."""
 
     def add(apply: Apply) -> Apply:
         FAULTS[name] = Fault(name, number, what, advice, needs, apply)
@@ -97,7 +97,7 @@ def fault(number: int, name: str, what: str, advice: str, *, needs: Needs = "any
 
 
 def beyond(number: int, name: str, what: str, advice: str, instead: str) -> None:
-    """Add a fault that no response can cause."""
+    """Add a fault that no response can cause to the table of faults."""
     FAULTS[name] = Fault(name, number, what, advice, instead=instead)
 
 

@@ -16,7 +16,7 @@ ADDRESS = "127.0.0.1"
 
 
 class Trap:
-    """A listening port; a client with its `base_url` connects to it."""
+    """A listening port; `base_url` leads clients to it."""
 
     def __init__(self, scheme: str, backlog: int) -> None:
         self._socket = socket.socket()

@@ -112,7 +112,7 @@ def judge(exchanges: Sequence[Exchange], allowed: Mapping[str, int], errors: int
 
 
 def calls_of(exchanges: Sequence[Exchange]) -> list[Call]:
-    """Requests in order -> calls: a request that repeats a failed one is its next attempt.
+    """Requests in order -> calls. A request that repeats a failed request is the next attempt of the same call.
 
     An application may make equal calls at the same time. Then a retry of one looks like the first request of another.
     So if equal requests have ever overlapped, a repetition that would break a rule counts as a new call.
@@ -138,7 +138,7 @@ def calls_of(exchanges: Sequence[Exchange]) -> list[Call]:
 
 
 def _due(exchange: Exchange, moment: float) -> bool:
-    """Whether a request that is repeated at this moment has waited as long as the response asked for."""
+    """Whether a retry at this moment has waited as long as the response to the first request asked for."""
     return moment - (exchange.ended or moment) >= (exchange.retry_after or 0.0) - CLOCK_IS_OFF
 
 
@@ -156,9 +156,10 @@ def _print(exchange: Exchange) -> str:
 
 
 def _repeats(one: Exchange, other: Exchange) -> bool:
-    """Whether two requests that look the same in the journal have the same body; the journal shortens long ones.
+    """Whether a request repeats an earlier one that looks the same in the journal, where long bodies are shortened.
 
-    A retry may have another `request_id`. But if a parameter was refused, a new `request_id` may be its correction.
+    A retry may have a new `request_id`. But if a parameter was refused, the new `request_id` may correct it, and then
+    the request is no retry.
     """
     renamed = _id_in(one) != _id_in(other)
     return one.digest == other.digest or (renamed and one.code not in PARAMETER_REFUSED)

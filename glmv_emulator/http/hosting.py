@@ -20,7 +20,7 @@ class Hosting:
         self.hosts = Hosts()
 
     def add(self, origin: str, source: str | Path | bytes) -> str:
-        """Serve a file or bytes; returns the URL. Equal bytes have the same URL."""
+        """Serve a file or bytes; returns the URL. Files with equal bytes and an equal suffix have the same URL."""
         data, name = (source, "bytes") if isinstance(source, bytes) else (Path(source).read_bytes(), Path(source).name)
         path = f"{FOLDER}{hashlib.sha256(data).hexdigest()[:16]}{Path(name).suffix.lower()}"
         kind = mimetypes.guess_type(name)[0] or _sniffed(data)

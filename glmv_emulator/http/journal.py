@@ -83,7 +83,7 @@ class Exchange:
             self.ended = time.monotonic()
         if self.ended_by is None:
             self.ended_by = "server"
-        # A client that leaves a normal stream had its answer; one that leaves before the first chunk had none.
+        # A client that leaves has had its answer only if it got a chunk and no fault changed the answer.
         if self.ended_by == "client" and (not self.chunks or self.fault not in (None, "open-after-done")):
             self.fail()
         self.unanswered.clear()
@@ -163,8 +163,11 @@ class Journal:
 
 
 def _credentials(key: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Two patterns: a long key or its secret half as a whole word; and the key, of any length, after the name of a
-    credential."""
+    """Two patterns for a key in a text.
+
+    The first matches the key or its secret half as a whole word, unless it is so short that it may be an ordinary word.
+    The second matches the key, of any length, after the name of a credential, as in "token=...".
+    """
     pieces = [re.escape(piece) for piece in (key, key.partition(".")[2]) if len(piece) >= SHORTEST_SECRET]
     long = "|".join(pieces) or "(?!)"
     quoted = re.escape(key) or "(?!)"

@@ -1,4 +1,4 @@
-"""Data for the page beyond the journal: the answers as sent, the times of their pieces, and thumbnails.
+"""Data of the page that the journal lacks: the answers as sent, the times of their pieces, and thumbnails.
 
 All of it is bounded. Thumbnails are made when the page is opened, so a request costs only a few appends to lists.
 """
@@ -34,8 +34,11 @@ SIDE = 160
 
 @dataclass(slots=True)
 class Thumbnail:
-    """The thumbnail of a picture, with an unguessable id. ``data`` is the file of the picture until the thumbnail is
-    made, ``small`` is then the thumbnail with its media type."""
+    """The thumbnail of a picture, with an unguessable id.
+
+    ``data`` is the picture's file until the thumbnail is made. After that, ``small`` is the thumbnail with its media
+    type.
+    """
 
     id: str
     data: bytes | None
@@ -153,7 +156,7 @@ class Records:
         return small
 
     def clear(self) -> None:
-        """Remove all records, as the journal does."""
+        """Remove all records; to be called when the journal is cleared."""
         with self._lock:
             self._records.clear()
             self._pictures.clear()
@@ -161,7 +164,7 @@ class Records:
             self._revision += 1
 
     def all(self) -> tuple[int, list[Record]]:
-        """The revision, and the records, newest first; records changed since the last call have the new revision."""
+        """The revision, and the records, newest first. Records changed since the last call get the new revision."""
         with self._lock:
             records = list(reversed(self._records.values()))
             changed = [(record, state) for record in records if (state := record.now()) != record.state]

@@ -61,7 +61,7 @@ def _parsed(data: bytes) -> Any:
 
 
 def _fold(answer: Answer, value: Any) -> bool:
-    """Add an answer or a chunk; returns False if the value is neither."""
+    """Add the content of an answer, a chunk or an error; returns False if the value is none of these."""
     if not isinstance(value, dict):
         return False
     if isinstance(value.get("error"), dict):

@@ -96,7 +96,7 @@ class Page:
         )
 
     def _news(self, query: Mapping[str, str]) -> str | None:
-        """The changes since a token, as JSON; None if there are none."""
+        """The changes since the state that the query's token names, as JSON; None if there are none."""
         if query.get("since") == self._token(self._state.records.all()[0]):
             return None
         choice = Choice.of(query)
@@ -139,8 +139,8 @@ class Page:
     def _verdicts(self, revision: int, records: Sequence[Record]) -> tuple[list[Verdict], dict[Any, tuple[int, int]]]:
         if self._judged[0] != (revision, len(records)):
             ended = [record.exchange for record in records[:MOST_JUDGED] if record.exchange.ended is not None]
-            # The number of errors that the application noticed is unknown here. With the number of calls, no verdict
-            # depends on it.
+            # The number of errors that the application noticed is unknown here, so every error counts as noticed and
+            # gets no verdict.
             report = judge(ended, self._state.settings.concurrency, len(ended))
             attempts = {
                 one: (place, len(call.attempts)) for call in report.calls for place, one in enumerate(call.attempts, 1)

@@ -81,7 +81,7 @@ class Entry:
 
 
 def chosen(entries: Sequence[Entry], choice: Choice) -> tuple[list[Entry], int]:
-    """The newest entries that match, and the `before` for the next page, 0 if there is none."""
+    """The newest entries that match, and the value of `before` for the next page (0 if there is no next page)."""
     matching = [
         entry
         for entry in entries

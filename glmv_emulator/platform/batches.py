@@ -1,4 +1,4 @@
-"""Batches: a file of requests, answered in the background, in another order than the input."""
+"""Batches: the requests of a file are answered in the background, and the order of the answers is shuffled."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Batch:
         self.body[f"{status}_at"] = _now()
 
     async def work(self, state: State, requests: list[dict[str, Any]], *, delete_input: bool) -> None:
-        """Answer every request, then write the files."""
+        """Answer the requests, but stop if the batch is cancelled. Then write the files."""
         self.become("in_progress")
         good: list[dict[str, Any]] = []
         bad: list[dict[str, Any]] = []

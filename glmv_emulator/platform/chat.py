@@ -88,7 +88,10 @@ async def prepare(state: State, body: Any, dialect: Dialect, exchange: Exchange 
 
 
 def _as_platform(body: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """A body for vLLM or SGLang -> the platform's body: `enable_thinking` (README of zai-org/GLM-V) -> `thinking`."""
+    """A body for vLLM or SGLang -> the platform's body.
+
+    `enable_thinking` (README of zai-org/GLM-V) becomes `thinking`.
+    """
     check_fields(body, settings)
     extra = body.get("chat_template_kwargs")
     if not isinstance(extra, dict) or not isinstance(extra.get("enable_thinking"), bool):
@@ -133,7 +136,8 @@ async def answer(state: State, prepared: Prepared, scripted: Scripted | None = N
     """The answer to a request, within its limits. ``scripted`` is the scripted answer for it, if there is one.
 
     Raises:
-        Refusal: the upstream server does not answer.
+        Refusal: the upstream server does not answer, or cannot take the request.
+        FunctionFailed: the function given to `Emulator.answer` failed.
     """
     parameters = prepared.parameters
     if (upstream := upstream_for(state, prepared, scripted)) is not None:

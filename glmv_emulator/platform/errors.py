@@ -1,7 +1,7 @@
 """Refusals with the platform's error codes, statuses and bodies.
 
 Source: docs.z.ai and docs.bigmodel.cn, "error codes". If those pages do not name the HTTP status, it is the one that
-users report; docs/fidelity.md lists these.
+users report; docs/fidelity.md lists these statuses.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class Files:
         return stored
 
     def of_a_message(self, identity: str) -> bytes | None:
-        """The bytes of a file that a message refers to; None if it does not exist or its purpose is not user_data."""
+        """The bytes of a file that a message refers to; None if there is no such file with the purpose user_data."""
         stored = self._files.get(identity)
         return stored.data if stored is not None and stored.purpose == "user_data" else None
 

@@ -27,8 +27,10 @@ Dialect = Literal["platform", "proxy"]
 
 
 def look(place: Place, model: Model, settings: Settings, dialect: Dialect, hosted: Own, uploaded: Own) -> Medium:
-    """The medium at a position. It is measured if its bytes are known: sent in base64, hosted by the emulator, or
-    uploaded to it."""
+    """The medium at a position. Its bytes are known if they were sent in base64, hosted by the emulator or uploaded.
+
+    A picture or video whose bytes are known is measured.
+    """
     if place.type == "file":
         return _file(place, model, hosted, uploaded)
     url = place.value.get("url")

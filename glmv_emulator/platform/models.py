@@ -16,8 +16,9 @@ MB = 1024 * 1024
 class VideoSampling:
     """How frames of a video are sampled.
 
-    `rates` are (seconds, frames per second): the rate for videos up to this duration. A longer video is sampled as
-    if it had the duration of the last row. `frames` and `tokens` are the maximum for a video.
+    Each of `rates` is (seconds, frames per second): the rate for videos up to this duration. A video that is longer
+    than the last of these durations is sampled as if it had that duration. `frames` and `tokens` are the maximum for
+    a video.
     """
 
     rates: tuple[tuple[float, float], ...]
@@ -27,7 +28,7 @@ class VideoSampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """The limits of a model. `source` is a page of the platform; the file has the sources of single values.
+    """The limits of a model. `source` is a page of the platform; `models.toml` has the sources of single values.
 
     None for `context` or `video_seconds` means that no source has the limit, so it is not checked.
     """

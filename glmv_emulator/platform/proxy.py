@@ -14,7 +14,7 @@ from glmv_emulator.platform.settings import Settings
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 HIGHEST_TEMPERATURE = 2.0
-# The fields of OpenAI's request, and the one by which vLLM and SGLang pass values to a chat template.
+# The fields of OpenAI's request, and the field by which vLLM and SGLang pass values to a chat template.
 FIELDS = frozenset({
     "audio", "chat_template_kwargs", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs",
     "max_completion_tokens", "max_tokens", "messages", "metadata", "modalities", "model", "moderation", "n",
@@ -67,7 +67,7 @@ def response_format(value: Any) -> dict[str, Any] | None:
 
 
 def include_usage(options: Any, *, stream: bool) -> bool:
-    """Whether a stream ends with its usage; raises 1214 if the request is not streamed."""
+    """Whether a stream ends with its usage; raises 1214 if there are options, but the request is not streamed."""
     if options is None:
         return False
     if not stream or not isinstance(options, dict):

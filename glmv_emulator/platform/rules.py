@@ -38,14 +38,15 @@ class Parameters:
 def check(body: dict[str, Any], model: Model, settings: Settings, *, proxied: bool = False) -> Parameters:
     """The parameters of a body; raises 1210, 1213 or 1214 for values that are not as documented. Null counts as absent.
 
-    `proxied` means that the body came to `/v1`, which accepts more, and obeys `tool_choice` and `response_format`.
+    `proxied` means that the body came to `/v1`, where more values are valid than on the platform's own API, and where
+    `tool_choice` and `response_format` take effect.
     """
     fields = {name: value for name, value in body.items() if value is not None}
     for name in ("stream", "do_sample", "tool_stream"):
         if not isinstance(fields.get(name, False), bool):
             raise Refusal("1214", name)
     if fields.get("do_sample", True):
-        # With do_sample false both are ignored (bigmodel.cn docs, do_sample).
+        # If do_sample is false, temperature and top_p are ignored (bigmodel.cn docs, do_sample).
         open_ended = "range-open" in settings.strict and not proxied
         highest = proxy.HIGHEST_TEMPERATURE if proxied else 1.0
         _number(fields, "temperature", 0.0, highest, inside=open_ended)

@@ -10,7 +10,7 @@ from typing import Generic, Literal, TypeVar
 Era = Literal["2024", "2025", "2026"]
 T = TypeVar("T")
 
-# If public sources disagree, the emulator uses the reading that allows more, unless `strict` contains the name.
+# If public sources disagree, the emulator uses the reading that allows more, unless `strict` contains the doubt's name.
 DOUBTS = {
     "base64": "a data: URI in image_url or video_url is refused with 1210; the documents show raw base64 only",
     "output-2024": "glm-4v and glm-4v-plus write at most 1024 tokens; another page says 4095",
@@ -94,7 +94,10 @@ class Settings:
             check_count(f"concurrency of {model}", most, 0)
 
     def read(self, value: T | Doubt[T]) -> T:
-        """A limit -> its value for this emulator. The setting `strict` selects one of the two values of a `Doubt`."""
+        """A limit -> its value for this emulator.
+
+        Of a `Doubt` this is the strict value if the setting `strict` names the doubt, else the loose value.
+        """
         if not isinstance(value, Doubt):
             return value
         return value.strict if value.name in self.strict else value.loose

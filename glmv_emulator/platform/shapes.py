@@ -148,7 +148,7 @@ def last_chunks(outcome: Outcome, era: Era, head: dict[str, Any], *, first: bool
         if outcome.include_usage:
             yield head | {"choices": [], "usage": usage(outcome, era)}
     else:
-        # Users observed: it is in the chunk with the finish reason and the usage, next to the choices.
+        # Users observed: `web_search` is in the chunk with the finish reason and the usage, next to the choices.
         pages = {"web_search": list(outcome.web_search)} if outcome.web_search else {}
         yield last | {"usage": usage(outcome, era)} | pages
 

@@ -15,7 +15,7 @@ from glmv_emulator.platform.state import State
 
 log = logging.getLogger("glmv_emulator")
 
-# Users observed that another model than the requested one answers here; the response has its name.
+# Users observed that a different model than the requested one answers a task, and that the result names this model.
 ANSWERS_INSTEAD = {"glm-4.6": "glm-4.7", "glm-4.7": "glm-4.7-ali"}
 MOST_TICKETS = 10_000
 

@@ -25,7 +25,7 @@ NO_MONEY = re.compile(r"insufficient[_ ](?:quota|balance)|exceeded your current 
 
 
 class Upstream(Protocol):
-    """The server. `name` is its address without secrets. `model` is the model to request; None: the client's model."""
+    """The server. `name` is its address without secrets. `model` is the model to request; None means the client's."""
 
     name: str
     model: str | None

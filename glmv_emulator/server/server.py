@@ -106,7 +106,7 @@ class Server:
         await self.close()
 
     async def listen(self) -> None:
-        """Accept new connections; also after `stop_listening`."""
+        """Accept new connections, for the first time or again after `stop_listening`."""
         assert self._config is not None
         assert self._loop is not None
         if self._listening is None:

@@ -1,4 +1,4 @@
-"""Translation between the platform's chat API and an OpenAI-compatible server that answers instead; without I/O."""
+"""Translates between the platform's chat API and an OpenAI-compatible server, which answers in place of the rules."""
 
 from glmv_emulator.answers.upstream.answer import CallPiece, ErrorAnswer, Malformed, Piece, Reader
 from glmv_emulator.answers.upstream.events import DONE, Events

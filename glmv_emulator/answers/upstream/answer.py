@@ -38,7 +38,7 @@ class CallPiece:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The content of one chunk. Exactly one of the fields is not empty."""
+    """A part of an answer: text, reasoning or tool calls. Exactly one of the fields is not empty."""
 
     text: str = ""
     reasoning: str = ""
@@ -57,8 +57,8 @@ class Reader:
     """Accumulates one answer.
 
     Reasoning is read from `reasoning_content` (vLLM, llama.cpp, SGLang), from `reasoning` (Ollama, newer vLLM), and
-    from a leading `<think>` of the text. With `thinking` false it is left out. `begun` is True after the first choice;
-    without a choice the answer is never `complete`.
+    from a leading `<think>` of the text. With `thinking` false, reasoning is left out. `begun` is True after the first
+    choice; without a choice the answer is never `complete`.
     """
 
     thinking: bool = True

@@ -30,5 +30,5 @@ class Events:
                 yield event.decode("utf-8", "replace")
 
     def end(self) -> Iterator[str]:
-        """The data of the last event if no blank line follows it; some servers leave it out at the end of the body."""
+        """The data of the last event, if the blank line after it is missing: some servers end the body without it."""
         yield from self.feed(b"\n\n")

@@ -29,7 +29,7 @@ SAME_OF_PROXIES = ("tool_choice", "frequency_penalty", "presence_penalty", "para
 
 
 class Unsendable(Exception):
-    """Content that cannot be sent to the server; `zh` and `en` are the message."""
+    """Content that cannot be sent to the server; `zh` and `en` are the message in Chinese and in English."""
 
     def __init__(self, zh: str, en: str) -> None:
         super().__init__(en)
@@ -40,7 +40,7 @@ class Unsendable(Exception):
 class Question:
     """A valid request. `body` is the original body; `messages`, `response_format` and `stream` replace its fields.
 
-    `model` is the model's name on the server, `proxied` whether the request came to `/v1`.
+    `model` is the model's name on the server; `proxied` means that the request came to `/v1`.
     """
 
     body: Mapping[str, Any]
@@ -53,17 +53,18 @@ class Question:
 
 
 def translated(question: Question) -> dict[str, Any]:
-    """The body of the request to the server. May take long, since it decodes frames of videos.
+    """The body of the request to the server. The function may take long, since it decodes frames of videos.
 
-    - Pictures whose bytes are known become data URIs; other URLs are passed on for the server to fetch or refuse.
-    - Videos whose bytes are known become pictures of their frames; other URLs are passed on.
+    - Pictures whose bytes are known become data URIs; URLs of other pictures are passed on to the server.
+    - Videos whose bytes are known become pictures of their frames; URLs of other videos are passed on to the server.
     - Files become their text, or a picture.
     - `do_sample` false becomes temperature 0; `max_completion_tokens` becomes `max_tokens`, which all servers support.
     - `thinking` becomes `chat_template_kwargs.enable_thinking` (vLLM, SGLang, llama.cpp) if the request has it.
     - Tools of the platform itself (`web_search`, `retrieval`, `mcp`) are left out.
 
     Raises:
-        Unsendable: a video needs PyAV, which is not installed, or a file is neither text nor a picture.
+        Unsendable: a video cannot be decoded, or PyAV is not installed; or a file is neither text nor a picture, or its
+            bytes are unknown.
     """
     fields = {name: value for name, value in question.body.items() if value is not None}
     body: dict[str, Any] = {"model": question.model, "messages": _messages(question), "stream": question.stream}
