@@ -111,7 +111,7 @@ def refused(opened: Opened, body: bytes, secrets: Secrets, tries: Tries, problem
 
 
 def _reported_error(body: bytes, secrets: Secrets) -> Envelope | None:
-    """The error in the body of an error response, even in an incomplete one; None if it has none."""
+    """The error that the body of an error response reports, even if the body is cut off; None if it reports none."""
     if not body.strip():
         return None
     try:

@@ -68,7 +68,7 @@ class Proxy:
         return "@" in urlsplit(self.url).netloc
 
     def mask(self, text: str) -> str:
-        """A text without the proxy's password, percent-encoded or decoded."""
+        """A text with `***` in place of the proxy's password, whether the password is percent-encoded or decoded."""
         password = urlsplit(self.url).password or ""
         for secret in (password, unquote(password)):
             text = text.replace(secret, "***") if len(secret) >= _SHORTEST else text

@@ -110,7 +110,7 @@ def _look(data: bytes, digest: str) -> SeenImage:
             picture.load()
             small = _shrink(picture)
         except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
-            raise Unreadable(f"its pixels break off or are damaged ({error})") from None
+            raise Unreadable(f"its pixel data is incomplete or damaged ({error})") from None
     colours, transparent = _on_white(small)
     return SeenImage(
         format=name,
@@ -133,7 +133,7 @@ def upright(data: bytes, most_side: int) -> Image.Image:
             picture.load()
             rotated = ImageOps.exif_transpose(picture)
         except (OSError, ValueError, SyntaxError, EOFError) as error:
-            raise Unreadable(f"its pixels break off or are damaged ({error})") from None
+            raise Unreadable(f"its pixel data is incomplete or damaged ({error})") from None
     if max(rotated.size) > most_side:
         rotated.thumbnail((most_side, most_side))
     return _on_white(rotated)[0]

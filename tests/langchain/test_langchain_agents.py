@@ -273,7 +273,7 @@ def test_parallel_tool_calls_false_keeps_only_the_first_tool_call_of_an_answer(n
         {"type": "tool", "name": "add"},
     ],
 )
-def test_every_form_of_tool_choice_forces_the_tool(new_model: ModelMaker, choice: Any) -> None:
+def test_every_tool_choice_that_forces_a_tool_returns_a_call_of_it(new_model: ModelMaker, choice: Any) -> None:
     requests_seen: list[Ask] = []
 
     def answers(ask: Ask) -> Reply:

@@ -384,7 +384,7 @@ def last_of(structured: Any, way: str) -> Any:
             return list(structured.stream("Which seat?"))[-1]
 
 
-def test_two_answers_that_do_not_fit_a_bound_response_format_raise(emu: Emulator) -> None:
+def test_a_bound_response_format_raises_after_two_answers_that_do_not_fit(emu: Emulator) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "Ticket", "schema": Ticket.model_json_schema()}}
     emu.say(json.dumps(MISFITS[1]), json.dumps(MISFITS[0]))
     with pytest.raises(glmv.MalformedResponse):

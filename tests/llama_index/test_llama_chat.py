@@ -109,7 +109,7 @@ def test_several_pictures_keep_their_order(connect: Callable[..., GLMV], draw: C
     assert first != second
 
 
-def test_a_later_question_of_a_conversation_is_answered_from_its_picture(
+def test_a_follow_up_question_is_answered_from_the_picture_sent_earlier(
     connect: Callable[..., GLMV], red: bytes
 ) -> None:
     llm = connect()
