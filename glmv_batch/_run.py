@@ -171,7 +171,7 @@ class ByBatches:
             self._pass_on_rows(hand, all_of_them=True)
 
     def _requests(self, keys: Keys, ledger: Ledger, give: Callable[[Row, bool], None]) -> Iterator[Request]:
-        """The requests to send. `give` gets the rows that need none: from the ledger, or of items that failed already."""
+        """The requests to send. `give` gets the rows without a request: from the ledger, or of failed items."""
         settings = self._settings
         for item in settings.source:
             if self._stop.is_set():

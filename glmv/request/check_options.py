@@ -68,8 +68,8 @@ def _sampling(options: dict[str, Any], model: Model, limits: Limits, dialect: Di
         del options["temperature"]
         options["do_sample"] = False
         limits.add_note(
-            f"temperature=0 was sent as do_sample=false, which has the same effect, because the lowest temperature of {model.name} is "
-            f"{model.temperature[0]:g}."
+            f"temperature=0 was sent as do_sample=false, which has the same effect, because the lowest "
+            f"temperature of {model.name} is {model.temperature[0]:g}."
         )
     for name, (low, high) in (("temperature", model.temperature), ("top_p", model.top_p)):
         value = options.get(name)

@@ -26,7 +26,7 @@ FIELDS = frozenset({
 
 
 class UnexpectedFields(Refusal):
-    """HTTP 422 for unknown fields, as strict servers answer: `{"detail": [...]}`."""
+    """HTTP 422 for unknown fields, as strict servers answer: `{"detail": ...}`."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__("1210", status=422)
