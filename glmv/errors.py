@@ -110,7 +110,7 @@ class GLMVError(Exception):
 
 
 def label(value: str | None) -> str | None:
-    """A code or an id from a server, shortened, and with control characters escaped so that a terminal shows it."""
+    """A code or an id from a server, made safe to print: shortened, and with unprintable characters escaped."""
     if value is None:
         return None
     if len(value) <= _LABEL and value.isprintable():

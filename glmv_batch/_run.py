@@ -171,7 +171,7 @@ class ByBatches:
             self._pass_on_rows(hand, all_of_them=True)
 
     def _requests(self, keys: Keys, ledger: Ledger, give: Callable[[Row, bool], None]) -> Iterator[Request]:
-        """The requests to send. `give` gets the rows without a request: from the ledger, or of failed items."""
+        """The requests to send. Items that failed or are in the ledger need none: their rows go to `give`."""
         settings = self._settings
         for item in settings.source:
             if self._stop.is_set():

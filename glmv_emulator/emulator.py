@@ -44,7 +44,7 @@ class Emulator:
         era: the year whose response shapes are used, "2024", "2025" or "2026" (docs/fidelity.md).
         strict: names of doubts, on which the documents disagree (`Emulator.DOUBTS`). For the named doubts the emulator
             follows the narrower reading.
-        seed: varies details that the documents leave open, such as the wrapping of JSON in an answer.
+        seed: varies random faults, and details that no document decides, such as the wrapping of JSON in an answer.
         stubborn: whether the first answer is prose if only the prompt asks for JSON.
         pace: seconds between two chunks of a stream.
         concurrency: model -> number of requests that may run at the same time; further requests are refused with 1302.

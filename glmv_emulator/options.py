@@ -82,7 +82,7 @@ def parser(prog: str) -> Parser:
     doubts = ", ".join(sorted(DOUBTS))
     row("--strict", f"the narrower reading of a doubt: {doubts}", many=True, choices=sorted(DOUBTS), metavar="DOUBT")
     row("--stubborn", "answers in prose first if the prompt asks for JSON", action="store_true")
-    row("--seed", "the seed of undocumented details and of random faults", type=int, default=0, metavar="N")
+    row("--seed", "varies random faults, and details that no document decides", type=int, default=0, metavar="N")
     upstream = (
         "an OpenAI-compatible server (Ollama, vLLM, llama.cpp) that answers in place of the emulator, such as "
         "http://127.0.0.1:11434/v1"

@@ -69,7 +69,7 @@ _OF_MODELS = (
 
 
 def constructor_options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor keywords -> names and values of the fields; the model refuses unknown names.
+    """Constructor keywords -> names and values of the fields. pydantic refuses unknown names later.
 
     `model_kwargs`, a field of other model classes, may contain options and further keys of the request body.
 

@@ -350,7 +350,7 @@ class Image(VisualMedium):
         if frames < 2:
             return None
         return self._note(
-            [f"it has {frames} frames; the documents do not say whether the model sees more than the first"]
+            [f"it has {frames} frames; the platform's documents do not say whether the model sees more than the first"]
         )
 
     def _note(self, facts: Iterable[str]) -> str:

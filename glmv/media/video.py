@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from glmv.media.image import Image
 
-_KINDS = "MP4, MOV, MKV and WEBM (only to take frames: AVI, FLV, WMV, MPG and TS)"
+_KINDS = "MP4, MOV, MKV and WEBM (and AVI, FLV, WMV, MPG and TS, but only to take frames from them)"
 
 MAX_VIDEO_BYTES = 200 * MIB
 """The most bytes of a video file: the largest limit of any model (bigmodel.cn docs, video_url: 200M)."""

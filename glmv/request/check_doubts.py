@@ -49,11 +49,11 @@ def note_doubts(request: ChatRequest, media: Sequence[Media], model: Model, add_
         if (field in _OF_MEDIA and not media) or (option is not None and option not in request.options):
             continue
         for what in _relied_on(field, request, media, model):
-            add_note(Cause(f"{what}, and the documents disagree about this: {doubt}."))
+            add_note(Cause(f"{what}, and the platform's documents disagree about this: {doubt}."))
     request_id = request.options.get("request_id")
     if request_id is not None and len(request_id) < _LEAST_REQUEST_ID:
         documents = "docs.bigmodel.cn states no length, docs.z.ai requires 6 to 64 characters"
-        note = f"request_id={request_id!r} was sent, and the documents disagree about it: {documents}."
+        note = f"request_id={request_id!r} was sent, and the platform's documents disagree about it: {documents}."
         add_note(Cause(note))
 
 

@@ -145,7 +145,7 @@ JUDGING: tuple[Judging, ...] = (
         "chat_with_tools(tool_required=True or tool_choice=...)",
         ("missing",),
         "the caller: the tools, an agent",
-        "a response with tool calls, or with the text of the second answer if neither answer has a call",
+        "a response with tool calls; it has only the text of the second answer if neither answer has a call",
         (),
         "a note and a warning in the log; `get_tool_calls_from_response` raises ValueError if there is no call",
     ),

@@ -84,7 +84,7 @@ def test_a_line_of_a_json_lines_file_leaves_out_unknown_values(tmp_path: Path) -
     }
 
 
-def test_a_parquet_file_has_typed_columns_from_the_schema_and_has_failed_rows(tmp_path: Path) -> None:
+def test_a_parquet_file_has_columns_typed_by_the_schema_and_keeps_failed_rows(tmp_path: Path) -> None:
     write_rows(tmp_path / "o.parquet", [ANSWERED, FAILED], schema=Receipt.model_json_schema())
     good, bad = table(tmp_path / "o.parquet")
     assert (good["shop"], good["total"], good["paid"], good["count"]) == ("Bäckerei", 4.5, True, 2)

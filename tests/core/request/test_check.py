@@ -61,7 +61,7 @@ def test_a_request_to_an_unknown_model_is_returned_unchanged() -> None:
 @pytest.mark.parametrize("model", [row for row in models() if row.chats], ids=lambda model: model.name)
 def test_a_plain_question_is_sent_to_every_model_without_a_note(model: Any) -> None:
     request = checked(model.name, "hello", temperature=0.5, top_p=0.5, max_tokens=100, user_id="user-1")
-    # There is a note only if the documents disagree whether the model is still offered.
+    # There is a note only if the platform's documents disagree whether the model is still offered.
     assert len(request.notes) == bool(model.doubt("status"))
     assert request.messages == (Message("user", "hello"),)
     assert dict(request.options) == {"temperature": 0.5, "top_p": 0.5, "max_tokens": 100, "user_id": "user-1"}
@@ -300,7 +300,10 @@ class TestVideos:
         assert "MP4, MKV, MOV" in refused(UnsupportedContent, "glm-4.6v", ["hi", webm])
 
     def test_a_video_as_base64_is_sent_to_glm_4_5v_with_a_note(self) -> None:
-        assert "as base64, and the documents disagree about this: " in checked("glm-4.5v", ["hi", mp4(3)]).notes[0]
+        assert (
+            "as base64, and the platform's documents disagree about this: "
+            in checked("glm-4.5v", ["hi", mp4(3)]).notes[0]
+        )
         assert checked("glm-4v-plus", [mp4(3), "hi"]).notes == ()
 
     def test_a_model_that_takes_videos_by_url_only_refuses_videos_as_base64(self) -> None:
@@ -350,7 +353,7 @@ class TestFiles:
 
     def test_the_bytes_of_a_file_are_sent_to_glm_4_6v_with_a_note(self) -> None:
         paper = File.from_bytes(b"%PDF-1.7", name="a.pdf")
-        assert "and the documents disagree about this: " in checked("glm-4.6v", ["hi", paper]).notes[0]
+        assert "and the platform's documents disagree about this: " in checked("glm-4.6v", ["hi", paper]).notes[0]
         assert checked("glm-5.3-flash", ["hi", paper]).notes == ()
 
 

@@ -69,7 +69,9 @@ def test_a_note_names_every_doubt_of_the_catalog_on_which_a_request_relies(row: 
     assert doubt is not None
     messages, options = RELIES[field](row)
     request = checked(row, messages, **options)
-    assert [note for note in request.notes if note.endswith(f", and the documents disagree about this: {doubt}.")]
+    assert [
+        note for note in request.notes if note.endswith(f", and the platform's documents disagree about this: {doubt}.")
+    ]
 
 
 @pytest.mark.parametrize(("row", "field"), DOUBTS)
@@ -100,7 +102,7 @@ def test_a_doubt_about_media_is_named_only_for_media_that_rely_on_it(field: str,
     row = find_model("glm-5.3-flash")
     assert row is not None
     request = checked(replace(row, doubts=(f"{field}: one or two",), images_sure=None), ["hi", part])
-    assert any("the documents disagree about this: one or two." in note for note in request.notes) is named
+    assert any("the platform's documents disagree about this: one or two." in note for note in request.notes) is named
 
 
 @pytest.mark.parametrize(("wanted", "named"), [(None, False), (1, True)])
