@@ -93,7 +93,7 @@ class Processor:
 
 
 def _steps(total: int, frame_rate: float, rate: float, until: int, most: int) -> tuple[int, int]:
-    """Count the frames that are taken every 1/rate seconds up to `until`. Returns their number and the index of the last one.
+    """Count the frames taken every 1/rate seconds up to `until`. Returns their number and the index of the last one.
 
     It stops after `most` + 1 frames. The times are added up as in the published processors, with the same rounding
     errors: if the time of a frame equals that of a step, the errors decide whether this frame or the next is taken.
