@@ -282,7 +282,7 @@ def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder:
     """A row -> its item; the source is None if the row has no picture.
 
     Args:
-        where: the position of the row, for the error if it has no picture column; None for later rows, which may lack it.
+        where: the position of the row, for the error if it has no picture column; None if the row may lack it.
     """
     names = [name for name in ([column] if column else PICTURE_COLUMNS) if name in row]
     if not names and where is not None:
