@@ -17,7 +17,7 @@ from langchain_core.prompt_values import ChatPromptValue, PromptValue, StringPro
 
 import glmv
 from langchain_glmv.chunks import BROKEN
-from langchain_glmv.content import MessageContext, lacks_mime_type, medium_in, parts_of, with_mime_type
+from langchain_glmv.content import MessageContext, lacks_mime_type, medium_in, parts_of, with_blocks, with_mime_type
 from langchain_glmv.errors import joined_errors
 
 if TYPE_CHECKING:
@@ -255,6 +255,8 @@ def _assistant(message: AIMessage, context: MessageContext, answered: set[str]) 
 
 
 def _tool(content: Any, call_id: str, failed: bool, context: MessageContext) -> glmv.Message:
+    if isinstance(content, str):
+        content = with_blocks(content)
     parts = _lines(content, context, _parts_of_result)
     if failed and not (parts and isinstance(parts[0], glmv.Text) and parts[0].text.lower().startswith("error")):
         parts.insert(0, glmv.Text("Error: "))
