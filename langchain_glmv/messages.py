@@ -125,7 +125,7 @@ def typed(prompt: PromptValue) -> PromptValue:
     """A prompt -> the same with a MIME type in every base64 picture: LangChain's tracing raises if one is missing.
 
     Raises:
-        UnsupportedContent: an image block contains something other than a picture.
+        InvalidRequestError: an image block contains something other than a picture, and is not a tool's result.
     """
     if isinstance(prompt, StringPromptValue):
         return prompt
@@ -134,12 +134,22 @@ def typed(prompt: PromptValue) -> PromptValue:
         return prompt
     return ChatPromptValue(
         messages=[
-            message.model_copy(update={"content": [with_mime_type(block) for block in message.content]})
+            message.model_copy(update={"content": [_typed(block, index, message) for block in message.content]})
             if isinstance(message.content, list)
             else message
-            for message in messages
+            for index, message in enumerate(messages)
         ]
     )
+
+
+def _typed(block: Any, index: int, message: BaseMessage) -> Any:
+    try:
+        return with_mime_type(block)
+    except glmv.InvalidRequestError as error:
+        if isinstance(message, ToolMessage):  # not the programmer's mistake: `_parts_of_result` tells the model
+            return {**block, "mime_type": "application/octet-stream"}
+        error.message = f"messages[{index}] ({message.type}), block {block['type']!r}: {error.message}"
+        raise
 
 
 def to_glmv(
