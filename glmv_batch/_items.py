@@ -47,7 +47,8 @@ class Item:
     Attributes:
         name: the key of its row in the output, with the type that it has in the table.
         source: a path, an http(s) URL, base64 of a picture, bytes, a Pillow picture, or a part of `glmv`. None if there
-            is no picture: then `messages` must be a function that makes the request from the columns, else the item fails.
+            is no picture: then `messages` must be a function that makes the request from the columns, else the item
+            fails.
         columns: the row of the table that it comes from.
     """
 
