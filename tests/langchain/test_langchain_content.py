@@ -204,3 +204,21 @@ def test_a_broken_picture_without_a_mime_type_is_refused_with_its_position(model
     with pytest.raises(glmv.UnsupportedContent, match=r"^messages\[1\] \(human\), block 'image': .*not a picture"):
         model.invoke([SystemMessage("Be brief."), HumanMessage(["Look.", block])])
     assert emulator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("data", "advice"),
+    [
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(600), "use langchain_glmv.video."),
+        (b"%PDF-1.7\n" + bytes(600), "send it in a file block"),
+    ],
+)
+def test_other_content_in_a_picture_is_refused_in_the_terms_of_langchain(
+    model: ChatGLMV, data: bytes, advice: str
+) -> None:
+    block = {"type": "image", "base64": b64encode(data).decode(), "mime_type": "image/png"}
+    for call in (lambda: image(data), lambda: model.invoke([HumanMessage([block])])):
+        with pytest.raises(glmv.UnsupportedContent) as refusal:
+            call()
+        assert advice in str(refusal.value)
+        assert " glmv." not in str(refusal.value)

@@ -78,7 +78,7 @@ def test_a_url_is_not_replaced_by_a_reference(store: PictureStore) -> None:
 
 
 def test_an_invalid_picture_is_refused_before_it_is_stored(store: PictureStore) -> None:
-    with pytest.raises(langchain_glmv.errors.UnsupportedContent, match=r"use glmv\.Video"):
+    with pytest.raises(langchain_glmv.errors.UnsupportedContent, match=r"use langchain_glmv\.video"):
         image(mp4(), store=store)
     assert not store.folder.exists()
 
