@@ -8,7 +8,9 @@ import csv
 import glob
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, time
 from decimal import Decimal
@@ -29,6 +31,9 @@ KEY_COLUMNS = ("key", "id")
 _NOTHING = frozenset({"NAType", "NaTType"})  # the types of missing values in pandas
 _SHARDS = frozenset({".parquet"})
 _DATA = "data:"
+_ENCODED = re.compile(r"\s*[A-Za-z0-9+/_-]{60}")
+_LONGEST = 4096  # characters of a path on common systems; `Path.exists` raises for longer names
+_HEAD = 64 * 1024  # characters of base64 that are enough for the header of a picture
 
 # So many names of a folder are sorted; further ones come in the order of the file system, because sorting needs all of
 # them in memory.
@@ -41,8 +46,9 @@ class Item:
 
     Attributes:
         name: the key of its row in the output, with the type that it has in the table.
-        source: a path, an http(s) URL, bytes, a Pillow picture, or a part of `glmv`. None if there is no picture: then
-            `messages` must be a function that makes the request from the columns, else the item fails.
+        source: a path, an http(s) URL, base64 of a picture, bytes, a Pillow picture, or a part of `glmv`. None if there
+            is no picture: then `messages` must be a function that makes the request from the columns, else the item
+            fails.
         columns: the row of the table that it comes from.
     """
 
@@ -56,7 +62,7 @@ class Item:
         match self.source:
             case os.PathLike():
                 return Path(self.source)
-            case str() if "://" not in self.source and not self.source.startswith(_DATA):
+            case str() if _is_path(self.source):
                 return Path(self.source)
             case _:
                 return None
@@ -72,6 +78,8 @@ class Item:
                 return None
             case glmv.Image() | glmv.Video() | glmv.File():
                 return self.source
+            case str() if _is_encoded(self.source):
+                return glmv.Image.from_base64(self.source, name=str(self.name))
             case str() if self.path is None:
                 return _kind(self.source.partition("?")[0]).from_url(self.source)
             case str() | os.PathLike():
@@ -144,6 +152,8 @@ def _named_and_whole(iterator: Iterator[Item], keep: list[str]) -> Iterator[Item
 def count_of(source: Any, *, but: str | os.PathLike[str] | None = None) -> int | None:
     """The number of items; each row of a table is an item. None if counting would consume the source."""
     match source:
+        case str() if not _is_path(source) or len(source) > _LONGEST:
+            return 1
         case str() | os.PathLike() if Path(source).is_file():
             return _count_in(source)
         case str() | os.PathLike() if (files := _names_and_files(os.fspath(source), but)) is not None:
@@ -160,13 +170,19 @@ def _count_in(file: str | os.PathLike[str]) -> int:
 
 def _place(source: str, column: str | None, but: str | os.PathLike[str] | None) -> Iterator[Item]:
     path = Path(source)
+    if not source.strip():
+        raise glmv.InvalidRequestError(f"The source {source!r} is empty: name a file, a folder or a pattern.")
+    if _is_encoded(source):
+        return iter([Item("", source)])
+    if len(source) > _LONGEST:
+        raise glmv.InvalidRequestError(f"There is no file or folder {glmv.shown(source)}.")
     if source.startswith(("http://", "https://")):
         return iter([Item(source, source)])
     if path.exists() and not path.is_dir():
         return _of_files([(path.name, path)], column, f"{path.name} has no rows.")
     files = _names_and_files(source, but)
     if files is None:
-        raise glmv.InvalidRequestError(f"There is no file or folder {source!r}.")
+        raise glmv.InvalidRequestError(f"There is no file or folder {glmv.shown(source)}.")
     first = next(files, None)
     if first is None:
         raise glmv.InvalidRequestError(
@@ -264,6 +280,11 @@ def _each(rows: Iterable[Any], column: str | None) -> Iterator[Item]:
                 yield row
             case Mapping():
                 yield _item(row, column, "item 1" if number == 1 else None, None)
+            case str() | os.PathLike() if Path(row).suffix.lower() in TABLES:
+                raise glmv.InvalidRequestError(
+                    f"Item {number} is a table, {glmv.shown(os.fspath(row))}: pass a table alone, or a pattern such as "
+                    "'shards/*.parquet' for several."
+                )
             case str() | os.PathLike():
                 yield Item(_name_of(os.fspath(row)), row)
             case glmv.Image() | glmv.Video() | glmv.File():
@@ -301,9 +322,9 @@ def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder:
         source = source.get("bytes") or source.get("path")
     if isinstance(source, str):
         key = _name_of(source) if key == "" else key
-        if folder is not None and "://" not in source and not source.startswith(_DATA):
+        if folder is not None and _is_path(source):
             source = str(folder / source)
-    else:
+    if not isinstance(source, str) or _is_encoded(source):
         del columns[name]  # the picture itself is not copied into the output
     return Item(key, source, columns)
 
@@ -323,8 +344,23 @@ def _is_missing(value: Any) -> bool:
 
 
 def _name_of(source: str) -> str:
-    """A path or URL -> the name of its item, which is the same text; "" for a data URI."""
-    return "" if source.startswith(_DATA) else source
+    """A path or URL -> the name of its item, which is the same text; "" for a data URI and for base64."""
+    return source if _is_path(source) or "://" in source else ""
+
+
+def _is_path(source: str) -> bool:
+    return "://" not in source and not source.startswith(_DATA) and not _is_encoded(source)
+
+
+def _is_encoded(source: str) -> bool:
+    """Whether a text is base64 that begins like a picture. The content of a path is not examined."""
+    if not _ENCODED.match(source):
+        return False
+    for end in (_HEAD, _HEAD + 1):  # a cut after a multiple of four characters and one more is not an end of base64
+        with suppress(glmv.InvalidRequestError):
+            glmv.Image.from_base64(source[:end])
+            return True
+    return False
 
 
 def _has_picture(value: Any) -> bool:

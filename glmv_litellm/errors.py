@@ -7,6 +7,7 @@ Sources: docs.litellm.ai, "Exception Mapping"; litellm.exceptions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -45,6 +46,26 @@ TABLE: dict[type[glmv.GLMVError], tuple[type[Exception], int]] = {
 _WITHOUT_RESPONSE = (theirs.APIConnectionError, theirs.Timeout, theirs.APIResponseValidationError)
 
 
+# Advice of `glmv` that names its own constructors -> advice for a conversation of dicts.
+_TERMS = (
+    (re.compile(r"For a local file use [\w.]+, for bytes [\w.]+\."), "Send the content as a data: URI."),
+    (
+        re.compile(r"convert the picture with glmv\.Image\.of before the tool returns it"),
+        "return an image_url part with a data: URI",
+    ),
+    (re.compile(r"use glmv\.(?:Image|Video|File)\.(?:from_\w+|of)\b"), "send the content as a data: URI"),
+    (re.compile(r"use glmv\.(Image|Video)\b(?!\.\w)"), lambda kind: f"send it as {kind[1].lower()}_url"),
+    (re.compile(r"send it with glmv\.File\b"), "send it as a part of type file"),
+)
+
+
+def in_terms(text: str) -> str:
+    """A message of `glmv` in the terms of LiteLLM's messages, which are dicts."""
+    for pattern, instead in _TERMS:
+        text = pattern.sub(instead, text)
+    return text
+
+
 def as_litellm(error: glmv.GLMVError, model: str) -> Exception:
     """Convert an error of `glmv` to an exception of LiteLLM.
 
@@ -59,7 +80,7 @@ def as_litellm(error: glmv.GLMVError, model: str) -> Exception:
         `partial_reasoning`.
     """
     exception_class, status = next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
-    arguments: dict[str, Any] = {"message": str(error), "model": model, "llm_provider": PROVIDER}
+    arguments: dict[str, Any] = {"message": in_terms(str(error)), "model": model, "llm_provider": PROVIDER}
     if not issubclass(exception_class, _WITHOUT_RESPONSE):
         arguments["response"] = _response(status, error.retry_after)
     exception = exception_class(**arguments)

@@ -6,8 +6,11 @@ those of the APIs of OpenAI, Anthropic and GLM. Strings in blocks are not truste
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +79,37 @@ def reference_in(block: object) -> str | None:
     return value if way == "id" and is_reference(value) else None
 
 
+_REFERENCE = re.compile(
+    rf"""\{{[^{{}}]{{0,200}}["']file_id["']\s*:\s*["']{re.escape(glmv.PictureStore.prefix)}\w+["'][^{{}}]{{0,200}}\}}"""
+)
+
+
+def with_blocks(text: str) -> str | list[Any]:
+    """The text of a tool's result -> texts and blocks, if blocks with references are written in it; else the text.
+
+    LangGraph writes what a tool returns as text, unless it is a list of blocks.
+    """
+    if glmv.PictureStore.prefix not in text:
+        return text
+    with suppress(ValueError, RecursionError):
+        items = json.loads(text)
+        if isinstance(items, list) and all(isinstance(item, str) or _is_written(item) for item in items):
+            return items
+    found: list[Any] = []
+    at = 0
+    for match in _REFERENCE.finditer(text):
+        with suppress(ValueError, SyntaxError):
+            block = ast.literal_eval(match[0])
+            if _is_written(block):
+                found += [text[at : match.start()], block]
+                at = match.end()
+    return [item for item in (*found, text[at:]) if item] if found else text
+
+
+def _is_written(item: object) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("type"), str) and reference_in(item) is not None
+
+
 # The keys under which documents and blocks of tool results contain blocks.
 HOLDERS = ("content", "output", "value", "source")
 
@@ -83,6 +117,8 @@ HOLDERS = ("content", "output", "value", "source")
 def holds_reference(content: object) -> bool:
     """Whether a message's content contains a reference to a picture or a video, at any depth."""
     match content:
+        case str():
+            return glmv.PictureStore.prefix in content
         case list():
             return any(map(holds_reference, content))
         case Mapping():

@@ -177,6 +177,7 @@ JOINED: dict[type[glmv.GLMVError], type[glmv.GLMVError]] = {
 _WITHDRAWN = "sensitive"
 # Constructors that glmv's messages name. They are replaced by the functions that make LangChain's content blocks.
 _MAKERS = re.compile(r"(?:\bglmv\.)?\b(Image|Video)\.(from_path|from_bytes|from_url|from_base64|of)\b(?!\()")
+_CLASSES = re.compile(r"\buse glmv\.(Image|Video)\b(?!\.\w)")
 _GIVEN = {"from_path": "path", "from_bytes": "data", "from_url": "url", "from_base64": "text", "of": "source"}
 
 _SHORTENED = "If you shorten a history, let it begin with a user message."  # a sentence of glmv's messages
@@ -185,7 +186,8 @@ _TRIMMED = 'If you shorten a history, let it begin with a human message: trim_me
 
 def in_terms(text: str) -> str:
     """A message or note of glmv -> the text in LangChain's terms: `langchain_glmv.image` for `glmv.Image.from_path`."""
-    text = text.replace(_SHORTENED, _TRIMMED)
+    text = text.replace(_SHORTENED, _TRIMMED).replace("send it with glmv.File", "send it in a file block")
+    text = _CLASSES.sub(lambda kind: f"use langchain_glmv.{kind[1].lower()}", text)
     return _MAKERS.sub(lambda maker: f"langchain_glmv.{maker[1].lower()}({_GIVEN[maker[2]]})", text)
 
 

@@ -111,12 +111,19 @@ def _so_far(text: str, model: type[BaseModel]) -> BaseModel | None:
         without = from_json(text, allow_partial=True)
     except ValueError:
         return None
-    if with_string != without:
+    if repr(with_string) != repr(without):  # NaN is unequal to itself
         candidate = _read(with_string, model)
-        longer = _read(from_json(f"{text}x", allow_partial="trailing-strings"), model)
+        longer = _read_with_one_more(text, model)
         if candidate is not None and longer is not None and glmv.grows(_plain(candidate), _plain(longer)):
             return candidate
     return _read(without, model)
+
+
+def _read_with_one_more(text: str, model: type[BaseModel]) -> BaseModel | None:
+    try:
+        return _read(from_json(f"{text}x", allow_partial="trailing-strings"), model)
+    except ValueError:  # the text ends inside an escape such as \\u00e9
+        return None
 
 
 def _read(value: Any, model: type[BaseModel]) -> BaseModel | None:

@@ -17,7 +17,7 @@ from langchain_core.prompt_values import ChatPromptValue, PromptValue, StringPro
 
 import glmv
 from langchain_glmv.chunks import BROKEN
-from langchain_glmv.content import MessageContext, lacks_mime_type, medium_in, parts_of, with_mime_type
+from langchain_glmv.content import MessageContext, lacks_mime_type, medium_in, parts_of, with_blocks, with_mime_type
 from langchain_glmv.errors import joined_errors
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def typed(prompt: PromptValue) -> PromptValue:
     """A prompt -> the same with a MIME type in every base64 picture, without which LangChain's tracing raises.
 
     Raises:
-        UnsupportedContent: an image block contains something other than a picture.
+        InvalidRequestError: an image block contains something other than a picture, and is not a tool's result.
     """
     if isinstance(prompt, StringPromptValue):
         return prompt
@@ -134,12 +134,22 @@ def typed(prompt: PromptValue) -> PromptValue:
         return prompt
     return ChatPromptValue(
         messages=[
-            message.model_copy(update={"content": [with_mime_type(block) for block in message.content]})
+            message.model_copy(update={"content": [_typed(block, index, message) for block in message.content]})
             if isinstance(message.content, list)
             else message
-            for message in messages
+            for index, message in enumerate(messages)
         ]
     )
+
+
+def _typed(block: Any, index: int, message: BaseMessage) -> Any:
+    try:
+        return with_mime_type(block)
+    except glmv.InvalidRequestError as error:
+        if isinstance(message, ToolMessage):  # not the programmer's mistake: `_parts_of_result` tells the model
+            return {**block, "mime_type": "application/octet-stream"}
+        error.message = f"messages[{index}] ({message.type}), block {block['type']!r}: {error.message}"
+        raise
 
 
 def to_glmv(
@@ -255,6 +265,8 @@ def _assistant(message: AIMessage, context: MessageContext, answered: set[str]) 
 
 
 def _tool(content: Any, call_id: str, failed: bool, context: MessageContext) -> glmv.Message:
+    if isinstance(content, str):
+        content = with_blocks(content)
     parts = _lines(content, context, _parts_of_result)
     if failed and not (parts and isinstance(parts[0], glmv.Text) and parts[0].text.lower().startswith("error")):
         parts.insert(0, glmv.Text("Error: "))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import BaseMessage, MessageLikeRepresentation, convert_to_messages
+from langchain_core.messages import BaseMessage, MessageLikeRepresentation, ToolMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
 
 import glmv
-from langchain_glmv.content import HOLDERS, reference_in
+from langchain_glmv.content import HOLDERS, reference_in, with_blocks
 from langchain_glmv.errors import joined_errors
 from langchain_glmv.messages import block_of
 
@@ -42,7 +42,10 @@ def resolve(
 
 
 def _resolved(message: BaseMessage, store: glmv.PictureStore) -> BaseMessage:
-    content = _content(message.content, store)
+    content: Any = message.content
+    if isinstance(message, ToolMessage) and isinstance(content, str):
+        content = with_blocks(content)
+    content = _content(content, store)
     return message if content is message.content else message.model_copy(update={"content": content})
 
 

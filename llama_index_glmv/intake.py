@@ -19,6 +19,7 @@ M = TypeVar("M", bound=glmv.Image | glmv.Video | glmv.File)
 
 # Constructors that glmv's messages name. They are replaced by the blocks of LlamaIndex for the same content.
 _MAKERS = re.compile(r"(?:\bglmv\.)?\b(Image|Video)\.(from_path|from_bytes|from_url|from_base64)\b(?!\()")
+_CLASSES = re.compile(r"\buse glmv\.(Image|Video)\b(?!\.\w)")
 _SHORTENED = "If you shorten a history, let it begin with a user message."
 _BUFFERED = "If you shorten a history, let it begin with a user message, as LlamaIndex's Memory does."
 _FIELDS = {"from_path": "path", "from_url": "url"}
@@ -26,7 +27,8 @@ _FIELDS = {"from_path": "path", "from_url": "url"}
 
 def in_terms(text: str) -> str:
     """glmv's message or note -> the same in LlamaIndex's terms: `ImageBlock(path=...)` for `glmv.Image.from_path`."""
-    text = text.replace(_SHORTENED, _BUFFERED)
+    text = text.replace(_SHORTENED, _BUFFERED).replace("send it with glmv.File", "send it in a DocumentBlock")
+    text = _CLASSES.sub(r"use \1Block", text)
     return _MAKERS.sub(
         lambda maker: f"{maker[1]}Block({_FIELDS.get(maker[2]) or maker[1].lower()}=...)",
         text,

@@ -190,11 +190,18 @@ def _so_far(text: str, output_cls: type[Model]) -> tuple[Model | FlexibleModel, 
     except ValueError:
         return flexible(), {}
     candidate = _read(value, output_cls)
-    if candidate is not None and value != from_json(text, allow_partial=True):
-        longer = _read(from_json(f"{text}x", allow_partial="trailing-strings"), output_cls)
+    if candidate is not None and repr(value) != repr(from_json(text, allow_partial=True)):  # NaN is unequal to itself
+        longer = _read_with_one_more(text, output_cls)
         candidate = candidate if longer is not None and glmv.grows(_set(candidate), _set(longer)) else None
     fields = value if isinstance(value, dict) else {}
     return flexible.model_validate(fields) if candidate is None else candidate, fields
+
+
+def _read_with_one_more(text: str, output_cls: type[Model]) -> Model | None:
+    try:
+        return _read(from_json(f"{text}x", allow_partial="trailing-strings"), output_cls)
+    except ValueError:  # the text ends inside an escape such as \\u00e9
+        return None
 
 
 def _read(value: Any, output_cls: type[Model]) -> Model | None:

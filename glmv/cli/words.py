@@ -49,8 +49,9 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"; the content decides, not the name\.", "."),
     (r"\bsend image\.fitted\(max_side=\d+\)\[0\]", "make it smaller"),
     (r"; glmv\.Image\.pages\(\) returns all \w+", ""),
+    (r" If it is base64, give it to from_base64\.", ""),
     (r" This is a URL: give it to from_url\.", " A URL begins with https:// or http://."),
-    (r" For a local file use from_path, for bytes from_bytes\.", ""),
+    (r" For a local file use [\w.]*from_path, for bytes [\w.]*from_bytes\.", ""),
     # Options.
     (r'\breasoning_effort=(["\'])(\w+)\1', r"--reasoning-effort \2"),
     (r"^reasoning_effort: ", "--reasoning-effort: "),

@@ -219,6 +219,11 @@ class VisualMedium(Medium):
         raise NotImplementedError
 
     @classmethod
+    def _knows(cls, head: bytes) -> bool:
+        """Whether these first bytes show what a file is, of this class or not."""
+        raise NotImplementedError
+
+    @classmethod
     def from_message(cls, text: str) -> Self:
         """Make a content part from a string in a message. Such a string is not trusted: no file is opened.
 
@@ -228,6 +233,8 @@ class VisualMedium(Medium):
         Raises:
             UnsupportedContent: the string is something else, such as a path.
         """
+        if not isinstance(text, str):
+            raise InvalidRequestError(f"{cls._noun} from a message needs a str; got {kind_of(text)}")
         if scheme_of(text) is not None:
             return cls.from_url(text)
         if cls._recognizes(head_of(text)):
@@ -257,6 +264,8 @@ class VisualMedium(Medium):
                 return cls.from_url(source)
             case str() if cls._recognizes(head_of(source)) and not (len(source) < 1024 and is_file(source)):
                 return cls.from_base64(source)
+            case str() if cls._knows(head_of(source)) and not (len(source) < 1024 and is_file(source)):
+                return cls.from_base64(source)  # its error says what the content is
             case str() | os.PathLike():
                 return cls.from_path(source)
             case bytes() | bytearray() | memoryview():

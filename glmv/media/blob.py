@@ -32,6 +32,7 @@ _STEP = 3 << 18  # raw bytes at a time; a multiple of 3, so that base64 can be c
 _WHITESPACE = b" \t\r\n\v\f"
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_LIKE_BASE64 = re.compile(r"[A-Za-z0-9+/_-][A-Za-z0-9+/_\s-]{120,}={0,2}")
 _DATA_URI = re.compile(rb"\s*data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
 _ESCAPE = re.compile(rb"%(2[0BFbf]|3[Dd]|0[9AaDd])")  # spaces, +, / and = as forms and query strings encode them
 
@@ -125,13 +126,15 @@ class Blob:
                 _check_size(facts.st_size, cap, f"{what} {shown(os.fspath(path))}")
                 raw = file.read(facts.st_size)
         except FileNotFoundError:
-            message = f"{what}: the file {shown(os.fspath(path))} does not exist.{_url_hint(path)}"
-            raise InvalidRequestError(message) from None
+            raise InvalidRequestError(
+                _no_base64(path, what) or f"{what}: the file {shown(os.fspath(path))} does not exist.{_url_hint(path)}"
+            ) from None
         except (OSError, ValueError, TypeError) as error:
             if isinstance(error, InvalidRequestError):
                 raise
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise InvalidRequestError(f"{what}: the file {shown(path)} cannot be read ({reason}).") from None
+            message = _no_base64(path, what) or f"{what}: the file {shown(path)} cannot be read ({reason})."
+            raise InvalidRequestError(message) from None
         return cls(raw, None, len(raw))
 
     @staticmethod
@@ -313,6 +316,17 @@ def head_of(text: str, size: int = 600) -> bytes:
 def _check_size(size: int, cap: int, what: str) -> None:
     if size > cap:
         raise LimitExceeded(f"{what} is {human_size(size)}; the limit is {human_size(cap)}. Make it smaller.")
+
+
+def _no_base64(path: object, what: str) -> str | None:
+    """The message for a text that looks like base64 and is not the path of a file; None for any other text."""
+    text = path.decode("latin-1") if isinstance(path, bytes) else path
+    if not isinstance(text, str) or not _LIKE_BASE64.fullmatch(text.strip()):
+        return None
+    return (
+        f"{what}: the text {shown(text, 60)} ({len(text):,} characters) is not a file. If it is base64, give it to "
+        "from_base64."
+    )
 
 
 def _url_hint(path: object) -> str:

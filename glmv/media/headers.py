@@ -106,7 +106,16 @@ def describe(head: bytes) -> str:
         return "an HTML page, perhaps a download that failed"
     if b"\0" not in head and not any(byte < 9 or 13 < byte < 32 for byte in head):
         return "text"
-    return "an unknown kind of data"
+    return _UNKNOWN
+
+
+_UNKNOWN = "an unknown kind of data"
+_SHORTEST = 40  # bytes; the base64 of fewer could be a file name
+
+
+def is_known(head: bytes) -> bool:
+    """Whether the first bytes show what a file is: a picture, a video, a PDF and so on, but not mere text."""
+    return len(head) >= _SHORTEST and describe(head) not in ("text", _UNKNOWN)
 
 
 _Measured = tuple[int, int, int]

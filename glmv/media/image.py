@@ -69,6 +69,10 @@ class Image(VisualMedium):
     def _recognizes(cls, head: bytes) -> bool:
         return format_of(head) is not None
 
+    @classmethod
+    def _knows(cls, head: bytes) -> bool:
+        return headers.is_known(head)
+
     def _read(self) -> None:
         self._picture, self._fits, self._fitted, self._cut, self._remarks = None, True, {}, None, ()
         self._checked = None

@@ -49,7 +49,7 @@ def checked_url(url: str, what: str) -> str:
     if scheme not in {"http", "https"}:
         raise UnsupportedContent(
             f"{what}: the platform fetches http and https URLs only, not {scheme}: ({short!r}). "
-            "For a local file use from_path, for bytes from_bytes."
+            f"For a local file use {_maker(what, 'from_path')}, for bytes {_maker(what, 'from_bytes')}."
         )
     try:
         host = urlsplit(url).hostname
@@ -58,6 +58,12 @@ def checked_url(url: str, what: str) -> str:
     if not host or any(ord(letter) < 0x20 for letter in url):
         raise UnsupportedContent(f"{what}: {short!r} is not a valid http or https URL.")
     return url
+
+
+def _maker(what: str, name: str) -> str:
+    """A constructor in the words that frameworks replace by their own."""
+    kind = {"picture": "Image", "video": "Video"}.get(what)
+    return f"glmv.{kind}.{name}" if kind else name
 
 
 def public_url(url: str) -> str:

@@ -50,6 +50,10 @@ class Video(VisualMedium):
     def _recognizes(cls, head: bytes) -> bool:
         return containers.container_of(head) is not None
 
+    @classmethod
+    def _knows(cls, head: bytes) -> bool:
+        return headers.is_known(head)
+
     def _read(self) -> None:
         self._container = self._measured = None
         if self._blob is not None:

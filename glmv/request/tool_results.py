@@ -24,16 +24,20 @@ from glmv.types import Media, Message, Part, Text
 # A text without a match has no media: most texts are not examined further.
 _SUSPECT = re.compile(
     r"""[A-Za-z0-9+/_-]{60}|["']type["']\s*:\s*["'](?:image|video|input_image|resource_link)
-    |<PIL\.|,\ sha256\ [0-9a-f]{12}\)|\b(?:Image|Video|File)\(https?:|<_io\.BytesIO\ |\bResourceLink\(
-    |\btype='resource_link'|\bb["'][^"']""",
+    |<PIL\.|<_io\.BytesIO\ |<memory\ at\ 0x|\[\[\[\s*\d|,\ sha256\ [0-9a-f]{12}\)|\b(?:Image|Video|File)\(https?:
+    |\bResourceLink\(|\btype='resource_link'|\bb["'][^"']""",
     re.VERBOSE,
 )
 # The repr of an object whose picture is lost: alone, or in a list, a tuple or a dict.
 _LOST = re.compile(
-    r"""\s*(?:[\[({].{0,2000}?)?(?:<(PIL\.[\w.]+)\ image\ mode=
+    r"""\s*(?:\w{0,80}[\[({].{0,2000}?)?(?:<(PIL\.[\w.]+)\ image\ mode=
     |((?:Image|Video|File)\((?:[^()\n]*,\ sha256\ [0-9a-f]{12}|https?:[^()\s]*)\))(?=\s*(?:[])},]|\Z))
-    |<(_io\.BytesIO)\ object)""",
+    |<(_io\.BytesIO)\ object|<(memory)\ at\ 0x)""",
     re.DOTALL | re.VERBOSE,
+)
+# The text of an array of 8-bit pixels: of such a type, or so large that numpy or torch abbreviates it.
+_PIXELS = re.compile(
+    r".{0,2000}?\[\[\[\s*\d{1,3}(?:,?\s+\d{1,3}){2,3}\],?\s(?=.*(?:\n\s*\.\.\.|dtype=(?:torch\.)?uint8))", re.DOTALL
 )
 # Base64 in both alphabets: in one piece, or in lines as MIME and `base64.encodebytes` write it.
 _LETTER = "[A-Za-z0-9+/_-]"
@@ -42,9 +46,10 @@ _LINES = "|".join(rf"(?:{_LETTER}{{{width}}}{_BREAK}){{2,}}{_LETTER}{{0,{width}}
 _RUN = re.compile(
     rf"data:[\w.+-]+/[\w.+-]+;base64,(?:{_LINES}|{_LETTER}{{16,}})={{0,2}}"
     rf"|(?:(?<![A-Za-z0-9+/_\\-])|(?<=\\[nrt])|(?<=\\)(?![nrt]))(?:{_LINES}|{_LETTER}{{200,}})={{0,2}}"
+    rf"|(?<=[\"']){_LETTER}{{60,}}={{0,2}}(?=[\"'])"  # a small picture in quotation marks
 )
 _WHOLE = re.compile(r"(?:data:[\w.+-]+/[\w.+-]+;base64,)?[A-Za-z0-9+/_\s-]{60,}={0,2}")  # of a stripped text
-_BYTES = re.compile(r"""\bb(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL)
+_BYTES = re.compile(r"""\bb(?:'(?:[^'\\]+|\\.)*+'|"(?:[^"\\]+|\\.)*+")""", re.DOTALL)
 _LINK = re.compile(r"ResourceLink\((?:[^()]|\([^()]*\))*\)|\A\w+=.*\btype='resource_link'.*\Z", re.DOTALL)
 _LONG = 1000  # characters of base64 that are neither a picture nor words
 _DEEPEST = 20
@@ -113,6 +118,11 @@ class _ResultText:
                 f"{self._where} (tool): its text is the repr of {what}, so the picture is lost: convert "
                 "the picture with glmv.Image.of before the tool returns it."
             )
+        if "[[[" in text and _PIXELS.match(text):
+            self._add_note(
+                f"{self._where}: the text of a tool's result is the repr of an array, which shows the model no "
+                "picture: the tool can return a picture made of PIL.Image.fromarray(array)."
+            )
         value = _value(text)
         match value:
             case dict() if (part := self._block(value, links=True)) is not None:
@@ -121,6 +131,8 @@ class _ResultText:
                 parts = blocks
             case dict() | list() | tuple():
                 parts = self._in_value(value, text)
+            case bytes() if (part := self._bytes(value)) is not None:
+                parts = [part]
             case _:
                 parts = list(self._in_text(text))
         if any(not isinstance(part, Text) for part in parts):
@@ -217,7 +229,19 @@ class _ResultText:
             yield medium
             return
         at = 0
-        matches = (*_RUN.finditer(text), *_LINK.finditer(text), *_BYTES.finditer(text))
+        for literal in _BYTES.finditer(text):
+            if (part := self._bytes(_value(literal[0]))) is not None:
+                yield from self._outside_of_bytes(text, at, literal.start())
+                yield part
+                at = literal.end()
+        yield from self._outside_of_bytes(text, at, len(text))
+        if not text:
+            yield Text(text)
+
+    def _outside_of_bytes(self, text: str, start: int, end: int) -> Iterator[Part]:
+        """A range of the text as parts. The repr of a large picture is not in it: to search it takes seconds."""
+        at = start
+        matches = (*_RUN.finditer(text, start, end), *_LINK.finditer(text, start, end))
         for match in sorted(matches, key=re.Match.start):
             if match.start() < at or (part := self._run(match.group())) is None:
                 continue
@@ -225,12 +249,10 @@ class _ResultText:
                 yield Text(text[at : match.start()])
             yield part
             at = match.end()
-        if at < len(text) or not text:
-            yield Text(text[at:] if at else text)
+        if at < end:
+            yield Text(text[at:end])
 
     def _run(self, run: str) -> Part | None:
-        if _BYTES.fullmatch(run):
-            return self._bytes(_value(run))
         if _LINK.fullmatch(run):
             uri, mime = re.search(r"""uri=(?:AnyUrl\()?['"]([^'"]+)""", run), re.search(r"mimeType='(\w+)/", run)
             if uri is None or mime is None or mime[1] not in _KINDS:

@@ -23,6 +23,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 from glmv.structured.scanner import MOST_CANDIDATES, Candidate, Scanner
@@ -343,5 +344,7 @@ def grows(before: object, after: object) -> bool:
             return before <= after
         case str(), str():
             return after.startswith(before)
+        case float(), float() if isnan(before):
+            return isnan(after)
         case _:
             return bool(before == after)

@@ -251,3 +251,46 @@ def test_a_large_parquet_file_of_pictures_is_read_in_parts_to_save_memory(tmp_pa
     result = pa.total_allocated_bytes()
     most = max(pa.total_allocated_bytes() - result for _ in items(tmp_path / "t.parquet"))
     assert most < 40_000_000
+
+
+TINY = base64.b64encode(png()).decode()
+LARGE = base64.b64encode(png() + bytes(range(256)) * 1000).decode()
+
+
+@pytest.mark.parametrize("text", [TINY, LARGE, base64.encodebytes(png()).decode()])
+def test_base64_of_a_picture_is_the_picture_and_not_the_name_of_its_row(text: str, tmp_path: Path) -> None:
+    table = tmp_path / "pictures.jsonl"
+    table.write_text(json.dumps({"image": text}))
+    for source in ([text], text, [{"image": text}], table):
+        (item,) = items(source)
+        assert item.name == "1"
+        assert item.path is None
+        assert not item.columns
+        assert isinstance(item.part(), glmv.Image)
+        assert count_of(source) == 1
+
+
+def test_a_file_whose_name_looks_like_base64_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = picture(tmp_path / ("a" * 80 + ".png"))
+    monkeypatch.chdir(tmp_path)
+    (item,) = items([file.name])
+    assert item.name == file.name
+    assert isinstance(item.part(), glmv.Image)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("", "The source '' is empty"),
+        ("  ", "is empty"),
+        ("x" * 5000, "There is no file or folder 'xxx"),
+        (["a/0.parquet", "a/1.parquet"], "Item 1 is a table, 'a/0.parquet'"),
+        ([Path("a.csv")], "Item 1 is a table, 'a.csv'"),
+    ],
+)
+def test_a_source_without_pictures_is_refused_at_once(source: Any, message: str) -> None:
+    count_of(source)
+    with pytest.raises(glmv.InvalidRequestError) as refusal:
+        list(items(source))
+    assert message in str(refusal.value)
+    assert len(str(refusal.value)) < 400

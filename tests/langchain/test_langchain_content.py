@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 
 import glmv
@@ -178,3 +178,49 @@ def test_a_model_name_of_more_than_100_characters_is_shortened_in_refusals(lengt
         to_glmv([HumanMessage([{"type": "hologram"}])], "m" * length)
     assert ("m" * length not in str(refusal.value)) is shortened
     assert "m" * 50 in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image", "base64": b64encode(b"no picture").decode()},
+        {"type": "image", "base64": ""},
+        {"type": "image", "base64": "not base64!"},
+    ],
+)
+def test_a_broken_picture_without_a_mime_type_from_a_tool_does_not_end_the_call(
+    model: ChatGLMV, emulator: Emulator, block: dict[str, Any]
+) -> None:
+    call = {"name": "look", "args": {}, "id": "c1", "type": "tool_call"}
+    answer = model.invoke(
+        [HumanMessage("Look."), AIMessage("", tool_calls=[call]), ToolMessage([block], tool_call_id="c1")]
+    )
+    assert "cannot be shown to you" in emulator.requests[-1].body["messages"][-1]["content"]
+    assert any(
+        "of a tool's result" in note or "in a tool's result" in note for note in answer.response_metadata["notes"]
+    )
+
+
+def test_a_broken_picture_without_a_mime_type_is_refused_with_its_position(model: ChatGLMV, emulator: Emulator) -> None:
+    block = {"type": "image", "base64": b64encode(b"no picture").decode()}
+    with pytest.raises(glmv.UnsupportedContent, match=r"^messages\[1\] \(human\), block 'image': .*not a picture"):
+        model.invoke([SystemMessage("Be brief."), HumanMessage(["Look.", block])])
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("data", "advice"),
+    [
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(600), "use langchain_glmv.video."),
+        (b"%PDF-1.7\n" + bytes(600), "send it in a file block"),
+    ],
+)
+def test_other_content_in_a_picture_is_refused_in_the_terms_of_langchain(
+    model: ChatGLMV, data: bytes, advice: str
+) -> None:
+    block = {"type": "image", "base64": b64encode(data).decode(), "mime_type": "image/png"}
+    for call in (lambda: image(data), lambda: model.invoke([HumanMessage([block])])):
+        with pytest.raises(glmv.UnsupportedContent) as refusal:
+            call()
+        assert advice in str(refusal.value)
+        assert " glmv." not in str(refusal.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def test_the_function_image_with_a_store_does_not_replace_a_url_by_a_reference(s
 
 
 def test_an_invalid_picture_is_refused_before_it_is_stored(store: PictureStore) -> None:
-    with pytest.raises(langchain_glmv.errors.UnsupportedContent, match=r"use glmv\.Video"):
+    with pytest.raises(langchain_glmv.errors.UnsupportedContent, match=r"use langchain_glmv\.video"):
         image(mp4(), store=store)
     assert not store.folder.exists()
 
@@ -469,3 +470,60 @@ def test_resolve_gives_pictures_to_a_fallback_model_without_a_store(
     question = [HumanMessage(["What is the main colour?", image(png("blue"), store=store)])]
     assert "blue" in chain.invoke(question).text
     assert sent_digests(emulator) == [digest(png("blue"))]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda block: json.dumps(block),
+        lambda block: json.dumps(["Front:", block]),
+        lambda block: json.dumps({"result": block, "size": 1}),
+        lambda block: f"Here it is: {block}.",
+        lambda block: str(["Front:", block, 3]),
+    ],
+)
+async def test_a_reference_in_the_text_of_a_tools_result_is_sent_as_the_picture(
+    model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore, written: Callable[[Any], str]
+) -> None:
+    history = [
+        HumanMessage("Look."),
+        AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c1"}]),
+        ToolMessage(written(image(png("blue"), store=store)), tool_call_id="c1"),
+    ]
+    model_with_store.invoke(history)
+    await model_with_store.ainvoke(history)
+    for number in (0, 1):
+        assert sent_digests(emulator, number) == [digest(png("blue"))]
+        assert store.add(png("blue")) not in json.dumps(emulator.requests[number].body)
+    (_, _, resolved) = resolve(history, store)
+    assert any(isinstance(block, dict) and "base64" in block for block in resolved.content)
+
+
+def test_a_reference_in_the_text_of_a_tools_result_without_its_picture_is_told_in_words(
+    model: ChatGLMV, model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore
+) -> None:
+    history = [
+        HumanMessage("Look."),
+        AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c1"}]),
+        ToolMessage(json.dumps(image(png("blue"), store=store)), tool_call_id="c1"),
+    ]
+    with pytest.raises(UnsupportedContent, match=r"ChatGLMV\(picture_store=\.\.\.\)"):
+        model.invoke(history)
+    store.remove(store.add(png("blue")))
+    model_with_store.invoke(history)
+    assert "cannot be shown to you: its reference is not in the store" in json.dumps(emulator.requests[-1].body)
+
+
+def test_a_reference_that_is_only_mentioned_by_a_tool_stays_text(
+    model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore
+) -> None:
+    told = f"Saved as {store.add(png())}, see {{'file_id': '{store.add(png())}'}}."
+    history = [
+        HumanMessage("Look."),
+        AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c1"}]),
+        ToolMessage(told, tool_call_id="c1"),
+    ]
+    model_with_store.invoke(history)
+    assert sent_digests(emulator) == []
+    assert emulator.requests[-1].body["messages"][-1]["content"].startswith("Saved as ")
+    assert resolve(history, store) == history

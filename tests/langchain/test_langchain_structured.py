@@ -558,3 +558,28 @@ def test_a_strict_class_accepts_a_date_string_but_no_number_in_quotes(new_model:
     model, requests = new_model(reply("3"), reply(3))
     assert model.with_structured_output(Day, method=method).invoke("What?") == Day(when=date(2026, 1, 31), number=3)
     assert len(requests) == 2
+
+
+class Reading(BaseModel):
+    """What a meter shows."""
+
+    total: float
+    note: str = ""
+
+
+@pytest.mark.parametrize("dialect", ["vllm", "openai", None])
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (r'{"total": 1, "note": "a\nb \u00e9 \ud83d\ude00 \\"}', "a\nb é 😀 \\"),
+        (r'{"total": NaN, "note": "a\nb"}', "a\nb"),
+    ],
+)
+def test_a_stream_that_is_cut_inside_an_escape_or_has_nan_gives_the_object(dialect: Any, text: str, note: str) -> None:
+    with Emulator() as emulator:
+        emulator.answer(lambda _: Reply(chunking=list(text)))
+        base_url = emulator.proxy_url if dialect else emulator.base_url
+        model = ChatGLMV(base_url=base_url, api_key=emulator.api_key, dialect=dialect, max_retries=0)
+        objects = list(model.with_structured_output(Reading).stream("What?"))
+    assert objects[-1].note == note
+    assert len(objects) > 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -134,3 +135,37 @@ def test_a_call_of_the_router_is_retried_by_num_retries_and_not_by_max_retries(
     with pytest.raises(litellm.RateLimitError):
         router.completion("seeing", [{"role": "user", "content": "Hello"}])
     assert len(emu.requests) == requests
+
+
+PDF = "data:image/png;base64," + base64.b64encode(b"%PDF-1.7\n" + bytes(600)).decode()
+MP4 = "data:image/png;base64," + base64.b64encode(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(600)).decode()
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("photo.png", "is never opened: send the content as a data: URI."),
+        ("file:///a.png", "Send the content as a data: URI."),
+        (MP4, "send it as video_url."),
+        (PDF, "send it as a part of type file,"),
+    ],
+)
+def test_advice_is_given_in_the_terms_of_litellms_messages(ask: Ask, litellm: Any, url: str, advice: str) -> None:
+    content = [{"type": "text", "text": "What?"}, {"type": "image_url", "image_url": {"url": url}}]
+    with pytest.raises(litellm.BadRequestError) as caught:
+        ask(content)
+    assert advice in str(caught.value)
+    assert "glmv." not in str(caught.value)
+
+
+def test_the_repr_of_a_picture_from_a_tool_is_refused_with_advice_for_parts(ask: Ask, litellm: Any) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    with pytest.raises(litellm.BadRequestError, match="return an image_url part with a data: URI") as caught:
+        ask(
+            messages=[
+                {"role": "user", "content": "Look."},
+                {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": "c1", "content": "<PIL.Image.Image image mode=RGB size=3x4 at 0x7F>"},
+            ]
+        )
+    assert "glmv." not in str(caught.value)

@@ -349,3 +349,12 @@ def test_on_unsupported_accepts_only_raise_and_warn(rule: Any, connect: Callable
     assert connect(on_unsupported=rule).on_unsupported == rule
     with pytest.raises(ValueError, match=r"on_unsupported"):
         connect(on_unsupported=f"{rule}s")
+
+
+def test_other_content_is_named_in_the_terms_of_llama_index() -> None:
+    assert (
+        in_terms("this is a video (MP4); use glmv.Video. Supported")
+        == "this is a video (MP4); use VideoBlock. Supported"
+    )
+    assert in_terms("a PDF; send it with glmv.File, or render") == "a PDF; send it in a DocumentBlock, or render"
+    assert in_terms("use glmv.Image.from_path") == "use ImageBlock(path=...)"

@@ -370,3 +370,28 @@ def test_values_parsed_from_strings_are_set_only_when_their_string_is_complete(
             assert value == getattr(trips[-1], name) or TRIP[name].startswith(value)
     if last == "note":
         assert {one.note for one in trips} >= {"by night"[:end] for end in range(9)}
+
+
+class Reading(BaseModel):
+    """What a meter shows."""
+
+    total: float
+    note: str = ""
+
+
+@pytest.mark.parametrize("dialect", ["vllm", "openai", None])
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (r'{"total": 1, "note": "a\nb \u00e9 \ud83d\ude00 \\"}', "a\nb é 😀 \\"),
+        (r'{"total": NaN, "note": "a\nb"}', "a\nb"),
+    ],
+)
+def test_a_stream_that_is_cut_inside_an_escape_or_has_nan_gives_the_object(dialect: Any, text: str, note: str) -> None:
+    with Emulator() as emulator:
+        emulator.answer(lambda _: Reply(chunking=list(text)))
+        base_url = emulator.proxy_url if dialect else emulator.base_url
+        llm = GLMV(base_url=base_url, api_key=emulator.api_key, dialect=dialect, max_retries=0)
+        objects = list(llm.stream_structured_predict(Reading, PromptTemplate("What?")))
+    assert isinstance(objects[-1], Reading)
+    assert objects[-1].note == note

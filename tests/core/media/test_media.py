@@ -14,6 +14,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -385,3 +386,41 @@ def test_a_file_has_its_name_and_media_type(tmp_path: Path) -> None:
     assert File.from_id("file-1").file_id == "file-1"
     with pytest.raises(InvalidRequestError):
         File.from_id(" ")
+
+
+ENCODED_MP4 = base64.b64encode(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(range(256)) * 20).decode()
+ENCODED_PDF = base64.b64encode(b"%PDF-1.7\n" + bytes(range(256)) * 20).decode()
+ENCODED_PNG = base64.b64encode(picture()).decode()
+
+
+@pytest.mark.parametrize(
+    ("make", "text", "message"),
+    [
+        (Image.of, ENCODED_MP4, "not a picture, but a video"),
+        (Image.of, ENCODED_PDF, "not a picture, but a PDF"),
+        (Video.of, ENCODED_PNG, "not a video, but a picture"),
+        (Image.of, base64.b64encode(bytes(range(1, 256)) * 20).decode(), "If it is base64, give it to from_base64"),
+        (Image.from_path, base64.b64encode(bytes(range(256)) * 2000).decode(), "give it to from_base64"),
+        (Image.from_path, "x" * 200, "give it to from_base64"),
+    ],
+)
+def test_base64_of_other_content_is_named_and_not_called_a_missing_file(make: Any, text: str, message: str) -> None:
+    with pytest.raises(InvalidRequestError) as refusal:
+        make(text)
+    assert message in str(refusal.value)
+    assert "does not exist" not in str(refusal.value)
+    assert text[:100] not in str(refusal.value)
+    assert len(str(refusal.value)) < 400
+
+
+@pytest.mark.parametrize("value", [None, 5, b"https://example.com/a.png", ["a"], {"url": "a"}])
+def test_a_message_source_that_is_no_str_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="from a message needs a str; got"):
+        Image.from_message(value)
+
+
+def test_the_advice_for_other_schemes_names_the_class() -> None:
+    with pytest.raises(UnsupportedContent, match=r"glmv\.Image\.from_path, for bytes glmv\.Image\.from_bytes"):
+        Image.from_message("file:///a.png")
+    with pytest.raises(UnsupportedContent, match=r"glmv\.Video\.from_path"):
+        Video.from_url("s3://bucket/a.mp4")

@@ -208,3 +208,64 @@ def test_the_str_of_a_picture_is_refused_with_advice_to_return_the_picture(value
 def test_texts_of_users_and_assistants_are_not_searched_for_pictures() -> None:
     turns = [glmv.Message("user", TEXT), glmv.Message("assistant", TEXT), glmv.Message("user", "?")]
     assert chat_request(turns, Options(), {}).messages == tuple(turns)
+
+
+SMALL = b64encode(picture("PNG", (3, 2))).decode()
+
+
+@pytest.mark.parametrize("block", [{"type": "image", "base64": SMALL}, {"type": "image", "base64": TEXT}])
+def test_a_block_of_any_size_after_words_is_sent_as_a_picture(block: dict[str, str]) -> None:
+    for text in (
+        f"Here it is: {json.dumps(block)}",
+        f"Here it is: {block}",
+        f"{json.dumps(block)}\n{json.dumps(block)}",
+    ):
+        told, formats = text_and_formats(text)
+        assert block["base64"] not in told
+        assert formats == ["png"] * text.count("base64")
+
+
+def test_quoted_letters_that_are_no_picture_stay_text() -> None:
+    text = f'{{"digest": "{"0a" * 32}", "word": "{"abc" * 30}"}} and "{"Zm9v" * 20}"'
+    assert text_and_formats(text) == (text, [])
+
+
+@pytest.mark.parametrize("wrapped", ["{}", "D(shot={})", "bytearray({})", "Here: {}"])
+def test_a_large_picture_in_a_repr_is_found_quickly(wrapped: str) -> None:
+    data = picture("JPEG") + bytes(range(256)) * 20_000
+    before = time.thread_time()
+    told, formats = text_and_formats(wrapped.format(repr(data)))
+    assert time.thread_time() - before < 1.5  # about 0.1 s; a search of the whole repr takes 4 s
+    assert formats == ["jpg"]
+    assert "[image 1" in told
+    assert len(told) < 100
+
+
+@pytest.mark.parametrize(
+    "text", [str(memoryview(PNG)), str({"shot": memoryview(PNG)}), f"Shot(picture={Pillow.new('L', (3, 4))})"]
+)
+def test_the_str_of_a_view_of_bytes_or_of_an_object_with_a_picture_is_refused(text: str) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match=r"messages\[2\].*glmv\.Image\.of"):
+        request(text)
+
+
+ROWS = "[[[0 0 0]\n  [0 0 0]\n  ...\n  [0 0 0]]\n\n ...\n\n [[0 0 0]\n  ...\n  [0 0 0]]]"
+TYPED = "['Front:', array([[[  0, 255,   0],\n        [  0,   0,   0]]], shape=(1, 2, 3), dtype=uint8)]"
+
+
+@pytest.mark.parametrize("text", [ROWS, TYPED, TYPED.replace("array", "tensor").replace("uint8", "torch.uint8")])
+def test_a_note_says_that_the_text_of_an_array_shows_no_picture(text: str) -> None:
+    result = request(text)
+    assert result.messages[2].text == text
+    (note,) = result.notes
+    assert note.startswith("messages[2]:")
+    assert "PIL.Image.fromarray(array)" in note
+
+
+@pytest.mark.parametrize(
+    "text", ["[[[0.5 0.1 0. ]\n  ...\n  [0. 0. 0.]]]", "[[[1, 2, 3], [4, 5, 6]]]", "[[[1 2 3]\n  [4 5 6]]]"]
+)
+def test_other_numbers_get_no_note(text: str) -> None:
+    result = request(text)
+    assert result.messages[2].text == text
+    assert result.notes == ()

@@ -504,3 +504,10 @@ def test_the_problem_says_that_an_answer_is_empty_or_has_no_json() -> None:
 @pytest.mark.parametrize("text", ['"good" {"a": 1}', "[7]", "{}", "```7```\n```8```"])
 def test_a_bare_word_beside_json_is_not_the_answer(text: str) -> None:
     assert JSONExpected(Grade.model_json_schema(), Grade).check_text(text)[1]
+
+
+def test_nan_extends_nan_but_no_number() -> None:
+    nan = float("nan")
+    assert glmv.grows({"total": nan}, {"total": float("nan"), "note": ""})
+    assert not glmv.grows({"total": nan}, {"total": 1.0})
+    assert not glmv.grows({"total": 1.0}, {"total": nan})
