@@ -15,6 +15,7 @@ from glmv.endpoints.embeddings import Embeddings, embed
 from glmv.endpoints.facade import AsyncEndpoints, Endpoints
 from glmv.endpoints.reach import reach
 from glmv.endpoints.tokens import count_tokens
+from glmv.errors import InvalidRequestError
 from glmv.exchange.flow import exchange
 from glmv.exchange.gate import Gate
 from glmv.exchange.retry import RetryBudget
@@ -60,7 +61,11 @@ class Base:
     def address(self) -> Address:
         """The server's address, with the key. It is determined when first needed, so that no key is read before."""
         if self._address is None:
-            self._address = address_of(self.settings, os.environ)
+            try:
+                self._address = address_of(self.settings, os.environ)
+            except InvalidRequestError as refusal:
+                # Without the frames that have the base URL, because it may contain a password.
+                raise refusal.with_traceback(None) from None
         return self._address
 
     @shows(CallKeywords)
