@@ -41,9 +41,22 @@ _T = TypeVar("_T")
 class Base:
     """What both clients have in common: settings, the server's address, a retry budget, and how to make a request."""
 
+    # The setting with the HTTP client of the user that is used, and the one that is not.
+    _http_clients = ("http_client", "http_async_client")
+
     def __init__(self, keywords: dict[str, Any]) -> None:
         """Takes the fields of `glmv.Settings`, and empties `keywords`."""
-        self._begin(without_values(lambda: Settings(**keywords), keywords))
+        self._begin(without_values(lambda: self._with_its_http_client(Settings(**keywords)), keywords))
+
+    @classmethod
+    def _with_its_http_client(cls, settings: Settings) -> Settings:
+        used, unused = (getattr(settings, name) for name in cls._http_clients)
+        if used is None and unused is not None:
+            raise InvalidRequestError(
+                f"{cls.__name__} sends with {cls._http_clients[0]}; got only {cls._http_clients[1]}, whose proxy, "
+                "certificates and hooks would not be used."
+            )
+        return settings
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -291,6 +304,8 @@ class AsyncClient(AsyncEndpoints, Base):
 
     It may be used in several event loops, one after the other: each loop has its own connections.
     """
+
+    _http_clients = ("http_async_client", "http_client")
 
     @shows(ClientKeywords)
     def __init__(self, api_key: AsyncApiKey | None = None, **options: Unpack[ClientKeywords]) -> None:
