@@ -151,6 +151,8 @@ class Emulator:
         if self._server is not None:
             raise RuntimeError("this emulator is already running")
         try:
+            import uvicorn  # noqa: F401 - the server imports it in its thread, too late for the advice
+
             import glmv_emulator.answers.rules  # noqa: F401 - imported now rather than at the first request
             from glmv_emulator.platform.state import State
             from glmv_emulator.server.app import application
