@@ -79,12 +79,12 @@ class HttpUpstream:
                             return
                         yield self._parsed(event)
                 else:
-                    body = await response.aread()
-                    if not body.lstrip().startswith(_FIELDS):
-                        yield self._parsed(body.decode("utf-8", "replace"))
+                    data = await response.aread()
+                    if not data.lstrip().startswith(_FIELDS):
+                        yield self._parsed(data.decode("utf-8", "replace"))
                         return
                     events = Events()
-                    for event in (*events.feed(body), *events.end()):
+                    for event in (*events.feed(data), *events.end()):
                         if event == DONE:
                             yield DONE
                             return
