@@ -9,8 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import SecretStr
-
 from glmv_emulator.answers import Answer, Reply, Script, Scripted, ToolCall
 from glmv_emulator.answers.scripted import as_reply
 from glmv_emulator.faults.schedule import PROFILES, Schedule
@@ -102,7 +100,7 @@ class Emulator:
         upstream_timeout: float = 300.0,
     ) -> None:
         self._server: Server | None = None
-        key_of_upstream = None if upstream_key is None else SecretStr(upstream_key)
+        key_of_upstream = None if upstream_key is None else auth.HiddenKey(upstream_key)
         del upstream_key  # a traceback with variables would print it
         if not host:
             raise ValueError(f"host must be an address of this machine such as {LOOPBACK}; got ''")
@@ -427,7 +425,7 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _http_upstream(base_url: str, model: str | None, key: SecretStr | None, timeout: float) -> HttpUpstream:
+def _http_upstream(base_url: str, model: str | None, key: auth.HiddenKey | None, timeout: float) -> HttpUpstream:
     # Imported here, because it loads httpx, which the emulator needs only for an upstream.
     try:
         from glmv_emulator.server.upstream import HttpUpstream

@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import SecretStr
 
 from glmv_emulator.answers.upstream import DONE, Events
+from glmv_emulator.platform.auth import HiddenKey
 from glmv_emulator.platform.upstream import refused, unreachable, unreadable
 
 CONNECTS_WITHIN = 10.0
@@ -36,17 +36,17 @@ class HttpUpstream:
         ValueError: the URL is invalid, or the key cannot be sent in a header.
     """
 
-    def __init__(self, base_url: str, model: str | None, key: SecretStr | None, timeout: float) -> None:
+    def __init__(self, base_url: str, model: str | None, key: HiddenKey | None, timeout: float) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("upstream must be the base URL of a server, such as http://127.0.0.1:11434/v1")
-        if key is not None and not _fits_a_header(key.get_secret_value()):
+        if key is not None and not _fits_a_header(key.value):
             raise ValueError("upstream_key has characters that a header cannot contain")
         host = parts.netloc.rpartition("@")[2]
         self.name = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
         self.model = model
         self._url = httpx.URL(base_url).copy_with(path=f"{parts.path.rstrip('/')}/chat/completions")
-        self._key = key  # `SecretStr` hides it from tracebacks with variables
+        self._key = key  # `HiddenKey` hides it from tracebacks with variables
         self._timeout = httpx.Timeout(timeout, connect=min(timeout, CONNECTS_WITHIN))
         # Proxies from the environment are not used for servers on this machine.
         self._environment = not _loopback(parts.hostname)
@@ -60,7 +60,7 @@ class HttpUpstream:
         """The JSON values of an answer as they arrive, see `platform.upstream.Upstream`."""
         headers = {"content-type": "application/json", "user-agent": "glmv-emulator"}
         if self._key is not None:
-            headers["authorization"] = f"Bearer {self._key.get_secret_value()}"
+            headers["authorization"] = f"Bearer {self._key.value}"
         # In ASCII, which can represent half of a surrogate pair.
         content = json.dumps(body).encode()
         try:
@@ -112,9 +112,9 @@ class HttpUpstream:
             return text
 
     def _without_key(self, text: str) -> str:
-        if self._key is None or len(self._key) < SHORTEST_SECRET:
+        if self._key is None or len(self._key.value) < SHORTEST_SECRET:
             return text
-        return text.replace(self._key.get_secret_value(), "<key>")
+        return text.replace(self._key.value, "<key>")
 
 
 async def _events(response: httpx.Response) -> AsyncGenerator[str, None]:
