@@ -8,7 +8,6 @@ checked in `request/check_options.py`.
 from __future__ import annotations
 
 import math
-import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -36,7 +35,7 @@ from glmv.credentials import AsyncApiKey, KeyOrFunction, SecretHeaders, is_secre
 from glmv.errors import InvalidRequestError
 from glmv.hosts import asks_platform
 from glmv.media.kept import PICTURE_CACHE_BYTES
-from glmv.media.text import nearest, shortened, shown
+from glmv.media.text import hint_for_media, nearest, place_of, shortened, shown
 from glmv.sending import RETRY_BUDGET, AsyncHTTPClient, HTTPClient, Timeout
 from glmv.types import Message
 
@@ -414,46 +413,28 @@ def call_options(keywords: dict[str, Any]) -> dict[str, Any]:
 
 def explained(error: ValidationError, model: type[BaseModel]) -> str:
     """The first three of pydantic's errors in one line, and the number of others. Secrets are not shown."""
-    lines: list[str] = []
-    kinds: dict[str, list[str]] = {}  # of a value that may have one of several types, what each type expects
+    lines = []
     for problem in error.errors(include_url=False, include_context=False):
-        first, *steps = problem["loc"] or ("",)
-        tagged = bool(steps) and _TAG.fullmatch(str(steps[0])) is not None
-        name = ".".join(str(step) for step in (first, *steps[tagged:]))
+        name = place_of(problem["loc"])
         chats = issubclass(model, Options)
         if problem["type"] == "extra_forbidden" and name == "extra_headers" and issubclass(model, Connection):
             lines.append("extra_headers goes with one call; headers of every call are default_headers={...}")
         elif problem["type"] == "extra_forbidden" and not chats and name in _CHAT_ONLY:
             lines.append(f"{name}: an option of chat models; embeddings do not have it")
-        elif problem["type"] == "extra_forbidden" and chats and name in _MEDIA:
-            lines.append(f"unknown option {name!r}. Pictures, videos and files are parts of a message.")
         elif problem["type"] == "extra_forbidden":
             names = [*model.model_fields, *([each for each in CALL_OPTIONS if each != name] if chats else [])]
             further = " Further keys of the body go into extra_body={...}." if "extra_body" in names else ""
-            lines.append(f"unknown option {shown(name, 120)}.{nearest(name, names)}{further}")
-        elif not (tagged and problem["type"] == "is_instance_of"):  # the other type is the one that users pass
+            hint = (chats and hint_for_media(name)) or nearest(name, names) + further
+            lines.append(f"unknown option {shown(name, 120)}.{hint}")
+        elif problem["type"] != "is_instance_of" or len(problem["loc"]) == 1:  # users pass the other type
             # An error without a name is about the whole input, which holds the key.
             value = "" if not name or is_secret(name) else f"; got {reprlib.repr(problem['input'])}"
             allowed = _range(model.model_fields.get(name))
             reason = problem["msg"].removeprefix("Value error, ")
-            expected = kinds.setdefault(name, [])
-            if expected:
-                lines.pop()
-                reason = reason.removeprefix("Input should be ")
-            expected.append(reason)
-            reasons = ", or ".join(expected)
-            lines.append(f"{shortened(name)}{name and ': '}{reasons}{allowed and f' (allowed: {allowed})'}{value}")
+            lines.append(f"{shortened(name)}{name and ': '}{reason}{allowed and f' (allowed: {allowed})'}{value}")
     return "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
 
 
-# How pydantic names one of several types in the place of an error: "dict[str,str]", "literal['auto']", "bool".
-_TAG = re.compile(r"[a-z-]+\[.*\]|str|bool|int|float")
-# Names that other clients have for options with media.
-_MEDIA = frozenset(
-    f"{kind}{end}"
-    for kind in ("image", "picture", "photo", "video", "file", "document")
-    for end in ("", "s", "_url", "_urls", "_path", "_paths", "_data", "_base64", "_documents")
-)
 _CHAT_ONLY = {*Options.model_fields, *CALL_OPTIONS, "model_name", "on_sensitive", "stop_sequences"} - {
     *Connection.model_fields
 }

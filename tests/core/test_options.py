@@ -205,12 +205,15 @@ def test_an_option_for_media_is_refused_and_the_error_names_the_messages(name: s
     [
         ({"extra_headers": ["a"]}, "extra_headers: Input should be a valid dictionary"),
         ({"extra_headers": {"x-a": 3}}, "extra_headers.x-a: Input should be a valid string"),
-        ({"stream_options": 3}, "stream_options: Input should be a valid dictionary, or False; got 3"),
+        ({"stream_options": 3}, "stream_options: Input should be a valid dictionary; got 3"),
         ({"stop": [3], "seed": "x"}, "stop.0: Input should be a valid string; got 3; seed: "),
     ],
 )
-def test_an_error_says_once_what_an_option_of_several_types_may_be(options: dict[str, Any], message: str) -> None:
+def test_an_error_for_an_option_of_several_types_names_no_type_of_pydantic(
+    options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(glmv.InvalidRequestError) as raised:
         glmv.Client("a.b").chat("hi", **options)
     assert str(raised.value).startswith(message)
+    assert "[" not in str(raised.value).replace("[3]", "")
     assert "SecretHeaders" not in str(raised.value)
