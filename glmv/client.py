@@ -15,6 +15,7 @@ from glmv.endpoints.embeddings import Embeddings, embed
 from glmv.endpoints.facade import AsyncEndpoints, Endpoints
 from glmv.endpoints.reach import reach
 from glmv.endpoints.tokens import count_tokens
+from glmv.errors import InvalidRequestError
 from glmv.exchange.flow import exchange
 from glmv.exchange.gate import Gate
 from glmv.exchange.retry import RetryBudget
@@ -40,9 +41,22 @@ _T = TypeVar("_T")
 class Base:
     """What both clients have in common: settings, the server's address, a retry budget, and how to make a request."""
 
+    # The setting with the HTTP client of the user that is used, and the one that is not.
+    _http_clients = ("http_client", "http_async_client")
+
     def __init__(self, keywords: dict[str, Any]) -> None:
         """Takes the fields of `glmv.Settings`, and empties `keywords`."""
-        self._begin(without_values(lambda: Settings(**keywords), keywords))
+        self._begin(without_values(lambda: self._with_its_http_client(Settings(**keywords)), keywords))
+
+    @classmethod
+    def _with_its_http_client(cls, settings: Settings) -> Settings:
+        used, unused = (getattr(settings, name) for name in cls._http_clients)
+        if used is None and unused is not None:
+            raise InvalidRequestError(
+                f"{cls.__name__} sends with {cls._http_clients[0]}; got only {cls._http_clients[1]}, whose proxy, "
+                "certificates and hooks would not be used."
+            )
+        return settings
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -60,7 +74,11 @@ class Base:
     def address(self) -> Address:
         """The server's address, with the key. It is determined when first needed, so that no key is read before."""
         if self._address is None:
-            self._address = address_of(self.settings, os.environ)
+            try:
+                self._address = address_of(self.settings, os.environ)
+            except InvalidRequestError as refusal:
+                # Without the frames that have the base URL, because it may contain a password.
+                raise refusal.with_traceback(None) from None
         return self._address
 
     @shows(CallKeywords)
@@ -287,6 +305,8 @@ class AsyncClient(AsyncEndpoints, Base):
 
     A client may be used in several event loops, one after the other: each loop has its own connections.
     """
+
+    _http_clients = ("http_async_client", "http_client")
 
     @shows(ClientKeywords)
     def __init__(self, api_key: AsyncApiKey | None = None, **options: Unpack[ClientKeywords]) -> None:

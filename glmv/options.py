@@ -35,7 +35,7 @@ from glmv.credentials import AsyncApiKey, KeyOrFunction, SecretHeaders, is_secre
 from glmv.errors import InvalidRequestError
 from glmv.hosts import asks_platform
 from glmv.media.kept import PICTURE_CACHE_BYTES
-from glmv.media.text import nearest, shortened, shown
+from glmv.media.text import hint_for_media, nearest, place_of, shortened, shown
 from glmv.sending import RETRY_BUDGET, AsyncHTTPClient, HTTPClient, Timeout
 from glmv.types import Message
 
@@ -417,7 +417,7 @@ def explained(error: ValidationError, model: type[BaseModel]) -> str:
     """The first three of pydantic's errors in one line, and the number of others. Secrets are not shown."""
     lines = []
     for problem in error.errors(include_url=False, include_context=False):
-        name = ".".join(str(step) for step in problem["loc"])
+        name = place_of(problem["loc"])
         chats = issubclass(model, Options)
         if problem["type"] == "extra_forbidden" and name == "extra_headers" and issubclass(model, Connection):
             lines.append("extra_headers is an option of one call; for headers of every call pass default_headers={...}")
@@ -426,8 +426,9 @@ def explained(error: ValidationError, model: type[BaseModel]) -> str:
         elif problem["type"] == "extra_forbidden":
             names = [*model.model_fields, *([each for each in CALL_OPTIONS if each != name] if chats else [])]
             further = " Further keys of the body go into extra_body={...}." if "extra_body" in names else ""
-            lines.append(f"unknown option {shown(name, 120)}.{nearest(name, names)}{further}")
-        else:
+            hint = (chats and hint_for_media(name)) or nearest(name, names) + further
+            lines.append(f"unknown option {shown(name, 120)}.{hint}")
+        elif problem["type"] != "is_instance_of" or len(problem["loc"]) == 1:  # users pass the other type
             # An error without a name is about the whole input, which holds the key.
             value = "" if not name or is_secret(name) else f"; got {reprlib.repr(problem['input'])}"
             allowed = _range(model.model_fields.get(name))

@@ -31,8 +31,9 @@ VERSION = 1
 MARGIN = 64 * 1024 * 1024
 # The maximum number of writes in a transaction; each transaction waits for the disk once.
 _GROUP = 1_000
-# The fields that a stored answer may have.
-_FACTS = FACTS.keys() | {"parsed"}
+# The types of the fields that a stored answer may have; `parsed` is any JSON value.
+_KINDS: Mapping[str, Any] = {"string": str, "int64": int, "float64": int | float, "bool": bool, "list": list}
+_TYPES = {"parsed": object} | {name: _KINDS[kind] for name, kind in FACTS.items()}
 # Seconds until the disk's free space is checked again.
 _LOOK = 0.5
 
@@ -196,9 +197,9 @@ class Ledger:
         ok, retryable, row = rows[0]
         try:
             facts = json.loads(row)
-            if not isinstance(facts, dict) or facts.keys() - _FACTS:
+            if not isinstance(facts, dict) or not all(_fits(name, value) for name, value in facts.items()):
                 raise ValueError("a stored answer has unexpected content")
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise LedgerUnreadable(self.path, error) from error
         return None if retry_failed and not ok and retryable else facts
 
@@ -318,6 +319,11 @@ class Ledger:
                     self._db.execute("rollback")
                 except sqlite3.DatabaseError:  # the ledger is already unusable
                     pass
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether a field of a stored answer has its type."""
+    return isinstance(value, _TYPES.get(name, ())) and (name != "notes" or all(isinstance(note, str) for note in value))
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

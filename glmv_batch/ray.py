@@ -22,12 +22,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import ray
-import ray.data
-from ray.exceptions import ActorDiedError, GetTimeoutError, RayActorError, RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
 import glmv
+
+try:
+    import ray
+    import ray.data
+    from ray.exceptions import ActorDiedError, GetTimeoutError, RayActorError, RayError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+except ImportError as missing:
+    raise glmv.why_not_imported(missing, "glmv_batch.ray", "ray", "2.44", "ray") from None
+
 from glmv_batch._fields import free
 from glmv_batch._items import Item, items
 from glmv_batch._outage import Outage, is_platform

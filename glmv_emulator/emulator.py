@@ -100,6 +100,9 @@ class Emulator:
         upstream_key: str | None = None,
         upstream_timeout: float = 300.0,
     ) -> None:
+        self._server: Server | None = None
+        key_of_upstream = None if upstream_key is None else auth.HiddenKey(upstream_key)
+        del upstream_key  # a traceback with variables would print it
         if not host:
             raise ValueError(f"host must be an address of this machine such as {LOOPBACK}; got ''")
         if api_key is not None and not _is_key(api_key):
@@ -125,18 +128,17 @@ class Emulator:
             largest_body=largest_body,
             clock_offset=clock_offset,
             # With any key, the network could use the emulator, and any local program could use the upstream's key.
-            any_key=loopback(host) and upstream_key is None,
+            any_key=loopback(host) and key_of_upstream is None,
         )
         self._address = host
         self._port, self._keep_alive, self._tls = port, keep_alive, tls
         self._script = Script()
-        if upstream is None and (upstream_model is not None or upstream_key is not None):
+        if upstream is None and (upstream_model is not None or key_of_upstream is not None):
             raise ValueError("upstream_model and upstream_key need upstream, the base URL of the server")
         self._upstream = (
-            None if upstream is None else _http_upstream(upstream, upstream_model, upstream_key, upstream_timeout)
+            None if upstream is None else _http_upstream(upstream, upstream_model, key_of_upstream, upstream_timeout)
         )
         self._journal = Journal(self.api_key)
-        self._server: Server | None = None
         self._state: State | None = None
 
     def __repr__(self) -> str:
@@ -148,6 +150,8 @@ class Emulator:
         if self._server is not None:
             raise RuntimeError("this emulator is already running")
         try:
+            import uvicorn  # noqa: F401 - the server imports it in its thread, too late for the advice
+
             import glmv_emulator.answers.rules  # noqa: F401 - imported now rather than at the first request
             from glmv_emulator.platform.state import State
             from glmv_emulator.server.app import application
@@ -426,7 +430,7 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _http_upstream(base_url: str, model: str | None, key: str | None, timeout: float) -> HttpUpstream:
+def _http_upstream(base_url: str, model: str | None, key: auth.HiddenKey | None, timeout: float) -> HttpUpstream:
     # Imported here, because it loads httpx, which the emulator needs only for an upstream.
     try:
         from glmv_emulator.server.upstream import HttpUpstream

@@ -118,8 +118,15 @@ def register(name: str = PROVIDER) -> None:
         RuntimeError: this version of `langchain` has no such table for chat models.
         ImportError: `langchain` is not installed.
     """
-    from langchain.chat_models import base
-    from langchain.embeddings import base as embeddings
+    try:
+        from langchain.chat_models import base
+        from langchain.embeddings import base as embeddings
+    except ModuleNotFoundError as missing:
+        if missing.name != "langchain":
+            raise
+        raise ModuleNotFoundError(
+            "register() extends the package langchain, which is not installed: pip install langchain", name="langchain"
+        ) from None
 
     providers = vars(base).get("_BUILTIN_PROVIDERS")
     if providers is None:

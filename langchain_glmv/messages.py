@@ -232,7 +232,10 @@ def _human(message: HumanMessage, context: MessageContext) -> list[glmv.Message]
 
 
 def _assistant(message: AIMessage, context: MessageContext, answered: set[str]) -> glmv.Message:
-    calls = [glmv.ToolCall(call["id"] or "", call["name"], _json(call["args"])) for call in message.tool_calls]
+    calls = [
+        glmv.ToolCall(call["id"] or "", call["name"], _json(call["args"], call["name"], context))
+        for call in message.tool_calls
+    ]
     call_ids = {call.id for call in calls}
     thoughts: list[str] = []
     parts: list[glmv.Part] = []
@@ -244,7 +247,8 @@ def _assistant(message: AIMessage, context: MessageContext, answered: set[str]) 
                 context.leave_out("reasoning without text")
             case {"type": "tool_use" | "tool_call", "id": call_id, "name": str(name), **rest}:
                 if call_id not in call_ids:
-                    calls.append(glmv.ToolCall(str(call_id), name, _json(rest.get("input") or rest.get("args") or {})))
+                    arguments = rest.get("input") or rest.get("args") or {}
+                    calls.append(glmv.ToolCall(str(call_id), name, _json(arguments, name, context)))
             case {"type": str(kind)} if kind in _CARRIED:
                 pass
             case {"type": str(kind)} | {"type": "non_standard", "value": {"type": str(kind)}} if kind in _FOREIGN:
@@ -305,5 +309,11 @@ def _blocks(content: Any) -> Iterable[Any]:
     return content if isinstance(content, list) else (content,)
 
 
-def _json(arguments: object) -> str:
-    return json.dumps(arguments, ensure_ascii=False)
+def _json(arguments: object, name: str, context: MessageContext) -> str:
+    try:
+        return json.dumps(arguments, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise glmv.UnsupportedContent(
+            f"messages[{context.index}].tool_calls: the arguments of {glmv.shown(name, 60)} cannot be written as JSON: "
+            f"{error}"
+        ) from None

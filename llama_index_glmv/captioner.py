@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from llama_index.core.async_utils import run_jobs
 from llama_index.core.schema import BaseNode, ImageNode, Node, TransformComponent
 from pydantic import Field, SerializeAsAny
 
@@ -22,6 +22,8 @@ PROMPT = (
     "word and number that can be read in it."
 )
 
+# Errors that every other picture would get, too.
+_FATAL = (glmv.AuthenticationError, glmv.PermissionDeniedError, glmv.QuotaError)
 _ERROR = "caption_error"  # in the metadata of a picture that could not be described
 
 
@@ -34,7 +36,8 @@ class GLMVImageCaptioner(TransformComponent):
         num_workers: how many pictures are described at the same time.
         overwrite: whether pictures that have text get a new description.
         on_error: "raise" ends the run at the first picture that cannot be described; "skip" leaves it without a
-            description, puts the name of the error class into its metadata as "caption_error", and logs the error.
+            description, puts the name of the error class into its metadata as "caption_error", and logs the error. A
+            key that is refused or an account without money ends the run in any case.
         nodes: whether pictures become `ImageNode`s. An index needs them, because vector stores return other nodes
             without their picture. With True, pictures that cannot be described are left out.
 
@@ -58,15 +61,27 @@ class GLMVImageCaptioner(TransformComponent):
         """Nodes -> the nodes in the same order, but described pictures are copies with text; see also `nodes`.
 
         Raises:
-            GLMVError: a picture cannot be described, unless `on_error` is "skip".
+            GLMVError: a picture cannot be described, unless `on_error` is "skip"; or no picture can be.
         """
         with ThreadPoolExecutor(self.num_workers) as pool:
             return self._output(list(pool.map(self._described, nodes)))
 
     async def acall(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
         """The asynchronous form of calling the captioner."""
-        jobs = [self._adescribed(node) for node in nodes]
-        return self._output(list(await run_jobs(jobs, workers=self.num_workers)))
+        slots = asyncio.Semaphore(self.num_workers)
+
+        async def described(node: BaseNode) -> BaseNode:
+            async with slots:
+                return await self._adescribed(node)
+
+        tasks = [asyncio.create_task(described(node)) for node in nodes]
+        try:
+            return self._output(list(await asyncio.gather(*tasks)))
+        except BaseException:
+            for task in tasks:  # they would go on, and be paid for
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
 
     def _output(self, described: list[BaseNode]) -> list[BaseNode]:
         if not self.nodes:
@@ -102,7 +117,7 @@ class GLMVImageCaptioner(TransformComponent):
             return self._failed(node, error)
 
     def _failed(self, node: BaseNode, error: glmv.GLMVError) -> BaseNode:
-        if self.on_error == "raise":
+        if self.on_error == "raise" or isinstance(error, _FATAL):
             raise error
         log.warning("%s was not described. %s", node.metadata.get("file_path") or node.node_id, error)
         excluded = {

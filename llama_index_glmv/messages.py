@@ -401,7 +401,12 @@ def chat_arguments(
 
 
 def _call(call_id: object, name: str, arguments: object) -> glmv.ToolCall:
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False, default=str)
+    try:
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError) as error:  # such as a circular reference
+        raise glmv.UnsupportedContent(
+            f"The arguments of {glmv.shown(name, 60)} cannot be written as JSON: {error}"
+        ) from None
     return glmv.ToolCall(str(call_id or ""), name, text or "{}")
 
 

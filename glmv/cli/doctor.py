@@ -13,7 +13,8 @@ import typer
 from rich.text import Text
 
 import glmv
-from glmv.cli.terminal import err, out
+from glmv.cli.terminal import out, print_note
+from glmv.cli.words import in_words_of_the_shell
 
 # Packages to look for -> their purpose, printed if the package is missing.
 PACKAGES = {
@@ -53,9 +54,9 @@ def doctor(asking: Asking = False) -> None:
     for good, line in _findings(asking):
         sound = sound and good is not False
         mark, style = {True: ("ok  ", "green"), False: ("bad ", "red"), None: ("    ", "dim")}[good]
-        out.print(Text.assemble((mark, style), line))
+        out.print(Text.assemble((mark, style), line), soft_wrap=not out.is_terminal)
     if not sound:
-        err.print(Text("A call would fail: see the lines marked 'bad'. To ask without a key: glmv ask --emulator."))
+        print_note("A call would fail: see the lines marked 'bad'. To ask without a key: glmv ask --emulator.", "")
         raise typer.Exit(1)
 
 
@@ -75,7 +76,7 @@ def _findings(asking: bool) -> Iterator[tuple[bool | None, str]]:
     try:
         where = client.address
     except glmv.GLMVError as error:
-        yield False, str(error)
+        yield False, in_words_of_the_shell(str(error))
         return
     yield True, f"requests go to {where.base_url} ({where.dialect.name})"
     yield _reachable(client)
@@ -84,7 +85,7 @@ def _findings(asking: bool) -> Iterator[tuple[bool | None, str]]:
             answer = client.chat("Say yes.", max_tokens=16, max_retries=0, deadline=60)
             yield True, f"{answer.model} answered ({answer.usage.total_tokens if answer.usage else '?'} tokens)"
         except glmv.GLMVError as error:
-            yield False, str(error)
+            yield False, in_words_of_the_shell(str(error))
 
 
 def _shape(key: str) -> str:
@@ -104,5 +105,5 @@ def _reachable(client: glmv.Client) -> tuple[bool, str]:
     try:
         through = client.reach(PATIENCE)
     except glmv.GLMVError as error:
-        return False, f"{place} is not reachable: {error}"
+        return False, f"{place} is not reachable: {in_words_of_the_shell(str(error))}"
     return True, f"{place} is reachable" + (f" through {through}" if through else "")

@@ -21,7 +21,15 @@ from glmv.credentials import without_values
 from glmv.endpoints.context import AsyncEndpoint, Context, Endpoint, awaiting, blocking, quoted, seconds
 from glmv.endpoints.files import MAX_FILE_BYTES, content, pages, upload
 from glmv.endpoints.tasks import once, pauses, waited, withdrawn
-from glmv.errors import GLMVError, InvalidRequestError, LimitExceeded, MalformedResponse, UnsupportedContent
+from glmv.errors import (
+    ConnectionFailed,
+    GLMVError,
+    InvalidRequestError,
+    LimitExceeded,
+    MalformedResponse,
+    UnsupportedContent,
+)
+from glmv.exchange.bodies import is_cut
 from glmv.exchange.flow import worked
 from glmv.exchange.steps import Step
 from glmv.keywords import CallKeywords, shows
@@ -259,6 +267,7 @@ def results(
 
     Raises:
         InvalidRequestError: the batch has not ended, or the platform refused its file.
+        ConnectionFailed: a file of answers did not arrive whole, and the platform still has it.
     """
     current = yield from get(context, batch)
     if not current.ended:
@@ -266,10 +275,27 @@ def results(
     data = b""
     for file_id in (current.output_file_id, current.error_file_id):
         if file_id is not None:
-            data += (yield from content(context, file_id)) + b"\n"
+            data += (yield from _whole_content(context, file_id)) + b"\n"
     if current.status == "failed" and not data.strip():
         raise InvalidRequestError(f"Batch {current.id} failed: {_reasons(current.raw.get('errors'))}.")
     return (yield from worked(partial(_answers, context, current, data, response_format), context.policy()))
+
+
+def _whole_content(context: Context, file_id: str) -> Generator[Step, Any, bytes]:
+    """The bytes of a file of lines, fetched again if they end in the middle of a line.
+
+    Raises:
+        ConnectionFailed: they end too early at two different places. If it is the same place, the file ends there.
+    """
+    data = yield from content(context, file_id)
+    if is_cut(data.rpartition(b"\n")[2]):
+        first, data = len(data), (yield from content(context, file_id))
+        if len(data) != first and is_cut(data.rpartition(b"\n")[2]):
+            raise ConnectionFailed(
+                f"The file {file_id} ended in the middle of a line twice, after {first} and after {len(data)} bytes: "
+                "fetch the results again."
+            )
+    return data
 
 
 def _answers(

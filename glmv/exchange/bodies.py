@@ -69,7 +69,7 @@ def payload_of(opened: Opened, body: bytes, secrets: Secrets, tries: Tries) -> A
             raise
         raise Failure("reset", f"The response ended in the middle of its JSON, after {len(body)} bytes.") from problem
     error = envelope(payload)
-    if error and ("error" in payload or unwrapped(payload) is None):
+    if error and ("error" in payload or payload.get("choices") or unwrapped(payload) is None):
         raise error_from(opened.status, error, retry_after=retry_after(opened.headers, tries.policy.wall()))
     if not isinstance(payload, dict):
         raise MalformedResponse(f"The response is not a JSON object: {excerpt(body)}", status_code=opened.status)

@@ -88,7 +88,8 @@ class Shaper:
             if kind != "message":
                 return None
             raise MalformedResponse(f"An event of the stream is not a JSON object: {excerpt(data)}", retryable=True)
-        if kind == "error" or "choices" not in payload or "error" in payload:
+        # The event itself may have an `error`, or the choice in it.
+        if kind == "error" or "choices" not in payload or b'"error"' in data:
             error = envelope(payload, refused=kind == "error")
             if error:
                 raise error_from(None, error)

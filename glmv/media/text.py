@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -56,3 +57,18 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
     close = difflib.get_close_matches(name, list(names), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+_MEDIA = re.compile("(image|picture|video|file|document)(s|_.*)?$")
+# How pydantic names one type of several: "dict[str,str]", "literal['auto']".
+_TAG = re.compile(r"(dict|literal|is-instance)\[")
+
+
+def hint_for_media(name: str) -> str:
+    """A hint for an option that other clients have for pictures, videos or files; "" for any other name."""
+    return " Pictures, videos and files are parts of a message." if _MEDIA.match(name) else ""
+
+
+def place_of(steps: Iterable[str | int]) -> str:
+    """The place of a pydantic error, such as "stop.0", without pydantic's names of types."""
+    return ".".join(str(step) for step in steps if not _TAG.match(str(step)))

@@ -32,6 +32,8 @@ _PLATFORM = ("bigmodel.cn", "z.ai")
 _answered: set[str] = set()
 _MOST_ANSWERED = 1_000
 _NO_WAY = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EHOSTDOWN, 10050, 10051, 10064, 10065}
+# This machine or process has no more open files, or buffers of the network; the numbers are Windows'.
+_USED_UP = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, 10024, 10055}
 # OpenSSL's reasons for a peer that does not speak TLS.
 _PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL")
 # Names of proxies in the header `server`, and headers that only responses of a proxy itself have.
@@ -233,7 +235,7 @@ def _translated(
             return Failure(
                 "proxy", f"{_capital(str(proxy))} made no connection to {way.host}: it does not speak SOCKS5."
             )
-        case library.StreamError() | RuntimeError():
+        case library.StreamError() | RuntimeError() if isinstance(error, library.StreamError) or "closed" in text:
             return Failure("closed", f"The connection to {host} was closed on this side: {reason}.")
         case ValueError() | TypeError():
             return _not_sendable(reason)
@@ -317,6 +319,12 @@ def _not_connected(error: Exception, reason: str, way: Way) -> Failure:
                 )
             case socket.gaierror():
                 return _not_found(cause, way)
+            case OSError() if cause.errno in _USED_UP:
+                return Failure(
+                    "connect",
+                    f"No connection to {way.peer}: {cause.strerror}. This machine or process has no more connections "
+                    "or files: make fewer concurrent calls (max_concurrency), or raise its limit.",
+                )
             case OSError() if cause.errno in _NO_WAY:
                 return Failure("connect", f"No connection to {way.peer}: {cause.strerror}. Check the network and VPN.")
             case BaseExceptionGroup():

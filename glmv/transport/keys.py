@@ -75,12 +75,12 @@ class KeyFunction:
             AuthenticationError: the function raised an error, or did not return a key.
         """
         try:
-            key = self._function()
+            key = _secret(self._function())
         except GLMVError:
             raise
         except Exception as error:
             raise _failed(error) from error
-        return key if isinstance(key, Awaitable) else self._signer(_secret(key))
+        return self._signer(key) if isinstance(key, SecretStr) else key
 
     async def awaited(self, pending_key: Awaitable[Any]) -> Signer:
         """The awaitable that the function returned -> a signer.
@@ -94,6 +94,8 @@ class KeyFunction:
             raise
         except Exception as error:
             raise _failed(error) from error
+        if not isinstance(key, SecretStr):
+            raise _not_a_string(key)
         return self._signer(key)
 
     def _signer(self, key: SecretStr) -> Signer:
@@ -107,19 +109,26 @@ class KeyFunction:
         return "KeyFunction(...)"
 
 
-def _secret(returned: Any) -> SecretStr:
+def _secret(returned: Any) -> SecretStr | Awaitable[Any]:
+    """What the function returned, in a form that tracebacks with variables do not print."""
     match returned:
         case SecretStr():
             key = returned
         case str():
             key = SecretStr(returned)
+        case Awaitable():
+            return returned
         case _:
-            kind = type(returned).__name__
+            problem = _not_a_string(returned)
             del returned
-            raise AuthenticationError(f"The api_key function returned {kind}; it must return a string.")
+            raise problem
     if not key.get_secret_value().strip():
         raise AuthenticationError("The api_key function returned an empty string.")
     return key
+
+
+def _not_a_string(returned: object) -> AuthenticationError:
+    return AuthenticationError(f"The api_key function returned {type(returned).__name__}; it must return a string.")
 
 
 def _failed(error: Exception) -> AuthenticationError:

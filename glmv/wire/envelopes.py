@@ -58,6 +58,7 @@ def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
 
     Forms: `{"error": {...}}` (also with `request_id`, `contentFilter`), `{"error": "text"}`, the flat
     `{"code", "msg", "success": false}` that comes with HTTP 200, `{"code", "message"}`, Anthropic's form,
+    OpenRouter's `{"choices": [{"error": {...}}]}`,
     and bodies with only a reason: FastAPI's `{"detail": ...}`, `{"errors": [...]}`, `{"error": [...]}`.
 
     Args:
@@ -66,8 +67,13 @@ def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
     """
     if refused and isinstance(payload, list) and len(payload) == 1:
         payload = payload[0]  # Google's gateway puts it into a list
-    if not isinstance(payload, dict) or (payload.get("choices") and not (refused or payload.get("error"))):
+    if not isinstance(payload, dict):
         return None
+    if payload.get("choices") and not (refused or payload.get("error")):
+        error = _error_of_choice(payload)
+        if not error:
+            return None
+        payload = {"error": error, "request_id": payload.get("request_id")}
     code: object
     match payload:
         case {"error": Mapping() as error} if error:
@@ -90,6 +96,15 @@ def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
         code, message, request_id = wrapped[1], wrapped[2], request_id or wrapped[3] or None
     content_filter = payload.get("contentFilter", payload.get("content_filter"))
     return Envelope(code, message, request_id, content_filter if isinstance(content_filter, list) else None)
+
+
+def _error_of_choice(payload: Mapping[str, Any]) -> object:
+    """The error in the first choice, where OpenRouter reports a failed provider (openrouter.ai, "Errors"); or None."""
+    match payload.get("choices"):
+        case [{"error": Mapping() | str() as error}, *_]:
+            return error
+        case _:
+            return None
 
 
 def _code(error: Mapping[str, Any]) -> object:

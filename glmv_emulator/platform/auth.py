@@ -13,6 +13,18 @@ from typing import Any
 from glmv_emulator.platform.errors import Refusal
 
 
+class HiddenKey:
+    """A key that tracebacks with variables do not print."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "HiddenKey(...)"
+
+
 def new_key() -> str:
     """Create a key in the platform's form, id and secret joined by a dot."""
     return f"{secrets.token_hex(16)}.{secrets.token_urlsafe(12).replace('.', '-')}"

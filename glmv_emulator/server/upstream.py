@@ -12,12 +12,15 @@ from urllib.parse import urlsplit
 import httpx
 
 from glmv_emulator.answers.upstream import DONE, Events
+from glmv_emulator.platform.auth import HiddenKey
 from glmv_emulator.platform.upstream import refused, unreachable, unreadable
 
 CONNECTS_WITHIN = 10.0
 # For servers without keys, users pass a word such as "ollama" or "EMPTY", which is not a secret.
 SHORTEST_SECRET = 8
 PASSED_ON = ("retry-after", "retry-after-ms")
+# A body that begins with one of these is a stream, even if its content type does not say so.
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
 class HttpUpstream:
@@ -33,17 +36,17 @@ class HttpUpstream:
         ValueError: the URL is invalid, or the key cannot be sent in a header.
     """
 
-    def __init__(self, base_url: str, model: str | None, key: str | None, timeout: float) -> None:
+    def __init__(self, base_url: str, model: str | None, key: HiddenKey | None, timeout: float) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("upstream must be the base URL of a server, such as http://127.0.0.1:11434/v1")
-        if key is not None and not (key.isascii() and key.isprintable() and key):
+        if key is not None and not _fits_a_header(key.value):
             raise ValueError("upstream_key has characters that a header cannot contain")
         host = parts.netloc.rpartition("@")[2]
         self.name = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
         self.model = model
         self._url = httpx.URL(base_url).copy_with(path=f"{parts.path.rstrip('/')}/chat/completions")
-        self._key = key
+        self._key = key  # `HiddenKey` hides it from tracebacks with variables
         self._timeout = httpx.Timeout(timeout, connect=min(timeout, CONNECTS_WITHIN))
         # Proxies from the environment are not used for servers on this machine.
         self._environment = not _loopback(parts.hostname)
@@ -57,7 +60,7 @@ class HttpUpstream:
         """The JSON values of an answer as they arrive, see `platform.upstream.Upstream`."""
         headers = {"content-type": "application/json", "user-agent": "glmv-emulator"}
         if self._key is not None:
-            headers["authorization"] = f"Bearer {self._key}"
+            headers["authorization"] = f"Bearer {self._key.value}"
         # In ASCII, which can represent half of a surrogate pair.
         content = json.dumps(body).encode()
         try:
@@ -76,7 +79,16 @@ class HttpUpstream:
                             return
                         yield self._parsed(event)
                 else:
-                    yield self._parsed((await response.aread()).decode("utf-8", "replace"))
+                    data = await response.aread()
+                    if not data.lstrip().startswith(_FIELDS):
+                        yield self._parsed(data.decode("utf-8", "replace"))
+                        return
+                    events = Events()
+                    for event in (*events.feed(data), *events.end()):
+                        if event == DONE:
+                            yield DONE
+                            return
+                        yield self._parsed(event)
         except httpx.TimeoutException as problem:
             raise unreachable(self.name, f"it sent nothing within the timeout ({type(problem).__name__})") from None
         except httpx.HTTPError as problem:
@@ -100,7 +112,9 @@ class HttpUpstream:
             return text
 
     def _without_key(self, text: str) -> str:
-        return text.replace(self._key, "<key>") if self._key and len(self._key) >= SHORTEST_SECRET else text
+        if self._key is None or len(self._key.value) < SHORTEST_SECRET:
+            return text
+        return text.replace(self._key.value, "<key>")
 
 
 async def _events(response: httpx.Response) -> AsyncGenerator[str, None]:
@@ -110,6 +124,10 @@ async def _events(response: httpx.Response) -> AsyncGenerator[str, None]:
             yield event
     for event in events.end():
         yield event
+
+
+def _fits_a_header(key: str) -> bool:
+    return key != "" and key.isascii() and key.isprintable()
 
 
 def _loopback(host: str) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import importlib.util
 import json
 import sqlite3
 import threading
@@ -580,3 +582,9 @@ def test_a_second_write_of_a_job_over_an_iterator_is_refused_and_the_output_stay
 def test_arows_outside_of_asyncio_raises_an_error_that_says_what_to_do(emulator: Emulator, photos: Path) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="With trio, read `rows` in a thread"):
         anext(job(emulator, photos).arows()).send(None)  # as an event loop that is none of asyncio would
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="needs an environment without ray")
+def test_the_module_for_ray_says_how_to_install_ray() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r'needs ray 2\.44 or newer.*pip install -U "glmv\[ray\]"'):
+        importlib.import_module("glmv_batch.ray")

@@ -235,3 +235,30 @@ def test_a_read_error_of_the_ledger_raises_an_error_that_says_to_run_again(
         ):
             ledger.answer("a")
         monkeypatch.setattr(ledger, "_db", db)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"text": 5}',
+        '{"text": "a", "notes": 5}',
+        '{"text": "a", "notes": [5]}',
+        '{"text": "a", "seconds": "fast"}',
+        '{"error": {"message": "busy"}}',
+        '{"text": "a", "prompt_tokens": "5"}',
+        "[" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("via", ["write", "rows"])
+def test_a_stored_answer_with_a_value_of_another_type_ends_the_job(
+    emulator: Emulator, photos: Path, tmp_path: Path, row: str, via: str
+) -> None:
+    out, ledger = tmp_path / "o.jsonl", tmp_path / "o.jsonl.ledger"
+    job(emulator, photos).write(out)
+    whole, count = out.read_bytes(), len(emulator.requests)
+    with closing(sqlite3.connect(ledger)) as db:
+        db.execute("update answers set row = ? where key = (select max(key) from answers)", (row,))
+        db.commit()
+    with pytest.raises(glmv.InvalidRequestError, match=r"The ledger .*o\.jsonl\.ledger is damaged"):
+        job(emulator, photos).write(out) if via == "write" else list(job(emulator, photos).rows(ledger=ledger))
+    assert (out.read_bytes(), len(emulator.requests)) == (whole, count)

@@ -209,3 +209,19 @@ def test_doctor_names_values_of_no_proxy_that_are_ignored(no_proxies: None) -> N
     lines = doctor_lines({"NO_PROXY": "localhost, 10.*, *.bigmodel.cn,10.0.0.0/8"})
     assert "NO_PROXY contains '10.*', which is not a host and is ignored" in lines
     assert sum("is ignored" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("env", "line"),
+    [
+        ({"ZHIPUAI_API_KEY": ""}, "bad No API key: set ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai)."),
+        (
+            {"ZHIPUAI_API_KEY": "a.b", "GLMV_BASE_URL": "http://models.example/v1"},
+            "bad The base URL would send the key and the pictures unencrypted to models.example: use https://.",
+        ),
+    ],
+)
+def test_doctor_speaks_of_variables_and_not_of_arguments_in_whole_lines(env: dict[str, str], line: str) -> None:
+    code, output = run("doctor", env=env)
+    assert code == 1
+    assert line in output.splitlines()

@@ -56,3 +56,15 @@ def test_with_retry_budget_0_a_failed_call_is_not_retried_and_the_error_says_so(
     with pytest.raises(glmv.ServerError, match=r"retry_budget=0"):
         glmv.Client("id.secret", base_url="http://127.0.0.1:9/v4", http_client=http, retry_budget=0).chat("hi")
     assert len(requests) == 1
+
+
+def test_a_client_refuses_an_http_client_that_only_the_other_client_uses() -> None:
+    with httpx.Client() as http:
+        http_async = httpx.AsyncClient()
+        with pytest.raises(glmv.InvalidRequestError, match=r"^AsyncClient sends with http_async_client; got only"):
+            glmv.AsyncClient("a.b", http_client=http)
+        with pytest.raises(glmv.InvalidRequestError, match=r"^Client sends with http_client; got only"):
+            glmv.Client("a.b", http_async_client=http_async)
+        for kind in (glmv.Client, glmv.AsyncClient):
+            kind("a.b", http_client=http, http_async_client=http_async)
+            kind.of(glmv.Settings(http_client=http))

@@ -191,3 +191,29 @@ def test_the_range_of_a_dialect_applies_for_any_order_of_arguments() -> None:
 def test_base_model_is_refused_for_embeddings() -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"base_model: .* embeddings do not have it"):
         glmv.Connection(base_model="glm-4.6v")
+
+
+@pytest.mark.parametrize("name", ["image_url", "images", "video", "file_path"])
+def test_an_option_for_media_is_refused_and_the_error_names_the_messages(name: str) -> None:
+    expected = rf"unknown option '{name}'\. Pictures, videos and files are parts of a message\.$"
+    with pytest.raises(glmv.InvalidRequestError, match=expected):
+        glmv.Client("a.b").chat("hi", **{name: "https://example.com/a.png"})  # type: ignore[misc]  # it is refused
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"extra_headers": ["a"]}, "extra_headers: Input should be a valid dictionary"),
+        ({"extra_headers": {"x-a": 3}}, "extra_headers.x-a: Input should be a valid string"),
+        ({"stream_options": 3}, "stream_options: Input should be a valid dictionary; got 3"),
+        ({"stop": [3], "seed": "x"}, "stop.0: Input should be a valid string; got 3; seed: "),
+    ],
+)
+def test_an_error_for_an_option_of_several_types_names_no_type_of_pydantic(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(glmv.InvalidRequestError) as raised:
+        glmv.Client("a.b").chat("hi", **options)
+    assert str(raised.value).startswith(message)
+    assert "[" not in str(raised.value).replace("[3]", "")
+    assert "SecretHeaders" not in str(raised.value)

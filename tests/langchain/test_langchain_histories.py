@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
+from datetime import date
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langchain.agents import create_agent
@@ -168,3 +170,13 @@ def test_keep_pictures_2_leaves_out_all_but_the_newest_two_pictures(emulator: Em
 def test_the_error_for_the_option_extra_headers_names_default_headers() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="default_headers"):
         ChatGLMV(extra_headers={"X-Team": "a"})
+
+
+@pytest.mark.parametrize("value", [date(2026, 1, 2), uuid4(), b"x", {1}])
+@pytest.mark.parametrize("in_content", [False, True])
+def test_arguments_of_a_call_that_json_cannot_hold_are_refused_by_name(value: object, in_content: bool) -> None:
+    call = {"name": "measure", "args": {"on": value}, "id": "m1", "type": "tool_call"}
+    asked = AIMessage([call]) if in_content else AIMessage("", tool_calls=[call])
+    for use in (ChatGLMV(api_key="a.b").invoke, ChatGLMV().get_num_tokens_from_messages):
+        with pytest.raises(glmv.UnsupportedContent, match=r"messages\[1\].*arguments of 'measure'"):
+            use([HUMAN, asked, RESULT])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import sys
 from typing import Any
 
 import httpx
@@ -440,4 +441,20 @@ def test_register_needs_no_embeddings_table_in_langchain_to_add_chat_models(monk
 def test_register_raises_if_langchain_has_no_provider_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(langchain_base, "_BUILTIN_PROVIDERS")
     with pytest.raises(RuntimeError, match="ChatGLMV"):
+        langchain_glmv.register()
+
+
+class Missing:
+    """A finder for which the package `langchain` is not installed."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name.partition(".")[0] == "langchain":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def test_register_without_langchain_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "langchain"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
+    with pytest.raises(ModuleNotFoundError, match=r"not installed: pip install langchain$"):
         langchain_glmv.register()

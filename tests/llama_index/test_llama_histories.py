@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from llama_index.core.agent.workflow import FunctionAgent
-from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
+from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock, ToolCallBlock
 from PIL import Image as Pillow
 
 import glmv
@@ -132,3 +132,19 @@ def test_keep_pictures_1_leaves_out_all_but_the_newest_picture(emulator: Emulato
     answer = llm(emulator, keep_pictures=1).chat(history)
     assert str(emulator.requests[-1].body).count("'type': 'image_url'") == 1
     assert "2 of 3 pictures, the oldest, were left out: keep_pictures=1." in answer.additional_kwargs["notes"]
+
+
+def test_arguments_of_a_call_that_json_cannot_hold_are_refused_by_name() -> None:
+    circular: dict[str, Any] = {}
+    circular["self"] = circular
+    for value in (circular, {"count": 10**5000}):
+        call = {"id": "m1", "type": "function", "function": {"name": "look", "arguments": value}}
+        asked = [
+            said("assistant", "", tool_calls=[call]),
+            ChatMessage(
+                role="assistant", blocks=[ToolCallBlock(tool_call_id="m1", tool_name="look", tool_kwargs=value)]
+            ),
+        ]
+        for message in asked:
+            with pytest.raises(glmv.UnsupportedContent, match="arguments of 'look'"):
+                GLMV(api_key="a.b").chat([USER, message, RESULT])

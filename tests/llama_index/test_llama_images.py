@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 from collections.abc import Callable, Iterator
@@ -443,3 +444,54 @@ def test_a_stored_index_finds_its_pictures_after_the_working_directory_changed(
     assert str(engine.chat("What is there?")) == "Two pictures."
     parts = emu.requests[-1].body["messages"][-1]["content"]
     assert [part["type"] for part in parts].count("image_url") == 2
+
+
+@pytest.fixture
+def answering() -> Iterator[Emulator]:
+    """An emulator that measures the pictures."""
+    with Emulator() as running:
+        yield running
+
+
+def captioner_of(emulator: Emulator, **options: Any) -> GLMVImageCaptioner:
+    llm = GLMV(base_url=emulator.base_url, api_key=emulator.api_key, max_retries=0)
+    return GLMVImageCaptioner(llm=llm, num_workers=2, **options)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_after_a_picture_that_cannot_be_described_no_more_requests_are_sent(
+    answering: Emulator, folder: Path, asynchronous: bool
+) -> None:
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    nodes = [ImageNode(image_path=str(folder / "broken.jpg"))]
+    nodes += [ImageNode(image_path=str(folder / "b.png")) for _ in range(40)]
+    captioner = captioner_of(answering)
+
+    async def describe() -> None:
+        with pytest.raises(glmv.UnsupportedContent):
+            await captioner.acall(nodes)
+        count = len(answering.requests)
+        await captioner.llm.acomplete("Are there further requests?")
+        assert len(answering.requests) == count + 1
+
+    if asynchronous:
+        asyncio.run(describe())
+    else:
+        with pytest.raises(glmv.UnsupportedContent):
+            captioner(nodes)
+    assert len(answering.requests) < 20
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(
+    ("fault", "error"), [("arrears", glmv.QuotaError), ("token-expired", glmv.AuthenticationError)]
+)
+def test_an_error_of_the_account_ends_the_run_although_pictures_may_be_skipped(
+    answering: Emulator, folder: Path, fault: str, error: type[Exception], asynchronous: bool
+) -> None:
+    nodes = [ImageNode(image_path=str(folder / "b.png")) for _ in range(40)]
+    captioner = captioner_of(answering, on_error="skip")
+    answering.inject(fault, None)
+    with pytest.raises(error):
+        asyncio.run(captioner.acall(nodes)) if asynchronous else captioner(nodes)
+    assert len(answering.requests) < 20

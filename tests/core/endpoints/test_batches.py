@@ -364,3 +364,32 @@ async def test_the_async_client_creates_a_batch_and_waits_for_its_results(wire: 
         assert (await glm.batches.get(batch)).ended
         batch = await glm.batches.wait(batch)
         assert [result.completion.text for result in await glm.batches.results(batch)] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("cuts", [[60, None], [60, 90], [60, 60]])
+def test_an_output_file_that_arrives_cut_off_is_fetched_again(wire: Any, cuts: list[int | None]) -> None:
+    whole = line("glmv-000000") + line("glmv-000001") + line("glmv-000002")
+    lengths = iter(cuts)
+    answer = platform(request_counts={"total": 3, "completed": 3, "failed": 0})
+
+    def platform_with_cuts(request: httpx.Request) -> Any:
+        if not request.url.path.endswith("/content"):
+            return answer(request)
+        length = next(lengths)
+        return whole if length is None else whole[:-length]
+
+    server = wire(platform_with_cuts)
+    if cuts[1] == 90:
+        with pytest.raises(glmv.ConnectionFailed, match="in the middle of a line twice") as raised:
+            server.client().batches.results("batch_1")
+        assert raised.value.retryable
+        return
+    results = server.client().batches.results("batch_1")
+    assert len([result for result in results if result.completion]) == (3 if cuts[1] is None else 2)
+    assert server.lines.count("GET /files/f-out/content") == 2
+
+
+def test_an_output_file_without_a_line_break_at_its_end_is_fetched_once(wire: Any) -> None:
+    server = wire(platform(line("glmv-000000")[:-1], request_counts={"total": 1, "completed": 1, "failed": 0}))
+    assert [result.completion.text for result in server.client().batches.results("batch_1")] == ["yes"]
+    assert server.lines.count("GET /files/f-out/content") == 1

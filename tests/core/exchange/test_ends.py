@@ -353,3 +353,21 @@ def test_if_the_connection_breaks_the_error_names_the_size_of_a_large_request(ki
     assert "The request has 1.0 MB: " in message_for(LARGE_BODY)
     assert "The request has 2.5 MB: " in message_for(2_500_000)
     assert "MB" not in message_for(LARGE_BODY - 1)
+
+
+@pytest.mark.parametrize("error", [{"code": 502, "message": "Provider disconnected"}, "Provider disconnected"])
+def test_an_error_in_the_choice_is_an_error_like_one_beside_it(flow: Any, error: object) -> None:
+    chunk = {"id": "x", "choices": [{"index": 0, "delta": {"content": ""}, "error": error}]}
+    failure = flow.run(flow.streamed(flow.piece("half"), chunk)).failure
+    assert type(failure) is glmv.ServerError
+    assert (failure.partial.text, failure.attempts) == ("half", 1)
+    assert "Provider disconnected" in str(failure)
+    assert flow.run(flow.streamed(chunk), good(flow, True)).whole.attempts == 2
+    body = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "half"}, "error": error}]}
+    assert flow.run(flow.body(body), good(flow, False), stream=False).whole.attempts == 2
+
+
+def test_a_choice_without_an_error_in_its_field_for_errors_is_an_answer(flow: Any) -> None:
+    piece = flow.piece('say "error"', "stop")
+    piece["choices"][0]["error"] = None
+    assert flow.run(flow.streamed(piece)).whole.text == 'say "error"'

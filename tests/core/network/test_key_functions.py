@@ -356,3 +356,41 @@ def test_a_key_that_is_neither_a_string_nor_a_function_is_refused_at_once() -> N
 
 def test_the_json_schema_of_settings_includes_api_key() -> None:
     assert "api_key" in glmv.Settings.model_json_schema()["properties"]
+
+
+@pytest.mark.parametrize(
+    "bad", [b"a-key-in-a-vault", ["a-key-in-a-vault"], "a-key-in-a-vault\n x", "a-key-in-a-vault\u4e2d"]
+)
+def test_no_traceback_shows_what_a_function_returned_in_place_of_a_key(server: Server, bad: Any) -> None:
+    async def later() -> Any:
+        return bad
+
+    async def ask(function: Any) -> None:
+        async with glmv.AsyncClient(function, base_url=server.base_url) as glm:
+            await glm.chat("hello")
+
+    for call in (
+        lambda: glmv.Client(lambda: bad, base_url=server.base_url).chat("hello"),
+        lambda: asyncio.run(ask(lambda: bad)),
+        lambda: asyncio.run(ask(later)),
+    ):
+        with pytest.raises(glmv.AuthenticationError) as caught:
+            call()
+        frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
+        assert not [frame for frame in frames if "/glmv/" in frame.filename and "in-a-vault" in str(frame.locals)]
+
+
+def test_an_asynchronous_function_that_returns_another_awaitable_is_refused(server: Server) -> None:
+    class Later:
+        def __await__(self) -> Iterator[Any]:
+            yield from ()
+
+    async def later() -> Any:
+        return Later()
+
+    async def ask() -> None:
+        async with glmv.AsyncClient(later, base_url=server.base_url) as glm:
+            await glm.chat("hello")
+
+    with pytest.raises(glmv.AuthenticationError, match="returned Later"):
+        asyncio.run(ask())

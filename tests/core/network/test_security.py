@@ -361,3 +361,10 @@ def test_the_error_of_an_unusable_proxy_does_not_show_its_password(monkeypatch: 
 def test_deeply_nested_json_gives_an_answer_or_malformed_response(ask: Any, server: Any, data: bytes) -> None:
     server.plays(lambda peer: peer.say(data))
     assert isinstance(ask(), glmv.Completion | glmv.MalformedResponse)
+
+
+@pytest.mark.parametrize("kind", [glmv.Client, glmv.AsyncClient])
+def test_a_password_in_the_base_url_is_not_in_the_variables_of_the_error(kind: Any) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="user name or password") as raised:
+        _ = kind("test-id.test-secret", base_url="https://user:canary@api.example/v4").address
+    assert leaks(raised.value) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 import socket
 import ssl
@@ -83,3 +84,33 @@ def test_an_expired_certificate_is_reported_and_not_retried(expired: Path) -> No
         glm.chat("hi")
     assert raised.value.attempts == 1
     assert not raised.value.retryable
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_error_about_too_many_open_files_does_not_blame_the_server(
+    monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "create_connection", refused)
+    with (
+        glmv.Client("test-id.test-secret", base_url="http://127.0.0.1:9/v1", max_retries=0) as glm,
+        pytest.raises(glmv.ConnectionFailed, match="Too many open files") as raised,
+    ):
+        list(glm.stream("hi")) if streamed else glm.chat("hi")
+    assert "max_concurrency" in str(raised.value)
+    assert "Is the server" not in str(raised.value)
+
+
+def test_an_error_of_a_hook_is_not_called_a_closed_connection() -> None:
+    def hook(_: httpx.Request) -> None:
+        raise RuntimeError("no quota left")
+
+    with (
+        httpx.Client(event_hooks={"request": [hook]}) as http,
+        pytest.raises(glmv.ConnectionFailed, match=r"^The HTTP client failed \(RuntimeError\): no quota left\.$"),
+    ):
+        glmv.Client("test-id.test-secret", base_url="http://127.0.0.1:9/v1", http_client=http).chat("hi")
+    with pytest.raises(glmv.ConnectionFailed, match="was closed on this side"):
+        glmv.Client("test-id.test-secret", base_url="http://127.0.0.1:9/v1", http_client=http).chat("hi")

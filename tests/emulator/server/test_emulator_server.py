@@ -256,3 +256,12 @@ def test_a_concurrency_slot_is_free_as_soon_as_the_client_has_read_the_answer(em
         patch.setattr(playback.Response, "play", observed)
         assert glm.post(glm.hello(stream=stream)).status_code == 200
     assert released == [0]
+
+
+@pytest.mark.parametrize("module", ["uvicorn", "glmv_emulator.platform.state"])
+def test_a_missing_package_of_the_emulator_is_reported_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=r'pip install "glmv\[emulator\]"'):
+        Emulator().start()

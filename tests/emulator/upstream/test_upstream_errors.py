@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import traceback
 from typing import Any
 
 import pytest
@@ -224,3 +225,21 @@ def test_an_upstream_answer_without_choices_becomes_an_error_streamed_or_not(bef
         assert answer.status_code >= 400
         assert answer.json()["error"]["code"] == "1234"
         assert "the answer has no choices" in answer.json()["error"]["message"]
+
+
+def test_a_setting_that_is_refused_leaves_no_key_in_variables() -> None:
+    for settings in ({"upstream": "file:///v1"}, {"upstream": "http://127.0.0.1:1/v1", "pace": -1}):
+        with pytest.raises(ValueError) as raised:
+            Emulator(upstream_key=KEY, **settings)
+        frames = traceback.TracebackException.from_exception(raised.value, capture_locals=True).stack
+        shown = [str(frame.locals) for frame in frames if "glmv_emulator" in frame.filename]
+        assert shown
+        assert not [text for text in shown if KEY in text or "AttributeError" in text]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/json"])
+def test_a_stream_is_read_whatever_its_content_type_says(before: Any, kind: str) -> None:
+    chunk = {"id": "x", "choices": [{"index": 0, "delta": {"content": "A cat."}, "finish_reason": "stop"}]}
+    body = f": hello\n\ndata: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
+    glm = before(says(body, kind=kind))
+    assert "A cat." in glm.chat("Hello", stream=True).text
