@@ -46,6 +46,23 @@ def test_links_inside_the_project_point_to_existing_files(document: Path) -> Non
     assert [target for target in targets if not exists(document.parent / target)] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_to_headings_inside_the_project_name_existing_headings(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#\s]*\.md)?#([^)\s]+)\)", document.read_text("utf-8"))
+    pages = [(document.parent / page if page else document, anchor) for page, anchor in links]
+    assert [anchor for page, anchor in pages if page.exists() and anchor not in anchors_of(page)] == []
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors of a page as GitHub and the documentation make them: from its headings, and `id="..."`."""
+    text = page.read_text("utf-8")
+    headings = [
+        re.sub(r"\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", line) for line in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    ]
+    slugs = {re.sub(r"\s+", "-", re.sub(r"[^\w\- ]", "", heading.strip().lower())) for heading in headings}
+    return slugs | set(re.findall(r'id="([^"]+)"', text))
+
+
 def exists(target: Path) -> bool:
     """Whether the file exists; the tutorials are made from the notebooks (docs/notebook_pages.py)."""
     notebook = ROOT / "notebooks" / f"{target.stem}.ipynb"
