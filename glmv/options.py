@@ -169,9 +169,8 @@ class Connection(ShowsFields):
         base_url: the base URL of the API. None: the environment and the key decide (see `glmv.Client`). A key argument
             that equals ZHIPUAI_API_KEY or ZAI_API_KEY is treated as a key from this variable. A key that is in no
             variable goes to ZHIPUAI_BASE_URL or ZAI_BASE_URL, unless the key variable of that base URL has another key;
-            else it goes to open.bigmodel.cn. The key of a function is not known beforehand: calls go to
-            ZHIPUAI_BASE_URL or ZAI_BASE_URL if the key variable of that base URL is not set; else they go where a key
-            from a key variable goes.
+            else it goes to open.bigmodel.cn. The key of a function goes to ZHIPUAI_BASE_URL or
+            ZAI_BASE_URL if the key variable of that base URL is not set, else where a key from a key variable goes.
         auth: "key" sends the key itself; "token" sends a short-lived token signed with it.
         token_ttl: lifetime of a signed token in seconds; 0 or less sends the key itself.
         timeout: seconds for each connection, each read and each write, or an `httpx.Timeout`; None is connect 8, read
@@ -327,8 +326,6 @@ class ChatRequest:
       returns the answer with a note, and does not check the arguments of tool calls; "return_value" does the same if
       the answer is JSON, and raises if it is not.
     - `spent`: seconds that it took to make the request; they count against the deadline.
-
-    The keyword `keep_pictures` is not in `call`, because it is applied while the request is made.
     """
 
     model: str
