@@ -7,7 +7,6 @@ platform, which fetches it; this module fetches nothing.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import IOBase
@@ -31,7 +30,7 @@ from llama_index.core.schema import BaseNode, ImageNode, Node, NodeWithScore
 from pydantic import BaseModel
 
 import glmv
-from llama_index_glmv.intake import Intake
+from llama_index_glmv.intake import Intake, is_base64
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -56,10 +55,6 @@ A str with a scheme is a URL, a long str of base64 characters is base64, any oth
 
 ImageDocuments = Sequence[ImageSource] | ImageSource
 """Several pictures, or one."""
-
-# The smallest picture has about 60 bytes. The path of a picture does not match: it ends with a suffix such as ".jpg".
-_BASE64 = re.compile(r"[A-Za-z0-9+/=_%\s-]{80,}")
-_LONGEST_PATH = 1000
 
 _SCHEME = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]+:")  # two letters at least: C:\ is a Windows drive
 
@@ -288,7 +283,7 @@ def _parts_of_document(document: ImageSource, where: str, intake: Intake) -> Ite
             yield document
         case str() if _SCHEME.match(document):
             yield intake.medium(glmv.Image, url=document)
-        case str() if _BASE64.fullmatch(document) and not os.path.isfile(document[:_LONGEST_PATH]):  # noqa: PTH113
+        case str() if is_base64(document):
             yield intake.medium(glmv.Image, data=document)
         case str() | PathLike():
             yield intake.medium(glmv.Image, path=document)
