@@ -387,7 +387,9 @@ def chat_arguments(
         # LlamaIndex checks OpenAI's limit of a description (1,024 characters); the platform documents no limit.
         arguments["tools"] = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
         if arguments.get("tool_choice") is None and required:
-            arguments["tool_choice"] = "required"
+            # glmv lets a class validate the arguments only if the name of the tool is given.
+            named = len(tools) == 1 and isinstance(options.get("validate"), type)
+            arguments["tool_choice"] = tools[0].metadata.get_name() if named else "required"
         if arguments.get("tool_choice"):
             arguments.setdefault("on_misfit", "return")  # tools validate their arguments, agents report errors
         if not parallel:
