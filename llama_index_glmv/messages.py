@@ -67,6 +67,10 @@ _REPRESENTED = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 
+# The repr of a node whose picture is in a file or behind a URL. Its text may be useful without the picture.
+_NODE = re.compile(r"\b(Image(?:Node|Document))\(id_='")
+_ITS_PICTURE = re.compile(r"\bimage_(?:path|url)='|\bpath=(?:Posix|Windows)Path\(|\burl=\w*Url\(")
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 # The platform has the roles system, user, assistant and tool (docs.bigmodel.cn, "对话补全").
@@ -141,6 +145,12 @@ def _message(message: object, index: int, intake: Intake) -> glmv.Message | None
             case TextBlock() if role == "tool" and (python_repr := _REPRESENTED.match(block.text)):
                 intake.refuse(_not_a_picture(python_repr), f"{where}, TextBlock")
             case TextBlock():
+                if role == "tool" and (node := _NODE.search(block.text)) and _ITS_PICTURE.search(block.text):
+                    intake.note(
+                        where,
+                        f"the text has the repr of {node[1]}, which shows the model no picture. To show it, let the "
+                        "tool return an ImageBlock with the path or URL of the node.",
+                    )
                 parts.append(glmv.Text(block.text))
             case ThinkingBlock() if role == "assistant":
                 thoughts.append(block.content or "")
@@ -264,6 +274,8 @@ def _listed(documents: Any) -> Iterable[Any]:
         case None:
             return ()
         case str() | bytes() | bytearray() | IOBase() | BaseModel():  # pydantic's models iterate over their fields
+            return (documents,)
+        case Mapping() | memoryview():  # they would iterate over keys and numbers
             return (documents,)
         case Iterable():
             return documents
