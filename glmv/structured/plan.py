@@ -285,11 +285,9 @@ def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expe
     expected = call or json
     if options != request.options:
         request = request.but(options=options)
-    return (
-        _instructed(request, expected.instruction) if expected and expected.instruction else request,
-        expected,
-        one_call,
-    )
+    if expected and expected.instruction:
+        request = _instructed(request, expected.instruction)
+    return request, expected, one_call
 
 
 def _expected_call(
