@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from llama_index.core.base.llms.types import CompletionResponse
 from llama_index.core.schema import BaseNode, ImageNode, Node, TransformComponent
 from pydantic import Field, SerializeAsAny
 
@@ -103,7 +104,7 @@ class GLMVImageCaptioner(TransformComponent):
         if not self._wants(node):
             return node
         try:
-            return _with_text(node, self.llm.complete(self.prompt, image_documents=[node]).text)
+            return _with_text(node, self.llm.complete(self.prompt, image_documents=[node]))
         except glmv.GLMVError as error:
             return self._failed(node, error)
 
@@ -111,8 +112,7 @@ class GLMVImageCaptioner(TransformComponent):
         if not self._wants(node):
             return node
         try:
-            response = await self.llm.acomplete(self.prompt, image_documents=[node])
-            return _with_text(node, response.text)
+            return _with_text(node, await self.llm.acomplete(self.prompt, image_documents=[node]))
         except glmv.GLMVError as error:
             return self._failed(node, error)
 
@@ -127,8 +127,15 @@ class GLMVImageCaptioner(TransformComponent):
         return node.model_copy(update={"metadata": {**node.metadata, _ERROR: type(error).__name__}, **excluded})
 
 
-def _with_text(node: BaseNode, text: str) -> BaseNode:
+def _with_text(node: BaseNode, answer: CompletionResponse) -> BaseNode:
+    text = answer.text.strip()
+    if not text:
+        cut_off = answer.additional_kwargs.get("finish_reason") == "length"
+        raise glmv.MalformedResponse(
+            f"the description is empty.{' It was cut off by max_tokens: raise that limit.' * cut_off}",
+            request_id=answer.additional_kwargs.get("request_id"),
+        )
     metadata = {key: value for key, value in node.metadata.items() if key != _ERROR}
     described = node.model_copy(update={"metadata": metadata})
-    described.set_content(text.strip())
+    described.set_content(text)
     return described

@@ -22,6 +22,7 @@ from llama_index.core.readers.base import BaseReader
 from llama_index.core.schema import BaseNode, ImageDocument, ImageNode, MediaResource, Node, NodeRelationship
 
 import glmv
+from llama_index_glmv.intake import is_base64
 
 log = logging.getLogger("glmv")
 
@@ -214,10 +215,17 @@ def _readers(source: PictureSource, recursive: bool) -> Iterator[tuple[object, C
     if isinstance(source, str) and urlsplit(text).scheme in {"http", "https"}:
         yield text, partial(_from_url, text)
         return
+    if isinstance(source, str) and (text[:5].lower() == "data:" or is_base64(text)):
+        raise glmv.InvalidRequestError(
+            f"load_images takes paths, patterns and URLs, not base64; got {glmv.shown(text, 60)}. "
+            "For a picture in memory use ImageDocument(image=...), which takes bytes and base64."
+        )
     if isinstance(source, str) and _REMOTE.match(text):
-        fs, root = _file_system(text)
+        with _remote_errors(text, "fsspec cannot open this file system"):
+            fs, root = fsspec.core.url_to_fs(text)
         if not isinstance(fs, LocalFileSystem):
-            files = _in_remote(fs, root, recursive)
+            with _remote_errors(text, "it cannot be read"):
+                files = list(_in_remote(fs, root, recursive))
             yield from (
                 (fs.unstrip_protocol(file), partial(_from_remote, fs, file, {}))
                 for file in _sorted_pictures(text, files)
@@ -245,14 +253,26 @@ def _sorted_pictures(text: str, files: Iterable[Any]) -> list[Any]:
     return pictures
 
 
-def _file_system(text: str) -> tuple[Any, str]:
+@contextmanager
+def _remote_errors(name: str, problem: str) -> Iterator[None]:
+    """Raise the errors of a file system of fsspec as InvalidRequestError.
+
+    Each file system has error classes of its own: those of botocore, requests, ftplib, zipfile and others.
+    """
     try:
-        fs, root = fsspec.core.url_to_fs(text)
-    except ValueError as error:
+        yield
+    except glmv.GLMVError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise glmv.InvalidRequestError(
-            f"{glmv.shown(text)}: fsspec cannot open this file system ({glmv.shown(str(error))})."
-        ) from None
-    return fs, root
+            f"{glmv.shown(_hidden(name))}: {problem} ({glmv.shown(_hidden(reason))})."
+        ) from error
+
+
+def _hidden(text: str) -> str:
+    """A text without the user names and passwords of its URLs."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "***@", text)
 
 
 def _in_remote(fs: Any, root: str, recursive: bool) -> Iterator[str]:
@@ -273,7 +293,10 @@ def _in_folder(folder: Path, recursive: bool) -> Iterator[Path]:
 
 def _matching(pattern: Path) -> Iterator[Path]:
     root = Path(pattern.anchor)
-    return _pictures(root.glob(str(pattern.relative_to(root))))
+    try:
+        return iter(list(_pictures(root.glob(str(pattern.relative_to(root))))))
+    except ValueError as error:  # such as "**.png", until Python 3.13
+        raise glmv.InvalidRequestError(f"{glmv.shown(str(pattern))} is not a valid pattern: {error}") from None
 
 
 def _pictures(paths: Iterable[Path]) -> Iterator[Path]:
@@ -287,10 +310,8 @@ def _from_url(url: str) -> ImageDocument:
 
 
 def _from_remote(fs: Any, file: str, metadata: dict[str, Any]) -> ImageDocument:
-    try:
+    with _remote_errors(file, "it cannot be read"):
         content = fs.cat_file(file)
-    except OSError as error:
-        raise glmv.InvalidRequestError(f"{glmv.shown(file)} cannot be read ({glmv.shown(str(error))}).") from error
     picture = glmv.Image.from_bytes(content, name=file)
     url = fs.unstrip_protocol(file)
     facts = {"file_path": url, "file_name": PurePath(file).name, **metadata}

@@ -24,6 +24,15 @@ _SHORTENED = "If you shorten a history, let it begin with a user message."
 _BUFFERED = "If you shorten a history, let it begin with a user message, as LlamaIndex's Memory does."
 _FIELDS = {"from_path": "path", "from_url": "url"}
 
+# The smallest picture has about 60 bytes. The path of a picture does not match: it ends with a suffix such as ".jpg".
+_BASE64 = re.compile(r"[A-Za-z0-9+/=_%\s-]{80,}")
+_LONGEST_PATH = 1000
+
+
+def is_base64(text: str) -> bool:
+    """Whether a text is base64 rather than a path."""
+    return _BASE64.fullmatch(text) is not None and not os.path.isfile(text[:_LONGEST_PATH])  # noqa: PTH113
+
 
 def in_terms(text: str) -> str:
     """glmv's message or note -> the same in LlamaIndex's terms: `ImageBlock(path=...)` for `glmv.Image.from_path`."""

@@ -308,6 +308,10 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
         if not isinstance(formatted, bool):
             image_documents = formatted if image_documents is None else image_documents
             formatted = False
+        if not isinstance(prompt, str):
+            raise glmv.InvalidRequestError(
+                f"a prompt must be a str; got {type(prompt).__name__}. For a ChatMessage use chat([message])."
+            )
         if not formatted and self.completion_to_prompt is not None:
             prompt = self.completion_to_prompt(prompt)
         parts = parts_of_documents(image_documents, intake)

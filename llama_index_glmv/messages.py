@@ -7,7 +7,6 @@ platform, which fetches it; this module fetches nothing.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import IOBase
@@ -31,7 +30,7 @@ from llama_index.core.schema import BaseNode, ImageNode, Node, NodeWithScore
 from pydantic import BaseModel
 
 import glmv
-from llama_index_glmv.intake import Intake
+from llama_index_glmv.intake import Intake, is_base64
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -57,10 +56,6 @@ A str with a scheme is a URL, a long str of base64 characters is base64, any oth
 ImageDocuments = Sequence[ImageSource] | ImageSource
 """Several pictures, or one."""
 
-# The smallest picture has about 60 bytes. The path of a picture does not match: it ends with a suffix such as ".jpg".
-_BASE64 = re.compile(r"[A-Za-z0-9+/=_%\s-]{80,}")
-_LONGEST_PATH = 1000
-
 _SCHEME = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]+:")  # two letters at least: C:\ is a Windows drive
 
 # LlamaIndex turns a tool result that is not a block into text with `str()`. This pattern recognizes such texts of
@@ -71,6 +66,10 @@ _REPRESENTED = re.compile(
     |b['"](?:\\x89PNG|\\xff\\xd8\\xff|GIF8|RIFF))""",
     re.DOTALL | re.VERBOSE,
 )
+
+# The repr of a node whose picture is in a file or behind a URL. Its text may be useful without the picture.
+_NODE = re.compile(r"\b(Image(?:Node|Document))\(id_='")
+_ITS_PICTURE = re.compile(r"\bimage_(?:path|url)='|\bpath=(?:Posix|Windows)Path\(|\burl=\w*Url\(")
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -146,6 +145,12 @@ def _message(message: object, index: int, intake: Intake) -> glmv.Message | None
             case TextBlock() if role == "tool" and (python_repr := _REPRESENTED.match(block.text)):
                 intake.refuse(_not_a_picture(python_repr), f"{where}, TextBlock")
             case TextBlock():
+                if role == "tool" and (node := _NODE.search(block.text)) and _ITS_PICTURE.search(block.text):
+                    intake.note(
+                        where,
+                        f"the text has the repr of {node[1]}, which shows the model no picture. To show it, let the "
+                        "tool return an ImageBlock with the path or URL of the node.",
+                    )
                 parts.append(glmv.Text(block.text))
             case ThinkingBlock() if role == "assistant":
                 thoughts.append(block.content or "")
@@ -270,6 +275,8 @@ def _listed(documents: Any) -> Iterable[Any]:
             return ()
         case str() | bytes() | bytearray() | IOBase() | BaseModel():  # pydantic's models iterate over their fields
             return (documents,)
+        case Mapping() | memoryview():  # they would iterate over keys and numbers
+            return (documents,)
         case Iterable():
             return documents
         case _:
@@ -288,7 +295,7 @@ def _parts_of_document(document: ImageSource, where: str, intake: Intake) -> Ite
             yield document
         case str() if _SCHEME.match(document):
             yield intake.medium(glmv.Image, url=document)
-        case str() if _BASE64.fullmatch(document) and not os.path.isfile(document[:_LONGEST_PATH]):  # noqa: PTH113
+        case str() if is_base64(document):
             yield intake.medium(glmv.Image, data=document)
         case str() | PathLike():
             yield intake.medium(glmv.Image, path=document)
@@ -392,7 +399,9 @@ def chat_arguments(
         # LlamaIndex checks OpenAI's limit of a description (1,024 characters); the platform documents no limit.
         arguments["tools"] = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
         if arguments.get("tool_choice") is None and required:
-            arguments["tool_choice"] = "required"
+            # glmv lets a class validate the arguments only if the name of the tool is given.
+            named = len(tools) == 1 and isinstance(options.get("validate"), type)
+            arguments["tool_choice"] = tools[0].metadata.get_name() if named else "required"
         if arguments.get("tool_choice"):
             arguments.setdefault("on_misfit", "return")  # tools validate their arguments, agents report errors
         if not parallel:

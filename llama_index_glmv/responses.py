@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
@@ -22,6 +23,8 @@ from pydantic_core import from_json
 import glmv
 from llama_index_glmv.intake import in_terms
 from llama_index_glmv.messages import legacy_calls
+
+log = logging.getLogger("glmv")
 
 # Fields of the last delta that are copied into `additional_kwargs` under the same names.
 _FACTS = ("finish_reason", "id", "request_id", "model", "created", "attempts", "content_filter", "web_search")
@@ -138,6 +141,8 @@ def _parsed(arguments: str, *, partial: bool = False) -> dict[str, Any] | None:
         parsed = from_json(arguments, allow_partial="trailing-strings" if partial else False)
     except ValueError:
         return None
+    if isinstance(parsed, str) and not partial and parsed.lstrip().startswith("{"):
+        return _parsed(parsed)  # some servers write the JSON as a string
     return parsed if isinstance(parsed, dict) else None
 
 
@@ -190,6 +195,11 @@ def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]
             "Set tool_required=True to force a call, or error_on_no_tool_call=False to allow an answer without one."
         )
     complete = "finish_reason" in response.additional_kwargs
+    if complete:
+        for _, name, arguments in calls:
+            if isinstance(arguments, str) and arguments.strip() not in ("", "null") and _parsed(arguments) is None:
+                # A tool whose arguments all have defaults runs without an error.
+                log.warning("The arguments of the call of %s are not a JSON object: the tool gets none.", name)
     return [
         ToolSelection(tool_id=call_id, tool_name=name, tool_kwargs=_tool_kwargs(arguments, partial=not complete))
         for call_id, name, arguments in calls

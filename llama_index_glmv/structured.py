@@ -13,7 +13,7 @@ from llama_index.core.instrumentation.events.llm import (
 )
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
-from llama_index.core.prompts import PromptTemplate
+from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
@@ -34,6 +34,11 @@ class Schema(dict[str, Any]):
     """
 
     def __init__(self, output_cls: type[BaseModel]) -> None:
+        if not (isinstance(output_cls, type) and issubclass(output_cls, BaseModel)):
+            raise glmv.InvalidRequestError(
+                f"the class of the object must be a pydantic class; got {glmv.shown(output_cls)}. "
+                "For a list of objects use a class with a field for the list."
+            )
         schema = {"name": output_cls.__name__, "schema": output_cls.model_json_schema()}
         super().__init__(type="json_schema", json_schema=schema)
         self.validate = output_cls
@@ -53,11 +58,21 @@ class StructuredOutput(FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None,
         args: Any,
     ) -> tuple[list[ChatMessage], dict[str, Any]]:
+        if not isinstance(prompt, BasePromptTemplate):
+            raise glmv.InvalidRequestError(
+                f"prompt must be a template, such as PromptTemplate(...); got {type(prompt).__name__}."
+            )
         messages = self._extend_messages(prompt.format_messages(llm=self, **args))
         options = {"response_format": Schema(output_cls), **(llm_kwargs or {})}
         if isinstance(headers := options.get("extra_headers"), dict):
             options["extra_headers"] = glmv.SecretHeaders(headers)
         return messages, options
+
+    def _checked_by(self, output_cls: type[BaseModel], llm_kwargs: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The options for LlamaIndex's program, which calls a tool: the class validates the arguments."""
+        if self.pydantic_program_mode is not PydanticProgramMode.FUNCTION:
+            return llm_kwargs
+        return {"validate": output_cls, **(llm_kwargs or {})}
 
     @property
     def _by_schema(self) -> bool:
@@ -83,7 +98,8 @@ class StructuredOutput(FunctionCallingLLM):
             MalformedResponse: two answers in a row are invalid; `partial` is the last one.
         """
         if not self._by_schema:
-            other: Model = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            options = self._checked_by(output_cls, llm_kwargs)
+            other: Model = super().structured_predict(output_cls, prompt, options, **prompt_args)
             return other
         messages, options = self._messages_and_options(output_cls, prompt, llm_kwargs, prompt_args)
         llm_kwargs = None  # tracebacks may show this frame's variables, and headers may contain credentials
@@ -100,7 +116,8 @@ class StructuredOutput(FunctionCallingLLM):
     ) -> Model:
         """`structured_predict`, asynchronously."""
         if not self._by_schema:
-            other: Model = await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            options = self._checked_by(output_cls, llm_kwargs)
+            other: Model = await super().astructured_predict(output_cls, prompt, options, **prompt_args)
             return other
         messages, options = self._messages_and_options(output_cls, prompt, llm_kwargs, prompt_args)
         llm_kwargs = None  # tracebacks may show this frame's variables, and headers may contain credentials

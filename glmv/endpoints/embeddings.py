@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from glmv._public import public_class
@@ -86,8 +87,16 @@ def _vectors(answer: Mapping[str, Any], count: int) -> list[list[float]]:
     try:
         assert isinstance(rows, list)
         vectors = {int(row.get("index", position)): row["embedding"] for position, row in enumerate(rows)}
-        return [list(map(float, vectors[position])) for position in range(count)]
+        result = [list(map(float, vectors[position])) for position in range(count)]
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError):
         raise MalformedResponse(
             f"{count} texts were sent; the response lacks a vector for one or more. Its fields are {sorted(answer)}."
         ) from None
+    if not all(result) or len(set(map(len, result))) > 1:
+        lengths = ", ".join(map(str, sorted(set(map(len, result)))))
+        raise MalformedResponse(f"The vectors of the response are empty or of several lengths: {lengths}.")
+    if not all(isfinite(sum(vector)) for vector in result):
+        raise MalformedResponse(
+            "A vector of the response has NaN or an infinite number: check the model on the server."
+        )
+    return result

@@ -190,6 +190,7 @@ class Shaper:
     def _check_ending(self, last: Delta) -> None:
         """Raises the error that the finish reason means, unless it is a success."""
         reason, total = last.finish_reason, self.total
+        nothing = not (total.text or total.reasoning or total.tool_calls)
         match ending_of(reason):
             case Ending.BROKEN:
                 raise Failure("network_error", f"The server stopped inside the answer (finish_reason {reason}).")
@@ -207,10 +208,17 @@ class Shaper:
                     "remove the part of the answer that was shown.",
                     content_filter=last.content_filter,
                 )
-            case Ending.FULL if not (total.text or total.reasoning or total.tool_calls):
+            case Ending.FULL if nothing:
                 raise ContextLengthError(
                     f"The prompt leaves no space for an answer in the model's context window (finish_reason {reason}). "
                     "Shorten the conversation, or send fewer or smaller pictures."
+                )
+            case None if nothing and reason == "length" and last.usage and last.usage.completion_tokens == 0:
+                # LMDeploy, if the prompt and `max_tokens` are longer than its session_len.
+                raise ContextLengthError(
+                    "The server wrote no token (finish_reason length): the prompt and max_tokens leave no space in the "
+                    "model's context window. Shorten the conversation, send fewer or smaller pictures, or lower "
+                    "max_tokens."
                 )
 
 

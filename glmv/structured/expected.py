@@ -144,6 +144,7 @@ class JSONExpected:
             and raises ValueError; or None.
         beside_tools: whether the instruction allows a tool call in place of JSON. The check always accepts one.
         name: the name of the JSON in the request; the model may wrap it in an object with this key.
+        asked: whether the prompt asks for it; otherwise a field of the request does, and there is no instruction.
     """
 
     what = "JSON"
@@ -155,9 +156,12 @@ class JSONExpected:
         *,
         beside_tools: bool = False,
         name: str = "",
+        asked: bool = True,
     ) -> None:
         self.instruction = _SCHEMA.format(schema=json.dumps(schema, ensure_ascii=False)) if schema else _JSON
         self.instruction += _UNLESS_TOOL if beside_tools else ""
+        if not asked:
+            self.instruction = ""
         reader = _reader(validate)
         self._schema = None if reader else schema
         self._validate: Callable[[str], object] | None = reader or validate
@@ -205,7 +209,7 @@ class JSONExpected:
 
 def correction(problem: str, instruction: str) -> str:
     """The message for the model about an answer that does not fit."""
-    return _AGAIN.format(problem=problem, instruction=instruction)
+    return _AGAIN.format(problem=problem, instruction=instruction).rstrip()
 
 
 def name_of(tool: Mapping[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 "tool_choice: only auto is supported" and `response_format` is "text models only" (docs.bigmodel.cn, "对话补全"). So the
 system message gets an instruction, and the answer is checked. If the answer does not fit, the model is told the problem
-and asked once more. Servers that support the fields themselves (`Dialect`) just get the fields.
+and asked once more. Servers that support the fields themselves (`Dialect`) get the fields and no instruction; of their
+answers only JSON for a pydantic class is checked.
 
 A plan does no I/O. A client sends `plan.request` until `plan.done`. Without a stream, it passes the answer to `judge`.
 With a stream, it passes the deltas to `show`, and then the whole answer, which the flow returns, to `end`.
@@ -284,7 +285,9 @@ def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expe
     expected = call or json
     if options != request.options:
         request = request.but(options=options)
-    return _instructed(request, expected.instruction) if expected else request, expected, one_call
+    if expected and expected.instruction:
+        request = _instructed(request, expected.instruction)
+    return request, expected, one_call
 
 
 def _expected_call(
@@ -326,14 +329,20 @@ def _expected_call(
 def _expected_json(
     options: dict[str, Any], request: ChatRequest, dialect: Dialect, *, asks: bool
 ) -> JSONExpected | None:
-    """Sets `response_format` for the server; returns the JSON to ask for in the prompt, or None.
+    """Sets `response_format` for the server; returns the JSON to expect, or None.
 
     With `asks=False` it returns None.
     """
     wanted = options.get("response_format")
+    validate = request.call.get("validate")
     # Other types than JSON (vLLM's "structural_tag") are passed to servers that support `response_format`.
     if wanted is None or (dialect.takes_json and wanted.get("type") != "text"):
-        return None
+        # Not every model and provider behind such a server keeps to the field, so a class checks the answer.
+        if not (
+            asks and isinstance(validate, type) and wanted and wanted.get("type") in ("json_schema", "json_object")
+        ):
+            return None
+        return JSONExpected(_schema(wanted), validate, name=_name(wanted), asked=False)
     schema = _schema(wanted)
     row = request.row
     options.pop("response_format")
@@ -343,8 +352,12 @@ def _expected_json(
         options["response_format"] = {"type": "json_object"}
     if not asks:
         return None
-    name = str(wanted.get("json_schema", {}).get("name") or "")
-    return JSONExpected(schema, request.call.get("validate"), beside_tools=bool(options.get("tools")), name=name)
+    return JSONExpected(schema, validate, beside_tools=bool(options.get("tools")), name=_name(wanted))
+
+
+def _name(wanted: Mapping[str, Any]) -> str:
+    """The name of the JSON in a `response_format`, or ""."""
+    return str((wanted.get("json_schema") or {}).get("name") or "")
 
 
 def reduced(answer: Completion, wanted: Mapping[str, Any]) -> Completion:

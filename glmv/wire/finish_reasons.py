@@ -23,6 +23,10 @@ ENDINGS: dict[str, Ending] = {
     "content_filter": Ending.WITHDRAWN,  # OpenAI's API reference; LiteLLM's word for "sensitive"
     "safety": Ending.WITHDRAWN,  # ai.google.dev, FinishReason; gateways send it in capitals
     "prohibited_content": Ending.WITHDRAWN,  # as above
+    "blocklist": Ending.WITHDRAWN,  # as above
+    "spii": Ending.WITHDRAWN,  # as above: personal data
+    "guardrail_intervened": Ending.WITHDRAWN,  # Amazon Bedrock, Converse, stopReason
+    "content_filtered": Ending.WITHDRAWN,  # as above
     "refusal": Ending.WITHDRAWN,  # docs.anthropic.com, "Handling stop reasons": a classifier ended the answer
     "network_error": Ending.BROKEN,  # docs.bigmodel.cn "对话补全"
     "error": Ending.BROKEN,  # vLLM (vllm/v1/engine, FINISH_REASON_STRINGS); openrouter.ai, "Errors"

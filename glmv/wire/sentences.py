@@ -23,9 +23,14 @@ _OVERFLOWS = "(?i)" + "|".join(
         r"input length \(\d+ tokens\) exceeds the maximum allowed length",  # SGLang: sgl-project/sglang#4048
         "exceeds? the available context size",  # llama.cpp
         "context size has been exceeded",  # LM Studio
+        "loaded with (?:a )?context length of only",  # LM Studio: lmstudio-ai/lmstudio-bug-tracker#546
+        "tokens to keep from the initial prompt is greater than the context length",  # LM Studio
         r"requested tokens \(\d+\) exceed context window",  # llama-cpp-python
         "input length exceeds (?:the |maximum )*context length",  # Ollama
         "input exceeds context length",  # Ollama, runner.go
+        "prompt too long; exceeded (?:max )?context length",  # Ollama's cloud
+        r"input token count \(?\d*\)? ?exceeds the maximum number of tokens",  # Gemini
+        "range of input length should be",  # DashScope
         r"prompt is too long: \d+ tokens",  # Anthropic
         "exceed context limit",  # Anthropic: "input length and `max_tokens` exceed context limit"
         "exceeds the context window of this model",  # OpenAI, Responses API

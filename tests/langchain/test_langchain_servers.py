@@ -181,3 +181,21 @@ def test_base_model_is_kept_by_copies_pickles_dumps_and_traces() -> None:
 def test_the_error_for_an_unknown_base_model_lists_the_known_models() -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"base_model.*glm-4\.6v, "):
         ChatGLMV(model="ours", base_model="glm-9", api_key="k")
+
+
+@pytest.mark.parametrize("dialect", ["openrouter", "vllm", "llama.cpp"])
+@pytest.mark.parametrize("said", ['```json\n{"name": "red"}\n```', 'It is {"name": "red"}.'], ids=["fence", "prose"])
+def test_an_object_in_other_text_is_read_from_a_server_that_gets_the_schema_as_a_field(said: str, dialect: Any) -> None:
+    server = OtherServer(message={"role": "assistant", "content": said})
+    reader = ChatGLMV(**server.options(dialect=dialect)).with_structured_output(Colour)
+    assert reader.invoke("?") == Colour(name="red")
+    assert list(reader.stream("?"))[-1] == Colour(name="red")
+    assert all(body["response_format"]["type"] == "json_schema" for body in server.bodies)
+    assert len(server.bodies) == 2
+
+
+def test_a_stream_of_objects_without_an_object_raises_and_does_not_end_empty() -> None:
+    server = OtherServer(message={"role": "assistant", "content": "no object"})
+    reader = ChatGLMV(**server.options(dialect="vllm")).with_structured_output(Colour)
+    with pytest.raises(glmv.MalformedResponse, match="it has no JSON"):
+        list(reader.stream("?"))

@@ -220,3 +220,14 @@ def test_a_stream_left_before_its_end_frees_its_slot_when_the_event_loop_ends(
         asyncio.run(read_a_little())
         assert llm.complete("hello").text  # the slot is free again
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize("prompt", [None, ["What?"], ChatMessage(content="What?")], ids=["None", "list", "message"])
+def test_a_prompt_that_is_not_a_str_is_an_invalid_request(connect: Callable[..., GLMV], prompt: Any) -> None:
+    llm = connect()
+    with pytest.raises(glmv.InvalidRequestError, match=r"a prompt must be a str; got .*chat\(\[message\]\)"):
+        llm.complete(prompt)
+    with pytest.raises(glmv.InvalidRequestError, match="a prompt must be a str"):
+        list(llm.stream_complete(prompt))
+    with pytest.raises(glmv.InvalidRequestError, match="a prompt must be a str"):
+        asyncio.run(llm.acomplete(prompt))

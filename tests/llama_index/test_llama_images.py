@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from llama_index.core.schema import Document, ImageDocument, ImageNode, MediaRes
 from PIL import Image as Pillow
 
 import glmv
-from glmv_emulator import Emulator
+from glmv_emulator import Emulator, Reply
 from llama_index_glmv import GLMV, GLMVImageCaptioner, image_file_extractor, load_images
 from llama_index_glmv.intake import Intake
 from llama_index_glmv.messages import parts_of_documents
@@ -495,3 +496,94 @@ def test_an_error_of_the_account_ends_the_run_although_pictures_may_be_skipped(
     with pytest.raises(error):
         asyncio.run(captioner.acall(nodes)) if asynchronous else captioner(nodes)
     assert len(answering.requests) < 20
+
+
+class _BrokenFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A file system whose calls raise an error that is not an OSError, as those of botocore do."""
+
+    protocol = "broken"
+
+    def isfile(self, path: str) -> bool:
+        raise EOFError
+
+    def cat_file(self, path: str, *_: Any, **__: Any) -> bytes:
+        raise RuntimeError(f"refused: broken://name:secret@host/{path}")
+
+
+class _AbsentFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A file system whose package is not installed."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise ImportError("Install absentfs to access it")
+
+
+@pytest.fixture
+def broken() -> None:
+    fsspec.register_implementation("broken", _BrokenFileSystem, clobber=True)
+    fsspec.register_implementation("absent", _AbsentFileSystem, clobber=True)
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("absent://album", r"'absent://album': fsspec cannot open this file system \(.*Install absentfs"),
+        ("broken://name:secret@host/a.png", r"'broken://\*\*\*@host/a.png': it cannot be read \('EOFError'\)"),
+        ("zip://a.png::/nowhere/b.zip", r"cannot open this file system \(.*No such file"),
+    ],
+    ids=["not installed", "not reachable", "no archive"],
+)
+def test_an_error_of_a_file_system_is_an_invalid_request_and_can_be_skipped(
+    folder: Path, source: str, message: str
+) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=message) as caught:
+        load_images(source)
+    assert "secret" not in str(caught.value)
+    assert names(load_images([source, folder / "b.png"], on_error="skip")) == ["b.png"]
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_picture_reader_of_a_file_system_that_fails_raises_without_the_password() -> None:
+    reader = image_file_extractor()[".png"]
+    with pytest.raises(glmv.InvalidRequestError, match=r"it cannot be read \(.*refused") as caught:
+        reader.load_data("a.png", fs=_BrokenFileSystem())
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["**.png", "**x/*.png"])
+def test_a_pattern_with_stars_beside_other_characters_raises_no_other_error(folder: Path, pattern: str) -> None:
+    with contextlib.suppress(glmv.InvalidRequestError):  # Python 3.13 reads the stars as one
+        assert load_images(folder / pattern)
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
+def test_load_images_of_base64_says_how_to_index_a_picture_in_memory(draw: Callable[..., bytes], prefix: str) -> None:
+    content = base64.b64encode(draw("red")).decode()
+    with pytest.raises(glmv.InvalidRequestError, match=r"not base64.*ImageDocument\(image=\.\.\.\)") as caught:
+        load_images(prefix + content)
+    assert content[:60] not in str(caught.value)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("answer", ["", "  \n"], ids=["empty", "blank"])
+def test_an_empty_description_is_an_error_and_not_a_picture_without_text(
+    answering: Emulator, folder: Path, answer: str, asynchronous: bool
+) -> None:
+    def describe(captioner: GLMVImageCaptioner) -> Any:
+        return asyncio.run(captioner.acall(documents)) if asynchronous else captioner(documents)
+
+    documents = load_images(folder / "b.png")
+    answering.answer(lambda _: answer)
+    with pytest.raises(glmv.MalformedResponse, match="the description is empty"):
+        describe(captioner_of(answering))
+    (node,) = describe(captioner_of(answering, on_error="skip"))
+    assert node.metadata["caption_error"] == "MalformedResponse"
+    assert list(describe(captioner_of(answering, on_error="skip", nodes=True))) == []
+
+
+def test_the_error_of_a_description_cut_off_inside_the_reasoning_names_max_tokens(
+    answering: Emulator, folder: Path
+) -> None:
+    answering.answer(lambda _: Reply(reasoning="It shows", finish_reason="length"))
+    with pytest.raises(glmv.MalformedResponse, match="max_tokens"):
+        captioner_of(answering)(load_images(folder / "b.png"))

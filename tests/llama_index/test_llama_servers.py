@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
+from llama_index.core.prompts import PromptTemplate
 from llama_index.core.schema import ImageNode
 from llama_index.core.tools import FunctionTool
+from pydantic import BaseModel
 
 import glmv
 from llama_index_glmv import GLMV, GLMVImageCaptioner, GLMVMultiModal
@@ -128,3 +132,46 @@ def test_the_captioner_sends_the_model_name_and_not_the_base_model(red: bytes) -
 def test_the_error_for_an_unknown_base_model_lists_the_known_models() -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"base_model.*glm-4\.6v, "):
         GLMV(model="ours", base_model="glm-9", api_key="k")
+
+
+class Size(BaseModel):
+    width: int
+    height: int
+
+
+SIZE = PromptTemplate("How large is it?")
+OBJECTS: dict[str, Callable[[GLMV], Any]] = {
+    "predict": lambda llm: llm.structured_predict(Size, SIZE),
+    "apredict": lambda llm: asyncio.run(llm.astructured_predict(Size, SIZE)),
+    "stream": lambda llm: list(llm.stream_structured_predict(Size, SIZE))[-1],
+    "structured LLM": lambda llm: llm.as_structured_llm(Size).complete("?").raw,
+}
+
+
+@pytest.mark.parametrize("ask", OBJECTS.values(), ids=OBJECTS)
+@pytest.mark.parametrize("dialect", ["openrouter", "vllm", "llama.cpp"])
+@pytest.mark.parametrize(
+    "said",
+    ['{"width": 3, "height": 4}', '```json\n{"width": 3, "height": 4}\n```', 'Here it is: {"width": "3", "height": 4}'],
+    ids=["bare", "fence", "prose"],
+)
+def test_the_object_is_read_from_the_answer_of_a_server_that_gets_the_schema_as_a_field(
+    said: str, dialect: Any, ask: Callable[[GLMV], Any]
+) -> None:
+    server = OtherServer(message={"role": "assistant", "content": said})
+    assert ask(GLMV(**server.options(dialect=dialect))) == Size(width=3, height=4)
+    assert [body["response_format"]["type"] for body in server.bodies] == ["json_schema"]
+    assert [message["role"] for message in server.body["messages"]] == ["user"]
+
+
+@pytest.mark.parametrize("ask", OBJECTS.values(), ids=OBJECTS)
+@pytest.mark.parametrize("said", ["no object", '{"width": 3}', ""], ids=["prose", "misfit", "empty"])
+def test_an_answer_without_the_object_raises_malformed_response_after_a_second_request(
+    said: str, ask: Callable[[GLMV], Any]
+) -> None:
+    server = OtherServer(message={"role": "assistant", "content": said})
+    with pytest.raises(glmv.MalformedResponse, match="asked for JSON"):
+        ask(GLMV(**server.options(dialect="vllm")))
+    assert all(body["response_format"]["type"] == "json_schema" for body in server.bodies)
+    assert len(server.bodies) == 2
+    assert "Your last reply cannot be used" in server.body["messages"][-1]["content"]

@@ -395,3 +395,61 @@ def test_a_stream_that_is_cut_inside_an_escape_or_has_nan_gives_the_object(diale
         objects = list(llm.stream_structured_predict(Reading, PromptTemplate("What?")))
     assert isinstance(objects[-1], Reading)
     assert objects[-1].note == note
+
+
+class Visit(BaseModel):
+    day: dt.date
+    guests: int
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(
+    ("output_cls", "arguments", "expected"),
+    [
+        (Receipt, {"shop": "Bakery", "total": "3.50"}, Receipt(shop="Bakery", total=3.5)),
+        (Visit, {"day": "2026-01-31", "guests": "4"}, Visit(day=dt.date(2026, 1, 31), guests=4)),
+    ],
+    ids=["number", "date"],
+)
+def test_the_class_and_not_its_schema_validates_the_arguments_of_a_function_program(
+    emu: Emulator,
+    connect: Callable[..., GLMV],
+    output_cls: type[BaseModel],
+    arguments: dict[str, Any],
+    expected: BaseModel,
+    asynchronous: bool,
+) -> None:
+    llm = connect(pydantic_program_mode=PydanticProgramMode.FUNCTION)
+    emu.call(output_cls.__name__, **arguments)
+    if asynchronous:
+        result = asyncio.run(llm.astructured_predict(output_cls, PROMPT, thing="receipt"))
+    else:
+        result = llm.structured_predict(output_cls, PROMPT, thing="receipt")
+    assert result == expected
+    assert len(emu.requests) == 1
+
+
+def test_arguments_that_the_class_of_a_function_program_refuses_are_asked_for_once_more(
+    emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    llm = connect(pydantic_program_mode=PydanticProgramMode.FUNCTION)
+    emu.call("Receipt", shop="Bakery", total=-1)
+    emu.call("Receipt", shop="Bakery", total=3.5)
+    assert llm.structured_predict(Receipt, PROMPT, thing="receipt") == Receipt(shop="Bakery", total=3.5)
+    assert "a total is not negative" in json.dumps(emu.requests[-1].body)
+
+
+@pytest.mark.parametrize("output_cls", [dict, list[Receipt], RECEIPT], ids=["dict", "list", "instance"])
+def test_an_output_class_that_is_no_pydantic_class_is_an_invalid_request(output_cls: Any) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="must be a pydantic class"):
+        GLMV().structured_predict(output_cls, PROMPT, thing="receipt")
+    with pytest.raises(glmv.InvalidRequestError, match="must be a pydantic class"):
+        list(GLMV().stream_structured_predict(output_cls, PROMPT, thing="receipt"))
+
+
+def test_a_text_as_prompt_of_an_object_is_an_invalid_request() -> None:
+    prompt: Any = "What does the receipt say?"
+    with pytest.raises(glmv.InvalidRequestError, match=r"such as PromptTemplate\(\.\.\.\); got str"):
+        GLMV().structured_predict(Receipt, prompt)
+    with pytest.raises(glmv.InvalidRequestError, match="must be a template"):
+        asyncio.run(GLMV().astructured_predict(Receipt, prompt))

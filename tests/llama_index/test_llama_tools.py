@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ImageBlock, TextBlock, ToolCallBlock, VideoBlock
+from llama_index.core.schema import ImageNode, NodeWithScore, TextNode
 from llama_index.core.tools import FunctionTool
 from PIL import Image as Pillow
 
@@ -228,3 +231,50 @@ def test_a_tool_text_of_200_000_characters_is_read_in_less_than_20_seconds(
     before = time.process_time()
     connect().chat(conversation("{" + "a" * 200_000))
     assert time.process_time() - before < 20
+
+
+def test_arguments_that_are_json_in_a_string_are_read() -> None:
+    block = ToolCallBlock(tool_call_id="c1", tool_name="zoom", tool_kwargs=json.dumps('{"at": 5}'))
+    assert selected(response(block)) == [("c1", "zoom", {"at": 5})]
+    beginning = ToolCallBlock(tool_call_id="c1", tool_name="zoom", tool_kwargs=json.dumps('{"at": 5}')[:6])
+    assert selected(response(beginning, over=False)) == [("c1", "zoom", {})]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "warned"),
+    [('{"path": "/ho', True), ("[1]", True), ("{'n': 5}", True), ("", False), ("null", False), ('{"n": 5}', False)],
+)
+def test_a_call_whose_arguments_cannot_be_read_is_logged(
+    arguments: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    selected(response(ToolCallBlock(tool_call_id="c1", tool_name="remove", tool_kwargs=arguments)))
+    assert (["remove" in record.getMessage() for record in caplog.records] == [True]) is warned
+    assert "/ho" not in caplog.text
+
+
+def test_the_picture_of_a_node_that_a_tool_returns_in_a_list_is_noted(
+    red: bytes, tmp_path: Path, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    path = tmp_path / "red.png"
+    path.write_bytes(red)
+    emu.say("Fine.", "Fine.")
+    found = [NodeWithScore(node=ImageNode(image_path=str(path), text="a red square"), score=0.5)]
+    result = connect().chat(conversation(found))
+    assert "messages[2] (tool): the text has the repr of ImageNode" in result.additional_kwargs["notes"][0]
+    assert "a red square" in emu.requests[0].body["messages"][-1]["content"]
+    found = [NodeWithScore(node=TextNode(text="a red square"), score=0.5)]
+    assert "notes" not in connect().chat(conversation(found)).additional_kwargs
+
+
+@pytest.mark.parametrize("given", [{"type": "image_url"}, {"image": b"x"}], ids=["part", "other"])
+def test_a_dict_as_image_documents_is_refused_as_a_dict(given: Any, connect: Callable[..., GLMV]) -> None:
+    with pytest.raises(glmv.UnsupportedContent, match=r"image_documents\[0\].*got dict"):
+        connect().complete("What?", image_documents=given)
+
+
+def test_a_memoryview_as_image_documents_is_one_picture(
+    red: bytes, emu: Emulator, connect: Callable[..., GLMV]
+) -> None:
+    emu.say("Fine.")
+    connect().complete("What?", image_documents=memoryview(red))  # type: ignore[arg-type]
+    assert [part["type"] for part in emu.requests[0].body["messages"][0]["content"]] == ["image_url", "text"]

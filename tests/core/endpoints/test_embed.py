@@ -122,3 +122,22 @@ def test_count_tokens_reads_the_count_from_the_field_usage_or_tokens(wire: Any, 
 def test_count_tokens_raises_a_glmv_error_if_the_answer_has_no_count(wire: Any) -> None:
     with pytest.raises(glmv.MalformedResponse, match="count"):
         wire(lambda _: {"usage": {"prompt_tokens": None}}).client().count_tokens("hi")
+
+
+@pytest.mark.parametrize("bad", ["NaN", "Infinity", "-Infinity"])
+def test_a_vector_with_a_number_that_is_not_finite_raises_malformed_response(wire: Any, bad: str) -> None:
+    rows = [{"index": 0, "embedding": [0.5, 0.5]}, {"index": 1, "embedding": [0.5, float(bad)]}]
+    answer = httpx.Response(200, content=json.dumps({"data": rows}), headers={"content-type": "application/json"})
+    with pytest.raises(glmv.MalformedResponse, match="NaN or an infinite number"):
+        wire(lambda _: answer).client().embed(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("both", "lengths"), [([[], []], "0"), ([[0.5], []], "0, 1"), ([[0.5], [0.5, 0.5]], "1, 2")], ids=str
+)
+def test_vectors_of_several_lengths_or_without_numbers_raise_malformed_response(
+    wire: Any, both: list[list[float]], lengths: str
+) -> None:
+    rows = [{"index": index, "embedding": vector} for index, vector in enumerate(both)]
+    with pytest.raises(glmv.MalformedResponse, match=rf"lengths: {lengths}\.$"):
+        wire(lambda _: {"data": rows}).client().embed(["a", "b"])

@@ -371,3 +371,25 @@ def test_a_choice_without_an_error_in_its_field_for_errors_is_an_answer(flow: An
     piece = flow.piece('say "error"', "stop")
     piece["choices"][0]["error"] = None
     assert flow.run(flow.streamed(piece)).whole.text == 'say "error"'
+
+
+@pytest.mark.parametrize("stream", STREAM)
+def test_an_answer_of_length_zero_without_a_token_is_a_context_length_error(flow: Any, stream: bool) -> None:
+    none = {"prompt_tokens": 8200, "completion_tokens": 0, "total_tokens": 8200}
+    error = flow.run(ended(flow, stream, None, "length", usage=none), stream=stream).failure
+    assert type(error) is glmv.ContextLengthError
+    assert (error.attempts, error.retryable, "max_tokens" in str(error)) == (1, False, True)
+
+
+@pytest.mark.parametrize("stream", STREAM)
+@pytest.mark.parametrize(
+    ("text", "reason", "tokens"),
+    [("half", "length", 0), (None, "length", 5), (None, "length", None), (None, "stop", 0)],
+    ids=["text", "tokens", "no usage", "stop"],
+)
+def test_other_answers_without_text_are_no_context_length_error(
+    flow: Any, stream: bool, text: str | None, reason: str, tokens: int | None
+) -> None:
+    usage = {"prompt_tokens": 8, "completion_tokens": tokens, "total_tokens": 8} if tokens is not None else None
+    answer = flow.run(ended(flow, stream, text, reason, usage=usage), stream=stream).whole
+    assert (answer.text, answer.finish_reason) == (text or "", reason)

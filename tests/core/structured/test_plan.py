@@ -688,3 +688,30 @@ def test_the_usage_of_a_call_is_that_of_the_only_answer_that_has_usage(first: bo
     assert (plan.done, misfit.text) == (False, "Ada.")
     answer = plan.judge(glmv.Completion(text=RIGHT, usage=no_usage if first else usage, attempts=1))
     assert (plan.done, answer.text, answer.usage, answer.attempts) == (True, RIGHT, usage, 2)
+
+
+@pytest.mark.parametrize("dialect", ["vllm", "openrouter", "llama.cpp"])
+def test_a_server_with_a_field_for_json_gets_no_instruction_and_a_class_checks_its_answer(dialect: str) -> None:
+    class Person(BaseModel):
+        name: str
+
+    request = chat_request("Who is that?", glmv.Settings(), {"response_format": PERSON, "validate": Person})
+    plan = plan_for(request, DIALECTS[dialect])
+    assert plan.request.messages == request.messages
+    assert plan.request.options["response_format"] == PERSON
+    plan.judge(glmv.Completion(text="nobody", finish_reason="stop"))
+    assert not plan.done
+    assert plan.request.options["response_format"] == PERSON
+    assert plan.judge(glmv.Completion(text='So: {"name": "Ada"}', finish_reason="stop")).text == '{"name": "Ada"}'
+
+
+@pytest.mark.parametrize(
+    ("wanted", "validate"),
+    [(PERSON, None), (PERSON, str.upper), ({"type": "structural_tag"}, BaseModel), ({"type": "text"}, BaseModel)],
+    ids=["no class", "function", "tag", "text"],
+)
+def test_other_answers_of_a_server_with_a_field_for_json_are_not_checked(wanted: Any, validate: Any) -> None:
+    request = chat_request("Who?", glmv.Settings(), {"response_format": wanted, "validate": validate})
+    plan = plan_for(request, DIALECTS["vllm"])
+    plan.judge(glmv.Completion(text="nobody", finish_reason="stop"))
+    assert plan.done

@@ -450,3 +450,42 @@ def test_a_very_long_reason_of_an_error_is_cut() -> None:
 def test_every_error_name_has_advice_and_is_never_retried(name: str) -> None:
     assert len(NAMES[name].advice) > 12
     assert NAMES[name].retry is Retry.NEVER
+
+
+@pytest.mark.parametrize("status", [400, 413, 422, 500, None])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {
+            "error": "Trying to keep the first 9000 tokens when context the overflows. However, the model is loaded "
+            "with context length of only 4096 tokens, which is not enough."
+        },
+        {
+            "error": "The number of tokens to keep from the initial prompt is greater than the context length "
+            "(n_keep: 9000>= n_ctx: 4096)."
+        },
+        error_body("prompt too long; exceeded max context length by 12 tokens"),
+        error_body("The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).", code=400),
+        error_body("The input token count exceeds the maximum number of tokens allowed 1048576.", code=400),
+        error_body("<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 129024]"),
+    ],
+    ids=["LM Studio", "LM Studio, first turn", "Ollama", "Gemini", "Gemini without a number", "DashScope"],
+)
+def test_a_prompt_that_is_too_long_is_recognized_behind_local_servers_and_gateways(
+    payload: dict[str, Any], status: int | None
+) -> None:
+    result = error(payload, status)
+    assert type(result) is glmv.ContextLengthError
+    assert not result.retryable
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The number of tokens to keep must not be negative",
+        "Range of max_tokens should be [1, 8192]",
+        "The output token count exceeds the quota of this minute",
+    ],
+)
+def test_an_error_about_another_number_of_tokens_is_an_invalid_request(message: str) -> None:
+    assert type(error(error_body(message))) is glmv.InvalidRequestError
