@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 import glmv
 from glmv_batch._batches import PlatformBatches, refuse_model
-from glmv_batch._items import Item, count_of, items
+from glmv_batch._items import Item, count_of, items, same_file
 from glmv_batch._ledger import Ledger, LedgerUnreadable
 from glmv_batch._prices import BATCH_SHARE, Budget
 from glmv_batch._progress import Progress
@@ -173,9 +173,7 @@ class Job:
         """
         out = Path(path)
         beside = Path(f"{os.fspath(path)}.ledger" if ledger is None else ledger)
-        # SQLite takes an empty file for a new database: all items would be paid for a second time.
-        if beside.is_file() and not beside.stat().st_size and out.is_file() and out.stat().st_size:
-            raise LedgerUnreadable(beside, ValueError(f"it is empty, but {out.name} has answers"))
+        self._check_output(out, beside)
         if self._is_read and isinstance(self._source, Iterator):
             raise glmv.InvalidRequestError(
                 "The source of this job can be read only once, and it was read: the output would lose rows. Make a new "
@@ -322,6 +320,30 @@ class Job:
                 ordered=order == "input",
             )
         )
+
+    def _check_output(self, out: Path, ledger: Path) -> None:
+        """Check that writing the output destroys neither the source nor stored answers.
+
+        Raises:
+            InvalidRequestError: it would, or no file can have this name.
+        """
+        source = Path(self._source) if isinstance(self._source, str | os.PathLike) else None
+        try:
+            is_source = source is not None and same_file(out, source)
+            is_ledger = same_file(out, ledger)
+            lost = ledger.is_file() and not ledger.stat().st_size and out.is_file() and out.stat().st_size > 0
+        except (OSError, ValueError) as error:  # the name is too long, or contains a zero byte
+            reason = getattr(error, "strerror", None) or str(error)
+            raise glmv.InvalidRequestError(
+                f"The output {glmv.shown(os.fspath(out))} cannot be written: {reason}."
+            ) from error
+        if is_source or is_ledger:
+            raise glmv.InvalidRequestError(
+                f"{glmv.shown(os.fspath(out))} is the {'source' if is_source else 'ledger'} of this job, and the output "
+                "would replace it: name another file."
+            )
+        if lost:  # SQLite takes an empty file for a new database: all items would be paid for a second time
+            raise LedgerUnreadable(ledger, ValueError(f"it is empty, but {out.name} has answers"))
 
     def _read(self, source: Iterator[Item]) -> Iterator[Item]:
         self._is_read = True

@@ -84,7 +84,7 @@ class Keys:
 def _stamp(path: Path) -> tuple[str, int, int] | None:
     try:
         facts = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # reading it raises the error; a name with a zero byte is a ValueError
         return None
     return str(path.absolute()), facts.st_size, facts.st_mtime_ns
 

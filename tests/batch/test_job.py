@@ -588,3 +588,38 @@ def test_arows_outside_of_asyncio_raises_an_error_that_says_what_to_do(emulator:
 def test_the_module_for_ray_says_how_to_install_ray() -> None:
     with pytest.raises(ModuleNotFoundError, match=r'needs ray 2\.44 or newer.*pip install -U "glmv\[ray\]"'):
         importlib.import_module("glmv_batch.ray")
+
+
+@pytest.mark.parametrize("name", ["table.csv", "./table.csv", "link.csv"])
+def test_an_output_that_is_the_source_is_refused_and_the_table_stays(
+    emulator: Emulator, photos: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("table.csv").write_text("image\nphotos/0.png\n")
+    Path("link.csv").symlink_to("table.csv")
+    with pytest.raises(glmv.InvalidRequestError, match=r"is the source of this job, .*: name another file"):
+        job(emulator, tmp_path / "table.csv").write(name)
+    assert Path("table.csv").read_text() == "image\nphotos/0.png\n"
+
+
+def test_an_output_that_is_the_ledger_is_refused_before_anything_is_paid_for(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "o.jsonl"
+    with pytest.raises(glmv.InvalidRequestError, match="is the ledger of this job"):
+        job(emulator, photos).write(out, ledger=tmp_path / "photos" / ".." / "o.jsonl")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["a\0b.jsonl", "x" * 5_000 + ".jsonl"], ids=["zero byte", "long name"])
+def test_an_output_that_no_file_can_be_called_is_refused(emulator: Emulator, tmp_path: Path, name: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="cannot be written: "):
+        job(emulator, []).write(f"{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "x" * 5_000 + ".png"], ids=["zero byte", "long name"])
+def test_an_item_that_no_file_can_be_called_fails_with_an_error_of_glmv(emulator: Emulator, name: str) -> None:
+    (row,) = job(emulator, [name]).rows()
+    assert row.error_class == "InvalidRequestError"
+    assert row.error is not None
+    assert "picture: " in row.error or "There is no file" in row.error
