@@ -103,7 +103,7 @@ class Job:
         call_options = {name: connection.pop(name) for name in glmv.Options.model_fields if name in connection}
         model = connection.get("model")
         self._question = Question(prompt, messages=messages, schema=schema, model=model, options=call_options)
-        self._settings = glmv.without_values(lambda: self._connection_settings(connection, key), connection)
+        self._settings = glmv.without_values(lambda: self._connection_settings(connection, key, via), connection)
         self._model = model or self._settings.model
         self._base_model = self._settings.base_model if self._model == self._settings.model else None
         match via:
@@ -125,15 +125,24 @@ class Job:
         self._is_read = False
         self._stop: Callable[[str], None] = lambda why: None
 
-    def _connection_settings(self, settings: dict[str, Any], key: glmv.AsyncApiKey | None) -> glmv.Settings:
+    def _connection_settings(self, settings: dict[str, Any], key: glmv.AsyncApiKey | None, via: str) -> glmv.Settings:
         """The settings of the user's client, or the settings passed to the job.
 
         Raises:
-            InvalidRequestError: both are present, or a setting is wrong.
+            InvalidRequestError: both are present, a setting is wrong, or the only HTTP client is one that is not used.
         """
         connection = {name: value for name, value in settings.items() if value is not None}
         if self._own is None:
-            return glmv.Settings(**connection, api_key=key)
+            made = glmv.Settings(**connection, api_key=key)
+            used, unused = "http_async_client", "http_client"
+            if via == "platform":
+                used, unused = unused, used
+            if getattr(made, used) is None and getattr(made, unused) is not None:
+                raise glmv.InvalidRequestError(
+                    f"A job with via={via!r} sends with {used}; got only {unused}, whose proxy, certificates and hooks "
+                    "would not be used."
+                )
+            return made
         clash = {*connection, *(["api_key"] if key else [])} - {"model"}
         if clash:
             names = ", ".join(sorted(clash))
@@ -339,8 +348,8 @@ class Job:
             ) from error
         if is_source or is_ledger:
             raise glmv.InvalidRequestError(
-                f"{glmv.shown(os.fspath(out))} is the {'source' if is_source else 'ledger'} of this job, and the output "
-                "would replace it: name another file."
+                f"{glmv.shown(os.fspath(out))} is the {'source' if is_source else 'ledger'} of this job, and the "
+                "output would replace it: name another file."
             )
         if lost:  # SQLite takes an empty file for a new database: all items would be paid for a second time
             raise LedgerUnreadable(ledger, ValueError(f"it is empty, but {out.name} has answers"))

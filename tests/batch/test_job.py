@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import httpx
 import PIL.Image
 import pydantic
 import pytest
@@ -623,3 +624,32 @@ def test_an_item_that_no_file_can_be_called_fails_with_an_error_of_glmv(emulator
     assert row.error_class == "InvalidRequestError"
     assert row.error is not None
     assert "picture: " in row.error or "There is no file" in row.error
+
+
+@pytest.mark.parametrize(
+    ("via", "given", "used"),
+    [("calls", "http_client", "http_async_client"), ("platform", "http_async_client", "http_client")],
+)
+def test_an_http_client_that_a_job_would_not_use_is_refused(via: Any, given: str, used: str) -> None:
+    client = httpx.Client() if given == "http_client" else httpx.AsyncClient()
+    with pytest.raises(glmv.InvalidRequestError, match=f"sends with {used}; got only {given}, whose proxy"):
+        Job("photos", "?", via=via, model="glm-4v-plus", api_key="a.b", **{given: client})
+
+
+def test_advice_to_free_disk_space_is_given_only_for_a_full_disk(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "o.csv.part").mkdir()
+    with pytest.raises(glmv.LimitExceeded, match="Make it writable, or name another output, and run again") as caught:
+        job(emulator, photos).write(tmp_path / "o.csv")
+    assert "disk space" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "messages", "message"),
+    [(5, None, "prompt must be a text.*got int"), (None, object(), "messages must be a text.*got object")],
+    ids=["prompt", "messages"],
+)
+def test_a_question_of_another_type_is_refused(prompt: Any, messages: Any, message: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=message):
+        Job(["a.png"], prompt, messages=messages, api_key="a.b")
