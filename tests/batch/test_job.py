@@ -653,3 +653,14 @@ def test_advice_to_free_disk_space_is_given_only_for_a_full_disk(
 def test_a_question_of_another_type_is_refused(prompt: Any, messages: Any, message: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=message):
         Job(["a.png"], prompt, messages=messages, api_key="a.b")
+
+
+@pytest.mark.parametrize(
+    "options", [{"schema": {"type": "object", "enum": {1}}}, {"extra_body": {"a": {1}}}], ids=["schema", "option"]
+)
+def test_a_question_that_json_cannot_express_ends_the_job_before_anything_is_sent(
+    emulator: Emulator, photos: Path, options: Any
+) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="cannot be written as JSON: Object of type set"):
+        list(job(emulator, photos, **options).rows())
+    assert len(emulator.requests) == 0
