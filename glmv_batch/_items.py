@@ -217,6 +217,16 @@ def _is_same(file: Path, other: str | os.PathLike[str] | None) -> bool:
     return other is not None and file.name == Path(other).name and file.resolve() == Path(other).resolve()
 
 
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths name the same file, perhaps under two names or before it exists.
+
+    Raises:
+        OSError: a name is too long.
+        ValueError: a name contains a zero byte.
+    """
+    return one.samefile(other) if one.exists() and other.exists() else one.resolve() == other.resolve()
+
+
 def _of_files(
     files: Iterable[tuple[str, str | os.PathLike[str]]], column: str | None, otherwise: str
 ) -> Iterator[Item]:

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 import glmv
 from glmv_batch._batches import PlatformBatches, refuse_model
-from glmv_batch._items import Item, count_of, items
+from glmv_batch._items import Item, count_of, items, same_file
 from glmv_batch._ledger import Ledger, LedgerUnreadable
 from glmv_batch._prices import BATCH_SHARE, Budget
 from glmv_batch._progress import Progress
@@ -103,7 +103,7 @@ class Job:
         call_options = {name: connection.pop(name) for name in glmv.Options.model_fields if name in connection}
         model = connection.get("model")
         self._question = Question(prompt, messages=messages, schema=schema, model=model, options=call_options)
-        self._settings = glmv.without_values(lambda: self._connection_settings(connection, key), connection)
+        self._settings = glmv.without_values(lambda: self._connection_settings(connection, key, via), connection)
         self._model = model or self._settings.model
         self._base_model = self._settings.base_model if self._model == self._settings.model else None
         match via:
@@ -125,15 +125,24 @@ class Job:
         self._is_read = False
         self._stop: Callable[[str], None] = lambda why: None
 
-    def _connection_settings(self, settings: dict[str, Any], key: glmv.AsyncApiKey | None) -> glmv.Settings:
+    def _connection_settings(self, settings: dict[str, Any], key: glmv.AsyncApiKey | None, via: str) -> glmv.Settings:
         """The settings of the user's client, or the settings passed to the job.
 
         Raises:
-            InvalidRequestError: both are present, or a setting is wrong.
+            InvalidRequestError: both are present, a setting is wrong, or the only HTTP client is one that is not used.
         """
         connection = {name: value for name, value in settings.items() if value is not None}
         if self._own is None:
-            return glmv.Settings(**connection, api_key=key)
+            made = glmv.Settings(**connection, api_key=key)
+            used, unused = "http_async_client", "http_client"
+            if via == "platform":
+                used, unused = unused, used
+            if getattr(made, used) is None and getattr(made, unused) is not None:
+                raise glmv.InvalidRequestError(
+                    f"A job with via={via!r} sends with {used}; got only {unused}, whose proxy, certificates and hooks "
+                    "would not be used."
+                )
+            return made
         clash = {*connection, *(["api_key"] if key else [])} - {"model"}
         if clash:
             names = ", ".join(sorted(clash))
@@ -173,9 +182,7 @@ class Job:
         """
         out = Path(path)
         beside = Path(f"{os.fspath(path)}.ledger" if ledger is None else ledger)
-        # SQLite takes an empty file for a new database: all items would be paid for a second time.
-        if beside.is_file() and not beside.stat().st_size and out.is_file() and out.stat().st_size:
-            raise LedgerUnreadable(beside, ValueError(f"it is empty, but {out.name} has answers"))
+        self._check_output(out, beside)
         if self._is_read and isinstance(self._source, Iterator):
             raise glmv.InvalidRequestError(
                 "The source of this job can be read only once, and it was read: the output would lose rows. Make a new "
@@ -322,6 +329,30 @@ class Job:
                 ordered=order == "input",
             )
         )
+
+    def _check_output(self, out: Path, ledger: Path) -> None:
+        """Check that writing the output destroys neither the source nor stored answers.
+
+        Raises:
+            InvalidRequestError: it would, or no file can have this name.
+        """
+        source = Path(self._source) if isinstance(self._source, str | os.PathLike) else None
+        try:
+            is_source = source is not None and same_file(out, source)
+            is_ledger = same_file(out, ledger)
+            lost = ledger.is_file() and not ledger.stat().st_size and out.is_file() and out.stat().st_size > 0
+        except (OSError, ValueError) as error:  # the name is too long, or contains a zero byte
+            reason = getattr(error, "strerror", None) or str(error)
+            raise glmv.InvalidRequestError(
+                f"The output {glmv.shown(os.fspath(out))} cannot be written: {reason}."
+            ) from error
+        if is_source or is_ledger:
+            raise glmv.InvalidRequestError(
+                f"{glmv.shown(os.fspath(out))} is the {'source' if is_source else 'ledger'} of this job, and the "
+                "output would replace it: name another file."
+            )
+        if lost:  # SQLite takes an empty file for a new database: all items would be paid for a second time
+            raise LedgerUnreadable(ledger, ValueError(f"it is empty, but {out.name} has answers"))
 
     def _read(self, source: Iterator[Item]) -> Iterator[Item]:
         self._is_read = True

@@ -42,7 +42,11 @@ class Keys:
     """
 
     def __init__(self, question: Question, model: str, defaults: glmv.Options, digests: Digests) -> None:
-        """Keys for a question to a model; `defaults` are the client's options, `digests` stores the hashes of files."""
+        """Keys for a question to a model; `defaults` are the client's options, `digests` stores the hashes of files.
+
+        Raises:
+            InvalidRequestError: the question or an option has a value that JSON does not have, such as a set.
+        """
         self._question = question
         self._digests = digests
         usual = {name: getattr(defaults, name) for name in glmv.Options.model_fields}
@@ -52,7 +56,10 @@ class Keys:
             case glmv.Settings(model=own, base_model=str(base)) if own == model:
                 options["base_model"] = base  # pictures are resized to its limits
         content = None if callable(question.messages) else _identity_of(question.about())
-        self.question_hash = _hash([model.lower(), options, content])
+        try:
+            self.question_hash = _hash([model.lower(), options, content])
+        except (TypeError, ValueError, RecursionError) as error:
+            raise glmv.InvalidRequestError(f"The question or an option cannot be written as JSON: {error}") from error
 
     def of(self, item: Item) -> ItemKey:
         """The key of an item. Call this in a worker thread, since it may read the picture.
@@ -84,7 +91,7 @@ class Keys:
 def _stamp(path: Path) -> tuple[str, int, int] | None:
     try:
         facts = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # reading it raises the error; a name with a zero byte is a ValueError
         return None
     return str(path.absolute()), facts.st_size, facts.st_mtime_ns
 

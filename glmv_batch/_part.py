@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -14,6 +15,9 @@ from typing import IO, Self
 import glmv
 from glmv_batch._fields import SourceColumns
 from glmv_batch._row import Row
+
+# A disk or a quota is full, or a file is as large as the file system permits.
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 class Part(ABC):
@@ -86,8 +90,9 @@ class Part(ABC):
         try:
             yield
         except OSError as error:
+            advice = "Free disk space" if error.errno in _FULL else "Make it writable, or name another output,"
             raise glmv.LimitExceeded(
-                f"{self._path} cannot be written: {error}. Free disk space and run again: the ledger has every answer."
+                f"{self._path} cannot be written: {error}. {advice} and run again: the ledger has every answer."
             ) from error
 
     def _begin(self) -> None:

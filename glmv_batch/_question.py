@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -37,9 +37,15 @@ class Question:
     ) -> None:
         if (prompt is None) == (messages is None):
             raise glmv.InvalidRequestError("Pass either prompt='...' or messages=....")
+        given = prompt if messages is None else messages
+        if not (callable(given) or isinstance(given, Iterable | glmv.Message)):
+            raise glmv.InvalidRequestError(
+                f"{'prompt' if messages is None else 'messages'} must be a text, a list of messages or a function; got "
+                f"{type(given).__name__}."
+            )
         self.schema, self.model = schema, model
         # An iterator can be read only once, but the messages are needed for every item.
-        self.messages = list(messages) if isinstance(messages, Iterator) else prompt if messages is None else messages
+        self.messages = list(given) if isinstance(given, Iterator) else given
         self.json_schema = json_schema_of(schema)
         self.options: dict[str, Any] = dict(options or {})
         if self.json_schema is not None:

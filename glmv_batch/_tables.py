@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import closing
+from io import IOBase
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,13 @@ def rows_of(source: Any) -> Iterable[Any]:
         stream = _stream(source)
         if stream is not None:
             return _streamed(stream)
+    if hasattr(source, "to_pylist") and isinstance(source, Iterable):  # a column of pyarrow, whose items are scalars
+        return (value.as_py() for value in source)
+    if isinstance(source, IOBase):  # iterated, a picture would be cut at each byte that is the code of a line end
+        raise glmv.InvalidRequestError(
+            f"The source is an open file ({type(source).__name__}): pass its path or, for one picture, its bytes "
+            "(read())."
+        )
     if isinstance(source, Iterable):
         return source
     if isinstance(source, Sized) and hasattr(source, "__getitem__"):  # a map-style data set, as PyTorch calls it

@@ -12,6 +12,10 @@ from pydantic import SecretStr
 
 import glmv
 
+# Loads the client's modules, and so httpx, with this package: the first call may run on an event loop, which loading
+# them would block for tenths of a second.
+glmv.Clients()
+
 # The most pairs. Without a limit, a proxy whose users send their own keys would keep connections for all of them.
 MOST = 64
 

@@ -117,6 +117,8 @@ def block_of(media: glmv.Image | glmv.Video, store: glmv.PictureStore | None = N
     if media.url is not None:
         return {"type": kind, "url": media.url}
     if store is not None:
+        if not isinstance(store, glmv.PictureStore):
+            raise glmv.InvalidRequestError(f"store must be a glmv.PictureStore; got {type(store).__name__}.")
         return {"type": kind, "file_id": store.add(media), "mime_type": media.mime}
     return {"type": kind, "base64": media.base64().decode("ascii"), "mime_type": media.mime}
 

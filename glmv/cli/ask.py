@@ -176,6 +176,8 @@ def _print_facts(last: glmv.Delta, seconds: float, base_url: str, base_model: st
             facts.append(cost)
     if last.model:
         facts.insert(0, harmless(last.model))
+    if last.finish_reason == "length":
+        print_note("note: the answer ends here because its tokens are used up; --max-tokens allows more.")
     for note in last.notes:
         print_note(f"note: {in_words_of_the_shell(harmless(note))}")
     tag = Text.from_markup(f"  {EMULATOR}" if emulator else "")

@@ -147,7 +147,7 @@ def batch(
                     out, order=order.value, retry_failed=retry_failed, on_row=on_row, keep_columns=_names(keep_columns)
                 )
         finally:
-            if progress is ProgressForm.bar and job.progress.done:
+            if progress is ProgressForm.bar and (job.progress.done or job.progress.stopped):
                 summary = harmless(f"{in_words_of_the_shell(str(job.progress))}; {out}")
                 print_note(Text.assemble((summary, "dim"), Text.from_markup(f"  {EMULATOR}" if emulator else "")))
     if job.progress.failed or job.progress.known_failed or job.progress.stopped:

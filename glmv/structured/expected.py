@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from glmv.errors import InvalidRequestError
 from glmv.structured.reading import json_in, read_json, shape_of
 from glmv.structured.scanner import JSONStream
 from glmv.structured.schema import misfit
@@ -135,6 +136,13 @@ def _refusal(read: Callable[[str], object], call: ToolCall) -> str | None:
     return None
 
 
+def _as_json(schema: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(schema, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"The schema cannot be written as JSON: {error}") from None
+
+
 class JSONExpected:
     """JSON that fits a schema and the caller's own check.
 
@@ -144,7 +152,10 @@ class JSONExpected:
             and raises ValueError; or None.
         beside_tools: whether the instruction allows a tool call in place of JSON. The check always accepts one.
         name: the name of the JSON in the request; the model may wrap it in an object with this key.
-        asked: whether the prompt asks for it; otherwise a field of the request does, and there is no instruction.
+        asked: whether the prompt asks for the JSON; otherwise a field of the request does, and there is no instruction.
+
+    Raises:
+        InvalidRequestError: the schema has a value that JSON does not have, such as a set.
     """
 
     what = "JSON"
@@ -158,10 +169,8 @@ class JSONExpected:
         name: str = "",
         asked: bool = True,
     ) -> None:
-        self.instruction = _SCHEMA.format(schema=json.dumps(schema, ensure_ascii=False)) if schema else _JSON
-        self.instruction += _UNLESS_TOOL if beside_tools else ""
-        if not asked:
-            self.instruction = ""
+        asking = _SCHEMA.format(schema=_as_json(schema)) if schema else _JSON
+        self.instruction = asking + (_UNLESS_TOOL if beside_tools else "") if asked else ""
         reader = _reader(validate)
         self._schema = None if reader else schema
         self._validate: Callable[[str], object] | None = reader or validate

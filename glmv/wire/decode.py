@@ -211,6 +211,8 @@ class DeltaDecoder:
                 pieces = self._calls.feed(calls)
             elif refusal := piece.get("refusal"):
                 text = str(refusal)
+            elif isinstance(other := piece.get("text"), str):  # in place of "content", as in completions
+                text = other
             elif isinstance(audio := piece.get("audio"), dict):
                 text = str(audio.get("transcript") or "")
         if not (text or reasoning or pieces or replaces):

@@ -103,6 +103,8 @@ def piece_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
                 return piece
             case [dict() as piece]:
                 return piece
+            case [str(), *_] as parts:
+                return {"content": parts}
             case str(text):
                 return {"content": text}
             case _:

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import httpx
 import PIL.Image
 import pydantic
 import pytest
@@ -588,3 +589,78 @@ def test_arows_outside_of_asyncio_raises_an_error_that_says_what_to_do(emulator:
 def test_the_module_for_ray_says_how_to_install_ray() -> None:
     with pytest.raises(ModuleNotFoundError, match=r'needs ray 2\.44 or newer.*pip install -U "glmv\[ray\]"'):
         importlib.import_module("glmv_batch.ray")
+
+
+@pytest.mark.parametrize("name", ["table.csv", "./table.csv", "link.csv"])
+def test_an_output_that_is_the_source_is_refused_and_the_table_stays(
+    emulator: Emulator, photos: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("table.csv").write_text("image\nphotos/0.png\n")
+    Path("link.csv").symlink_to("table.csv")
+    with pytest.raises(glmv.InvalidRequestError, match=r"is the source of this job, .*: name another file"):
+        job(emulator, tmp_path / "table.csv").write(name)
+    assert Path("table.csv").read_text() == "image\nphotos/0.png\n"
+
+
+def test_an_output_that_is_the_ledger_is_refused_before_anything_is_paid_for(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "o.jsonl"
+    with pytest.raises(glmv.InvalidRequestError, match="is the ledger of this job"):
+        job(emulator, photos).write(out, ledger=tmp_path / "photos" / ".." / "o.jsonl")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["a\0b.jsonl", "x" * 5_000 + ".jsonl"], ids=["zero byte", "long name"])
+def test_an_output_that_no_file_can_be_called_is_refused(emulator: Emulator, tmp_path: Path, name: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="cannot be written: "):
+        job(emulator, []).write(f"{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "x" * 5_000 + ".png"], ids=["zero byte", "long name"])
+def test_an_item_that_no_file_can_be_called_fails_with_an_error_of_glmv(emulator: Emulator, name: str) -> None:
+    (row,) = job(emulator, [name]).rows()
+    assert row.error_class == "InvalidRequestError"
+    assert row.error is not None
+    assert "picture: " in row.error or "There is no file" in row.error
+
+
+@pytest.mark.parametrize(
+    ("via", "given", "used"),
+    [("calls", "http_client", "http_async_client"), ("platform", "http_async_client", "http_client")],
+)
+def test_an_http_client_that_a_job_would_not_use_is_refused(via: Any, given: str, used: str) -> None:
+    client = httpx.Client() if given == "http_client" else httpx.AsyncClient()
+    with pytest.raises(glmv.InvalidRequestError, match=f"sends with {used}; got only {given}, whose proxy"):
+        Job("photos", "?", via=via, model="glm-4v-plus", api_key="a.b", **{given: client})
+
+
+def test_advice_to_free_disk_space_is_given_only_for_a_full_disk(
+    emulator: Emulator, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "o.csv.part").mkdir()
+    with pytest.raises(glmv.LimitExceeded, match="Make it writable, or name another output, and run again") as caught:
+        job(emulator, photos).write(tmp_path / "o.csv")
+    assert "disk space" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "messages", "message"),
+    [(5, None, "prompt must be a text.*got int"), (None, object(), "messages must be a text.*got object")],
+    ids=["prompt", "messages"],
+)
+def test_a_question_of_another_type_is_refused(prompt: Any, messages: Any, message: str) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match=message):
+        Job(["a.png"], prompt, messages=messages, api_key="a.b")
+
+
+@pytest.mark.parametrize(
+    "options", [{"schema": {"type": "object", "enum": {1}}}, {"extra_body": {"a": {1}}}], ids=["schema", "option"]
+)
+def test_a_question_that_json_cannot_express_ends_the_job_before_anything_is_sent(
+    emulator: Emulator, photos: Path, options: Any
+) -> None:
+    with pytest.raises(glmv.InvalidRequestError, match="cannot be written as JSON: Object of type set"):
+        list(job(emulator, photos, **options).rows())
+    assert len(emulator.requests) == 0

@@ -355,3 +355,21 @@ def test_an_item_made_by_the_user_may_have_an_integer_or_a_tuple_as_key(emulator
     results = [Item(5, png("red")), Item((1, 2), png("blue"))]
     job = Job(results, "?", model=MODEL, api_key=emulator.api_key, base_url=emulator.base_url)
     assert {row.key: row.ok for row in job.rows()} == {5: True, (1, 2): True}
+
+
+@pytest.mark.parametrize(
+    "column", [pa.array(["a.png", "b.png"]), pa.chunked_array([["a.png"], ["b.png"]])], ids=["array", "chunked array"]
+)
+def test_a_column_of_pyarrow_is_a_list_of_items(column: Any) -> None:
+    assert [item.source for item in items(column)] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("kind", ["bytes", "file", "text"])
+def test_an_open_file_as_source_is_refused_and_not_read_in_lines(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png("red"))
+    source = {"bytes": lambda: io.BytesIO(png("red")), "file": lambda: path.open("rb"), "text": lambda: path.open()}[
+        kind
+    ]()
+    with source, pytest.raises(glmv.InvalidRequestError, match=r"is an open file .*: pass its path"):
+        list(items(source))

@@ -84,3 +84,13 @@ def test_the_command_ask_prices_an_alias_like_its_model_and_accepts_a_base_model
         refused = CliRunner().invoke(app, ["ask", "--base-url", emu.base_url, "--base-model", "glm-9", "Hi"])
     assert refused.exit_code == 1
     assert "glm-4.6v" in refused.stderr
+
+
+@pytest.mark.parametrize("most", ["1", "30"])
+def test_a_note_says_that_an_answer_was_cut_off(most: str) -> None:
+    words = ["ask", "--emulator", "--max-tokens", most, str(PICTURES / "cat.jpg"), "Describe it."]
+    result = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert "note: the answer ends here because its tokens are used up" in result.stderr
+    whole = CliRunner().invoke(app, ["ask", "--emulator", str(PICTURES / "cat.jpg"), "Describe it."])
+    assert "tokens are used up" not in whole.stderr

@@ -206,3 +206,23 @@ def test_the_option_keep_columns_copies_columns_of_the_table_into_the_output(
     ]
     assert code == 1
     assert "item 1 has no column price; it has id, photo, title" in " ".join(output.split())
+
+
+@pytest.mark.parametrize("budget", ["0 CNY", "0 tokens"])
+def test_a_budget_that_allows_no_call_is_named_as_the_reason(photos: Path, tmp_path: Path, budget: str) -> None:
+    with Emulator() as emu:
+        code, output = run(
+            emu, str(photos), "?", "-o", str(tmp_path / "o.csv"), "--model", "glm-4.6v", "--budget", budget
+        )
+    assert code == 1
+    assert "0 answered, 0 failed" in output
+    assert "stopped: the budget is spent" in " ".join(output.split())
+
+
+def test_a_table_is_never_replaced_by_its_answers(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image\nphotos/a.png\n")
+    with Emulator() as emu:
+        code, output = run(emu, str(tmp_path / "t.csv"), "?", "-o", str(tmp_path / "t.csv"))
+    assert code == 1
+    assert "is the source of this job" in " ".join(output.split())
+    assert (tmp_path / "t.csv").read_text() == "image\nphotos/a.png\n"

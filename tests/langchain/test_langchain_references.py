@@ -527,3 +527,10 @@ def test_a_reference_that_is_only_mentioned_by_a_tool_stays_text(
     assert sent_digests(emulator) == []
     assert emulator.requests[-1].body["messages"][-1]["content"].startswith("Saved as ")
     assert resolve(history, store) == history
+
+
+@pytest.mark.parametrize("store", ["folder", 5])
+def test_a_store_of_another_type_is_refused(store: Any) -> None:
+    for make in (lambda: image(png(), store=store), lambda: video(mp4(), store=store)):
+        with pytest.raises(InvalidRequestError, match=r"store must be a glmv\.PictureStore; got"):
+            make()

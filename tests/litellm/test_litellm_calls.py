@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -321,3 +324,35 @@ def test_litellm_knows_vision_tools_context_and_prices_of_registered_models(lite
     assert price is not None
     cost = sum(litellm.cost_per_token(model=name, prompt_tokens=1_000_000, completion_tokens=1_000_000))
     assert cost == pytest.approx(price.input + price.output)
+
+
+FIRST_CALL = """
+import asyncio, sys
+import litellm, glmv_litellm
+
+glmv_litellm.register()
+before = set(sys.modules)
+messages = [{"role": "user", "content": "Hello"}]
+call = {"api_base": "http://127.0.0.1:9/v1", "api_key": "a.b", "allow_http": True, "max_retries": 0}
+
+async def main(**options):
+    try:
+        await litellm.acompletion("glmv/glm-4.6v", messages, **call, **options)
+    except litellm.exceptions.APIConnectionError:
+        pass
+
+asyncio.run(main())
+print(*sorted(name for name in set(sys.modules) - before if name.startswith(("glmv", "httpx", "httpcore"))))
+"""
+
+
+def test_the_first_call_on_an_event_loop_imports_neither_the_client_nor_httpx(litellm: Any) -> None:
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FIRST_CALL],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        timeout=100,
+        check=True,
+    )
+    assert result.stdout.split() == []

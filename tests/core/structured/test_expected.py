@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 from pydantic import BaseModel
 
-from glmv import Completion, ToolCall
+from glmv import Completion, InvalidRequestError, ToolCall
 from glmv.structured.expected import AnyAnswer, JSONExpected, ToolCallExpected, correction
 
 TOWN = {"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"]}
@@ -235,3 +235,9 @@ def test_fields_of_a_class_count_as_properties_beside_those_of_the_schema() -> N
 
 def test_the_correction_tells_the_model_the_problem_and_repeats_the_instruction() -> None:
     assert correction("it is red", "Be blue.") == "Your last reply cannot be used, since it is red. Be blue."
+
+
+@pytest.mark.parametrize("value", [{1, 2}, b"x", object], ids=["set", "bytes", "class"])
+def test_a_schema_that_json_cannot_express_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="The schema cannot be written as JSON: "):
+        JSONExpected({"type": "object", "properties": {"a": {"enum": value}}})

@@ -946,3 +946,14 @@ def test_a_stream_with_unknown_fields_and_an_empty_text_is_an_empty_answer(flow:
 def test_the_whole_text_repeated_after_the_deltas_is_not_added_to_the_answer(flow: Any) -> None:
     sums = [{"text": "The sky"}, {"message": {"content": "The sky"}}, {"output": {"text": "The sky"}}]
     assert flow.decode([chunk({"content": "The sky"}), *sums, END]).whole.text == "The sky"
+
+
+@pytest.mark.parametrize("message", [{"role": "assistant", "text": "The sky"}, ["The ", "sky"]])
+def test_a_message_with_its_text_in_another_place_is_read(flow: Any, message: Any) -> None:
+    payload = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    assert flow.run(flow.body(payload), stream=False).whole.text == "The sky"
+
+
+def test_deltas_with_text_in_place_of_content_are_read(flow: Any) -> None:
+    answer = flow.decode([chunk({"role": "assistant", "text": "The "}), chunk({"text": "sky"}), END]).whole
+    assert answer.text == "The sky"
