@@ -35,7 +35,9 @@ _LOST = re.compile(
     |<(_io\.BytesIO)\ object|<(memory)\ at\ 0x)""",
     re.DOTALL | re.VERBOSE,
 )
-# The text of an array of 8-bit pixels: of such a type, or so large that numpy or torch abbreviates it.
+# The text of an array of 8-bit pixels: of such a type, or so large that numpy or torch abbreviates it. They write at
+# most 1,000 values in full (numpy.org, `set_printoptions`), so only this many characters are searched.
+_LONGEST_ARRAY = 20_000
 _PIXELS = re.compile(
     r".{0,2000}?\[\[\[\s*\d{1,3}(?:,?\s+\d{1,3}){2,3}\],?\s(?=.*(?:\n\s*\.\.\.|dtype=(?:torch\.)?uint8))", re.DOTALL
 )
@@ -118,7 +120,7 @@ class _ResultText:
                 f"{self._where} (tool): its text is the repr of {what}, so the picture is lost: convert "
                 "the picture with glmv.Image.of before the tool returns it."
             )
-        if "[[[" in text and _PIXELS.match(text):
+        if "[[[" in text and _PIXELS.match(text, 0, _LONGEST_ARRAY):
             self._add_note(
                 f"{self._where}: the text of a tool's result is the repr of an array, which shows the model no "
                 "picture: the tool can return a picture made of PIL.Image.fromarray(array)."
@@ -258,7 +260,8 @@ class _ResultText:
             if uri is None or mime is None or mime[1] not in _KINDS:
                 return None
             return self._block({"type": mime[1], "url": uri[1]}, links=True)
-        if (medium := _medium_of(run) or _medium_of(run.lstrip("-_"))) is not None:  # a line of dashes may precede it
+        plain = run.lstrip("-_")  # a line of dashes may precede it
+        if (medium := _medium_of(run) or (_medium_of(plain) if plain != run else None)) is not None:
             return medium
         if len(run) < _LONG or not _is_binary(run):
             return None
@@ -285,13 +288,18 @@ def in_words(kind: type[Media], error: InvalidRequestError, where: str, add_note
     return Text(f"[A {what} of this result cannot be shown to you: {error.message.split('. ')[0]}]")
 
 
+# The most values of a repr that are parsed: `ast` takes 20 microseconds for each and blocks all threads meanwhile. In a
+# longer repr base64, bytes and links are found by a search of the text.
+_MOST_VALUES = 20_000
+
+
 def _value(text: str) -> Any:
-    """A text that is JSON or the repr of plain values -> the value; None for any other text."""
+    """A text that is JSON or the repr of plain values -> the value; None for any other text, and for a long repr."""
     start = text.lstrip()[:2]
     if start[:1] in ("{", "["):
         with suppress(ValueError, RecursionError):
             return json.loads(text)
-    if start[:1] in ("{", "[", "(") or start in ("b'", 'b"'):
+    if (start[:1] in ("{", "[", "(") or start in ("b'", 'b"')) and text.count(", ") < _MOST_VALUES:
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             return ast.literal_eval(text.strip())
     return None

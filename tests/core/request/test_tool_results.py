@@ -275,3 +275,12 @@ def test_other_numbers_get_no_note(text: str) -> None:
     result = request(text)
     assert result.messages[2].text == text
     assert result.notes == ()
+
+
+@pytest.mark.parametrize("value", ["[[[1, 2, 3], 4]]", "{'name': 'a', 'size': 5}"], ids=["lists", "rows"])
+def test_a_long_repr_of_many_values_is_read_in_linear_time_with_its_pictures(value: str) -> None:
+    text = f"[{', '.join([value] * 100_000)}, {picture('JPEG')!r}]"
+    before = time.process_time()
+    result = request(text)
+    assert time.process_time() - before < 5  # parsing the repr takes 4 to 20 s
+    assert [type(part).__name__ for message in result.messages for part in message.content].count("Image") == 1
