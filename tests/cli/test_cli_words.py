@@ -45,6 +45,7 @@ PROGRAMMERS_ONLY = (
     "a URL, a path, bytes, base64, an open file",
     "By content and limits: the picture file",
     "extra_headers is an option of one call",
+    "A job with via=7 sends with 7",
     " Further keys of the body",
     "messages[7], part 7",  # stands before messages, see below
     "messages[7] has 7, but 7 does not support tools",
