@@ -89,7 +89,9 @@ def row(name: str, framework: Framework) -> tuple[str, bool]:
     if done.returncode:
         print(done.stdout[-2000:], done.stderr[-4000:], sep="\n", file=sys.stderr)
         return _line(framework, "", f"no: {_last_line(done.stderr)}"), False
-    versions = json.loads(done.stdout.strip().splitlines()[-1])["versions"]
+    # Not the last line: CrewAI writes what it does from another thread, also after the report.
+    report = next(line for line in reversed(done.stdout.splitlines()) if line.startswith('{"versions"'))
+    versions = json.loads(report)["versions"]
     return _line(framework, ", ".join(f"{package} {number}" for package, number in versions.items()), "yes"), True
 
 
