@@ -224,6 +224,12 @@ class VisualMedium(Medium):
         raise NotImplementedError
 
     @classmethod
+    def _is_base64(cls, text: str) -> bool:
+        """Whether a text is base64 of content whose kind its first bytes show, and not the path of a file."""
+        head = head_of(text)
+        return (cls._recognizes(head) or cls._knows(head)) and not (len(text) < 1024 and is_file(text))
+
+    @classmethod
     def from_message(cls, text: str) -> Self:
         """Make a content part from a string in a message. Such a string is not trusted: no file is opened.
 
@@ -262,10 +268,8 @@ class VisualMedium(Medium):
         match source:
             case str() if scheme_of(source) is not None:
                 return cls.from_url(source)
-            case str() if cls._recognizes(head_of(source)) and not (len(source) < 1024 and is_file(source)):
-                return cls.from_base64(source)
-            case str() if cls._knows(head_of(source)) and not (len(source) < 1024 and is_file(source)):
-                return cls.from_base64(source)  # its error says what the content is
+            case str() if cls._is_base64(source):
+                return cls.from_base64(source)  # for content of another kind, its error says what the content is
             case str() | os.PathLike():
                 return cls.from_path(source)
             case bytes() | bytearray() | memoryview():
