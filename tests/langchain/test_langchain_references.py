@@ -499,7 +499,7 @@ async def test_a_reference_in_the_text_of_a_tools_result_is_sent_as_the_picture(
     assert any(isinstance(block, dict) and "base64" in block for block in resolved.content)
 
 
-def test_a_reference_in_the_text_of_a_tools_result_without_its_picture_is_told_in_words(
+def test_a_reference_without_its_picture_in_a_tools_result_becomes_a_sentence(
     model: ChatGLMV, model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     history = [

@@ -185,7 +185,7 @@ def test_the_error_for_an_unknown_base_model_lists_the_known_models() -> None:
 
 @pytest.mark.parametrize("dialect", ["openrouter", "vllm", "llama.cpp"])
 @pytest.mark.parametrize("said", ['```json\n{"name": "red"}\n```', 'It is {"name": "red"}.'], ids=["fence", "prose"])
-def test_an_object_in_other_text_is_read_from_a_server_that_gets_the_schema_as_a_field(said: str, dialect: Any) -> None:
+def test_an_object_in_other_text_is_read_from_a_server_with_a_schema_field(said: str, dialect: Any) -> None:
     server = OtherServer(message={"role": "assistant", "content": said})
     reader = ChatGLMV(**server.options(dialect=dialect)).with_structured_output(Colour)
     assert reader.invoke("?") == Colour(name="red")

@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field, HttpUrl, field_validator
 import glmv
 from glmv_emulator import Ask, Emulator, Reply, ToolCall
 from langchain_glmv import ChatGLMV, image
+from tests.support.streamed_objects import DIALECTS, TEXTS, Reading
 
 Models = Callable[..., tuple[ChatGLMV, list[Ask]]]
 
@@ -560,21 +561,8 @@ def test_a_strict_class_accepts_a_date_string_but_no_number_in_quotes(new_model:
     assert len(requests) == 2
 
 
-class Reading(BaseModel):
-    """What a meter shows."""
-
-    total: float
-    note: str = ""
-
-
-@pytest.mark.parametrize("dialect", ["vllm", "openai", None])
-@pytest.mark.parametrize(
-    ("text", "note"),
-    [
-        (r'{"total": 1, "note": "a\nb \u00e9 \ud83d\ude00 \\"}', "a\nb é 😀 \\"),
-        (r'{"total": NaN, "note": "a\nb"}', "a\nb"),
-    ],
-)
+@DIALECTS
+@TEXTS
 def test_a_stream_that_is_cut_inside_an_escape_or_has_nan_gives_the_object(dialect: Any, text: str, note: str) -> None:
     with Emulator() as emulator:
         emulator.answer(lambda _: Reply(chunking=list(text)))

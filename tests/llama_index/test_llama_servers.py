@@ -155,7 +155,7 @@ OBJECTS: dict[str, Callable[[GLMV], Any]] = {
     ['{"width": 3, "height": 4}', '```json\n{"width": 3, "height": 4}\n```', 'Here it is: {"width": "3", "height": 4}'],
     ids=["bare", "fence", "prose"],
 )
-def test_the_object_is_read_from_the_answer_of_a_server_that_gets_the_schema_as_a_field(
+def test_the_object_is_read_from_an_answer_of_a_server_with_a_schema_field(
     said: str, dialect: Any, ask: Callable[[GLMV], Any]
 ) -> None:
     server = OtherServer(message={"role": "assistant", "content": said})
@@ -166,9 +166,7 @@ def test_the_object_is_read_from_the_answer_of_a_server_that_gets_the_schema_as_
 
 @pytest.mark.parametrize("ask", OBJECTS.values(), ids=OBJECTS)
 @pytest.mark.parametrize("said", ["no object", '{"width": 3}', ""], ids=["prose", "misfit", "empty"])
-def test_an_answer_without_the_object_raises_malformed_response_after_a_second_request(
-    said: str, ask: Callable[[GLMV], Any]
-) -> None:
+def test_two_answers_without_the_object_raise_malformed_response(said: str, ask: Callable[[GLMV], Any]) -> None:
     server = OtherServer(message={"role": "assistant", "content": said})
     with pytest.raises(glmv.MalformedResponse, match="asked for JSON"):
         ask(GLMV(**server.options(dialect="vllm")))

@@ -19,6 +19,7 @@ import glmv
 from glmv_emulator import Emulator, Reply
 from llama_index_glmv import GLMV, GLMVMultiModal
 from llama_index_glmv.structured import Schema
+from tests.support.streamed_objects import DIALECTS, TEXTS, Reading
 
 BOTH_FACES = pytest.mark.parametrize("kind", [GLMV, GLMVMultiModal])
 PROMPT = PromptTemplate("What does the {thing} say?")
@@ -372,21 +373,8 @@ def test_values_parsed_from_strings_are_set_only_when_their_string_is_complete(
         assert {one.note for one in trips} >= {"by night"[:end] for end in range(9)}
 
 
-class Reading(BaseModel):
-    """What a meter shows."""
-
-    total: float
-    note: str = ""
-
-
-@pytest.mark.parametrize("dialect", ["vllm", "openai", None])
-@pytest.mark.parametrize(
-    ("text", "note"),
-    [
-        (r'{"total": 1, "note": "a\nb \u00e9 \ud83d\ude00 \\"}', "a\nb é 😀 \\"),
-        (r'{"total": NaN, "note": "a\nb"}', "a\nb"),
-    ],
-)
+@DIALECTS
+@TEXTS
 def test_a_stream_that_is_cut_inside_an_escape_or_has_nan_gives_the_object(dialect: Any, text: str, note: str) -> None:
     with Emulator() as emulator:
         emulator.answer(lambda _: Reply(chunking=list(text)))
@@ -429,7 +417,7 @@ def test_the_class_and_not_its_schema_validates_the_arguments_of_a_function_prog
     assert len(emu.requests) == 1
 
 
-def test_arguments_that_the_class_of_a_function_program_refuses_are_asked_for_once_more(
+def test_arguments_that_the_class_of_a_program_refuses_are_asked_for_once_more(
     emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     llm = connect(pydantic_program_mode=PydanticProgramMode.FUNCTION)

@@ -691,7 +691,7 @@ def test_the_usage_of_a_call_is_that_of_the_only_answer_that_has_usage(first: bo
 
 
 @pytest.mark.parametrize("dialect", ["vllm", "openrouter", "llama.cpp"])
-def test_a_server_with_a_field_for_json_gets_no_instruction_and_a_class_checks_its_answer(dialect: str) -> None:
+def test_a_server_with_a_json_field_gets_no_instruction_and_a_class_checks(dialect: str) -> None:
     class Person(BaseModel):
         name: str
 
