@@ -1,4 +1,4 @@
-"""How public classes appear in reprs, pickles and help: as classes of the package `glmv`, with their fields."""
+"""Makes public classes appear in reprs, pickles and help as classes of the package `glmv`, with all their fields."""
 
 from __future__ import annotations
 

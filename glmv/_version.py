@@ -4,14 +4,14 @@ __version__ = "0.2.0"
 
 
 def why_not_imported(error: ImportError, name: str, framework: str, needs: str, extra: str) -> ImportError:
-    """An ImportError about a framework -> one whose message says what is missing or too old.
+    """Returns an ImportError that says whether the framework is missing or too old, and how to install it.
 
     Args:
-        error: the ImportError; one that is not about the framework is returned as it is.
+        error: the ImportError that was raised. It is returned unchanged if the framework is not its cause.
         name: the adapter package that failed to import, such as "langchain_glmv".
         framework: the distribution's name, such as "langchain-core".
-        needs: the oldest version that works.
-        extra: the extra of glmv that installs it.
+        needs: the oldest version of the framework that works.
+        extra: the extra of glmv that installs the framework.
     """
     from importlib.metadata import PackageNotFoundError, version  # imported only after an error, as `re` below
 

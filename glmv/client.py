@@ -95,7 +95,7 @@ class Base:
         return context.gate(model, context.row(model))
 
     def proxy_variables(self) -> list[str]:
-        """A sentence for each proxy variable of the environment: its value without password, or that it is ignored."""
+        """Sentences about the proxy variables of the environment: values without passwords, and what is ignored."""
         return proxy_variables()
 
     def __repr__(self) -> str:
@@ -178,7 +178,7 @@ class Client(Endpoints, Base):
                 `glmv.ChatRequest`).
 
         Raises:
-            GLMVError: one of its classes; see `glmv.errors`.
+            GLMVError: the call failed; the subclass says why, see `glmv.errors`.
         """
         return self.run(request_of(messages, self.settings, model, cast("dict[str, Any]", options)))
 
@@ -191,9 +191,10 @@ class Client(Endpoints, Base):
         The last delta has `last=True`, the finish reason and the usage. Closing the iterator early frees the
         connection and the slot.
 
-        When JSON or a tool call does not fit its schema, the model is asked once more if no delta was yielded yet;
-        else `MalformedResponse` is raised. With `may_replace=True` the second answer is streamed in either case: its
-        first delta has `replaces=True`, and all deltas before it are void.
+        When JSON or a tool call does not fit its schema, the model is asked once more if no text or tool call was
+        yielded yet; otherwise `MalformedResponse` is raised. With `may_replace=True` the model is asked once more even
+        after text was yielded. Then the first delta of the second answer has `replaces=True`, and all deltas before
+        it are void.
 
         A server without a reasoning parser sends the reasoning as text, which ends with `</think>`. With
         `thinking=True` the text is held back until `</think>` or the end of the stream. Without it the text is yielded

@@ -47,7 +47,7 @@ class Clients:
         self._async: AsyncClient | None = None
 
     def of(self, settings: Connection) -> Clients:
-        """These clients if `settings` is the object they were made for, with the same connection; else new ones."""
+        """Returns this object if it was made for `settings` and their connection is unchanged; else new `Clients`."""
         return self if self._settings is settings and self._made_for == _connection(settings) else Clients(settings)
 
     # pydantic compares private attributes, too: components are equal when their settings are.

@@ -88,10 +88,10 @@ class SecretHeaders:
 
 
 class NewKeys:
-    """The newest keys that a function returned. Each is masked after the function has returned it.
+    """The newest keys that an `api_key` function has returned; a key is masked from that moment on.
 
     Attributes:
-        masks: pairs: a form of a key, and asterisks of the same length.
+        masks: pairs of a form in which a key may be written, and asterisks of the same length.
     """
 
     __slots__ = ("_values", "masks")
@@ -121,7 +121,8 @@ class Secrets:
         headers: headers of the request. If the name of a header says that it holds a credential, its value is masked,
             whole and in parts. For Basic authentication (RFC 7617), the decoded "user:password" and the password alone
             are masked, too.
-        keys: keys that are added later. A sum of two `Secrets` uses the same `NewKeys` object.
+        keys: holds the keys that are added later. The sum `a + b` shares the `NewKeys` object of `a`, or that of `b`
+            if `a` has none.
     """
 
     __slots__ = ("_keys", "_masks")

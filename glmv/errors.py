@@ -221,7 +221,7 @@ class DeadlineExceeded(GLMVError):
 
 @public_class
 class GateTimeout(GLMVError):
-    """No slot of the process' concurrency gate came free in time; the message lists the calls that hold them."""
+    """No slot of the process' concurrency gate came free in time; the message lists the calls that hold the slots."""
 
     kind: str | None = None
 

@@ -51,9 +51,9 @@ _LONGEST_PATH, _LONGEST_NAME = 4096, 128
 def find_model(name: str) -> Model | None:
     """The row of a model by its name, in upper or lower case, with or without the prefixes and suffixes of hosts.
 
-    Those are a path in front ("zai-org/GLM-4.6V", "accounts/fireworks/models/glm-4p5v", "openai/glm-4.6v"), the
-    publisher ("zai-org-glm-4.6v", "zai.glm-4.6v"), and behind the name a variant ("z-ai/glm-4.6v:free") or the format
-    of the weights ("GLM-4.6V-FP8", "GLM-4.6V-AWQ", "GLM-4.6V-GGUF:Q4_K_M").
+    A prefix is a path ("zai-org/GLM-4.6V", "accounts/fireworks/models/glm-4p5v", "openai/glm-4.6v") or the publisher
+    ("zai-org-glm-4.6v", "zai.glm-4.6v"). A suffix is a variant ("z-ai/glm-4.6v:free") or the format of the weights
+    ("GLM-4.6V-FP8", "GLM-4.6V-AWQ", "GLM-4.6V-GGUF:Q4_K_M").
 
     Returns:
         The row, or None for an unknown model. A name with such a prefix or suffix gives a row without `concurrency`,
@@ -74,7 +74,7 @@ def _row(written: str) -> Model | None:
 
 
 def _names(written: str) -> Iterator[str]:
-    """A name in lower case -> the names of rows that it may mean, the most likely first."""
+    """Yields the names of rows that a name in lower case may mean, the most likely first."""
     name = re.split(r"[/\\]", written.rstrip("/\\"))[-1]
     if name.startswith("models--"):  # the folder of a cache: "models--zai-org--GLM-4.6V"
         name = name.rsplit("--", 1)[-1]

@@ -33,10 +33,10 @@ class Processor:
         least_tokens: the fewest tokens; a smaller picture or video is enlarged.
         picture_tokens, video_tokens: the most tokens; a larger picture or video is shrunk.
         most_aspect: the largest ratio of the longer side to the shorter one; None for any.
-        video_rates: pairs (seconds, frames a second): the rate for videos of up to that length. A video longer than
-            the last of these lengths is counted with that length.
+        video_rates: pairs (maximum length in seconds, frames a second), the shortest length first. A video that is
+            longer than the last length gets as many frames as a video of that length.
         video_frames: the most frames of a video of any length.
-        stamp_tokens: tokens of the time, written as text behind every two frames of a video, for times up to 999 s.
+        stamp_tokens: tokens of one time stamp of up to 999 s. Such a text follows every two frames of a video.
         whole_seconds: whether frames are taken only up to the last whole second of a video.
     """
 
@@ -84,7 +84,7 @@ class Processor:
         return wanted if count >= wanted else min(wanted, last + 1)
 
     def _cells(self, width: int, height: int, layers: int, most: int) -> int:
-        """Tokens of each of `layers` pictures of one size, which together have `least_tokens` to `most` tokens."""
+        """Tokens of one picture, sized so that `layers` such pictures have from `least_tokens` to `most` tokens."""
         match self.rounding:
             case "nearest":
                 return _nearest(width, height, layers, self.least_tokens, most)
@@ -93,10 +93,10 @@ class Processor:
 
 
 def _steps(total: int, frame_rate: float, rate: float, until: int, most: int) -> tuple[int, int]:
-    """Count the frames taken every 1/rate seconds up to `until`. Returns their number and the index of the last one.
+    """Takes a frame every 1/rate seconds up to `until`. Returns the number of frames and the index of the last frame.
 
     It stops after `most` + 1 frames. The times are added up as in the published processors, with the same rounding
-    errors: if the time of a frame equals that of a step, the errors decide whether this frame or the next is taken.
+    errors: if a frame and a step have the same time, the errors decide whether this frame or the next one is taken.
     """
     count, last, moment = 0, -1, 0.0
     apart, step = 1 / frame_rate, 1 / rate

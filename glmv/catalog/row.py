@@ -53,8 +53,8 @@ class Price:
         input, output: price of prompt tokens and of answer tokens.
         cached: price of prompt tokens that the platform had in its cache; None when no such price is listed.
         currency, date, source: the currency, the date and the page of the listed price.
-        long: the prices of all tokens if the prompt has `long_from` tokens or more; None if they do not differ then.
-        any_server: whether it is the price at every server, as for a model whose name says that it is free.
+        long: the prices of all tokens if the prompt has `long_from` tokens or more; None when none are listed.
+        any_server: whether this price applies at every server, as for a model whose name ends with ":free".
     """
 
     input: float

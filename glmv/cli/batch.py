@@ -71,10 +71,13 @@ Prompt = Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask abo
 Out = Annotated[
     Path,
     typer.Option(
-        "--out", "-o", help="The output (.jsonl, .csv or .parquet); its ledger is next to it.", dir_okay=False
+        "--out",
+        "-o",
+        help="The output file (.jsonl, .csv or .parquet). A ledger is written next to it.",
+        dir_okay=False,
     ),
 ]
-Column = Annotated[str | None, typer.Option("--column", help="The table's column with the path or URL.")]
+Column = Annotated[str | None, typer.Option("--column", help="The table's column with the path or URL of the picture.")]
 KeepColumns = Annotated[
     str | None,
     typer.Option("--keep-columns", help="Columns to copy to the output, such as 'id,title'; '*' copies all."),

@@ -41,7 +41,7 @@ def preview(pictures: list[glmv.Image]) -> None:
 
 
 def small(picture: glmv.Image) -> glmv.Image:
-    """A small PNG, which all these terminals accept. The picture itself if Pillow is missing or cannot read it."""
+    """The picture as a small PNG, or unchanged if Pillow is missing or cannot read the picture."""
     try:
         from PIL import Image
     except ModuleNotFoundError:

@@ -1,8 +1,8 @@
 """Rewords errors and notes for users of the command line, by one table.
 
 The messages of the packages are for programmers: they name arguments, functions and positions in a list of messages. On
-the command line there are options and files instead. A test reads every message in the packages. It fails if one names
-something that the command line does not have, and no row of the table rewords it.
+the command line there are options and files instead. A test reads every message in the packages. It fails if
+a message names something that the command line does not have, and no row of the table rewords this message.
 """
 
 from __future__ import annotations

@@ -285,7 +285,8 @@ def _whole_content(context: Context, file_id: str) -> Generator[Step, Any, bytes
     """The bytes of a file of lines, fetched again if they end in the middle of a line.
 
     Raises:
-        ConnectionFailed: they end too early at two different places. If it is the same place, the file ends there.
+        ConnectionFailed: the bytes ended in the middle of a line twice, at two different places. If they end at the
+            same place twice, the file itself ends there, and its bytes are returned.
     """
     data = yield from content(context, file_id)
     if is_cut(data.rpartition(b"\n")[2]):
@@ -317,7 +318,7 @@ def _reduced(result: BatchResult, response_format: Mapping[str, Any]) -> BatchRe
 def gathered(context: Context, batch: Batch, data: bytes) -> list[BatchResult]:
     """The lines of the output -> one result for each request, in the order of the requests.
 
-    The results of other lines are at the end: those of unknown requests, then those of lines that cannot be read.
+    Behind them are the results of lines about unknown requests, and then those of lines that cannot be read.
     """
     rows: dict[str, Mapping[str, Any]] = {}
     unreadable: list[BatchResult] = []

@@ -63,7 +63,7 @@ class Context(NamedTuple):
         return request_of(messages, self.settings, model, options)
 
     def row(self, subject: ChatRequest | str) -> Model | None:
-        """The catalogue row of a request or of a model by name; None if its limits do not apply to this server."""
+        """The catalogue row for a request or for a model name; None if the limits do not apply to this server."""
         if self.address.dialect.limits == "none":
             return None
         return subject.row if isinstance(subject, ChatRequest) else self.settings.catalog_row(subject)
@@ -233,7 +233,7 @@ def _as_method(method: Callable[..., Any], flow: Callable[..., Any]) -> None:
 def blocking(
     flow: Callable[Concatenate[Context, P], Generator[Step, Any, T]],
 ) -> Callable[Concatenate[Endpoint, P], T]:
-    """A function that makes a flow -> a method that runs it."""
+    """Makes a method that runs the flow that the function `flow` returns."""
 
     def method(self: Endpoint, /, *args: P.args, **options: P.kwargs) -> T:
         steps = flow(self._context(), *args, **options)
@@ -247,7 +247,7 @@ def blocking(
 def awaiting(
     flow: Callable[Concatenate[Context, P], Generator[Step, Any, T]],
 ) -> Callable[Concatenate[AsyncEndpoint, P], Coroutine[Any, Any, T]]:
-    """A function that makes a flow -> an asynchronous method that runs it."""
+    """Makes an asynchronous method that runs the flow that the function `flow` returns."""
 
     async def method(self: AsyncEndpoint, /, *args: P.args, **options: P.kwargs) -> T:
         steps = flow(self._context(), *args, **options)

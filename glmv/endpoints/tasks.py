@@ -75,9 +75,10 @@ def submit(context: Context, request: ChatRequest) -> Generator[Step, Any, Task]
 
 
 def once(request: ChatRequest, context: Context) -> ChatRequest:
-    """A request -> the same for a single turn, whose answer is not checked.
+    """Prepares a request for a task or a batch, where the model is not asked again and the answer is not checked.
 
-    The prompt asks for JSON or a tool call if the server has no field for it; then a note says that nothing is checked.
+    If the server has no field for JSON or for a tool call, the prompt asks for it, and a note says that the answer is
+    not checked.
 
     Raises:
         InvalidRequestError: as `first_turn` raises it.

@@ -134,13 +134,15 @@ def _skew(headers: Mapping[str, str], tries: Tries) -> str:
 
 
 class Unpacker:
-    """Bytes of one response as received -> non-empty pieces of its decompressed body, with a limit on its size.
+    """Yields the body of one response in non-empty, decompressed pieces, and limits the size of the body.
+
+    This base class takes bodies that are not compressed.
 
     Args:
         limit: the most bytes of the body.
 
     Attributes:
-        limit: as above; it may be raised while the body is read.
+        limit: as above; it may be increased while the body is read.
     """
 
     def __init__(self, limit: int) -> None:

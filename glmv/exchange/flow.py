@@ -1,8 +1,9 @@
 """The flow of a call as a series of steps, without I/O. Retries, deadlines and errors are decided here.
 
-`exchange` returns a generator. It yields a step ("enter the gate", "send this", "read on", "pause"); the driver sends
-the result of the step in, or throws a `Failure`. The two clients differ only in their drivers (ADR-0002), and this
-file is tested without a client: `next(flow)`, `flow.send(Opened(429, {}))`, `flow.throw(Failure("reset", ""))`.
+`exchange` returns a generator. It yields a step ("enter the gate", "send this", "read on", "pause"); the driver runs
+the step, and resumes the generator with the result or with a `Failure`. The two clients differ only in their drivers
+(ADR-0002), and this file is tested without a client: `next(flow)`, `flow.send(Opened(429, {}))`,
+`flow.throw(Failure("reset", ""))`.
 
 Three rules: nothing is retried after the caller got a part of the answer; an error after that has this part in
 `partial`; a deadline covers everything from waiting for a slot to the last byte.
@@ -82,7 +83,8 @@ def worked(function: Callable[[], T], policy: Policy, until: float | None = None
     Args:
         function: takes no arguments.
         policy: the policy of the call.
-        until: the deadline in monotonic seconds; None computes it from the policy, before the first attempt.
+        until: the deadline in monotonic seconds. None is for work before the first attempt: the deadline is then
+            computed from the policy.
 
     Raises:
         DeadlineExceeded: the deadline has passed.
@@ -248,8 +250,8 @@ def _head(
         longest: the most seconds to wait for the first bytes, or None.
 
     Returns:
-        The pieces that were read, and the decoder of the stream, or None when the body is not a stream. A final b""
-        piece is the end of the body.
+        The pieces that were read, of which a final b"" is the end of the body. Then the decoder of the stream; it is
+        None when the body is not a stream.
     """
     kind = _kind(opened)
     declared = kind == "text/event-stream"

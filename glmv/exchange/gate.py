@@ -176,9 +176,9 @@ class Gate:
         return self._refusal
 
     def stands_still(self, started: float) -> bool:
-        """Whether the server has refused all calls for `STANDSTILL` seconds since `started`: then waiting is useless.
+        """Whether the server has refused all calls for `STANDSTILL` seconds that began at `started` or later.
 
-        Without a refusal this is False: a call that takes long may still be answered.
+        Then waiting is useless. Without a refusal this is False: a call that takes long may still be answered.
         """
         return self._refusal is not None and self._refused_at >= max(started, self._standing_since) + STANDSTILL
 
@@ -269,7 +269,7 @@ class Gate:
         return f"{text}, and the server refuses calls: too many at once ({refusal.code or refusal.status})"
 
     def own(self, by: Caller, *, blocking: bool) -> str | None:
-        """A call that holds a slot in the task of `by` (or, if `blocking`, in its thread), for messages; or None."""
+        """Describes a call that holds a slot in the task (if `blocking`, in the thread) of `by`; else returns None."""
         now = self.clock()
         with self._lock:
             for ticket in self._holders.values():
@@ -384,7 +384,7 @@ def gate(account: str, host: str, model: str, width: int | None, documented: int
     """The gate that all clients of one account share for a model.
 
     Args:
-        account: a name for the key, which does not reveal it.
+        account: a name that stands for the key and does not reveal the key.
         host, model: the host and the model of the calls; the case of the model does not matter.
         width: the user's number of slots, or None.
         documented: the number of the catalogue, or None.

@@ -2,9 +2,9 @@
 
 A call that the server refuses because of too many concurrent calls waits in its gate; see `gate.py`.
 
-The figures are those of established clients: full jitter and the token bucket of botocore's standard mode (capacity
-500; a retry costs 14, after throttling 5; a success returns 1), and openai-python's rules for Retry-After (seconds or
-a date, up to 120 s, invalid values are ignored).
+The figures are those of established clients: full jitter and the token bucket of botocore's standard mode (500 tokens;
+a retry costs 14 tokens, or 5 after throttling; a success returns 1 token), and openai-python's rules for Retry-After
+(seconds or a date, up to 120 s, invalid values are ignored).
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class RetryBudget:
         return True
 
     def earn(self, *, after_retry: bool) -> None:
-        """Return tokens after a success: after a retry as many as the cheapest retry costs, else `EARN`."""
+        """Return tokens after a success: the price of the cheapest retry if there was a retry, else `EARN`."""
         self._tokens = min(self.capacity, self._tokens + (self.COST[Retry.BUSY] if after_retry else self.EARN))
 
     def empty_message(self) -> str:
@@ -303,8 +303,8 @@ class Tries:
     def _count(self, gate: Gate, error: GLMVError) -> None:
         """Record a refusal of this call.
 
-        The refused attempt does not count if other calls are running, or if one was answered since the last refusal of
-        this call. It always counts later than `BUSY_PATIENCE` seconds after the first refusal, and if retries are off.
+        The refused attempt does not count if other calls are running, or if another call was answered since the last
+        refusal of this call. It does count if retries are off, or if the first refusal was `BUSY_PATIENCE` seconds ago.
         """
         now = self.policy.clock()
         self._first_refused = min(self._first_refused, now)

@@ -193,13 +193,15 @@ class Shaper:
         nothing = not (total.text or total.reasoning or total.tool_calls)
         match ending_of(reason):
             case Ending.BROKEN:
-                raise Failure("network_error", f"The server stopped inside the answer (finish_reason {reason}).")
+                raise Failure(
+                    "network_error", f"The server stopped in the middle of the answer (finish_reason {reason})."
+                )
             case Ending.LOOPED:
                 partial = total.completion()
                 partial.attempts, partial.usage = self._tries.attempt, self.decoder.usage
                 raise MalformedResponse(
-                    f"The server stopped the answer because it repeats itself (finish_reason {reason}): change the "
-                    "prompt, or temperature and top_p.",
+                    f"The server stopped the answer because the text repeats itself (finish_reason {reason}): change "
+                    "the prompt, or temperature and top_p.",
                     partial=partial,
                 )
             case Ending.WITHDRAWN if self._call.sensitive == "raise":

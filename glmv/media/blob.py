@@ -82,7 +82,7 @@ class Blob:
         start = 0
         while prefix := _DATA_URI.match(data, start):
             if b"base64" not in prefix[2].lower():
-                raise UnsupportedContent(f"{what}: a data: URI must say ;base64; this one has plain text.")
+                raise UnsupportedContent(f'{what}: a data: URI must contain ";base64"; this one has plain text.')
             start = prefix.end()
         # A quarter more than the smallest encoding allows for line breaks; longer text is refused unread.
         if len(data) - start > cap * 5 // 3 + 1024:

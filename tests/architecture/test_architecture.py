@@ -381,7 +381,7 @@ def test_dunder_all_of_a_package_lists_every_public_name_in_order(package: str) 
     assert [name for name in listed if not hasattr(module, name)] == []
 
 
-def test_public_names_of_the_core_agree_at_run_time_and_for_type_checkers() -> None:
+def test_public_names_of_the_core_are_equal_at_run_time_and_for_type_checkers() -> None:
     module = importlib.import_module("glmv")
     (checked,) = (
         node.body
@@ -417,7 +417,7 @@ def test_no_file_is_larger_than_24_kib(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", ["langchain_glmv", "llama_index_glmv", "glmv_litellm"])
-def test_public_classes_of_an_adapter_have_its_name_as_module_and_valid_annotations(package: str) -> None:
+def test_public_classes_of_an_adapter_have_valid_annotations_and_its_name_as_module(package: str) -> None:
     module = importlib.import_module(package)
     classes = [value for name in module.__all__ if isinstance(value := getattr(module, name), type)]
     assert {kind.__module__ for kind in classes} == {package}

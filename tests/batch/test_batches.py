@@ -98,7 +98,9 @@ def test_each_item_submitted_in_a_batch_gets_its_own_answer(platform: PlatformBa
     assert chunks.records == {}
 
 
-def test_answers_of_a_batch_are_kept_for_the_job_that_asked_the_question(emulator: Emulator, chunks: Chunks) -> None:
+def test_the_answers_of_a_batch_are_given_only_to_a_job_with_the_same_question(
+    emulator: Emulator, chunks: Chunks
+) -> None:
     with glmv.Client(emulator.api_key, base_url=emulator.base_url) as client:
 
         def asking(question: str) -> PlatformBatches:
@@ -252,7 +254,7 @@ def test_a_batch_that_cannot_be_cancelled_does_not_prevent_cancelling_other_batc
     assert platform._client.batches.list()[0].status in {"cancelling", "cancelled", "completed"}
 
 
-def test_a_batch_is_submitted_once_as_soon_as_the_platform_is_reachable(
+def test_a_batch_is_submitted_exactly_once_after_the_platform_becomes_reachable(
     platform: PlatformBatches, chunks: Chunks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*args: Any, **kwargs: Any) -> Any:

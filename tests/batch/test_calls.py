@@ -167,7 +167,7 @@ def test_fewer_pictures_are_read_ahead_if_the_gate_allows_fewer_concurrent_calls
     assert 1 <= most <= 1 + module.AHEAD + 1  # one more call, whose row is being passed to the reader
 
 
-def test_answers_are_not_reused_if_the_options_of_the_passed_client_differ(
+def test_answers_are_not_reused_after_the_options_of_the_passed_client_change(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     for temperature in (0.1, 0.9):
@@ -208,7 +208,7 @@ class Renamed(pydantic.BaseModel):
         return f"#{value}"
 
 
-def test_answers_are_reused_although_the_class_refuses_values_that_it_has_converted(
+def test_stored_answers_are_reused_even_if_a_second_validation_would_refuse_them(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -219,7 +219,7 @@ def test_answers_are_reused_although_the_class_refuses_values_that_it_has_conver
         assert all(colour.startswith("#") for colour in colours), colours
 
 
-def test_a_kept_exception_of_a_run_does_not_keep_the_ledger_open(
+def test_an_exception_that_the_caller_keeps_does_not_keep_the_ledger_open(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     def broken(row: Row) -> None:
@@ -283,7 +283,7 @@ def test_a_job_puts_the_picture_before_the_text_of_the_last_turn(
 @pytest.mark.parametrize(
     "via", [{}, {"via": "platform", "model": "glm-4v-plus-0111", "thinking": None}], ids=["calls", "batches"]
 )
-def test_an_answer_that_violates_its_schema_is_stored_priced_and_sent_again_on_retry(
+def test_an_answer_that_violates_its_schema_is_stored_with_its_price_until_a_retry(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("glmv_batch._batches.FIRST_PAUSE", 0.01)

@@ -37,7 +37,7 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_rows_that_fail_by_busy_errors_are_retryable_until_all_are_answered(
+def test_rows_that_fail_with_busy_errors_can_be_retried_until_every_row_is_answered(
     photos: Path, tmp_path: Path, no_waits: None, seed: int
 ) -> None:
     out = tmp_path / "o.jsonl"

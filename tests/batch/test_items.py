@@ -144,7 +144,7 @@ def test_a_table_may_hold_a_picture_as_a_data_uri(tmp_path: Path) -> None:
     assert names([f"data:image/png;base64,{data}"]) == ["1"]
 
 
-def test_column_names_of_a_data_frame_that_are_not_identifiers_are_kept() -> None:
+def test_a_data_frame_column_whose_name_is_not_an_identifier_keeps_its_name() -> None:
     """pandas' named tuples would rename the second column to `_1`."""
     frame = SimpleNamespace(
         columns=["my photo", "class"],
@@ -167,7 +167,7 @@ def test_a_pyarrow_data_set_is_read_in_batches_of_64_rows(tmp_path: Path) -> Non
     assert read == [{"batch_size": 64, "batch_readahead": 1}]
 
 
-def test_the_count_of_a_source_is_the_number_of_its_items_or_none_for_an_iterator(tmp_path: Path) -> None:
+def test_count_of_returns_the_number_of_items_and_returns_none_for_an_iterator(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('image,title\na.png,"two\nlines"\nb.png,one\n')
     assert count_of(str(tmp_path / "t.csv")) == 2
     (tmp_path / "t.jsonl").write_text('{"image": "a.png"}\n\n{"image": "b.png"}\n')
@@ -258,7 +258,7 @@ LARGE = base64.b64encode(png() + bytes(range(256)) * 1000).decode()
 
 
 @pytest.mark.parametrize("text", [TINY, LARGE, base64.encodebytes(png()).decode()])
-def test_base64_of_a_picture_is_the_picture_and_not_the_name_of_its_row(text: str, tmp_path: Path) -> None:
+def test_base64_of_a_picture_is_read_as_the_picture_and_not_used_as_the_items_name(text: str, tmp_path: Path) -> None:
     table = tmp_path / "pictures.jsonl"
     table.write_text(json.dumps({"image": text}))
     for source in ([text], text, [{"image": text}], table):

@@ -126,7 +126,7 @@ def test_rows_can_come_in_the_order_of_the_input(emulator: Emulator, photos: Pat
     assert [row.key for row in job(emulator, result).rows(order="input")] == [str(path) for path in result]
 
 
-def test_parsed_answers_are_objects_of_the_class_when_new_or_read_from_the_ledger(
+def test_new_answers_and_answers_from_the_ledger_are_parsed_into_the_class(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     for _ in range(2):
@@ -287,7 +287,7 @@ def test_a_job_with_both_a_client_and_an_api_key_is_refused(emulator: Emulator) 
     asyncio.run(client.aclose())
 
 
-def test_a_second_run_on_a_ledger_in_use_is_refused_and_the_error_names_the_first(
+def test_a_second_run_with_a_ledger_in_use_raises_an_error_that_names_the_first_run(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     rows = job(emulator, photos, max_concurrency=1).rows(ledger=tmp_path / "l")
@@ -546,7 +546,7 @@ def test_a_job_is_priced_by_its_base_model(photos: Path) -> None:
     assert priced.progress.spent.amount == pytest.approx(8 * row.price_in("USD").amount(5, 1, 0))
 
 
-def test_a_job_at_the_emulator_costs_nothing_whatever_its_base_model(emulator: Emulator, photos: Path) -> None:
+def test_a_job_at_the_emulator_is_free_with_any_base_model(emulator: Emulator, photos: Path) -> None:
     priced = job(emulator, photos, model="GLM-4.6V", base_model="glm-4.5v", budget="$1")
     assert all(row.ok for row in priced.rows())
     assert str(priced.progress.spent) == "free"
@@ -558,7 +558,7 @@ def test_a_job_can_be_created_without_a_key(monkeypatch: pytest.MonkeyPatch, pho
     assert Job(photos, "What is it?", budget="10 CNY").progress.done == 0
 
 
-def test_a_second_write_of_a_job_over_an_iterator_is_refused_and_the_output_stays(
+def test_a_job_over_an_iterator_refuses_a_second_write_and_keeps_the_first_output(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "o.tsv"
@@ -613,13 +613,15 @@ def test_an_output_that_is_the_ledger_is_refused_before_anything_is_paid_for(
 
 
 @pytest.mark.parametrize("name", ["a\0b.jsonl", "x" * 5_000 + ".jsonl"], ids=["zero byte", "long name"])
-def test_an_output_that_no_file_can_be_called_is_refused(emulator: Emulator, tmp_path: Path, name: str) -> None:
+def test_an_output_whose_path_cannot_be_a_file_name_is_refused(emulator: Emulator, tmp_path: Path, name: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="cannot be written: "):
         job(emulator, []).write(f"{tmp_path}/{name}")
 
 
 @pytest.mark.parametrize("name", ["a\0b.png", "x" * 5_000 + ".png"], ids=["zero byte", "long name"])
-def test_an_item_that_no_file_can_be_called_fails_with_an_error_of_glmv(emulator: Emulator, name: str) -> None:
+def test_an_item_whose_path_cannot_be_a_file_name_is_a_failed_row_with_a_glmv_error(
+    emulator: Emulator, name: str
+) -> None:
     (row,) = job(emulator, [name]).rows()
     assert row.error_class == "InvalidRequestError"
     assert row.error is not None
@@ -650,7 +652,7 @@ def test_advice_to_free_disk_space_is_given_only_for_a_full_disk(
     [(5, None, "prompt must be a text.*got int"), (None, object(), "messages must be a text.*got object")],
     ids=["prompt", "messages"],
 )
-def test_a_question_of_another_type_is_refused(prompt: Any, messages: Any, message: str) -> None:
+def test_a_wrong_type_of_prompt_or_of_messages_is_refused(prompt: Any, messages: Any, message: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=message):
         Job(["a.png"], prompt, messages=messages, api_key="a.b")
 

@@ -35,7 +35,7 @@ def key(ledger: Ledger, source: Any, prompt: str = "What is it?", model: str = M
     return Keys(question, model, glmv.Options(), ledger).of(Item("any", source)).key
 
 
-def test_a_picture_has_the_same_ledger_key_as_path_bytes_copy_and_image(
+def test_the_ledger_key_is_the_same_for_the_path_the_bytes_and_a_copy_of_a_picture(
     ledger: Ledger, photo: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy.png"
@@ -53,7 +53,7 @@ def test_prompt_model_and_options_change_the_ledger_key(ledger: Ledger, photo: P
     assert key(ledger, photo) != key(ledger, photo, **change)
 
 
-def test_user_id_and_upper_case_in_the_model_name_do_not_change_the_ledger_key(ledger: Ledger, photo: Path) -> None:
+def test_the_ledger_key_ignores_user_id_and_the_case_of_the_model_name(ledger: Ledger, photo: Path) -> None:
     assert key(ledger, photo) == key(ledger, photo, model="GLM-4.6V", user_id="somebody")
 
 

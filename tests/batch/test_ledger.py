@@ -54,7 +54,7 @@ def test_a_later_answer_replaces_the_stored_failure_of_an_item(path: Path) -> No
         assert ledger.answer("a", retry_failed=True) == {"text": "a cat"}
 
 
-def test_a_stored_permanent_failure_is_not_retried_even_with_retry_failed(path: Path) -> None:
+def test_a_stored_permanent_failure_is_not_retried_even_if_retry_failed_is_set(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.keep("a", {"error": "no picture", "retryable": False}).result()
         assert ledger.answer("a", retry_failed=True) is not None
@@ -125,7 +125,7 @@ def test_rows_that_wait_for_an_answer_are_returned_once_and_only_in_their_own_ru
         assert not ledger.wait_for(Waiting("k", "a.png", {}))
 
 
-def test_an_item_that_equals_an_item_of_an_unfinished_chunk_waits_for_its_answer(path: Path) -> None:
+def test_an_item_waits_for_the_answer_to_an_equal_item_in_an_unfinished_chunk(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.chunk_planned("chunk-1", ["k"])
         ledger.chunk_sent("chunk-1", "batch_1")

@@ -250,9 +250,7 @@ BROKEN = ["reset", "read_timeout", "write_timeout", 502, 503, 504, 520, 522, 524
 
 
 @pytest.mark.parametrize("what", BROKEN)
-async def test_three_rows_with_broken_connections_and_no_answer_between_count_as_an_outage(
-    network: Network, what: Any
-) -> None:
+async def test_three_rows_in_succession_with_broken_connections_count_as_an_outage(network: Network, what: Any) -> None:
     progress = Progress()
     outage = module.Outage(progress, asyncio.Event())
     outage.heard("first")

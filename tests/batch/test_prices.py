@@ -36,7 +36,7 @@ def test_a_call_in_a_batch_costs_half_of_a_direct_call() -> None:
     assert half.amount == whole.amount / 2
 
 
-def test_the_cost_is_free_for_a_free_model_and_none_without_a_known_price() -> None:
+def test_cost_returns_free_for_a_free_model_and_none_if_no_price_is_known() -> None:
     assert str(cost("glm-4.6v-flash", USED, CNY_HOST)) == "free"
     assert cost("somebody-else", USED, CNY_HOST) is None
     assert cost("glm-4.6v", None, CNY_HOST) is None
@@ -227,7 +227,7 @@ def test_the_error_for_an_invalid_budget_lists_valid_forms() -> None:
 
 
 @pytest.mark.parametrize("text", ["$3", "10 CNY"])
-def test_a_model_name_that_ends_with_free_costs_nothing_and_accepts_a_budget(text: str) -> None:
+def test_a_model_with_the_suffix_free_has_a_price_of_zero_and_accepts_a_budget(text: str) -> None:
     budget = Budget.of(text, "z-ai/glm-4.5v:free")
     budget.begin()
     budget.end("z-ai/glm-4.5v:free", USED)

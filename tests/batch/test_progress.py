@@ -57,7 +57,7 @@ def test_progress_says_that_a_price_is_not_known_and_does_not_call_it_free() -> 
     assert "USD at the prices of 2026-06, 1 answers without a known price" in progress.money
 
 
-def test_progress_as_json_has_counts_tokens_and_currency() -> None:
+def test_progress_as_json_has_the_currency_the_tokens_and_the_numbers_of_rows() -> None:
     progress = Progress(total=1, base_url="https://api.z.ai/api/paas/v4")
     progress.begin()
     progress.count(Row("a", "x", usage=USED, model="glm-4.6v"))

@@ -149,7 +149,7 @@ def rate(emulator: Emulator) -> float:
     return float(ended / (starts[-1] - begin) / (SLOTS / LATENCY))
 
 
-def test_slots_are_divided_among_actors_completely_and_may_be_uneven() -> None:
+def test_all_slots_are_divided_among_actors_although_the_shares_may_be_uneven() -> None:
     assert shares(10, 4) == [3, 3, 2, 2]
     assert shares(4, 4) == [1, 1, 1, 1]
     assert sum(shares(75, 8)) == 75
@@ -392,7 +392,7 @@ def test_only_the_running_calls_of_a_killed_worker_are_repeated(
     assert most_at_once(emulator) <= SLOTS
 
 
-def test_the_examples_of_the_documentation_about_ray_run(
+def test_each_example_on_the_ray_page_of_the_documentation_runs(
     cluster: None, emulator: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photo = ROOT / "examples" / "pictures" / "coffee.jpg"

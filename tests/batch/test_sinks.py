@@ -110,7 +110,9 @@ def test_rows_of_a_parquet_file_are_written_in_several_row_groups(
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-def test_an_interrupted_run_leaves_the_old_output_unchanged_and_a_partial_file(tmp_path: Path, ending: str) -> None:
+def test_an_interrupted_run_leaves_a_partial_file_and_does_not_change_the_old_output(
+    tmp_path: Path, ending: str
+) -> None:
     out = tmp_path / f"o.{ending}"
     write_rows(out, [ANSWERED])
     before = out.read_bytes()
@@ -170,7 +172,7 @@ def cells(path: Path, separator: str = ",") -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(("ending", "separator"), [("csv", ","), ("tsv", "\t")])
-def test_a_csv_or_tsv_file_has_properties_failed_rows_and_text_with_line_breaks(
+def test_a_csv_or_tsv_file_has_failed_rows_and_properties_and_multi_line_texts(
     tmp_path: Path, ending: str, separator: str
 ) -> None:
     out = tmp_path / f"o.{ending}"
@@ -228,7 +230,7 @@ def read(out: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
-def test_all_columns_of_the_source_but_pictures_can_be_copied_into_the_output(tmp_path: Path, ending: str) -> None:
+def test_all_columns_of_the_source_except_pictures_can_be_copied_into_the_output(tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"o.{ending}"
     picture = {"image": "data:image/png;base64,AAAA"}
     write_with_columns(out, [Row(7, "answer", columns={**COLUMNS, **picture}), FAILED], True)
@@ -290,7 +292,7 @@ def test_the_key_column_of_a_parquet_file_has_the_type_of_the_keys(tmp_path: Pat
 
 
 @pytest.mark.parametrize("wrong", ["id", 3, {"id": 1}])
-def test_keep_columns_must_be_a_list_of_names_or_true(tmp_path: Path, wrong: Any) -> None:
+def test_the_option_keep_columns_must_be_true_or_a_list_of_names(tmp_path: Path, wrong: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="keep_columns must be a list of names, or True for all; got"):
         sink(tmp_path / "o.jsonl", None, wrong)
 

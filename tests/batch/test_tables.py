@@ -206,7 +206,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize(("value", "expected"), KEYS.values(), ids=KEYS)
-def test_a_simple_key_of_a_table_keeps_its_type_and_a_list_becomes_text(value: Any, expected: Any) -> None:
+def test_a_simple_key_of_a_table_keeps_its_type_and_a_list_as_key_becomes_text(value: Any, expected: Any) -> None:
     (item,) = items([{"id": value, "photo": "a.png"}])
     assert item.name == expected
     assert type(item.name) is type(expected)
@@ -313,7 +313,7 @@ EMPTY: dict[Callable[[Path], Any], str] = {
 
 
 @pytest.mark.parametrize(("make", "message"), EMPTY.items(), ids=[make.__name__ for make in EMPTY])
-def test_a_folder_pattern_or_table_without_items_raises_and_writes_no_output(
+def test_a_folder_or_pattern_or_table_without_items_raises_and_writes_no_output(
     emulator: Emulator, tmp_path: Path, make: Callable[[Path], Any], message: str
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -360,7 +360,7 @@ def test_an_item_made_by_the_user_may_have_an_integer_or_a_tuple_as_key(emulator
 @pytest.mark.parametrize(
     "column", [pa.array(["a.png", "b.png"]), pa.chunked_array([["a.png"], ["b.png"]])], ids=["array", "chunked array"]
 )
-def test_a_column_of_pyarrow_is_a_list_of_items(column: Any) -> None:
+def test_a_pyarrow_column_is_read_as_a_list_of_items(column: Any) -> None:
     assert [item.source for item in items(column)] == ["a.png", "b.png"]
 
 

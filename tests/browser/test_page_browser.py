@@ -250,7 +250,7 @@ def test_all_rows_can_be_reached_and_unfolded_by_keyboard(sender: Sender, visit:
     assert page.locator("#r5 summary").first.evaluate("(one) => getComputedStyle(one).outlineStyle") == "solid"
 
 
-def test_the_page_reports_an_emulator_that_does_not_answer_and_reconnects(sender: Sender, visit: Any) -> None:
+def test_the_page_reports_that_the_emulator_does_not_answer_and_then_reconnects(sender: Sender, visit: Any) -> None:
     page = visit()
     page.get_by_text("Live").wait_for()
     page.route("**/page/news*", lambda route: route.fulfill(status=200, body="no JSON"))

@@ -209,7 +209,9 @@ def test_the_option_keep_columns_copies_columns_of_the_table_into_the_output(
 
 
 @pytest.mark.parametrize("budget", ["0 CNY", "0 tokens"])
-def test_a_budget_that_allows_no_call_is_named_as_the_reason(photos: Path, tmp_path: Path, budget: str) -> None:
+def test_a_run_stopped_by_a_budget_of_zero_names_the_budget_as_the_reason(
+    photos: Path, tmp_path: Path, budget: str
+) -> None:
     with Emulator() as emu:
         code, output = run(
             emu, str(photos), "?", "-o", str(tmp_path / "o.csv"), "--model", "glm-4.6v", "--budget", budget

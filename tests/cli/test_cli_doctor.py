@@ -205,7 +205,7 @@ def test_doctor_says_which_spelling_of_a_proxy_variable_is_not_used_if_both_are_
     )
 
 
-def test_doctor_names_values_of_no_proxy_that_are_ignored(no_proxies: None) -> None:
+def test_doctor_names_each_ignored_value_of_the_variable_no_proxy(no_proxies: None) -> None:
     lines = doctor_lines({"NO_PROXY": "localhost, 10.*, *.bigmodel.cn,10.0.0.0/8"})
     assert "NO_PROXY contains '10.*', which is not a host and is ignored" in lines
     assert sum("is ignored" in line for line in lines) == 1
@@ -221,7 +221,9 @@ def test_doctor_names_values_of_no_proxy_that_are_ignored(no_proxies: None) -> N
         ),
     ],
 )
-def test_doctor_speaks_of_variables_and_not_of_arguments_in_whole_lines(env: dict[str, str], line: str) -> None:
+def test_each_error_of_doctor_is_one_line_that_names_variables_and_not_arguments(
+    env: dict[str, str], line: str
+) -> None:
     code, output = run("doctor", env=env)
     assert code == 1
     assert line in output.splitlines()

@@ -107,7 +107,7 @@ def test_a_wrong_value_of_an_option_of_emulate_is_reported_with_exit_code_2(
     assert words in error
 
 
-def test_requests_are_answered_with_the_texts_of_the_option_say_in_order() -> None:
+def test_the_option_say_sets_the_texts_of_the_answers_in_order() -> None:
     with emulated("--say", "A red cat.", "--say", "Two cats.") as emu:
         answers = [post(emu).json()["choices"][0]["message"]["content"] for _ in range(3)]
     assert answers[:2] == ["A red cat.", "Two cats."]

@@ -203,7 +203,7 @@ commands = st.one_of(
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(commands, st.lists(pairs, max_size=5), st.sampled_from([b"", b"\xff\xfe", b"What?", b"\x89PNG"]))
-def test_no_arguments_of_the_command_glmv_cause_a_traceback(
+def test_the_command_glmv_prints_no_traceback_for_any_arguments(
     emu: Emulator, folder: Path, command: list[str], rest: list[list[str]], data: bytes
 ) -> None:
     words = command + [word for pair in rest for word in pair]
@@ -432,9 +432,7 @@ def test_a_question_in_utf_16_or_with_a_byte_order_mark_is_read_from_standard_in
     assert "standard input" in refused.stderr
 
 
-def test_options_of_the_command_ask_are_sent_and_show_thinking_prints_the_reasoning(
-    emu: Emulator, folder: Path
-) -> None:
+def test_options_of_the_command_ask_are_sent_and_reasoning_is_printed_if_requested(emu: Emulator, folder: Path) -> None:
     words = ["ask", "one.png", "What?", "--system", "Be brief.", "--thinking", "--show-thinking", "--max-tokens", "99"]
     result = run(emu, folder, words)
     assert result.exit_code == 0
@@ -464,7 +462,7 @@ def test_the_table_of_models_hides_columns_until_it_fits_the_terminal(width: int
     assert (width < 120) == bool(hidden)
 
 
-def test_the_command_models_writes_one_line_per_model_into_a_pipe_or_json(folder: Path, emu: Emulator) -> None:
+def test_the_command_models_prints_one_line_per_model_and_prints_json_on_request(folder: Path, emu: Emulator) -> None:
     lines = run(emu, folder, ["models", "--all"]).stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == [model.name for model in glmv.models()]
     row = next(line for line in lines if line.startswith("glm-4.6v "))

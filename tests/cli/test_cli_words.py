@@ -123,7 +123,7 @@ def test_terms_of_python_in_a_message_become_options_of_the_command_line(python:
     assert in_words_of_the_shell(python) == shell
 
 
-def test_a_message_of_a_server_and_file_names_are_not_reworded_for_the_command_line() -> None:
+def test_server_messages_and_file_names_are_not_reworded_for_the_command_line() -> None:
     for message in (
         'The field "max_tokens" is invalid (HTTP 400)',
         "Picture: there is no file 'base_url.jpg'.",

@@ -124,7 +124,7 @@ def test_the_documentation_lists_every_exit_code_of_the_commands() -> None:
     assert listed == {0, FAILED, WRONG_USE, FAULT, INTERRUPTED, CLOSED_PIPE}
 
 
-def test_each_text_about_half_the_price_names_the_models_that_batches_support() -> None:
+def test_each_text_on_the_price_of_batches_names_the_models_that_support_batches() -> None:
     root = DOCS.parent
     for text in (
         helped("batch"),
@@ -158,7 +158,7 @@ def test_the_error_for_switching_thinking_off_names_the_option_for_less_thinking
         assert glm.chat("hi", reasoning_effort="low").text
 
 
-def test_every_interface_raises_an_error_that_names_the_option_for_less_thinking(
+def test_the_error_for_thinking_false_names_reasoning_effort_in_every_interface(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from langchain_glmv import ChatGLMV

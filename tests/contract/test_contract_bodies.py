@@ -306,7 +306,7 @@ def test_only_glmv_sends_a_video_without_the_data_uri_prefix(run: Any, official:
     assert data == made_like_ours(body, ("nulls", "video prefix"))
 
 
-def test_task_embedding_and_batch_bodies_differ_from_official_ones_only_as_listed(
+def test_bodies_for_other_endpoints_differ_from_official_ones_only_as_listed(
     run: Any, official: str, sink: Sink
 ) -> None:
     messages = user(text("?"), part("image_url", URL))

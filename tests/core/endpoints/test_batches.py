@@ -251,7 +251,7 @@ def test_a_batch_is_polled_until_it_is_completed(wire: Any) -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "expired", "cancelled"])
-def test_a_batch_is_polled_until_it_fails_expires_or_is_cancelled(wire: Any, status: str) -> None:
+def test_a_batch_is_polled_until_it_fails_or_expires_or_is_cancelled(wire: Any, status: str) -> None:
     server = wire(lambda _: {**BATCH, "status": status})
     assert server.run(wait(server.context(), "batch_1")).status == status
 

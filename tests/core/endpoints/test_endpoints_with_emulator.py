@@ -126,7 +126,7 @@ def test_downloading_an_uploaded_file_is_refused(glm: glmv.Client) -> None:
         glm.files.content(file.id)
 
 
-def test_a_batch_answers_in_the_order_of_its_requests(glm: glmv.Client, photo: glmv.Image) -> None:
+def test_the_results_of_a_batch_have_the_order_of_its_requests(glm: glmv.Client, photo: glmv.Image) -> None:
     requests = [[f"Say {n}.", photo] for n in range(6)]
     batch = glm.batches.wait(glm.batches.create(requests, model="glm-4v-plus"))
     assert (batch.status, batch.total, batch.completed) == ("completed", 6, 6)

@@ -177,7 +177,7 @@ def test_an_upload_answered_without_a_file_id_raises_a_glmv_error(wire: Any, ans
 
 
 @pytest.mark.parametrize("answer", [{}, {"data": None}, {"data": [{}]}])
-def test_a_list_of_files_in_an_unknown_form_raises_a_glmv_error(wire: Any, answer: Any) -> None:
+def test_a_list_of_files_in_an_unknown_format_raises_a_glmv_error(wire: Any, answer: Any) -> None:
     with pytest.raises(glmv.MalformedResponse):
         wire(lambda _: answer or {"object": "list"}).client().files.list()
 

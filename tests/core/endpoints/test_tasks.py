@@ -94,7 +94,7 @@ def test_the_code_of_a_failed_task_decides_the_class_of_its_error(wire: Any) -> 
     assert caught.value.code == "1301"
 
 
-def test_with_on_sensitive_return_a_task_with_unsafe_content_has_an_empty_answer(wire: Any) -> None:
+def test_a_task_with_unsafe_content_has_an_empty_answer_if_on_sensitive_is_return(wire: Any) -> None:
     failed = {**ACK, "task_status": "FAIL", "contentFilter": [{"level": 0, "role": "user"}],
               "error": {"code": "1301", "message": "unsafe"}}  # fmt: skip
     task = wire(lambda _: failed).client(on_sensitive="return").tasks.wait("9")

@@ -122,7 +122,7 @@ def test_normal_and_unknown_finish_reasons_are_returned_with_the_answer(flow: An
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("code", ["content_filter", "content_policy_violation"])
-def test_with_on_sensitive_return_the_error_code_content_filter_gives_an_answer(
+def test_the_error_code_content_filter_gives_an_answer_if_on_sensitive_is_return(
     flow: Any, stream: bool, code: str
 ) -> None:
     refusal = flow.body({"error": {"code": code, "message": "m"}}, 400)
@@ -356,7 +356,7 @@ def test_if_the_connection_breaks_the_error_names_the_size_of_a_large_request(ki
 
 
 @pytest.mark.parametrize("error", [{"code": 502, "message": "Provider disconnected"}, "Provider disconnected"])
-def test_an_error_in_the_choice_is_an_error_like_one_beside_it(flow: Any, error: object) -> None:
+def test_an_error_inside_a_choice_is_treated_like_an_error_beside_the_choices(flow: Any, error: object) -> None:
     chunk = {"id": "x", "choices": [{"index": 0, "delta": {"content": ""}, "error": error}]}
     failure = flow.run(flow.streamed(flow.piece("half"), chunk)).failure
     assert type(failure) is glmv.ServerError
@@ -367,14 +367,14 @@ def test_an_error_in_the_choice_is_an_error_like_one_beside_it(flow: Any, error:
     assert flow.run(flow.body(body), good(flow, False), stream=False).whole.attempts == 2
 
 
-def test_a_choice_without_an_error_in_its_field_for_errors_is_an_answer(flow: Any) -> None:
+def test_a_choice_whose_error_field_is_null_is_an_answer(flow: Any) -> None:
     piece = flow.piece('say "error"', "stop")
     piece["choices"][0]["error"] = None
     assert flow.run(flow.streamed(piece)).whole.text == 'say "error"'
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_an_answer_of_length_zero_without_a_token_is_a_context_length_error(flow: Any, stream: bool) -> None:
+def test_finish_reason_length_without_a_token_raises_context_length_error(flow: Any, stream: bool) -> None:
     none = {"prompt_tokens": 8200, "completion_tokens": 0, "total_tokens": 8200}
     error = flow.run(ended(flow, stream, None, "length", usage=none), stream=stream).failure
     assert type(error) is glmv.ContextLengthError
@@ -387,7 +387,7 @@ def test_an_answer_of_length_zero_without_a_token_is_a_context_length_error(flow
     [("half", "length", 0), (None, "length", 5), (None, "length", None), (None, "stop", 0)],
     ids=["text", "tokens", "no usage", "stop"],
 )
-def test_other_answers_without_text_are_no_context_length_error(
+def test_context_length_error_needs_finish_reason_length_and_no_text_and_zero_tokens(
     flow: Any, stream: bool, text: str | None, reason: str, tokens: int | None
 ) -> None:
     usage = {"prompt_tokens": 8, "completion_tokens": tokens, "total_tokens": 8} if tokens is not None else None
