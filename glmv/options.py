@@ -265,7 +265,7 @@ class Settings(Options, Connection):  # pydantic takes fields from the last base
         model: the server's name of the model, in upper or lower case.
         base_model: the catalogue's name of the model, when `glmv.find_model` does not recognize `model`. It gives
             the limits, the context window, the prices and the number of concurrent calls. A `model` that only adds a
-            prefix or suffix of another host needs it only for the number of concurrent calls. It is not sent.
+            prefix or suffix of another host needs it only for the number of concurrent calls. `base_model` is not sent.
         on_sensitive: what to do when the platform flags content (finish reason "sensitive" or code 1301; other servers:
             "content_filter"). "raise" raises `ContentFilterError`; "return" returns the answer so far, with that finish
             reason.
@@ -318,7 +318,7 @@ class ChatRequest:
     `cut` holds stop words beyond the model's limit: the client cuts the answer at them. `call` holds the keywords that
     are not part of the body: base_model, timeout, deadline, idle_timeout, max_retries, extra_headers, on_sensitive, and
 
-    - `boxes_of`: the index of the picture in whose pixels boxes are given, over all turns; for several pictures.
+    - `boxes_of`: the index, over all turns, of the picture in whose pixels boxes are given. None: the only picture.
     - `may_replace`: whether a stream may start over (`Delta.replaces`).
     - `validate`: a function that takes the answer's text and raises ValueError when it is not acceptable, or a pydantic
       class, which replaces the JSON Schema. The model is shown the error and asked once more.

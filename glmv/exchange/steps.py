@@ -24,7 +24,7 @@ class Failure(Exception):
 class Enter(NamedTuple):
     """Take a slot of the gate, if there is a gate; give up at `until` (monotonic seconds).
 
-    It also gives up when no slot becomes free for `patience` seconds; None means the default read timeout.
+    Also give up if no slot becomes free for `patience` seconds; None means the default read timeout.
     """
 
     until: float | None
