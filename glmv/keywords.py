@@ -1,6 +1,6 @@
-"""Keywords by name and type, so that editors complete them and type checkers report a misspelt one.
+"""Declares the keywords with their types, so that editors complete them and type checkers report a misspelt one.
 
-`glmv.options` has the same names as fields of pydantic models, which validate the values. A test compares both.
+`glmv.options` has the same names as fields of pydantic models, which validate the values. A test compares the names.
 """
 
 # No `from __future__ import annotations` here: it would turn the annotations of a TypedDict into strings.

@@ -58,7 +58,7 @@ def _finite(value: object) -> object:
 class _Platform:
     """A limit that the platform documents. It is checked only when requests go to the platform.
 
-    The context of the validation says which server that is; without a context, the fields of `Connection` say it.
+    The context of the validation, or the fields of `Connection` if there is no context, say which server is asked.
     """
 
     le: float | None = None
@@ -81,7 +81,7 @@ class _Platform:
 
 
 def _row_name(value: str | None) -> str | None:
-    """A model name as any host writes it -> the name of its catalogue row."""
+    """Returns the catalogue's name of a model, for the name that any host uses."""
     if value is None:
         return None
     if (row := find_model(value)) is not None:
@@ -106,7 +106,7 @@ class Options(ShowsFields):
     Attributes:
         temperature: 0.0 to 1.0; other servers may accept more. 0 and 1 are sent as they are.
         top_p: 0.0 to 1.0.
-        max_tokens: tokens of the answer at most, thinking included; 1 or more.
+        max_tokens: the most tokens of the answer, thinking included; 1 or more.
         stop: words at which the answer ends. Words beyond the model's limit are not sent: the client cuts the answer
             at them.
         do_sample: False means greedy decoding, which ignores temperature and top_p. Other servers than the platform
@@ -167,17 +167,17 @@ class Connection(ShowsFields):
             and a blocking one runs in a worker thread. When it raises, or returns something that is not a key, the call
             raises `AuthenticationError`. Copies share the function; pickles do not contain it.
         base_url: the base URL of the API. None: the environment and the key decide (see `glmv.Client`). A key argument
-            that equals ZHIPUAI_API_KEY or ZAI_API_KEY is treated as a key from this variable. A key that is in no
-            variable goes to ZHIPUAI_BASE_URL or ZAI_BASE_URL, unless the key variable of that base URL has another key;
-            else it goes to open.bigmodel.cn. The key of a function goes to ZHIPUAI_BASE_URL or
-            ZAI_BASE_URL if the key variable of that base URL is not set, else where a key from a key variable goes.
+            that equals ZHIPUAI_API_KEY or ZAI_API_KEY is treated as a key from this variable. For any other
+            key, and for a function, the address is ZHIPUAI_BASE_URL or ZAI_BASE_URL: the first that is set while its
+            key variable is not. If there is none, a function is treated as a key from a key variable; another
+            key goes to ZHIPUAI_BASE_URL if it is set, else to open.bigmodel.cn.
         auth: "key" sends the key itself; "token" sends a short-lived token signed with it.
         token_ttl: lifetime of a signed token in seconds; 0 or less sends the key itself.
         timeout: seconds for each connection, each read and each write, or an `httpx.Timeout`; None is connect 8, read
             300, write 60.
-        deadline: seconds for the whole call, from waiting for a slot to the last byte. Waiting for a slot ends with
-            `GateTimeout`, whose message lists the calls that hold the slots: at the deadline, or when no slot came free
-            within the read timeout.
+        deadline: seconds for the whole call, from waiting for a slot to the last byte. At the deadline, or when no
+            slot came free within the read timeout, the wait for a slot raises `GateTimeout`, whose message lists the
+            calls that hold the slots.
         idle_timeout: seconds between two events of a stream; None means the read timeout.
         max_retries: a call makes at most `max_retries + 1` requests. Requests that the server refuses because of too
             many concurrent calls do not count while other calls of the same gate succeed. 0 turns retries off.
@@ -265,7 +265,7 @@ class Settings(Options, Connection):  # pydantic takes fields from the last base
         model: the server's name of the model, in upper or lower case.
         base_model: the catalogue's name of the model, when `glmv.find_model` does not recognize `model`. It gives
             the limits, the context window, the prices and the number of concurrent calls. A `model` that only adds a
-            prefix or suffix of another host needs `base_model` only for the last of these. `base_model` is not sent.
+            prefix or suffix of another host needs it only for the number of concurrent calls. `base_model` is not sent.
         on_sensitive: what to do when the platform flags content (finish reason "sensitive" or code 1301; other servers:
             "content_filter"). "raise" raises `ContentFilterError`; "return" returns the answer so far, with that finish
             reason.
@@ -318,7 +318,7 @@ class ChatRequest:
     `cut` holds stop words beyond the model's limit: the client cuts the answer at them. `call` holds the keywords that
     are not part of the body: base_model, timeout, deadline, idle_timeout, max_retries, extra_headers, on_sensitive, and
 
-    - `boxes_of`: if there are several pictures, the index (over all turns) of the one in whose pixels boxes are given.
+    - `boxes_of`: the index, over all turns, of the picture in whose pixels boxes are given. None: the only picture.
     - `may_replace`: whether a stream may start over (`Delta.replaces`).
     - `validate`: a function that takes the answer's text and raises ValueError when it is not acceptable, or a pydantic
       class, which replaces the JSON Schema. The model is shown the error and asked once more.
@@ -350,7 +350,7 @@ class ChatRequest:
 
 
 def validated(keywords: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords of one call -> the same, validated, by the names of `Options`; None removes a default.
+    """Validates the keywords of one call, and returns them by the names of `Options`. None removes a default.
 
     Args:
         settings: their `dialect` and `base_url` decide whether the platform's ranges are checked.

@@ -37,7 +37,7 @@ _WRITTEN = re.compile(
 
 
 def redact(value: Any) -> Any:
-    """Any trace, message, prompt, result or text -> the same with base64 and bytes shortened to length and digest.
+    """Copies any trace, message, prompt, result or text, and shortens base64 and bytes in it to length and digest.
 
     Made for `langsmith.Client(hide_inputs=redact, hide_outputs=redact)` and for your own handlers; for spans there is
     `redact_spans`. The value itself is not changed: dicts, lists, tuples and pydantic objects are copied.
@@ -63,7 +63,7 @@ def redact(value: Any) -> Any:
 
 
 def redact_spans(exporter: SpanExporter) -> SpanExporter:
-    """An exporter of OpenTelemetry's spans -> one that exports them with base64 shortened to its length and digest.
+    """Wraps an exporter of OpenTelemetry spans, so that base64 in the spans is shortened to its length and digest.
 
     For OpenInference, whose spans hold the whole input of a call as JSON, and any other tracer that writes messages
     into attributes of spans or of their events:

@@ -1,4 +1,7 @@
-"""Chunks of a stream -> the deltas that the caller gets: cut at stop words, added up, ended by one last delta."""
+"""Turns the chunks of a stream into the deltas that the caller gets, and adds the deltas up to the whole answer.
+
+The text is cut at stop words. One last delta has the finish reason and the other facts of the answer.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ class Shaper:
         tries.shaper = self
 
     def events(self, events: Iterable[Event]) -> tuple[Hand, GLMVError | None]:
-        """Events up to `[DONE]` -> their deltas, and the error that follows them, or None."""
+        """Returns the deltas of the events before `[DONE]`, and the error that ended them, or None."""
         deltas = Hand()
         for kind, data in events:
             if len(data) < _DONE_BYTES and data.strip()[:6].upper() == b"[DONE]":
@@ -100,7 +103,7 @@ class Shaper:
 
     @property
     def answers(self) -> bool:
-        """Whether the events have an answer."""
+        """Whether any event so far had a choice."""
         return self.decoder.answered or self.decoder.has_others
 
     def take(self, payload: dict[str, Any]) -> Delta | None:
@@ -225,6 +228,6 @@ class Shaper:
 
 
 def _reported(data: str | bytes) -> GLMVError:
-    """An `error` event whose data is not a JSON object -> the error."""
+    """Returns the error for an `error` event whose data is not a JSON object."""
     text = data if isinstance(data, str) else data.decode("utf-8", "replace")
     return error_from(None, Envelope(None, text, None, None))

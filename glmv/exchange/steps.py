@@ -13,7 +13,7 @@ from glmv.types import Delta
 class Failure(Exception):
     """A failure of the connection, independent of the HTTP library.
 
-    `kind` is a key of `exchange.retry.FAILURES`, or "network_error" if the finish reason of the answer reports it.
+    `kind` is a key of `exchange.retry.FAILURES`, or "network_error" if the answer has that finish reason.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -24,7 +24,7 @@ class Failure(Exception):
 class Enter(NamedTuple):
     """Take a slot of the gate, if there is a gate; give up at `until` (monotonic seconds).
 
-    `patience` is the most seconds during which no slot becomes free; None means the default read timeout.
+    Also give up if no slot becomes free for `patience` seconds; None means the default read timeout.
     """
 
     until: float | None

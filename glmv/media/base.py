@@ -220,12 +220,12 @@ class VisualMedium(Medium):
 
     @classmethod
     def _knows(cls, head: bytes) -> bool:
-        """Whether these first bytes show what a file is, of this class or not."""
+        """Whether these first bytes show the format of a file, even if it is not a format of this class."""
         raise NotImplementedError
 
     @classmethod
     def _is_base64(cls, text: str) -> bool:
-        """Whether a text is base64 of content whose kind its first bytes show, and not the path of a file."""
+        """Whether a text is base64 of content in a known format, and not the path of a file."""
         head = head_of(text)
         return (cls._recognizes(head) or cls._knows(head)) and not (len(text) < 1024 and is_file(text))
 

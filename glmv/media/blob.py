@@ -222,7 +222,7 @@ class Blob:
 
 
 class BlobFile(io.RawIOBase):
-    """A function `read(offset, size)` as a binary file, for libraries that take files. It reads only the needed parts.
+    """A binary file that gets its content from a function, for libraries that take files. Only needed parts are read.
 
     Args:
         read: reads up to `size` bytes at an offset, as `Blob.read`.

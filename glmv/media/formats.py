@@ -20,7 +20,8 @@ class Format(NamedTuple):
         begins: returns whether the first `HEAD` bytes are those of such a file.
         reader: the module and the class of Pillow or pillow_heif that read it; two empty strings if none is needed.
         drawn: whether it is usual for screenshots, charts and text, whose edges JPEG would blur.
-        many: the word for one of several pictures in a file; "" if a file has one picture, or copies of one.
+        many: the name of each picture in a file of several: "frame", "page" or "picture"; "" if a file has one picture,
+            or copies of one.
         spoken: its name in messages; "" means the name in capitals.
     """
 
@@ -50,7 +51,7 @@ def _still(name: str) -> Callable[[bytes], bool]:
 
 
 def _bmp(head: bytes) -> bool:
-    """BMP, by the length of its second header, because reserved bytes of the first one have any value in real files."""
+    """BMP, by the length of its second header, because the reserved bytes of the first header may have any value."""
     return head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in {12, 16, 40, 52, 56, 64, 108, 124}
 
 

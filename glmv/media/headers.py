@@ -96,7 +96,7 @@ def describe(head: bytes) -> str:
     if head[:4] == b"RIFF" and head[8:12] in {b"AVI ", b"WAVE"}:
         return "an AVI video without its header" if head[8:12] == b"AVI " else "an audio file"
     if (kind := format_of(head)) is not None:
-        return f"a damaged picture: it begins as {kind.upper()}, but its header is cut short or damaged"
+        return f"a damaged file: it begins as {kind.upper()}, but its header is cut short or damaged"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if b"<svg" in head.lower():
         return "SVG, which has no pixels; render it to PNG first"

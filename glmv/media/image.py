@@ -40,9 +40,9 @@ class Image(VisualMedium):
         fit: whether it may be re-encoded when the model would refuse it (too large, another format, rotated by EXIF);
             `answer.notes` says what was changed. With False the request is refused instead.
 
-    Two are equal if their contents are. No constructor but `from_pil` decodes pixels. A picture with more
-    than `MAX_PIXELS` by its header is refused. A JPEG that is not progressive may have up to `MAX_JPEG_PIXELS`, because
-    it can be decoded at a smaller size.
+    Two pictures are equal if their contents are equal. Only the constructor `from_pil` decodes pixels. A picture is
+    refused if its header says that it has more than `MAX_PIXELS`. A JPEG that is not progressive may have up to
+    `MAX_JPEG_PIXELS`, because it can be decoded at a smaller size.
     """
 
     __slots__ = ("_checked", "_cut", "_fits", "_fitted", "_picture", "_remarks")
@@ -239,8 +239,8 @@ class Image(VisualMedium):
             keep: bytes of fitted pictures that the process caches, see `Settings.picture_cache_bytes`.
 
         Returns:
-            The fitted picture and one line about the changes. If nothing was changed, this object, and None or
-            a remark, such as on an EXIF rotation that cannot be applied without Pillow. With Pillow it is applied. The
+            The fitted picture, and one line about the changes. If nothing was changed: this object, and None or a
+            remark. For example, a remark says that an EXIF rotation was not applied because Pillow is missing. The
             result is cached, so that the next turn does not fit the picture again.
 
         Raises:

@@ -34,7 +34,7 @@ class Checked:
         size: number of decoded bytes.
         picture: the facts in the picture's header.
         digest: see `Blob.digest`; None until it is computed.
-        cut: see `Image.cut_short`, in a tuple; None until it is checked.
+        cut: a tuple with the value of `Image.cut_short`; None until it is checked.
     """
 
     __slots__ = ("cut", "digest", "key", "picture", "size", "start")
@@ -88,7 +88,7 @@ FITTED: Cache[tuple[Blob, tuple[str, ...]]] = Cache()
 
 
 def key_of(text: Any) -> tuple[bytes, bytes] | None:
-    """Base64 text -> the text as bytes, and its key in the cache; None if the text is short or not ASCII."""
+    """Returns a base64 text as bytes, and its key in the cache; None if the text is short or not ASCII."""
     if not isinstance(text, str | bytes) or len(text) < _WORTH_IT:
         return None
     try:

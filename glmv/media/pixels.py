@@ -214,7 +214,7 @@ def decodes(data: bytes) -> bool:
 
 
 def encode(picture: PILImage) -> Fitted:
-    """A Pillow picture -> a file: JPEG if it was read from one, else PNG. The EXIF orientation is applied."""
+    """Encodes a Pillow picture: as JPEG if it was read from a JPEG, else as PNG. The EXIF orientation is applied."""
     pillow("a Pillow picture")
     from PIL import ImageOps
 
@@ -300,10 +300,10 @@ def _draft(picture: PILImage, max_side: int | None) -> None:
 
 
 def draft_scale(width: int, height: int, max_side: int | None) -> int:
-    """The divisor of a JPEG's sides while it is decoded: 1, 2, 4 or 8.
+    """The number by which a decoder divides the sides of a JPEG: 1, 2, 4 or 8.
 
-    It is the largest that leaves at least `max_side` pixels on the longer side; without `max_side` it is 1. If more
-    than `MAX_PIXELS` would be decoded then, it is the next one that avoids this.
+    It is the largest number that leaves at least `max_side` pixels on the longer side; without `max_side` it is 1. It
+    is larger if the decoded picture would otherwise have more than `MAX_PIXELS`.
     """
     longer = max(width, height)
     for scale in (1, 2, 4, 8):
@@ -421,11 +421,12 @@ KEPT_LEVELS = ((0, 1), (0, 255), (0, 65535))
 
 
 def levels(mode: str, low: float, high: float) -> tuple[float, float]:
-    """The levels that become black and white, from the darkest and the lightest level of a picture.
+    """The two levels that become black and white, for a picture with levels from `low` to `high`.
 
-    They are the first range of `KEPT_LEVELS` that contains both levels: 0 to 1 only for fractions, 0 to 65535 only if
-    the lightest level is above `LEAST_SHARE` of 65535, or equals the darkest. Else they are the two levels
-    themselves, so that a scan of 12 bits is visible. A picture of one level outside all ranges becomes white.
+    They are the ends of the first range of `KEPT_LEVELS` that contains `low` and `high`. The range 0 to 1 is only for
+    fractions. The range 0 to 65535 is used only if `high` is above `LEAST_SHARE` of 65535, or equals `low`. If no range
+    is used, the result is `low` and `high`, so that a scan of 12 bits is visible. A picture with a single level that no
+    range contains becomes white.
     """
     fractions, octets, words = KEPT_LEVELS
     if mode.startswith("F") and low >= 0 and high <= 1:

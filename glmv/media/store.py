@@ -166,8 +166,8 @@ class PictureStore:
             if _DIGITS.fullmatch(digest):
                 return digest
         raise InvalidRequestError(
-            f"{shortened(str(reference))!r} is not a reference of a PictureStore, "
-            f"which is {self.prefix!r} and 64 hex digits in lower case."
+            f"{shortened(str(reference))!r} is not a reference of a PictureStore; "
+            f"a reference is {self.prefix!r} and 64 hex digits in lower case."
         )
 
     def _existing(self, reference: str) -> Path:
@@ -245,7 +245,7 @@ class PictureStore:
 
 
 def _medium(source: Any) -> Image | Video:
-    """A source -> a picture or a video."""
+    """Returns the picture or the video that a source contains."""
     if isinstance(source, Video):
         return source
     try:

@@ -60,7 +60,7 @@ def _png(read: Read, size: int) -> str | None:
             return None
         end = offset + 12 + int.from_bytes(header[:4], "big")
         if end > size:
-            return f"it ends after {size:,} bytes, and its chunk {header[4:].decode('latin-1')!r} goes on to {end:,}"
+            return f"it ends after {size:,} bytes, but its chunk {header[4:].decode('latin-1')!r} ends at byte {end:,}"
         offset = end
     return None
 
@@ -71,7 +71,7 @@ def _webp(read: Read, size: int) -> str | None:
 
 
 def _boxed(read: Read, size: int) -> str | None:
-    """A file of boxes: HEIC, AVIF, MP4. A recording in fragments may end anywhere and still plays."""
+    """Checks a file that consists of boxes (HEIC, AVIF, MP4). A fragmented recording is complete wherever it ends."""
     for name, _, end in boxes(read, 0, size, whole=False):
         if name == b"moof":
             return None

@@ -47,7 +47,7 @@ def kind_of(value: object) -> str:
     numbers = "tensor.cpu().numpy()" if hasattr(value, "cpu") else "array"
     return (
         f"{name}. Convert it with PIL.Image.fromarray({numbers}), channels last, and pass the picture (OpenCV's arrays "
-        "are BGR: array[..., ::-1]; of encoded bytes, as from cv2.imencode, pass array.tobytes())."
+        "are BGR: array[..., ::-1]; for encoded bytes, as from cv2.imencode, pass array.tobytes())."
     )
 
 

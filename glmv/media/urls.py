@@ -61,7 +61,7 @@ def checked_url(url: str, what: str) -> str:
 
 
 def _maker(what: str, name: str) -> str:
-    """A constructor in the words that frameworks replace by their own."""
+    """The name of a constructor for an error message. Adapters replace `glmv.Image.from_path` by their own function."""
     kind = {"picture": "Image", "video": "Video"}.get(what)
     return f"glmv.{kind}.{name}" if kind else name
 

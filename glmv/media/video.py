@@ -26,9 +26,9 @@ MAX_VIDEO_BYTES = 200 * MIB
 class Video(VisualMedium):
     """A video: bytes, measured from their container, or a URL that the platform fetches.
 
-    Two are equal if their contents are. MP4, QuickTime (MOV), Matroska (MKV) and WebM are recognized by their first
-    bytes. So are AVI, FLV, WMV, MPEG and MPEG-TS: no model accepts these, but `frames` takes pictures from them.
-    The constructors read at most `MAX_VIDEO_BYTES`.
+    Two videos are equal if their contents are equal. MP4, QuickTime (MOV), Matroska (MKV) and WebM are recognized by
+    their first bytes. So are AVI, FLV, WMV, MPEG and MPEG-TS: no model accepts these, but `frames` takes pictures from
+    them. The constructors read at most `MAX_VIDEO_BYTES`.
     """
 
     __slots__ = ("_container", "_measured")

@@ -1,1 +1,1 @@
-"""Messages and options -> the request as the platform takes it, checked before anything is sent."""
+"""Makes a request from messages and options, in the form of the platform, and checks it before it is sent."""

@@ -35,7 +35,7 @@ def request_of(messages: Messages, settings: BaseModel, model: str | None, optio
 
 
 def chat_request(messages: Messages, defaults: BaseModel, overrides: Mapping[str, Any]) -> ChatRequest:
-    """Messages, default settings and the keywords of one call -> a request.
+    """Makes a request from messages, default settings and the keywords of one call.
 
     Args:
         messages: as for `Client.chat`.

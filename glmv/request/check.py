@@ -1,4 +1,4 @@
-"""A request and its model's row -> the request within the documented limits, or an error before anything is sent.
+"""Checks a request against its model's row before it is sent, and fits it to the documented limits.
 
 For the platform, a request is refused if all documents forbid it. If documents disagree, it is sent with a note. For
 another server, which may have other limits, it is sent with a note on the limit. The caller's request is not modified.
@@ -104,7 +104,7 @@ def _roles(messages: tuple[Message, ...], model: Model, limits: Limits) -> None:
             limits.over(
                 UnsupportedContent,
                 f"messages[{index}] has {what}, but {model.name} does not support tools. "
-                "Use a model that does, such as glm-4.6v, or write it as text.",
+                f"Use a model that does, such as glm-4.6v, or write {what} as text.",
             )
     if not (asks or limits.hold):
         # With the platform's limits, `as_taken` checks the whole history.

@@ -1,6 +1,6 @@
-"""A conversation history -> one that the platform accepts, by a table of rules.
+"""Changes a conversation history by a table of rules, so that the platform accepts it.
 
-The platform requires a user message, as the first one after system messages (docs.bigmodel.cn, chat completion,
+The platform requires a user message as the first message after system messages (docs.bigmodel.cn, chat completion,
 messages: "不能仅包含系统消息或助手消息"), else it answers with error 1214. It refuses an empty user message, and it
 requires the call of each tool result. A history that breaks these rules is changed, with a note, if it has only one
 possible meaning; else it is refused before it is sent. Only a new tool result without its call is sent as it is, with
@@ -43,7 +43,10 @@ class _History:
         return self.first_user < index
 
     def is_orphan(self, index: int) -> bool:
-        """Whether a message is a tool's result without its call before it. A result without an id fits any call."""
+        """Whether a message is a tool result, and its call is not in an earlier message.
+
+        A result without an id fits any call.
+        """
         message, calls = self.messages[index], self.earlier_calls[index]
         has_call = bool(calls) if message.tool_call_id is None else message.tool_call_id in calls
         return message.role == "tool" and not has_call
@@ -122,8 +125,8 @@ def as_taken(messages: tuple[Message, ...], add_note: AddNote) -> tuple[Message,
         add_note: records a note for each message that was changed or left out, or that the platform may refuse.
 
     Raises:
-        InvalidRequestError: the history has no user message, ends with an empty one, or has an unclear meaning; the
-            error has advice.
+        InvalidRequestError: the history has no user message, ends with an empty user message, or has an unclear
+            meaning; the error has advice.
     """
     first = next((message.role for message in messages if message.role != "system"), None)
     if first == "user" and not any(map(_is_odd, messages)):
@@ -168,7 +171,7 @@ def _history(messages: tuple[Message, ...]) -> _History:
 
 
 def _is_odd(message: Message) -> bool:
-    """Whether a rule may apply to a message, if the history begins with a user message."""
+    """Whether a rule may apply to a message of a history that begins with a user message."""
     return message.role == "tool" or _is_empty(message, "user", "system", "assistant")
 
 
@@ -181,7 +184,7 @@ def _shows(part: Part) -> bool:
 
 
 def _add_system(messages: list[Message], text: str) -> None:
-    """Add the text of an assistant message that precedes the first user message, as system text."""
+    """Add, as system text, the text of an assistant message that precedes the first user message."""
     words = f"{_BEGAN}{text}"
     if not (messages and messages[-1].role == "system"):
         messages.append(Message("system", words))

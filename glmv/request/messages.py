@@ -195,7 +195,7 @@ def _left_out(part: Mapping[Any, Any], index: int, add_note: AddNote) -> None:
 
 
 def dict_part(part: object, index: int, role: str, add_note: AddNote = _silent) -> Part:
-    """A content part in the form of OpenAI or GLM -> a part.
+    """Converts a content part in the form of OpenAI or GLM.
 
     Strings in messages are not trusted: a path raises an error and is never opened (see SECURITY.md).
     """
@@ -231,8 +231,9 @@ def media_moved(messages: tuple[Message, ...], add_note: AddNote) -> tuple[Messa
 
     The platform reads media in user messages only (docs.bigmodel.cn, "对话补全": the content of other roles is a
     string), but tools return screenshots, and assistants may draw. Media are moved into the user message that follows,
-    or into a new one if another message follows. A text before each names its origin, and a text replaces it at its old
-    position. Successive tool messages are not separated, because results must follow their calls.
+    or into a new one if another message follows. A text before each picture, video or file names its origin, and
+    another text takes its old place. Successive tool messages are not separated, because results must follow their
+    calls.
 
     Args:
         messages: a conversation.

@@ -33,7 +33,7 @@ def good(flow: Any, stream: bool) -> Any:
     )
 
 
-def test_a_streaming_call_enters_the_gate_sends_the_request_and_yields_deltas(flow: Any) -> None:
+def test_a_streaming_call_takes_a_slot_then_sends_the_request_and_then_yields_deltas(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("hel"), flow.piece("lo"), flow.piece("", "stop", usage=flow.USAGE)))
     assert outcome.steps == [
         "Enter",
@@ -103,7 +103,7 @@ def test_a_retry_waits_for_the_servers_retry_after(flow: Any, stream: bool) -> N
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_a_refusal_with_retry_after_3600_raises_at_once_and_the_error_holds_3600(flow: Any, stream: bool) -> None:
+def test_a_retry_after_of_3600_seconds_is_not_waited_for_and_is_in_the_error(flow: Any, stream: bool) -> None:
     outcome = flow.run(busy(flow, **{"retry-after": "3600"}), stream=stream)
     assert (outcome.failure.retry_after, outcome.failure.attempts, outcome.failure.retryable) == (
         3600,
@@ -393,7 +393,7 @@ def test_finish_reason_sensitive_after_streamed_text_raises_content_filter_error
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_with_on_sensitive_return_an_answer_with_finish_reason_sensitive_is_returned(flow: Any, stream: bool) -> None:
+def test_an_answer_with_finish_reason_sensitive_comes_back_if_on_sensitive_is_return(flow: Any, stream: bool) -> None:
     answers = flow.streamed(flow.piece("bad", "sensitive")) if stream else flow.body(flow.whole("bad", "sensitive"))
     answer = flow.run(answers, stream=stream, sensitive="return").whole
     assert (answer.text, answer.finish_reason) == ("bad", "sensitive")
@@ -403,7 +403,7 @@ def test_with_on_sensitive_return_an_answer_with_finish_reason_sensitive_is_retu
 WITHDRAWN = {"error": {"code": "1301", "message": "m"}, "contentFilter": [{"role": "assistant", "level": 1}]}
 
 
-def test_with_on_sensitive_return_text_before_a_content_filter_error_is_returned(flow: Any) -> None:
+def test_text_before_a_content_filter_error_is_returned_if_on_sensitive_is_return(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half"), WITHDRAWN | {"request_id": "r9"}), sensitive="return")
     answer, last = outcome.whole, outcome.deltas[-1]
     assert (answer.text, answer.finish_reason, answer.request_id) == ("half", "sensitive", "r9")
@@ -414,7 +414,7 @@ def test_with_on_sensitive_return_text_before_a_content_filter_error_is_returned
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("status", [200, 400])
-def test_with_on_sensitive_return_a_content_filter_refusal_becomes_an_empty_answer(
+def test_a_content_filter_refusal_becomes_an_empty_answer_if_on_sensitive_is_return(
     flow: Any, stream: bool, status: int
 ) -> None:
     outcome = flow.run(flow.body(WITHDRAWN, status=status), stream=stream, sensitive="return")
@@ -424,7 +424,7 @@ def test_with_on_sensitive_return_a_content_filter_refusal_becomes_an_empty_answ
     assert [delta.last for delta in outcome.deltas] == [True] * stream
 
 
-def test_a_request_blocked_by_policy_raises_even_with_on_sensitive_return(flow: Any) -> None:
+def test_a_request_blocked_by_policy_raises_even_if_on_sensitive_is_return(flow: Any) -> None:
     outcome = flow.run(flow.body({"error": {"code": "1300", "message": "m"}}, status=400), sensitive="return")
     assert type(outcome.failure) is glmv.ContentFilterError
 
@@ -459,7 +459,7 @@ def test_boxes_and_notes_come_with_the_last_delta(flow: Any) -> None:
     assert [(delta.boxes, delta.notes) for delta in outcome.deltas] == [((), ()), ((box,), ("n",))]
 
 
-def test_the_deadline_covers_the_wait_for_a_slot_the_request_and_the_body(flow: Any) -> None:
+def test_the_deadline_covers_the_request_and_the_body_and_the_wait_for_a_slot(flow: Any) -> None:
     steps = exchange(Call("POST", "/x", lambda _: b""), flow.policy(deadline=5.0), stream=True)
     assert next(steps) == Enter(1005.0, patience=300.0)
     step = steps.send(None)
@@ -569,7 +569,7 @@ def test_events_without_content_restart_the_idle_timeout_of_a_stream(flow: Any) 
     assert outcome.whole.text == "x"
 
 
-def test_after_the_finish_reason_an_open_connection_is_awaited_for_2_seconds(flow: Any) -> None:
+def test_a_stream_left_open_after_its_finish_reason_is_read_for_2_more_seconds(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("x", "stop"), 300.0, done=False), policy=flow.policy(idle_timeout=60.0))
     assert outcome.whole.text == "x"
     assert flow.now == 1002.0
@@ -589,7 +589,7 @@ def packed(data: bytes, encoding: str) -> bytes:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "x-gzip", "GZIP"])
 @pytest.mark.parametrize("stream", STREAM)
-def test_an_unrequested_compressed_answer_is_read(flow: Any, encoding: str, stream: bool) -> None:
+def test_an_answer_that_is_compressed_without_being_asked_for_is_read(flow: Any, encoding: str, stream: bool) -> None:
     text = "南" * 70_000
     plain = flow.streamed(flow.piece(text), flow.piece("", "stop")) if stream else flow.body(flow.whole(text))
     data = packed(b"".join(plain.pieces), encoding.lower().removeprefix("x-"))
@@ -627,7 +627,7 @@ def test_an_endless_body_is_stopped_at_the_size_limit(flow: Any) -> None:
     assert "100000 bytes" in str(outcome.failure)
 
 
-def test_fetch_returns_parsed_json_and_with_raw_true_the_bytes_of_the_answer() -> None:
+def test_fetch_returns_parsed_json_but_the_bytes_of_the_answer_if_raw_is_true() -> None:
     def run(raw: bool) -> Any:
         steps = fetch(Call("GET", "/models", lambda _: None), Policy(budget=RetryBudget()), raw=raw)
         for step_result in (None, None, Opened(200, {"content-type": "application/json"}), b'{"a": ', b"1}", b""):

@@ -105,7 +105,7 @@ def test_successful_answers_slowly_raise_the_slots_of_a_gate_to_its_limit() -> N
     assert widths == [2, 2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4]
 
 
-def test_each_increase_of_a_gates_slots_is_three_tenths_larger_than_the_last() -> None:
+def test_each_increase_of_slots_is_three_tenths_larger_than_the_increase_before_it() -> None:
     crowd = Crowd(100)
     crowd.enter("a").leave(busy=Busy())
     crowd.now += LONGEST
@@ -265,7 +265,7 @@ def test_a_call_stops_waiting_after_a_minute_in_which_all_calls_are_refused() ->
     assert not crowd.gate.stands_still(started)
 
 
-def test_after_a_pause_of_over_a_minute_the_next_refusal_ends_a_calls_wait() -> None:
+def test_after_a_pause_of_over_a_minute_the_next_refusal_ends_the_wait_of_a_call() -> None:
     crowd = Crowd(1)
     started = crowd.now
     crowd.enter("a").leave(busy=Busy(retry_after=90.0))
@@ -424,7 +424,9 @@ def test_a_slot_released_while_the_gate_is_locked_becomes_free_on_unlock() -> No
 @pytest.mark.parametrize(
     "act", [lambda gate: gate.enter("d", int), lambda gate: gate.widen_to(2)], ids=["enter", "widen"]
 )
-def test_a_slot_freed_under_the_lock_is_given_to_the_next_call_on_enter_or_widen(act: Callable[[Gate], object]) -> None:
+def test_a_slot_freed_under_the_lock_is_taken_when_a_call_enters_or_the_gate_widens(
+    act: Callable[[Gate], object],
+) -> None:
     crowd = Crowd(1)
     first, second, third = (crowd.enter(name) for name in "abc")
     with crowd.gate._lock:

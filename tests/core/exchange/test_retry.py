@@ -162,7 +162,7 @@ def test_the_error_of_a_call_not_retried_for_lack_of_budget_names_the_budget() -
     assert "retry budget of this client is used up (retry_budget=1)" in str(error)
 
 
-def test_a_retry_budget_of_none_allows_all_retries_and_of_0_allows_none() -> None:
+def test_a_retry_budget_of_none_is_unlimited_and_a_budget_of_0_allows_no_retries() -> None:
     budget = RetryBudget(None)
     assert all(budget.take(Retry.TRANSIENT) for _ in range(10_000))
     assert RetryBudget(0).take(Retry.TRANSIENT) is False
@@ -197,7 +197,7 @@ def test_a_refusal_costs_no_attempt_while_other_calls_are_answered() -> None:
 
 
 @pytest.mark.parametrize(("since", "free"), [(299.5, True), (300.0, False), (300.5, False)])
-def test_refusals_cost_attempts_from_five_minutes_after_the_first_refusal(since: float, free: bool) -> None:
+def test_refusals_cost_attempts_once_the_first_refusal_is_five_minutes_old(since: float, free: bool) -> None:
     one_call, gate = gated(max_retries=1)
     first = one_call.now
     error = RateLimitError("busy", status_code=429)
@@ -210,7 +210,7 @@ def test_refusals_cost_attempts_from_five_minutes_after_the_first_refusal(since:
 
 
 @pytest.mark.parametrize("answered", [0, 5])
-def test_a_refusal_costs_an_attempt_if_other_answers_came_before_the_call_began(answered: int) -> None:
+def test_a_refusal_costs_an_attempt_if_no_other_call_succeeds_after_its_call_began(answered: int) -> None:
     one_call, gate = gated(answered, max_retries=1)
     assert [refuse(one_call, gate) for _ in range(2)] == [0.0, None]
 

@@ -134,7 +134,7 @@ def test_reasoning_that_ends_with_part_of_a_stop_word_keeps_that_part(flow: Any,
     assert (outcome.whole.text, outcome.whole.reasoning) == ("Red", f"{first}E")
 
 
-def test_with_may_replace_text_that_turns_out_to_be_reasoning_is_replaced(flow: Any) -> None:
+def test_text_that_turns_out_to_be_reasoning_is_replaced_if_may_replace_is_set(flow: Any) -> None:
     call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
     pieces = [flow.piece("It is "), flow.piece("red.</think>Red"), flow.piece("!", "stop")]
     outcome = flow.run(flow.streamed(*pieces), thought="possible", may_replace=True)
@@ -153,7 +153,7 @@ def test_with_may_replace_text_that_turns_out_to_be_reasoning_is_replaced(flow: 
     assert (answer.text, answer.reasoning, [each.name for each in answer.tool_calls]) == ("Red!", "It is ed.", ["f"])
 
 
-def test_without_may_replace_text_that_turns_out_to_be_reasoning_stays_text(flow: Any) -> None:
+def test_text_that_turns_out_to_be_reasoning_stays_text_if_may_replace_is_not_set(flow: Any) -> None:
     pieces = [flow.piece("It is "), flow.piece("red.</think>Red"), flow.piece("!", "stop")]
     outcome = flow.run(flow.streamed(*pieces), thought="possible")
     assert [(delta.text, delta.reasoning, delta.replaces) for delta in outcome.deltas] == [

@@ -65,7 +65,7 @@ def test_a_bmp_with_any_reserved_bytes_is_recognized() -> None:
     assert Image.from_bytes(bytes(data)).fitted(**LIMITS)[0].format == "png"
 
 
-def test_suffixes_of_images_and_videos_are_unique_lowercase_and_include_common_ones() -> None:
+def test_media_suffixes_are_unique_and_lowercase_and_include_common_suffixes() -> None:
     endings = [*Image.suffixes, *Video.suffixes]
     assert len(set(endings)) == len(endings)
     assert all(ending.startswith(".") and ending == ending.lower() for ending in endings)
@@ -161,7 +161,7 @@ def test_the_grey_level_of_a_picture_of_one_colour_is_not_stretched(mode: str, v
 
 
 @pytest.mark.parametrize("most", [65535, 4095])
-def test_a_16_bit_grey_picture_is_converted_to_equal_pixels_from_png_and_tiff(most: int) -> None:
+def test_a_16_bit_grey_picture_is_sent_with_equal_pixels_from_a_png_and_from_a_tiff(most: int) -> None:
     grey = Pillow.fromarray(np.linspace(0, most, 40 * 30).astype("uint16").reshape(30, 40))
     pictures, notes = [], []
     for kind in ("PNG", "TIFF"):

@@ -362,7 +362,7 @@ def test_a_pillow_picture_becomes_a_png_but_one_opened_from_a_jpeg_stays_a_jpeg(
     assert Image.from_pil(photo).format == "jpg"
 
 
-def test_image_of_returns_an_image_and_refuses_numbers_and_file_urls() -> None:
+def test_the_constructor_image_of_accepts_an_image_and_refuses_numbers_and_file_urls() -> None:
     image = Image.from_bytes(picture())
     assert Image.of(image) is image
     with pytest.raises(UnsupportedContent, match="got int"):
@@ -404,7 +404,7 @@ ENCODED_PNG = base64.b64encode(picture()).decode()
         (Image.from_path, "x" * 200, "give it to from_base64"),
     ],
 )
-def test_base64_of_other_content_is_named_and_not_called_a_missing_file(make: Any, text: str, message: str) -> None:
+def test_base64_of_other_content_is_not_reported_as_a_missing_file(make: Any, text: str, message: str) -> None:
     with pytest.raises(InvalidRequestError) as refusal:
         make(text)
     assert message in str(refusal.value)
@@ -414,12 +414,12 @@ def test_base64_of_other_content_is_named_and_not_called_a_missing_file(make: An
 
 
 @pytest.mark.parametrize("value", [None, 5, b"https://example.com/a.png", ["a"], {"url": "a"}])
-def test_a_message_source_that_is_no_str_is_refused(value: Any) -> None:
+def test_the_constructor_from_message_refuses_a_value_that_is_not_a_str(value: Any) -> None:
     with pytest.raises(InvalidRequestError, match="from a message needs a str; got"):
         Image.from_message(value)
 
 
-def test_the_advice_for_other_schemes_names_the_class() -> None:
+def test_the_error_of_a_url_with_another_scheme_names_constructors_to_use() -> None:
     with pytest.raises(UnsupportedContent, match=r"glmv\.Image\.from_path, for bytes glmv\.Image\.from_bytes"):
         Image.from_message("file:///a.png")
     with pytest.raises(UnsupportedContent, match=r"glmv\.Video\.from_path"):

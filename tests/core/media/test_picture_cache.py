@@ -124,7 +124,7 @@ def test_an_invalid_picture_is_refused_each_time() -> None:
             ask(block(cut))
 
 
-def test_with_the_cache_base64_with_and_without_line_breaks_gives_the_same_picture() -> None:
+def test_base64_with_and_without_line_breaks_gives_the_same_picture_from_the_cache() -> None:
     plain = text()
     lines = "\n".join(plain[at : at + 76] for at in range(0, len(plain), 76))
     for _ in range(2):

@@ -267,7 +267,7 @@ def test_a_path_that_is_not_a_folder_is_refused(folder: Any) -> None:
         PictureStore(folder)
 
 
-def test_references_leaves_out_files_that_the_store_did_not_write(store: PictureStore) -> None:
+def test_the_list_of_references_leaves_out_files_that_the_store_did_not_write(store: PictureStore) -> None:
     reference = store.add(encoded())
     (store.folder / "pictures" / "README.txt").write_text("hello")
     (store.folder / "pictures" / DIGEST[:2] / "notes.png").write_text("hello")

@@ -161,7 +161,7 @@ def test_the_duration_of_a_fragmented_mp4_is_read_from_its_fragments() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_pyav_the_container_is_recognized_and_the_duration_of_an_mp4_read(
+def test_without_pyav_the_container_is_recognized_and_the_duration_of_an_mp4_is_read(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = clip_bytes(kind)

@@ -30,7 +30,7 @@ def body(server: Any, number: int = -1) -> dict[str, Any]:
     return dict(json.loads(server.requests[number][1]))
 
 
-def test_a_request_has_authorization_content_type_and_user_agent_headers(ask: Any, server: Any) -> None:
+def test_a_request_has_the_headers_authorization_and_content_type_and_user_agent(ask: Any, server: Any) -> None:
     ask(api_key=KEY)
     request_headers = headers(server)
     assert request_headers["authorization"] == f"Bearer {KEY}"
@@ -40,7 +40,7 @@ def test_a_request_has_authorization_content_type_and_user_agent_headers(ask: An
     assert request_headers["content-length"] == str(len(server.requests[0][1]))
 
 
-def test_each_request_body_has_a_request_id_and_only_a_stream_request_has_stream(ask: Any, server: Any) -> None:
+def test_each_request_body_has_a_request_id_and_that_of_a_stream_has_the_key_stream(ask: Any, server: Any) -> None:
     ask()
     ask(stream=True)
     assert [set(body(server, number)) for number in (0, 1)] == [
@@ -160,12 +160,12 @@ def test_a_call_on_a_closed_client_raises_an_error_that_says_closed(server: Any)
 
 
 @pytest.mark.parametrize("timeout", [5, 5.0, httpx.Timeout(5.0), httpx.Timeout(None), None])
-def test_a_timeout_may_be_a_number_of_seconds_none_or_an_httpx_timeout(ask: Any, timeout: Any) -> None:
+def test_a_timeout_may_be_none_or_a_number_of_seconds_or_an_httpx_timeout(ask: Any, timeout: Any) -> None:
     assert isinstance(ask(timeout=timeout), glmv.Completion)
 
 
 @pytest.mark.parametrize("timeout", ["5", [5], object()])
-def test_a_timeout_that_is_a_string_list_or_object_is_refused(ask: Any, timeout: Any) -> None:
+def test_a_timeout_that_is_a_string_or_a_list_or_another_object_is_refused(ask: Any, timeout: Any) -> None:
     assert isinstance(ask(timeout=timeout), glmv.InvalidRequestError)
 
 

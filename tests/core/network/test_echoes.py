@@ -74,7 +74,7 @@ PLACES |= {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_credential_that_a_server_repeats_appears_in_no_answer_error_or_log(
+def test_a_credential_that_a_server_repeats_is_not_in_an_answer_or_an_error_or_a_log(
     ask: Any, server: Any, caplog: pytest.LogCaptureFixture, place: str, stream: bool
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -173,13 +173,13 @@ def test_28_the_error_of_a_broken_stream_holds_the_text_so_far(ask: Any, server:
     assert error.__cause__ is not None
 
 
-def test_30_with_on_sensitive_return_withdrawn_text_is_returned(ask: Any, server: Any) -> None:
+def test_30_withdrawn_text_is_returned_if_on_sensitive_is_return(ask: Any, server: Any) -> None:
     server.plays(*named("finish_reason sensitive").scripts)
     answer = ask(stream=True, on_sensitive="return")
     assert (answer.text, answer.finish_reason) == ("bad", "sensitive")
 
 
-def test_35_a_connection_kept_open_after_done_is_closed(ask: Any, server: Any) -> None:
+def test_35_a_connection_that_a_server_leaves_open_after_the_done_event_is_closed(ask: Any, server: Any) -> None:
     server.plays(*named("open after [DONE]").scripts)
     hello(ask(stream=True))
     assert server.peers[0].left.wait(10)

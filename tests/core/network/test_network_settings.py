@@ -196,7 +196,7 @@ def test_a_503_page_of_an_http_proxy_raises_connection_failed(
     assert "(HTTP_PROXY) could not connect to glm.example" in str(error)
 
 
-def test_a_503_of_the_server_that_a_proxy_passes_on_raises_server_error(
+def test_a_503_that_a_proxy_passes_on_from_the_server_raises_server_error(
     ask: Any, saying: Any, monkeypatch: Any
 ) -> None:
     proxy = saying(b"HTTP/1.1 503 Service Unavailable\r\nvia: 1.1 squid\r\ncontent-length: 0\r\n\r\n")
@@ -266,7 +266,7 @@ def test_a_request_that_a_proxy_refuses_for_its_size_raises_limit_exceeded(
 
 @pytest.mark.parametrize("response", [b"403 Forbidden\r\nserver: squid\r\n" + HTML, b"502 Bad Gateway\r\n" + HTML])
 @pytest.mark.parametrize("awaited", [False, True])
-def test_after_a_failed_call_a_client_uses_a_corrected_variable_no_proxy(
+def test_a_client_uses_the_variable_no_proxy_as_corrected_after_a_failed_call(
     saying: Any, server: Server, proxied: None, response: bytes, awaited: bool, monkeypatch: Any
 ) -> None:
     proxy = saying(b"HTTP/1.1 " + response)
@@ -494,7 +494,7 @@ def test_the_error_for_a_missing_socksio_names_the_extra_to_install(ask: Any, mo
     assert str(error) == 'The proxy 127.0.0.1:7890 (ALL_PROXY) needs the package socksio: pip install "glmv[socks]".'
 
 
-def test_after_a_failed_call_a_client_uses_a_corrected_variable_http_proxy(
+def test_a_client_uses_the_variable_http_proxy_as_corrected_after_a_failed_call(
     server: Server, proxied: None, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
@@ -570,7 +570,7 @@ def test_the_error_for_an_unusable_certificate_or_key_log_file_names_its_variabl
 
 @needs_openssl
 @pytest.mark.parametrize("stored", [False, True])
-def test_the_error_for_an_untrusted_certificate_names_ssl_cert_file_to_correct(
+def test_the_error_for_an_untrusted_certificate_advises_to_correct_ssl_cert_file(
     encrypted: Encrypted, certificate: tuple[Path, Path], tmp_path: Path, stored: bool, monkeypatch: Any
 ) -> None:
     other, _ = self_signed(tmp_path)
@@ -591,7 +591,7 @@ def test_the_error_for_an_untrusted_certificate_names_ssl_cert_file_to_correct(
 
 
 @needs_openssl
-async def test_an_async_client_uses_ssl_cert_file_corrected_after_a_failed_call(
+async def test_an_async_client_uses_an_ssl_cert_file_that_is_corrected_after_a_failed_call(
     encrypted: Encrypted, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with glmv.AsyncClient("k", base_url=encrypted.base_url) as glm:
@@ -639,7 +639,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 @pytest.mark.parametrize("number", NO_SUCH_NAME.values(), ids=NO_SUCH_NAME)
 @pytest.mark.parametrize("key", ["ZHIPUAI_API_KEY", "ZAI_API_KEY"])
-def test_a_failed_lookup_of_the_platforms_host_is_retried_and_blames_the_network(
+def test_a_failed_lookup_of_the_platform_is_retried_and_the_error_blames_the_network(
     ask: Any, no_pauses: list[float], number: int, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offline(monkeypatch, number)
