@@ -418,7 +418,7 @@ def _returned(what: str, problem: str, answer: Completion) -> str:
 
 
 def _cut_off(answer: Completion) -> str:
-    return " It was cut off by max_tokens: raise that limit." if answer.finish_reason == "length" else ""
+    return " The answer was cut off by max_tokens: raise that limit." if answer.finish_reason == "length" else ""
 
 
 def _choice(choice: object, tools: Sequence[Mapping[str, Any]]) -> str | None:

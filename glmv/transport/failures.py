@@ -125,7 +125,7 @@ def refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failu
 
 
 def perhaps_refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failure | None:
-    """The failure for a response that may come from a proxy, if its body turns out not to be JSON; or None.
+    """The failure for a response that probably comes from a proxy if its body is not JSON; None for any other.
 
     Args:
         headers: the names are in lower case.
@@ -159,7 +159,7 @@ def translated(
     timeouts: Mapping[str, float | None],
     secrets: Secrets,
 ) -> Failure | GLMVError:
-    """An error of the library -> a failure, or the error to raise.
+    """Converts an error of the HTTP library to a failure for the flow, or to the error to raise.
 
     The cause of a failure is a copy of the library's error that has only the masked message.
 

@@ -468,11 +468,11 @@ def test_the_error_and_the_note_say_whether_max_tokens_cut_off_the_answer(
         ask(glm, False, **options)
     message = f"The model was asked for {what}, but its answer does not fit: "
     assert failed.value.message.startswith(message)
-    assert failed.value.message.endswith(" It was cut off by max_tokens: raise that limit.") is hint
+    assert failed.value.message.endswith(" The answer was cut off by max_tokens: raise that limit.") is hint
     returned = ask(glm, False, on_misfit="return", **options)
     assert returned.text == "Ada was"
     assert returned.notes[-1].startswith(f"The model was asked for {what}; this answer does not fit: ")
-    assert returned.notes[-1].endswith(" It was cut off by max_tokens: raise that limit.") is hint
+    assert returned.notes[-1].endswith(" The answer was cut off by max_tokens: raise that limit.") is hint
 
 
 @both
