@@ -17,7 +17,7 @@ TIMEOUTS = {"connect": 8.0, "read": 300.0, "write": 60.0}
 
 
 def timeouts(timeout: Any) -> dict[str, float | None]:
-    """Seconds, an `httpx.Timeout`, or None -> seconds for each phase of a request.
+    """The seconds for each phase of a request, from a number of seconds, an `httpx.Timeout` or None (the defaults).
 
     Raises:
         InvalidRequestError: for anything else, and for a number that is not above 0.
@@ -26,15 +26,19 @@ def timeouts(timeout: Any) -> dict[str, float | None]:
         case None:
             return {**TIMEOUTS, "pool": None}
         case bool():
-            raise InvalidRequestError("timeout is seconds or an httpx.Timeout; got bool.")
+            raise InvalidRequestError("timeout must be a number of seconds or an httpx.Timeout; got bool.")
         case int() | float() if not 0 < timeout < math.inf:
-            raise InvalidRequestError(f"timeout is a number of seconds above 0; got {timeout!r}. None is the default.")
+            raise InvalidRequestError(
+                f"timeout must be a number of seconds above 0; got {timeout!r}. None means the default timeouts."
+            )
         case int() | float():
             return {"connect": float(timeout), "read": float(timeout), "write": float(timeout), "pool": None}
         case _ if hasattr(timeout, "connect") and hasattr(timeout, "read"):
             return {"connect": timeout.connect, "read": timeout.read, "write": timeout.write, "pool": None}
         case _:
-            raise InvalidRequestError(f"timeout is seconds or an httpx.Timeout; got {type(timeout).__name__}.")
+            raise InvalidRequestError(
+                f"timeout must be a number of seconds or an httpx.Timeout; got {type(timeout).__name__}."
+            )
 
 
 def _timeout(value: object) -> object:
@@ -51,9 +55,9 @@ def _blocking(value: object) -> object:
 
 
 def _http_client(name: str, expected: str, value: object) -> object:
-    """Returns an HTTP client of the right kind, or None as it is. Raises for any other value.
+    """Returns the value if it is None or an HTTP client of the right kind; raises InvalidRequestError if not.
 
-    An object that is not of httpx passes if it has the methods `build_request` and `send`.
+    An object of a class from outside httpx is accepted if it has the methods `build_request` and `send`.
     """
     if value is None:
         return None
@@ -64,7 +68,7 @@ def _http_client(name: str, expected: str, value: object) -> object:
         return value
     what = f"the class {value.__qualname__}" if isinstance(value, type) else _name(type(value))
     where = f"; pass it as {'http_client' if other == 'Client' else 'http_async_client'}" if other in bases else ""
-    raise InvalidRequestError(f"{name} is an httpx.{expected} or an httpx2.{expected}; got {what}{where}.")
+    raise InvalidRequestError(f"{name} must be an httpx.{expected} or an httpx2.{expected}; got {what}{where}.")
 
 
 def _name(kind: type) -> str:

@@ -1,9 +1,10 @@
 """Spans and metrics of calls, for programs that have configured OpenTelemetry (the extra `otel`).
 
 Names and units are those of the GenAI semantic conventions (github.com/open-telemetry/semantic-conventions-genai,
-docs/gen-ai: gen-ai-spans.md and gen-ai-metrics.md, status "Development"); names that they do not have begin
-with `glmv.`. As they require, a span covers one exchange with all its retries; a second turn that asks for better JSON
-is a separate exchange. Content is recorded only if `CAPTURE` is set, and the bytes of a picture never are.
+docs/gen-ai: gen-ai-spans.md and gen-ai-metrics.md, status "Development"); names that the conventions do not have begin
+with `glmv.`. As the conventions require, a span covers one exchange with all its retries; a second turn that asks for
+better JSON is a separate exchange. Content is recorded only if `CAPTURE` is set; the bytes of a picture are never
+recorded.
 """
 
 from __future__ import annotations
@@ -216,7 +217,7 @@ class _Watch:
         return span
 
     def begins(self, step: Step) -> None:
-        """The driver begins a step."""
+        """Records that the driver begins a step."""
         self._since = time.monotonic()
         if isinstance(step, Send):
             if self._dropped:
@@ -231,7 +232,7 @@ class _Watch:
             self._token = attach(self._context)
 
     def ends(self, step: Step, result: Any, problem: Exception | None) -> None:
-        """The step ended, failed, or the caller left during it."""
+        """Records that a step ended or failed, or that the caller left during the step."""
         match step:
             case Enter():
                 self._waited += time.monotonic() - self._since
@@ -255,19 +256,19 @@ class _Watch:
             detach(self._token)
 
     def first(self) -> None:
-        """The caller is about to get the first chunk."""
+        """Records that the caller is about to get the first chunk."""
         self._handed = True
         seconds = time.monotonic() - self._sent_at
         self._tools.first_chunk.record(seconds, self._common)
         self._span.set_attribute("gen_ai.response.time_to_first_chunk", seconds)
 
     def answered(self, answer: Any) -> None:
-        """The exchange succeeded."""
+        """Records that the exchange succeeded."""
         self._facts(answer)
         self._end(None)
 
     def failed(self, error: BaseException) -> None:
-        """The exchange failed. A partial answer is recorded, because it is billed."""
+        """Records that the exchange failed, with the partial answer, because this is billed."""
         if isinstance(error, GLMVError):
             if error.partial is not None:
                 self._facts(error.partial)
@@ -279,13 +280,13 @@ class _Watch:
         self._end(type(error).__name__)
 
     def left(self) -> None:
-        """The caller left: it closed a stream that it had begun to read, or the call was cancelled."""
+        """Records that the caller left: it closed a stream that it had begun to read, or the call was cancelled."""
         if self._handed:
             self._span.set_attribute("glmv.left_early", True)
         self._end(None if self._handed else "cancelled")
 
     def _facts(self, answer: Any) -> None:
-        """Records the attributes of the answer to any operation, and the metric of its tokens."""
+        """Records the attributes of an answer (of a chat or any other operation) and the metric of its tokens."""
         facts: dict[str, Any] = {}
         if answer.model:
             self._common["gen_ai.response.model"] = facts["gen_ai.response.model"] = answer.model

@@ -89,7 +89,10 @@ class Message:
 
 
 def part_of(item: object) -> Part | None:
-    """A part as it is, or a string as `Text`; None for anything else. Only this function decides what a part is."""
+    """Returns a part unchanged, a string as `Text`, or None for anything else.
+
+    Only this function decides what a part is.
+    """
     match item:
         case str():
             return Text(item)
@@ -156,9 +159,10 @@ class Box:
 
     Attributes:
         grid: x1, y1, x2, y2 in the model's own grid, 0 to 1000 over the picture's width and height.
-        pixels: the same in pixels of the original picture, when the request has one picture of known size or the call
-            names one (`boxes_of=1`). `on` returns them for any picture.
-        image: the index, in the request, of the picture of `pixels`; None if `pixels` is None.
+        pixels: the same region in pixels of the original picture. This picture is the only one in the request, or the
+            one with the index `boxes_of`. None if there is no such picture or its size is not known. The method `on`
+            returns the region in pixels of any picture.
+        image: the index in the request of the picture to which `pixels` refers; None if `pixels` is None.
     """
 
     grid: tuple[int, int, int, int]
@@ -206,8 +210,8 @@ class ToolCallDelta:
 class Delta:
     """A piece of an answer.
 
-    The last one of a stream has `last=True` and is the only one with `finish_reason`, `usage`, `notes`,
-    `boxes` and `attempts`, even if several chunks repeat them; it has no text. `raw` is the chunk as received.
+    The last delta of a stream has `last=True` and no text. Only the last delta has `finish_reason`, `usage`, `notes`,
+    `boxes` and `attempts`, even if the server repeats them in several chunks. `raw` is the chunk as received.
     `replaces` is True for a delta that replaces all deltas before it: the first delta of a second answer, or a delta
     that moves text into the reasoning, after a server sent the reasoning as text. Only streams with
     `may_replace=True` have such deltas.
@@ -246,7 +250,7 @@ class Completion:
         id, request_id, created, model: as the platform sent them; `model` may differ from the requested one.
         content_filter: roles and levels, when the platform filtered content.
         web_search: results of the platform's search, as data.
-        boxes: regions of pictures in the answer's text.
+        boxes: regions of pictures that the answer's text contains as coordinates.
         notes: what the client changed or left out, and other remarks, one line each.
         attempts: number of requests that were sent for this call.
         raw: the body as received; for a stream, its last chunk.

@@ -63,7 +63,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
         r"With thinking=True a stream separates the reasoning from the text",
         "--show-thinking shows the reasoning separately",
     ),
-    (r"\bIt was cut off by max_tokens: raise that limit\b", "It was cut off by --max-tokens: raise that limit"),
+    (r"\bwas cut off by max_tokens: raise that limit\b", "was cut off by --max-tokens: raise that limit"),
     (
         r"\bthe prompt and max_tokens leave\b(.*)\blower max_tokens\b",
         r"the prompt and --max-tokens leave\1lower --max-tokens",

@@ -72,7 +72,7 @@ def _message(item: object, index: int, add_note: AddNote) -> Message:
         case _:
             raise UnsupportedContent(
                 f"messages[{index}] is {type(item).__name__}; in a conversation each item is a Message or a dict "
-                "with a role. A single user turn is a list of strings and parts only."
+                "with a role. A list for a single user turn has no items but strings and parts."
             )
 
 
@@ -190,7 +190,7 @@ def _left_out(part: Mapping[Any, Any], index: int, add_note: AddNote) -> None:
         extra |= inner.keys() - _PART_KEYS.get(kind, set())
     for name in sorted(map(str, extra)):
         add_note(
-            f"messages[{index}]: {shortened(name)} of a part {shortened(kind)} was left out; GLM has no such field."
+            f"messages[{index}]: {shortened(name)} of a {shortened(kind)} part was left out; GLM has no such field."
         )
 
 

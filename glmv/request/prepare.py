@@ -122,7 +122,7 @@ def prepare(
     boxes_of = request.call.get("boxes_of")
     if boxes_of is not None and boxes_of >= len(sizes):
         raise InvalidRequestError(
-            f"boxes_of={boxes_of} is out of range: there are {len(sizes)} pictures, counted from 0 over all turns."
+            f"boxes_of={boxes_of} is out of range: there are {len(sizes)} pictures in all turns, numbered from 0."
         )
     headers = request.call.get("extra_headers") or NO_HEADERS
     if own_id and not dialect.own_fields:
@@ -153,7 +153,7 @@ def _with_request_id(headers: SecretHeaders, request_id: str) -> SecretHeaders:
     """The headers with the request id, for servers that have no field for it in the body."""
     if not (request_id.isascii() and request_id.isprintable()):
         raise InvalidRequestError(
-            "This server takes request_id from the header X-Request-Id: it must be printable ASCII; "
+            "request_id must be printable ASCII, because this server takes it from the header X-Request-Id; "
             f"got {request_id!r}."
         )
     return SecretHeaders({"X-Request-Id": request_id, **dict(headers.items())})

@@ -122,8 +122,8 @@ class _ResultText:
             )
         if "[[[" in text and _PIXELS.match(text, 0, _LONGEST_ARRAY):
             self._add_note(
-                f"{self._where}: the text of a tool's result is the repr of an array, which shows the model no "
-                "picture: the tool can return a picture made of PIL.Image.fromarray(array)."
+                f"{self._where}: the text of a tool's result is the repr of an array, so the model sees numbers and "
+                "not a picture: let the tool return a picture made with PIL.Image.fromarray(array)."
             )
         value = _value(text)
         match value:
@@ -144,7 +144,7 @@ class _ResultText:
     # ---- blocks of messages
 
     def _blocks(self, items: list[Any] | tuple[Any, ...]) -> list[Part] | None:
-        """A list of texts and content blocks with at least one medium -> parts; None for any other list."""
+        """The parts for a list of texts and content blocks that has a picture or video; None for any other list."""
         if not all(isinstance(item, str) or (isinstance(item, dict) and item.keys() <= _BLOCK_KEYS) for item in items):
             return None
         if not any(isinstance(item, dict) and _is_medium(item) for item in items):
@@ -162,7 +162,7 @@ class _ResultText:
         return parts
 
     def _block(self, block: Mapping[str, Any], *, links: bool) -> Part | None:
-        """A content block -> its part, or a text if it cannot be sent; None for anything else."""
+        """The part for a content block, or a text if the content cannot be sent; None for any other dict."""
         if not (block.keys() <= _BLOCK_KEYS and _is_medium(block)):
             return None
         kind = _kind(block)
@@ -241,7 +241,7 @@ class _ResultText:
             yield Text(text)
 
     def _outside_of_bytes(self, text: str, start: int, end: int) -> Iterator[Part]:
-        """A range of the text as parts. The repr of a large picture is not in it: to search it takes seconds."""
+        """A range of the text as parts. The caller leaves out the bytes of pictures: to search them takes seconds."""
         at = start
         matches = (*_RUN.finditer(text, start, end), *_LINK.finditer(text, start, end))
         for match in sorted(matches, key=re.Match.start):
@@ -269,7 +269,7 @@ class _ResultText:
         return Text(f"[{len(run):,} characters of base64 were left out]")
 
     def _bytes(self, data: Any) -> Part | None:
-        """Bytes in a repr -> the picture or video, or a text in place of other binary data; None if they are text."""
+        """The picture or video in `data`, or a text that replaces other binary data; None if the bytes are a text."""
         if not isinstance(data, bytes):
             return None
         if (medium := _medium_of(data)) is not None:
@@ -282,7 +282,10 @@ class _ResultText:
 
 
 def in_words(kind: type[Media], error: InvalidRequestError, where: str, add_note: AddNote) -> Text:
-    """A text in place of a medium of a tool's result, if the medium cannot be sent; `add_note` records a note."""
+    """The text for the model in place of a picture, video or file that a tool returned and that cannot be sent.
+
+    `add_note` records the reason.
+    """
     what = {"Image": "picture", "Video": "video"}.get(kind.__name__, "file")
     add_note(f"{where}: a {what} in a tool's result was replaced by a sentence. The reason: {error.message}")
     return Text(f"[A {what} of this result cannot be shown to you: {error.message.split('. ')[0]}]")
@@ -294,7 +297,7 @@ _MOST_VALUES = 20_000
 
 
 def _value(text: str) -> Any:
-    """A text that is JSON or the repr of plain values -> the value; None for any other text, and for a long repr."""
+    """The value of a text that is JSON or the repr of plain values; None for any other text and for a long repr."""
     start = text.lstrip()[:2]
     if start[:1] in ("{", "["):
         with suppress(ValueError, RecursionError):
@@ -312,7 +315,7 @@ def _is_medium(block: Mapping[str, Any]) -> bool:
 
 
 def _mime(block: Mapping[str, Any]) -> str:
-    """The media type that a block names, if it is one of pictures or videos; else ""."""
+    """The media type that a block names, if this is a type of pictures or videos; else ""."""
     mime = str(block.get("mime_type") or block.get("mimeType") or "")
     return mime if mime.partition("/")[0] in _KINDS else ""
 
@@ -335,7 +338,7 @@ def _content(block: Mapping[str, Any]) -> str | None:
 
 
 def _medium_of(data: str | bytes) -> Image | Video | None:
-    """Bytes or base64 of a picture or a video -> the medium; None for anything else."""
+    """The picture or video that the data contains as bytes or base64; None for other data."""
     if isinstance(data, str):
         data = "".join(data.replace("\\r", "").replace("\\n", "").split())
     for kind in (Image, Video):

@@ -1,4 +1,7 @@
-"""Expected answers, for servers without a field for them: the instruction for the model, and the check."""
+"""The instruction that asks the model for JSON or a tool call, and the check of the answer.
+
+The instruction is for servers without a request field for this.
+"""
 
 from __future__ import annotations
 
@@ -150,7 +153,7 @@ class JSONExpected:
         schema: the JSON Schema in the instruction; None asks for any object, `{"type": "object"}`.
         validate: a pydantic class that checks instead of the schema; a function that checks in addition to the schema,
             and raises ValueError; or None.
-        beside_tools: whether the instruction allows a tool call in place of JSON. The check always accepts one.
+        beside_tools: whether the instruction allows a tool call in place of JSON. The check always accepts tool calls.
         name: the name of the JSON in the request; the model may wrap it in an object with this key.
         asked: whether the prompt asks for the JSON; otherwise a field of the request does, and there is no instruction.
 
@@ -179,7 +182,7 @@ class JSONExpected:
         self._shape = shape_of(schema, names, name)
 
     def stream(self) -> JSONStream:
-        """A new object that selects the text of one streamed answer that can be shown at once."""
+        """A new object that selects, for one streamed answer, the text to show at once."""
         return JSONStream(array=self._shape.array is True, names=self._shape.names)
 
     def check(self, answer: Completion) -> tuple[str, str | None]:

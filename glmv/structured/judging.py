@@ -1,7 +1,7 @@
 """A table of how each entry point checks answers that must be JSON or a tool call; shown in `docs/structured.md`.
 
-It applies to servers without a request field for this, such as the platform for pictures (`Dialect`). Other servers get
-the field, and their answers are checked only if a pydantic class was given for the JSON.
+It applies to servers without a request field for this (`Dialect`), such as the platform with its vision models. Other
+servers get the field, and their answers are checked only if a pydantic class was given for the JSON.
 """
 
 from __future__ import annotations

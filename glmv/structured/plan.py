@@ -58,7 +58,7 @@ class Plan:
         return answer
 
     def show(self, deltas: Sequence[Delta]) -> Iterable[Delta]:
-        """The next deltas of the stream, at least one -> the deltas for the caller."""
+        """Takes the next deltas of the stream (at least one). Returns the deltas for the caller."""
         return deltas
 
     def end(self, answer: Completion) -> Iterable[Delta]:
@@ -68,7 +68,7 @@ class Plan:
 
 
 class RepairPlan(Plan):
-    """A request whose answer is checked; the model is asked a second time if it does not fit.
+    """A request whose answer is checked; if the answer does not fit, the model is asked a second time.
 
     If a stream has already shown a part of the answer, the model is asked again only if `may_replace` allows it.
 
@@ -275,7 +275,7 @@ def first_turn(request: ChatRequest, dialect: Dialect) -> ChatRequest:
 
 
 def _in_words(request: ChatRequest, dialect: Dialect) -> tuple[ChatRequest, Expected | None, bool]:
-    """The request for the server, the answer that it asks for in words (or None), and whether to keep one tool call."""
+    """The request for the server, the expected answer (None: no check), and whether to keep only one tool call."""
     options = dict(request.options)
     one_call = options.pop("parallel_tool_calls", None) is False and bool(options.get("tools"))
     validate = request.call.get("validate")
@@ -418,7 +418,7 @@ def _returned(what: str, problem: str, answer: Completion) -> str:
 
 
 def _cut_off(answer: Completion) -> str:
-    return " It was cut off by max_tokens: raise that limit." if answer.finish_reason == "length" else ""
+    return " The answer was cut off by max_tokens: raise that limit." if answer.finish_reason == "length" else ""
 
 
 def _choice(choice: object, tools: Sequence[Mapping[str, Any]]) -> str | None:

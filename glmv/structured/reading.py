@@ -1,18 +1,19 @@
 """Selects the requested JSON from the text of an answer. No I/O; takes linear time.
 
 A model that is asked for JSON may put it into prose, code fences or boxes; after drafts, examples, the schema itself or
-reasoning; with trailing commas or full-width punctuation; in a list of one item, in an object named like the class, or
-as text inside a string. `read_json` finds the values and selects one:
+reasoning; with trailing commas or full-width punctuation; in a list of one item, in an object whose key is the name of
+the requested class, or as text inside a string. `read_json` finds the values and selects one:
 
 - Each JSON object or list outside of reasoning is a candidate; only the last `MOST_CANDIDATES` count. A value inside
   another is not a candidate, except in a list that is never closed (a bracket of the prose).
 - Each candidate is checked as it is, and then unwrapped from a list of one item, a string or an outer object.
-- The last one that fits is the answer, in any fence or box, but never the schema itself. A value without any requested
-  content (`{}`, or an object without any property of the schema) is the answer only if no other value has
+- The last candidate that fits is the answer, in any fence or box, but never the schema itself. A value without any
+  requested content (`{}`, or an object without any property of the schema) is the answer only if no other value has
   requested content. The same is true of a list if an object was requested, and of a reference such as "picture [1]".
-- A string, a number or a word is the answer only if the schema is neither an object nor a list, and if the text has
-  nothing else.
-- If no value fits, the result is the problem of the last one that has requested content, or else of the last one.
+- A string, a number or a word is the answer only if the schema requires neither an object nor a list, and if the text
+  has no other content.
+- If no value fits, the result is the problem of the last value that has requested content. If no value has requested
+  content, the result is the problem of the last value.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ class Shape:
     """The form of the requested value.
 
     Attributes:
-        array: whether it is a list; None if it may be a list or an object.
+        array: True for a list, False for an object; None if the schema requires neither.
         names: the properties that it may have; None for any.
-        wrappers: keys for it in an object that wraps it, such as the name of the class.
+        wrappers: keys under which an outer object may hold the value, such as the name of the class.
         schema: the JSON Schema in the prompt.
     """
 
@@ -89,7 +90,7 @@ def _forms(schema: Mapping[str, Any]) -> list[Any]:
 
 
 def _resolved(schema: object, root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A schema, or the schema inside the root that its `$ref` names."""
+    """A schema, or, if it has a `$ref`, the schema inside the root to which this points; {} if there is none."""
     if not isinstance(schema, Mapping):
         return {}
     ref = schema.get("$ref")
@@ -227,7 +228,7 @@ def _is_inside(at: int, values: Iterable[Candidate]) -> bool:
 
 
 def _thoughts(text: str, values: list[Candidate]) -> list[tuple[int, int]]:
-    """The ranges of the text that are reasoning, by tags that are not inside a value."""
+    """The ranges of the text that `<think>` and `</think>` mark as reasoning. Tags inside a value do not count."""
     thoughts: list[tuple[int, int]] = []
     opened: int | None = None
     for mark in _THOUGHT.finditer(text) if "think>" in text else ():
@@ -259,9 +260,9 @@ def _plain_word(name: str) -> str:
 
 
 def _unwrapped(text: str, shape: Shape) -> Iterator[tuple[str, Any]]:
-    """A value, and the values inside a list of one item, a string or a wrapper, from the outside in.
+    """Yields a value, and then the inner value of each of its wrappers, from the outside in.
 
-    It stops at a value that is the schema itself.
+    A wrapper is a list of one item, a string or an outer object. A value that is the schema itself ends the search.
     """
     value = _value_of(text)
     if value is None or _is_schema(value, shape.schema):

@@ -63,7 +63,7 @@ class Scanner:
         count: number of values that have begun.
         pieces: JSON of the newest value, as far as it was received.
         key: the first key of that value, once its colon was read; None before.
-        items: whether that value is a list with a string, an object, a list, or a comma behind its first item.
+        items: whether that value is a list in which a string, an object, another list or a comma has begun.
 
     Args:
         left: called when the newest value is complete (with True) or is not valid JSON (with False).
@@ -154,7 +154,7 @@ class Scanner:
         self._base += at
 
     def _takes(self, word: str, at: int) -> bool:
-        """Reads a token if the value may continue with it. Returns whether it did."""
+        """Reads a token if the value may continue with it. Returns whether the token was read."""
         if word and _SPACE.match(word):
             space = word if _JSON_SPACE.fullmatch(word) else " "
             (self.pieces if self._comma is None else self._comma).append(space)

@@ -84,7 +84,7 @@ def _validator(draft: str) -> Callable[[Any], Validator]:
 
 
 def _careful(keyword: _Keyword) -> _Keyword:
-    """A keyword -> the same keyword, but it accepts everything if its value in the schema is invalid."""
+    """The check of a keyword, changed so that an invalid value of the keyword in the schema accepts everything."""
     from jsonschema.exceptions import UnknownType
     from referencing.exceptions import Unresolvable
 

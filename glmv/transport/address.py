@@ -50,7 +50,7 @@ class Address:
         return self.signer.account if self.signer else ""
 
     def renew(self) -> bool:
-        """Drop the signed token, so that the next request gets a new one. False if no signed tokens are used."""
+        """Drop the signed token, so that the next request gets a new one. Returns False if requests have no token."""
         if self.signer is None or not self.signer.signs:
             return False
         self.signer.forget()

@@ -94,7 +94,7 @@ class Signer:
         self._token = ""
 
     def is_of(self, key: SecretStr) -> bool:
-        """Whether this signer uses a key."""
+        """Whether `key` is the key of this signer."""
         return self._key.get_secret_value() == key.get_secret_value().strip()
 
     def register(self, keys: NewKeys) -> None:

@@ -53,7 +53,7 @@ class Way(NamedTuple):
     Attributes:
         base_url, host, named_by: see `Address`.
         proxy: the forward proxy, if there is one.
-        ours: whether the HTTP client is our own.
+        ours: whether the HTTP client is one of this package, and not one of the user.
         stage, encrypts_with: see `NetworkCall`.
     """
 
@@ -125,7 +125,7 @@ def refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failu
 
 
 def perhaps_refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failure | None:
-    """The failure for a response that may come from a proxy, if its body turns out not to be JSON; or None.
+    """The failure for a response that probably comes from a proxy if its body is not JSON; None for any other.
 
     Args:
         headers: the names are in lower case.
@@ -159,7 +159,7 @@ def translated(
     timeouts: Mapping[str, float | None],
     secrets: Secrets,
 ) -> Failure | GLMVError:
-    """An error of the library -> a failure, or the error to raise.
+    """Converts an error of the HTTP library to a failure for the flow, or to the error to raise.
 
     The cause of a failure is a copy of the library's error that has only the masked message.
 
@@ -203,7 +203,7 @@ def _translated(
         case library.ConnectTimeout():
             return Failure("connect_timeout", f"No connection to {host} within {within('connect')}.")
         case TimeoutError() | library.ReadTimeout() | library.WriteTimeout() if way.at_proxy and proxy is not None:
-            other = f" A proxy for HTTP is written http:// in {proxy.named_by}." if proxy.scheme == "socks5" else ""
+            other = f" If it is an HTTP proxy, write http:// in {proxy.named_by}." if proxy.scheme == "socks5" else ""
             return Failure(
                 "connect_timeout",
                 f"{_capital(host)} did not connect to {way.host} within {within('connect')}: check that it "
@@ -271,7 +271,9 @@ def _refused(reason: str, way: Way) -> Failure:
             "proxy_refused", f"{_name(proxy)} does not allow connections to {way.host} ({reason}).{_around(proxy, way)}"
         )
     if status is not None and status < 500 and status not in (408, 429):
-        return Failure("proxy_refused", f"{_name(proxy)} makes no connections ({reason}): is it a proxy for HTTPS?")
+        return Failure(
+            "proxy_refused", f"{_name(proxy)} refused to connect to {way.host} ({reason}): is it a proxy for HTTPS?"
+        )
     return _not_passed_on(proxy, way.host, reason)
 
 
@@ -322,8 +324,8 @@ def _not_connected(error: Exception, reason: str, way: Way) -> Failure:
             case OSError() if cause.errno in _USED_UP:
                 return Failure(
                     "connect",
-                    f"No connection to {way.peer}: {cause.strerror}. This machine or process has no more connections "
-                    "or files: make fewer concurrent calls (max_concurrency), or raise its limit.",
+                    f"No connection to {way.peer}: {cause.strerror}. This machine or process has reached its limit of "
+                    "open connections or files: make fewer concurrent calls (max_concurrency), or raise that limit.",
                 )
             case OSError() if cause.errno in _NO_WAY:
                 return Failure("connect", f"No connection to {way.peer}: {cause.strerror}. Check the network and VPN.")

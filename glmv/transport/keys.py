@@ -24,7 +24,7 @@ class KeyFunction:
     Args:
         function: takes no arguments; it returns a key, or an awaitable whose result is a key.
         signed, ttl: as for `Signer`.
-        keys: each key is added to it, so that it is masked in responses.
+        keys: the keys that are masked in responses; each key that the function returns is added.
     """
 
     __slots__ = ("_function", "_keys", "_signed", "_signer_in_use", "_ttl", "account")
@@ -69,7 +69,7 @@ class KeyFunction:
                 raise _asynchronous()
 
     def call(self) -> Signer | Awaitable[Any]:
-        """Call the function -> a signer, or the awaitable that it returned, for `awaited`.
+        """Call the function. Returns a signer, or an awaitable for `awaited` if the function returned an awaitable.
 
         Raises:
             AuthenticationError: the function raised an error, or did not return a key.

@@ -17,7 +17,10 @@ TLSSettings = tuple[tuple[str, int, int], ...]
 
 
 def tls_settings() -> TLSSettings:
-    """The state of the TLS settings: each variable, with the time of the last change and the size of its file."""
+    """The value of each variable, with the time of the last change and the size of the file or folder that it names.
+
+    Time and size are 0 for SSLKEYLOGFILE, because its file changes with each connection.
+    """
     return tuple(_state(name) for name in _VARIABLES)
 
 
@@ -37,6 +40,7 @@ def tls_context() -> ssl.SSLContext:
     """The TLS context of all clients.
 
     It is cached until the environment's TLS settings change, because making a context takes longer than a call.
+
     Raises:
         InvalidRequestError: a variable names a file or folder that cannot be used.
     """

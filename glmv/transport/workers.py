@@ -78,7 +78,7 @@ async def in_worker(function: Callable[[], T], *, deadline: float | None = None)
     Args:
         function: takes no arguments.
         deadline: seconds, including the wait for a thread. None means no limit. A value that is not a number above 0
-            means no limit here, because the call that gets the same deadline raises an error for it.
+            raises no error here: the client refuses it in the call that gets the same deadline.
 
     Raises:
         DeadlineExceeded: the function has not returned before the deadline.

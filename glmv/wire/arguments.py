@@ -1,4 +1,4 @@
-"""Texts of a tool call's arguments -> values, by the JSON Schema of the function. No I/O."""
+"""Converts the texts of a tool call's arguments to values by the JSON Schema of the function. No I/O."""
 
 from __future__ import annotations
 

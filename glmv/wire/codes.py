@@ -207,5 +207,5 @@ def row(status: int | None, code: str | None) -> Code:
 
 
 def reason_of(code: str | None) -> str:
-    """The code of an error for flagged content -> the finish reason with which the same server reports such content."""
+    """The finish reason with which a server reports flagged content if its errors for such content have this code."""
     return "sensitive" if code == "1301" else "content_filter"

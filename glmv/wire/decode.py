@@ -49,7 +49,7 @@ def parse(data: bytes | bytearray, what: str = "The response", secrets: Secrets 
 
 
 def _mended(data: bytes | bytearray) -> str:
-    """JSON with invalid UTF-8, lone surrogates or control characters -> the same as valid JSON."""
+    """The JSON as text, with U+FFFD for invalid UTF-8 and lone surrogates, and with escaped control characters."""
     text = _ESCAPE.sub(_whole_character, data.decode("utf-8-sig", "replace"))
     return _STRING.sub(lambda string: _CONTROL.sub(_escaped, string[0]), text) if _CONTROL.search(text) else text
 
@@ -236,7 +236,7 @@ class DeltaDecoder:
 
     @property
     def unread(self) -> set[str]:
-        """Fields that may have an answer, if the known fields have none."""
+        """The names of unknown fields that may contain the answer if the known fields contain no answer."""
         return self._odd if self._has_known_field else self._odd | self._unread
 
     def _without_choices(self, chunk: Mapping[str, Any]) -> Delta | None:
@@ -249,7 +249,7 @@ class DeltaDecoder:
     def _first_of(self, chunk: dict[str, Any], choices: list[Any]) -> dict[str, Any] | None:
         """The choice of a chunk with index 0 or without a valid index; None if the chunk has no such choice.
 
-        Other choices are kept until choice 0 has content. If it never has any, `other` returns the answer from them.
+        Other choices are kept until choice 0 has content. If choice 0 never has content, `other` returns the answer.
         """
         indexes = [_integer(each.get("index")) or 0 if isinstance(each, dict) else -1 for each in choices]
         if 0 in indexes:

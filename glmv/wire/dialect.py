@@ -24,16 +24,16 @@ class Dialect:
 
     Attributes:
         name: a value of `dialect=`.
-        base64: "raw" base64 in `url` fields, or a "data_uri".
+        base64: the form of base64 in `url` fields: "raw", or in a "data_uri".
         thinking: the body key that switches thinking.
         own_fields: whether the body has the fields `do_sample`, `user_id` and `request_id`. Other servers get them as
             `temperature`, `user` and the header X-Request-Id.
         limits: how to treat a request over a limit or range of the platform (see `glmv/catalog`). "refuse": for the
             platform and servers that imitate it, which would refuse the request. "note": for a proxy, behind which the
             platform or a host with other limits may be; the request is sent, and `answer.notes` names the limit.
-            With "refuse" and "note" pictures are fitted. "none": for an engine, whose own settings decide its limits.
-            For other servers than the platform, the platform's number of concurrent calls is used only if the model
-            has the platform's own name or a `base_model` (`glmv.find_model`).
+            "none": for an engine, whose own settings decide its limits. Pictures are fitted if the value is "refuse"
+            or "note". For servers other than the platform, the platform's number of concurrent calls is used only if
+            the model has the platform's own name or a `base_model` (`glmv.find_model`).
         stream_usage: whether a stream reports usage only on request (`stream_options`).
         files: whether a message may have documents.
         functions_only: whether functions are the only tools.

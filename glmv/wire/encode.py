@@ -95,7 +95,7 @@ def encode(
 
 
 def json_body(payload: Mapping[str, Any]) -> Body:
-    """The payload for any other endpoint -> its body.
+    """The body of a request to an endpoint other than chat.
 
     Raises:
         InvalidRequestError: a value cannot be written as JSON.

@@ -161,7 +161,10 @@ def _lone_reason(payload: Mapping[str, Any], *, refused: bool) -> str:
 
 
 def lone_message(payload: Mapping[str, Any]) -> Envelope | None:
-    """The message of an event that has nothing else, or None. It is an error if no answer follows in the stream."""
+    """The message of an event that has no other fields; None for other events.
+
+    The message is an error if no answer follows in the stream.
+    """
     message = _reason(payload) if payload and _BESIDE_REASONS.issuperset(payload) else ""
     return Envelope(None, message, None, None) if message else None
 

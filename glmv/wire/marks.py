@@ -185,7 +185,7 @@ class TagFilter:
 
 
 def _split_tail(text: str, marks: Sequence[str]) -> tuple[str, str]:
-    """Text -> the part before its tail, and the tail: the beginning of one of the tags, or ""."""
+    """Splits off the end of a text if it may be the beginning of one of the tags; else the second value is ""."""
     at = text.rfind("<", max(0, len(text) - max(map(len, marks)) + 1))
     tail = text[at:] if at >= 0 else ""
     if tail and any(len(tail) < len(mark) and mark.startswith(tail) for mark in marks):
@@ -240,11 +240,12 @@ def read_boxes(
 ) -> tuple[tuple[Box, ...], tuple[str, ...]]:
     """The boxes in an answer's text, in their order, and notes on those that were clipped.
 
-    A box is four numbers in one pair of brackets, or two corners in brackets each, upper left and lower right. Decimals
-    are rounded. Coordinates slightly outside of the grid are clipped to it, and a note says so. Four numbers are a box
-    if they are alone in their line (a line for several objects may have their labels, too), or if they follow a word
-    for a place ("at", "bbox_2d"). After other words and keys the numbers may be counts. There they are a box only if
-    they span at least 1 % of the picture's width and height, and do not grow in equal steps such as "1, 2, 3, 4".
+    A box is four numbers in one pair of brackets, or two corners (upper left and lower right), each in its own
+    brackets. Decimals are rounded. Coordinates slightly outside of the grid are clipped to it, and a note says so. Four
+    numbers are a box if they are alone in their line (a line for several objects may also have their labels), or if
+    they follow a word for a place ("at", "bbox_2d"). After other words and keys the numbers may be counts. There they
+    are a box only if they span at least 1 % of the picture's width and height, and do not grow in equal steps such as
+    "1, 2, 3, 4".
 
     Args:
         text: the answer, with any kind of brackets.
@@ -313,7 +314,7 @@ def _is_place(match: re.Match[str], text: str, lines: dict[int, bool]) -> bool:
 
 
 def _holds_places(line: str) -> bool:
-    """Whether a line has only lists, or a label and a list for each of several objects."""
+    """Whether a line has only lists of numbers, or several such lists, each after a label."""
     *labels, rest = _LIST.split(line)
     if not _ALONE.match(rest):
         return False
@@ -321,7 +322,7 @@ def _holds_places(line: str) -> bool:
 
 
 class StopCutter:
-    """Cuts streamed text at the stop words that were not sent to the server, even at one that is split over chunks.
+    """Cuts streamed text at stop words that were not sent to the server, even if a stop word is split over chunks.
 
     The returned text never contains a stop word or anything after the first one.
     """
@@ -334,7 +335,7 @@ class StopCutter:
         self.hit = False
 
     def feed(self, text: str) -> str:
-        """The next piece of text -> the part that is certainly not the beginning of a stop word."""
+        """Takes the next piece of text. Returns the text that is certainly not the beginning of a stop word."""
         if self.hit or not text:
             return ""
         text = self._held + text

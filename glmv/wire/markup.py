@@ -48,7 +48,7 @@ class MarkupFilter:
 
     Text is passed on at once, up to `<tool_call>`, or up to the name of a function if the answer begins with one. The
     rest is held back until the answer ends, and is read as a whole then: only markup at the end of an answer is a call.
-    Markup in quotes, in code or between other text is text, for instance of a picture that the answer describes.
+    Markup in quotes, in code or before other text stays text: the answer may quote a picture that shows markup.
 
     Args:
         offered: the functions that the request offers, at least one.
@@ -224,10 +224,11 @@ def _after(tokens: list[str], at: int) -> int:
 def pairs_from(
     tokens: list[str], following: list[str], at: int, schema: Mapping[str, Any]
 ) -> tuple[dict[str, Any], int, bool] | None:
-    """Pairs of keys and values from token `at` -> arguments, the index of the token after them, and whether they end.
+    """Reads the pairs of keys and values from token `at`.
 
-    They end at a closing tag or at the next call, but not at the end of the text. None if there is other text between
-    the pairs.
+    Returns:
+        The arguments, the index of the token after the pairs, and whether the pairs are complete. They are complete
+        if a closing tag or the next call follows, and not if the text ends. None if there is other text between pairs.
     """
     values: dict[str, Any] = {}
     key = ""

@@ -243,7 +243,7 @@ HEAD = '[sources]\nguide = "docs.bigmodel.cn"\n[doubts]\nwhich = "images: one or
 ROW = f'{HEAD}[[model]]\nnames = ["one"]\nsource = "guide"\nimages = 1\n'
 
 
-def test_a_row_with_the_key_like_takes_missing_values_from_the_named_row() -> None:
+def test_a_row_takes_missing_values_from_the_row_that_its_key_like_names() -> None:
     rows = rows_of(
         ROW
         + '[[model]]\nnames = ["two", "three"]\nlike = "one"\nimages = "undocumented"\ndoubts = ["which"]\nfile_mib = 2'

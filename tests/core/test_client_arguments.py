@@ -17,7 +17,7 @@ from glmv.exchange.retry import RetryBudget
     [
         ({"http_client": httpx.AsyncClient()}, "got httpx.AsyncClient; pass it as http_async_client"),
         ({"http_async_client": httpx.Client()}, "got httpx.Client; pass it as http_client"),
-        ({"http_client": "http://127.0.0.1:3128"}, "http_client is an httpx.Client or an httpx2.Client; got str"),
+        ({"http_client": "http://127.0.0.1:3128"}, "http_client must be an httpx.Client or an httpx2.Client; got str"),
         ({"http_async_client": httpx.AsyncClient}, "got the class AsyncClient"),
         ({"http_client": object()}, "got object"),
     ],
@@ -58,7 +58,7 @@ def test_with_retry_budget_0_a_failed_call_is_not_retried_and_the_error_says_so(
     assert len(requests) == 1
 
 
-def test_a_client_refuses_an_http_client_that_only_the_other_client_uses() -> None:
+def test_a_client_refuses_to_get_only_the_http_client_of_the_other_client_class() -> None:
     with httpx.Client() as http:
         http_async = httpx.AsyncClient()
         with pytest.raises(glmv.InvalidRequestError, match=r"^AsyncClient sends with http_async_client; got only"):

@@ -86,7 +86,7 @@ def test_errors_about_an_invalid_request_are_value_errors() -> None:
         assert issubclass(kind, ValueError)
 
 
-def test_the_text_of_an_error_has_status_code_request_id_and_attempts() -> None:
+def test_the_text_of_an_error_has_http_status_and_code_and_request_id_and_attempts() -> None:
     error = glmv.RateLimitError("busy.", status_code=429, code="1302", request_id="r1", attempts=4)
     assert str(error) == "busy. (HTTP 429, code 1302, request_id r1, 4 attempts)"
 

@@ -102,7 +102,7 @@ def test_redact_shortens_base64_with_line_breaks(form: Any, lines: str) -> None:
     assert not any(line in text for line in lines.split())
 
 
-def test_redact_shortens_percent_encoded_base64_and_bytes() -> None:
+def test_redact_shortens_bytes_and_percent_encoded_base64() -> None:
     escaped = quote(LONG, safe="")
     assert len(redact(f"data:image/png;base64,{escaped}, and on")) < 100
     assert redact(f"data:image/png;base64,{escaped}, and on").endswith(", and on")

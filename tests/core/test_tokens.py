@@ -99,7 +99,7 @@ def test_the_number_of_counted_frames_is_bounded_for_any_frame_rate(
 
 
 @pytest.mark.parametrize("family", COUNTED)
-def test_a_video_of_few_frames_counts_frames_and_not_seconds(family: str) -> None:
+def test_the_tokens_of_a_video_of_few_frames_depend_on_the_number_of_frames(family: str) -> None:
     ours = processor(family)
     assert ours.frames(20, 1) == 20
     assert ours.frames(20, 0.05) == 1

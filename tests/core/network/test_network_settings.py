@@ -311,7 +311,7 @@ def test_a_silent_proxy_is_awaited_for_the_connect_timeout(
     assert error.kind == "connect_timeout"
     assert f"The proxy 127.0.0.1:{port} (ALL_PROXY) did not connect to glm.example" in str(error)
     assert "within 0.2 s (connect timeout)" in str(error)
-    assert ("A proxy for HTTP is written http:// in ALL_PROXY" in str(error)) is (scheme == "socks5")
+    assert ("If it is an HTTP proxy, write http:// in ALL_PROXY" in str(error)) is (scheme == "socks5")
 
 
 OPEN = "https://open.bigmodel.cn/api/paas/v4"

@@ -289,7 +289,7 @@ def test_tool_call_markup_in_the_platforms_text_is_not_read() -> None:
     assert (answer.tool_calls, "<tool_call>" in answer.text) == ((), True)
 
 
-def test_with_tool_choice_none_tool_call_markup_stays_text() -> None:
+def test_tool_call_markup_stays_text_if_tool_choice_is_none() -> None:
     case = CASES["calls in the text"]
     with httpx.Client(transport=case.transport) as http:
         answer = glmv.Client("k", base_url=BASE_URL, http_client=http).chat("hi", tools=TOOLS, tool_choice="none")

@@ -71,7 +71,7 @@ def leaks(*things: object) -> list[str]:
 
 @pytest.mark.parametrize("auth", ["key", "token"])
 @pytest.mark.parametrize("kind", [glmv.Client, glmv.AsyncClient, glmv.Clients])
-def test_no_representation_copy_or_pickle_of_a_client_shows_the_key(kind: Any, auth: Any) -> None:
+def test_no_repr_or_copy_or_pickle_of_a_client_shows_the_key(kind: Any, auth: Any) -> None:
     settings = glmv.Settings(api_key=KEY, auth=auth, default_headers={"authorization": KEY})  # type: ignore[arg-type]  # pydantic makes a secret of it
     client = kind(settings) if kind is glmv.Clients else kind.of(settings)
     where = address_of(settings, {})
@@ -150,7 +150,7 @@ FAULTS: dict[str, Callable[[Any], None]] = {
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("auth", ["key", "token"])
-def test_no_error_shows_the_key_even_in_its_locals_cause_and_context(
+def test_an_error_and_its_locals_and_cause_and_context_do_not_show_the_key(
     ask: Any, server: Any, no_pauses: list[float], name: str, stream: bool, auth: str
 ) -> None:
     server.plays(FAULTS[name])

@@ -211,14 +211,14 @@ class TestPictures:
             (picture("BMP", (1500, 1500), fit=False), UnsupportedContent, "bmp"),
         ],
     )
-    def test_a_picture_with_fit_false_that_exceeds_a_limit_is_refused(
+    def test_a_picture_that_exceeds_a_limit_is_refused_if_fit_is_false(
         self, image: Image, kind: type[Exception], word: str
     ) -> None:
         error = refused(kind, "glm-4.5v", ["hi", image])
         assert word in error
         assert "messages[0], part 1" in error
 
-    def test_a_picture_of_too_many_bytes_is_fitted_or_with_fit_false_refused(self) -> None:
+    def test_a_picture_of_too_many_bytes_is_fitted_or_is_refused_if_fit_is_false(self) -> None:
         out = io.BytesIO()
         Pillow.effect_noise((2500, 2500), 120).save(out, "PNG", compress_level=1)
         data = out.getvalue()
@@ -358,13 +358,13 @@ class TestFiles:
 
 
 class TestRoles:
-    def test_without_a_system_role_system_texts_go_in_front_of_the_first_user_text(self) -> None:
+    def test_system_texts_go_before_the_first_user_text_if_there_is_no_system_role(self) -> None:
         turns = [Message("system", "Be brief."), Message("user", [URL, "Why?"]), Message("system", "In French.")]
         request = checked("glm-4v", turns)
         assert request.messages == (Message("user", [URL, "Be brief.\n\nIn French.\n\nWhy?"]),)
         assert "has no system messages" in request.notes[0]
 
-    def test_without_a_system_role_a_system_text_is_added_to_a_message_without_text(self) -> None:
+    def test_a_system_text_joins_a_message_without_text_if_there_is_no_system_role(self) -> None:
         request = checked("glm-4v", [Message("system", "Describe."), Message("user", URL)])
         assert request.messages == (Message("user", [URL, "Describe."]),)
 
@@ -452,7 +452,7 @@ class TestOptions:
         assert request.options["temperature"] == 0
         assert not any("temperature=0 was sent as" in note for note in request.notes)
 
-    def test_a_value_out_of_the_models_range_is_refused_naming_the_range(self) -> None:
+    def test_the_error_for_a_value_out_of_the_models_range_names_the_range(self) -> None:
         assert "takes 0.01 to 1; got 0.001" in refused(InvalidRequestError, "glm-4.5v", "hi", top_p=0.001)
         assert checked("glm-4.5v", "hi", temperature=0.005).notes == ()
 

@@ -154,7 +154,7 @@ def test_a_request_on_which_the_documents_disagree_is_sent_unchanged_with_a_note
 
 
 @pytest.mark.parametrize("field", ["thinking", "thinking_values"])
-def test_thinking_that_is_not_set_or_auto_gets_no_note(field: str) -> None:
+def test_thinking_gets_no_note_if_it_is_auto_or_is_not_set(field: str) -> None:
     row = find_model("glm-4.6v")
     assert row is not None
     for thinking in (None, "auto"):

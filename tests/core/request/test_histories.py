@@ -144,7 +144,7 @@ def test_a_history_without_a_user_message_is_refused(messages: list[Message], wo
     assert caught.value.message.endswith(".")
 
 
-def test_the_error_of_a_refused_tool_result_without_a_call_names_the_missing_call() -> None:
+def test_the_error_for_a_tool_result_without_its_call_names_the_missing_call() -> None:
     with (
         Emulator() as emulator,
         Client(base_url=emulator.base_url, api_key=emulator.api_key, max_retries=0) as client,
@@ -204,7 +204,7 @@ class TestKeepPictures:
     def test_all_pictures_of_a_history_are_sent_by_default(self) -> None:
         assert len(self.urls(self.run())) == 5
 
-    def test_with_keep_pictures_2_text_replaces_all_but_the_two_newest_pictures(self) -> None:
+    def test_text_replaces_all_but_the_two_newest_pictures_if_keep_pictures_is_2(self) -> None:
         request = self.run(keep_pictures=2)
         assert self.urls(request) == [png_at(3).url, png_at(4).url]
         assert sum("older picture" in message.text for message in request.messages) == 3

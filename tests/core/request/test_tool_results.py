@@ -214,7 +214,7 @@ SMALL = b64encode(picture("PNG", (3, 2))).decode()
 
 
 @pytest.mark.parametrize("block", [{"type": "image", "base64": SMALL}, {"type": "image", "base64": TEXT}])
-def test_a_block_of_any_size_after_words_is_sent_as_a_picture(block: dict[str, str]) -> None:
+def test_a_content_block_of_any_size_after_words_is_sent_as_a_picture(block: dict[str, str]) -> None:
     for text in (
         f"Here it is: {json.dumps(block)}",
         f"Here it is: {block}",
@@ -225,7 +225,7 @@ def test_a_block_of_any_size_after_words_is_sent_as_a_picture(block: dict[str, s
         assert formats == ["png"] * text.count("base64")
 
 
-def test_quoted_letters_that_are_no_picture_stay_text() -> None:
+def test_quoted_letters_that_are_not_a_picture_stay_text() -> None:
     text = f'{{"digest": "{"0a" * 32}", "word": "{"abc" * 30}"}} and "{"Zm9v" * 20}"'
     assert text_and_formats(text) == (text, [])
 
@@ -246,7 +246,7 @@ def test_a_large_picture_in_a_repr_is_found_quickly(wrapped: str) -> None:
     [str(memoryview(PNG)), str({"shot": memoryview(PNG)}), f"Shot(picture={Pillow.new('L', (3, 4))})"],
     ids=["view", "dict of a view", "object with a picture"],  # the texts hold addresses, which differ between workers
 )
-def test_the_str_of_a_view_of_bytes_or_of_an_object_with_a_picture_is_refused(text: str) -> None:
+def test_the_str_of_a_memoryview_or_of_an_object_with_a_picture_is_refused(text: str) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"messages\[2\].*glmv\.Image\.of"):
         request(text)
 
@@ -271,7 +271,7 @@ def test_a_note_says_that_the_text_of_an_array_shows_no_picture(text: str) -> No
 @pytest.mark.parametrize(
     "text", ["[[[0.5 0.1 0. ]\n  ...\n  [0. 0. 0.]]]", "[[[1, 2, 3], [4, 5, 6]]]", "[[[1 2 3]\n  [4 5 6]]]"]
 )
-def test_other_numbers_get_no_note(text: str) -> None:
+def test_numbers_that_are_not_an_array_of_pixels_get_no_note(text: str) -> None:
     result = request(text)
     assert result.messages[2].text == text
     assert result.notes == ()

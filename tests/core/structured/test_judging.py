@@ -74,7 +74,7 @@ def test_the_client_asks_again_and_raises_as_the_table_of_judging_says(
 
 
 @both
-def test_on_misfit_return_accepts_a_call_without_checking_its_arguments(
+def test_arguments_of_a_call_are_not_checked_if_on_misfit_is_return(
     stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(calls(MISFIT))
@@ -96,7 +96,7 @@ def test_a_call_of_another_tool_does_not_count_as_a_call_of_the_named_tool(emu: 
 
 @both
 @pytest.mark.parametrize("options", ENTRIES.values(), ids=ENTRIES)
-def test_with_on_misfit_return_a_second_answer_of_prose_is_returned_with_a_note(
+def test_a_second_answer_of_prose_is_returned_with_a_note_if_on_misfit_is_return(
     options: dict[str, Any], stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say("Heavy.", Reply("Very heavy.", chunking=["Very ", "heavy."]))
@@ -133,7 +133,7 @@ def test_the_log_warns_of_a_returned_misfit_without_quoting_the_answer(
 
 
 @both
-def test_with_on_misfit_return_a_streamed_misfit_needs_no_second_request(
+def test_a_streamed_misfit_needs_no_second_request_if_on_misfit_is_return(
     stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(*[json.dumps(MISFIT)] * (1 if stream else 2))
@@ -144,7 +144,7 @@ def test_with_on_misfit_return_a_streamed_misfit_needs_no_second_request(
 
 @both
 @pytest.mark.parametrize("options", ENTRIES.values(), ids=ENTRIES)
-def test_on_misfit_return_value_raises_if_the_second_answer_has_no_value(
+def test_a_second_answer_without_a_value_raises_if_on_misfit_is_return_value(
     options: dict[str, Any], stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say("Heavy.", "Very heavy.")
@@ -152,7 +152,7 @@ def test_on_misfit_return_value_raises_if_the_second_answer_has_no_value(
         ask(glm, stream, on_misfit="return_value", **options)
 
 
-def test_on_misfit_return_value_returns_misfitting_arguments_that_are_an_object(
+def test_arguments_that_are_an_object_are_returned_if_on_misfit_is_return_value(
     emu: Emulator, glm: glmv.Client
 ) -> None:
     options: dict[str, Any] = {**ENTRIES['chat(tool_choice="required" or a name)'], "on_misfit": "return_value"}
@@ -164,7 +164,7 @@ def test_on_misfit_return_value_returns_misfitting_arguments_that_are_an_object(
 
 
 @both
-def test_on_sensitive_return_returns_withdrawn_text_in_place_of_a_required_tool_call(
+def test_withdrawn_text_replaces_a_required_tool_call_if_on_sensitive_is_return(
     stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(Reply("It is", finish_reason="sensitive"))
@@ -172,7 +172,7 @@ def test_on_sensitive_return_returns_withdrawn_text_in_place_of_a_required_tool_
     assert (answer.text, answer.finish_reason) == ("It is", "sensitive")
 
 
-async def test_the_async_client_with_on_misfit_return_returns_an_answer_without_a_call(emu: Emulator) -> None:
+async def test_the_async_client_returns_an_answer_without_a_call_if_on_misfit_is_return(emu: Emulator) -> None:
     async with glmv.AsyncClient(emu.api_key, base_url=emu.base_url) as glm:
         emu.say("Heavy.", "Very heavy.")
         answer = await glm.chat("How heavy?", tools=[TOOL], tool_choice="required", on_misfit="return")

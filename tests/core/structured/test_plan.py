@@ -162,7 +162,7 @@ def test_tool_choice_auto_is_sent_and_no_tool_choice_is_sent_by_default(
 
 
 @both
-def test_with_parallel_tool_calls_false_only_the_first_call_is_kept(
+def test_only_the_first_call_is_kept_if_parallel_tool_calls_is_false(
     stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.call("weather", town="A").also("clock")
@@ -217,7 +217,7 @@ def test_the_second_turn_says_why_the_json_does_not_fit(emu: Emulator, glm: glmv
     assert "age has to be at least 0" in emu.requests[1].body["messages"][-1]["content"]
 
 
-def test_the_message_of_a_failed_check_of_the_caller_is_sent_to_the_model(emu: Emulator, glm: glmv.Client) -> None:
+def test_the_message_of_the_callers_failed_check_is_sent_to_the_model(emu: Emulator, glm: glmv.Client) -> None:
     def check(answer: str) -> None:
         if json.loads(answer)["age"] != 36:
             raise ValueError("the age is wrong by years")
@@ -265,7 +265,7 @@ def test_the_instruction_is_added_to_an_existing_system_message(emu: Emulator, g
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("options", [{"response_format": PERSON}, {"tools": [WEATHER], "tool_choice": "required"}])
-def test_withdrawn_content_is_returned_unchecked_with_on_sensitive_return(
+def test_withdrawn_content_is_returned_unchecked_if_on_sensitive_is_return(
     options: dict[str, Any], stream: bool, emu: Emulator, glm: glmv.Client
 ) -> None:
     emu.say(text("He is", finish_reason="sensitive"))
@@ -277,7 +277,7 @@ def test_withdrawn_content_is_returned_unchecked_with_on_sensitive_return(
 WRONG, RIGHT = '{"name": "Ada", "age": -1}', '{"name": "Ada", "age": 36}'
 
 
-def test_a_stream_with_may_replace_restarts_and_counts_both_turns(emu: Emulator, glm: glmv.Client) -> None:
+def test_a_stream_restarts_and_counts_both_turns_if_may_replace_is_set(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(WRONG), text(RIGHT))
     deltas = list(glm.stream("Who?", response_format=PERSON, may_replace=True))
     assert "".join(delta.text for delta in deltas) == WRONG + RIGHT
@@ -339,7 +339,7 @@ def test_a_streamed_answer_cut_off_by_max_tokens_raises_without_a_second_request
     assert len(emu.requests) == 1
 
 
-def test_shown_text_is_not_replaced_without_may_replace(emu: Emulator, glm: glmv.Client) -> None:
+def test_shown_text_is_not_replaced_unless_may_replace_is_set(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(WRONG))
     with pytest.raises(glmv.MalformedResponse, match="at least 0"):
         ask(glm, True, response_format=PERSON)
@@ -401,7 +401,7 @@ def test_the_final_object_replaces_a_streamed_draft(emu: Emulator, glm: glmv.Cli
     assert [delta.text for delta in deltas[at:]] == [RIGHT, ""]
 
 
-def test_a_stream_without_may_replace_raises_if_other_json_follows_a_draft(emu: Emulator, glm: glmv.Client) -> None:
+def test_json_after_a_streamed_draft_raises_if_may_replace_is_not_set(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(f"{DRAFT} or {RIGHT}"))
     with pytest.raises(glmv.MalformedResponse, match=r"the JSON of a draft, and other JSON follows\. \(req") as failed:
         ask(glm, True, response_format=PERSON)
@@ -448,7 +448,7 @@ def test_the_second_turn_quotes_the_answer_and_its_error() -> None:
 
 
 @pytest.mark.parametrize("reason", [None, "length", "sensitive"])
-def test_second_turn_raises_for_an_unfinished_cut_off_or_withdrawn_answer(reason: str | None) -> None:
+def test_second_turn_raises_for_an_answer_that_is_unfinished_or_withdrawn(reason: str | None) -> None:
     error = glmv.MalformedResponse("m", attempts=1, partial=glmv.Completion(text="red", finish_reason=reason))
     with pytest.raises(glmv.MalformedResponse) as caught:
         glmv.second_turn(error)
@@ -468,11 +468,11 @@ def test_the_error_and_the_note_say_whether_max_tokens_cut_off_the_answer(
         ask(glm, False, **options)
     message = f"The model was asked for {what}, but its answer does not fit: "
     assert failed.value.message.startswith(message)
-    assert failed.value.message.endswith(" It was cut off by max_tokens: raise that limit.") is hint
+    assert failed.value.message.endswith(" The answer was cut off by max_tokens: raise that limit.") is hint
     returned = ask(glm, False, on_misfit="return", **options)
     assert returned.text == "Ada was"
     assert returned.notes[-1].startswith(f"The model was asked for {what}; this answer does not fit: ")
-    assert returned.notes[-1].endswith(" It was cut off by max_tokens: raise that limit.") is hint
+    assert returned.notes[-1].endswith(" The answer was cut off by max_tokens: raise that limit.") is hint
 
 
 @both
@@ -612,7 +612,7 @@ def test_prose_before_a_required_call_is_part_of_the_answer(stream: bool, emu: E
     assert answer.attempts == 1
 
 
-def test_second_turn_quotes_the_tool_calls_or_for_an_empty_answer_the_word_nothing() -> None:
+def test_second_turn_quotes_tool_calls_and_shows_an_empty_answer_as_nothing() -> None:
     calling = glmv.Completion(text="", tool_calls=(glmv.ToolCall("1", "f", "{"),), finish_reason="stop")
     silent = glmv.Completion(text="", finish_reason="stop")
     for partial, quoted in ((calling, "{"), (silent, "(nothing)")):
@@ -691,7 +691,7 @@ def test_the_usage_of_a_call_is_that_of_the_only_answer_that_has_usage(first: bo
 
 
 @pytest.mark.parametrize("dialect", ["vllm", "openrouter", "llama.cpp"])
-def test_a_server_with_a_json_field_gets_no_instruction_and_a_class_checks(dialect: str) -> None:
+def test_a_server_with_a_json_field_gets_no_instruction_and_a_class_checks_the_json(dialect: str) -> None:
     class Person(BaseModel):
         name: str
 
@@ -710,7 +710,9 @@ def test_a_server_with_a_json_field_gets_no_instruction_and_a_class_checks(diale
     [(PERSON, None), (PERSON, str.upper), ({"type": "structural_tag"}, BaseModel), ({"type": "text"}, BaseModel)],
     ids=["no class", "function", "tag", "text"],
 )
-def test_other_answers_of_a_server_with_a_field_for_json_are_not_checked(wanted: Any, validate: Any) -> None:
+def test_without_a_class_for_json_no_answer_of_a_server_with_a_json_field_is_checked(
+    wanted: Any, validate: Any
+) -> None:
     request = chat_request("Who?", glmv.Settings(), {"response_format": wanted, "validate": validate})
     plan = plan_for(request, DIALECTS["vllm"])
     plan.judge(glmv.Completion(text="nobody", finish_reason="stop"))

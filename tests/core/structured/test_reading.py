@@ -506,7 +506,7 @@ def test_a_bare_word_beside_json_is_not_the_answer(text: str) -> None:
     assert JSONExpected(Grade.model_json_schema(), Grade).check_text(text)[1]
 
 
-def test_nan_extends_nan_but_no_number() -> None:
+def test_nan_extends_nan_but_does_not_extend_a_number() -> None:
     nan = float("nan")
     assert glmv.grows({"total": nan}, {"total": float("nan"), "note": ""})
     assert not glmv.grows({"total": nan}, {"total": 1.0})

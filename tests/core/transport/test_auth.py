@@ -122,7 +122,7 @@ def test_neither_the_key_nor_its_token_is_ever_shown() -> None:
         assert token not in text
 
 
-def test_signers_of_one_key_have_one_account_and_of_two_keys_two_accounts() -> None:
+def test_signers_share_an_account_if_and_only_if_they_have_the_same_key() -> None:
     assert Signer(KEY, signed=True, ttl=9).account == Signer(KEY, signed=False, ttl=0).account
     assert Signer(KEY, signed=False, ttl=0).account != Signer("other.key", signed=False, ttl=0).account
 

@@ -231,7 +231,7 @@ def test_a_long_error_message_is_cut_and_its_control_characters_are_escaped() ->
     assert len(str(raised)) < 500
 
 
-def test_the_error_for_a_body_without_a_reason_says_no_reason() -> None:
+def test_the_error_for_a_body_without_a_reason_has_the_words_no_reason() -> None:
     assert "no reason" in str(error({"success": False}, 200))
 
 
