@@ -1,4 +1,4 @@
-"""Ask the same question about many pictures. No answer is paid for twice or lost, and progress is reported.
+"""Ask the same question about many pictures. No answer is lost, and none is paid for twice. Progress is reported.
 
     from glmv_batch import Job
     job = Job("photos", "Describe it in one sentence.", model="glm-4.6v")

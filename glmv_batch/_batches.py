@@ -7,7 +7,7 @@ output in another order than the input).
 
 The job is cut into chunks; each becomes one batch. The ledger records a chunk before it is submitted, and the batch has
 the chunk's name in its metadata. So if a run is killed after the batch was created and before its id is recorded, the
-next run finds the batch by this name, and pays for nothing twice.
+next run finds the batch by this name, and does not pay for it twice.
 """
 
 from __future__ import annotations

@@ -131,8 +131,8 @@ def items(
             iterator = _each([source], column)
         case Mapping():
             raise glmv.InvalidRequestError(
-                f"The source is a mapping, which is one row or one split: pass a list of rows, or one of its values "
-                f"({', '.join(source)})."
+                "The source is a mapping. If it is a row, pass a list of rows; if it contains splits, pass one of its "
+                f"values ({', '.join(source)})."
             )
         case _:
             iterator = _each(rows_of(source), column)
@@ -292,8 +292,8 @@ def _each(rows: Iterable[Any], column: str | None) -> Iterator[Item]:
                 yield _item(row, column, "item 1" if number == 1 else None, None)
             case str() | os.PathLike() if Path(row).suffix.lower() in TABLES:
                 raise glmv.InvalidRequestError(
-                    f"Item {number} is a table, {glmv.shown(os.fspath(row))}: pass a table alone, or a pattern such as "
-                    "'shards/*.parquet' for several."
+                    f"Item {number} is a table, {glmv.shown(os.fspath(row))}: pass one table as the source, or for "
+                    "several tables a pattern such as 'shards/*.parquet'."
                 )
             case str() | os.PathLike():
                 yield Item(_name_of(os.fspath(row)), row)
@@ -319,7 +319,7 @@ def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder:
     if not names and where is not None:
         raise glmv.InvalidRequestError(
             f"{where}: there is no column {column or ' or '.join(PICTURE_COLUMNS)}; "
-            f"it has {', '.join(map(str, row)) or 'nothing'}. Name the column (`column=`, `--column`)."
+            f"the row has {', '.join(map(str, row)) or 'no columns'}. Name the column (`column=`, `--column`)."
         )
     columns = dict(row)
     key = next((_key(row[candidate]) for candidate in KEY_COLUMNS if not _is_missing(row.get(candidate))), "")

@@ -34,7 +34,7 @@ _OPTIONS = tuple(glmv.Options.model_fields)
 
 
 def _store(value: Any) -> Any:
-    """A folder's path, which names a store in JSON files -> its store; any other value -> the same value."""
+    """The store in a folder, if `value` is the folder's path, as JSON files contain it; else `value` unchanged."""
     return glmv.PictureStore(value) if isinstance(value, str | os.PathLike) else value
 
 
@@ -51,9 +51,9 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
             `image("photo.jpg", store=store)`) are resolved from this store only, when they are sent. Copies, pickles
             and the output of `dumps` contain the path of its folder.
 
-    The model opens no connection and needs no key before the first call. Pickles and the output of `dumps` contain no
-    key: a loaded model reads the key from ZHIPUAI_API_KEY or ZAI_API_KEY. `close()`, `aclose()` and `with` blocks
-    close the connections at once; otherwise they are closed when the model is garbage-collected.
+    A `ChatGLMV` opens no connection and needs no key before the first call. Pickles and the output of `dumps` contain
+    no key: a loaded `ChatGLMV` reads the key from ZHIPUAI_API_KEY or ZAI_API_KEY. `close()`, `aclose()` and `with`
+    blocks close the connections at once; otherwise they are closed when the object is garbage-collected.
 
     Examples:
         >>> from langchain_glmv import ChatGLMV, image
@@ -202,12 +202,14 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
         """Return the model with tools bound to it.
 
         Args:
-            tools: tools, functions, pydantic classes, TypedDicts, JSON Schemas or OpenAI's and Anthropic's dicts;
-                the platform's own tools (`{"type": "web_search", ...}`, `{"type": "retrieval", ...}`) pass unchanged.
-            tool_choice: "auto", "none", "any" or "required" or True (some tool), a tool's name, or a dict that
-                names one. The platform supports "auto" only. With "none" no tools are sent. For all other values glmv
-                adds an instruction to the prompt, and repeats the request once if the answer has no call. Arguments
-                are not validated here: agents and tools validate them, and report errors to the model.
+            tools: LangChain tools, functions, pydantic classes, TypedDicts, JSON Schemas, or tool dicts of OpenAI or
+                Anthropic; the platform's own tools (`{"type": "web_search", ...}`, `{"type": "retrieval", ...}`) pass
+                unchanged.
+            tool_choice: "auto", "none", a tool's name, or a dict that names a tool; "any", "required" and True each
+                mean that the model must call some tool. The platform supports "auto" only. With "none" no tools are
+                sent. For all other values glmv adds an instruction to the prompt, and repeats the request once if the
+                answer has no call. Arguments are not validated here: agents and tools validate them, and report errors
+                to the model.
             strict: accepted and not sent.
             parallel_tool_calls: False keeps the first call only.
             kwargs: bound as further options of each call, such as `response_format`. If an answer does not fit the
@@ -252,8 +254,8 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
             callers validate dicts themselves; the model's message, which traces show, has a note.
 
         Raises:
-            OutputParserException: the runnable raises it when two answers in a row have no JSON or tool call, or when
-                the second answer does not fit the class.
+            OutputParserException: the runnable raises it when two answers in a row have neither JSON nor a tool call,
+                or when the second answer does not fit the class.
             ModelRefusalError: the runnable raises it when the platform withdraws the answer, even if `on_sensitive` is
                 "return". With `include_raw` this error is the `parsing_error`.
         """

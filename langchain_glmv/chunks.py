@@ -40,7 +40,7 @@ _BRACES = re.compile(r'[{}"]|\\.?', re.DOTALL)
 
 
 class ChunkMapper:
-    """The deltas of one answer, in order -> its chunks.
+    """Maps the deltas of one answer, in order, to LangChain's chunks.
 
     A tool call is held back until its arguments are complete JSON. A call that the token limit has cut is never
     returned as a tool call: it is in `response_metadata["cut_tool_calls"]`.
@@ -171,9 +171,9 @@ class _PendingCall:
 
 
 class ReplaceableChunk(AIMessageChunk):
-    """A chunk of a stream that may begin again: a sum drops all chunks before the last chunk with `replaces`.
+    """A chunk of a stream that may begin again. Adding a chunk with `replaces` drops all chunks before that chunk.
 
-    The sum of a whole stream is an ordinary chunk, so it is stored and traced as one.
+    The sum of a whole stream is an ordinary `AIMessageChunk`, so stores and traces need not know this class.
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -200,7 +200,7 @@ _OWN = tuple((name, type(value)) for name, value in vars(_BLANK).items() if isin
 
 
 def _text_chunk(text: str) -> AIMessageChunk:
-    """A chunk of text only. Copying one takes a third of the time that validating the same fields takes."""
+    """A chunk of text only. It is a copy of a blank chunk: copying takes a third of the time of validation."""
     chunk = copy(_BLANK)
     own = {name: kind() for name, kind in _OWN}
     vars(chunk).update(own, content=text, response_metadata={"model_provider": PROVIDER})
@@ -267,7 +267,7 @@ _INDEX = {"reasoning": "lc_rs_0", "text": "lc_txt_0"}
 
 
 def message_blocks(message: AIMessage) -> list[ContentBlock]:
-    """A whole message -> its content blocks: reasoning, text, tool calls, and a refusal if it was withdrawn."""
+    """A whole message -> its content blocks: reasoning, text, tool calls, and a refusal if content was withdrawn."""
     if not isinstance(message.content, str):
         raise NotImplementedError  # content of another model, which langchain-core translates
     blocks: list[Any] = []
@@ -300,5 +300,5 @@ def chunk_blocks(chunk: AIMessageChunk) -> list[ContentBlock]:
 
 
 def register_content_blocks() -> None:
-    """Make langchain-core use these functions for messages whose `model_provider` is "glmv"."""
+    """Make langchain-core use `message_blocks` and `chunk_blocks` for messages whose `model_provider` is "glmv"."""
     register_translator(PROVIDER, message_blocks, chunk_blocks)

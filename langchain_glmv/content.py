@@ -1,4 +1,4 @@
-"""Content parts: one content block of any shape that LangChain accepts -> parts of glmv, or an error.
+"""Converts one content block, in any shape that LangChain accepts, to content parts of glmv, or raises an error.
 
 The shapes are standard blocks (docs.langchain.com, "Standard content blocks"), the older `source_type` blocks, and
 those of the APIs of OpenAI, Anthropic and GLM. Strings in blocks are not trusted: they open no file and fetch no URL.
@@ -53,7 +53,7 @@ class MessageContext:
 
         Raises:
             UnsupportedContent: there is no store.
-            InvalidRequestError: the store does not contain it, or it is not of the expected kind.
+            InvalidRequestError: the reference is not in the store, or names content of another kind than `kind`.
         """
         if self.store is None:
             raise glmv.UnsupportedContent(
@@ -85,9 +85,9 @@ _REFERENCE = re.compile(
 
 
 def with_blocks(text: str) -> str | list[Any]:
-    """The text of a tool's result -> texts and blocks, if blocks with references are written in it; else the text.
+    """Finds blocks with references in the text of a tool's result. Returns texts and blocks, or else the whole text.
 
-    LangGraph writes what a tool returns as text, unless it is a list of blocks.
+    LangGraph turns the result of a tool into text, unless the result is a list of blocks.
     """
     if glmv.PictureStore.prefix not in text:
         return text
@@ -222,7 +222,7 @@ def lacks_mime_type(block: object) -> bool:
 
 
 def with_mime_type(block: Any) -> Any:
-    """A block -> the same block, or a copy with a MIME type if it is a standard base64 picture without one.
+    """Adds the MIME type to a copy of a standard base64 picture that lacks it. Returns any other block unchanged.
 
     Raises:
         UnsupportedContent: the content is not a picture.

@@ -52,7 +52,7 @@ try:
 except ImportError:  # langchain-core before 1.7.5 has no refusals
 
     class ModelRefusalError(ModelError):  # type: ignore[no-redef]  # the older core has none
-        """Replaces a class that older versions of langchain-core lack; their middleware looks for no such class."""
+        """Replaces a class that older versions of langchain-core lack, and which their middleware does not use."""
 
         def __init__(self, message: str = "", *, raw_message: Any = None) -> None:
             super().__init__(message)

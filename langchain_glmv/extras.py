@@ -76,8 +76,8 @@ def load(obj: str | dict[str, Any], *, api_key: str | None = None) -> Any:
 
     Args:
         obj: the JSON, or the dict in it.
-        api_key: the key to use; None means ZHIPUAI_API_KEY as it is set now. If it is not set, the first call reads the
-            environment.
+        api_key: the key to use; None means ZHIPUAI_API_KEY as it is set now. If this variable is not set, the first
+            call reads the environment.
     """
     path = tuple(ChatGLMV.lc_id())
     by_module = (path[0], "chat_models", path[-1])  # LangChain's convention: with the module's name

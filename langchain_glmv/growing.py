@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class GrowingJson(JsonOutputParser):
-    """JSON as dicts. While it streams, a key that was set stays set, and strings and lists only get longer.
+    """Parses JSON into dicts. While it streams, a key that was set stays set, and strings and lists only get longer.
 
-    The last object is always yielded: if the answer began again, it replaces the objects before it.
+    The last dict is always yielded. If the answer began again, this dict replaces all dicts before it.
     """
 
     name: str | None = "JsonOutputParser"
@@ -47,7 +47,7 @@ class GrowingJson(JsonOutputParser):
 
 
 class GrowingObject(GrowingJson):
-    """JSON as objects of a pydantic class. Only the class validates it, by its own rules for JSON, strict or not.
+    """Parses JSON into objects of a pydantic class. Only the class validates the JSON, in its own mode (strict or lax).
 
     While the answer streams, an object is yielded whenever the class accepts the JSON so far. An unfinished string is
     included only if the class also accepts it with one more character, and the object with that character extends the

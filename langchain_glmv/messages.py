@@ -203,7 +203,7 @@ def _converted(message: BaseMessage, context: MessageContext, answered: set[str]
         case ChatMessage():
             raise glmv.UnsupportedContent(
                 f"messages[{context.index}] has role {glmv.shown(message.role)}. The role of a ChatMessage is user, "
-                "assistant or system; for the result of a tool use ToolMessage."
+                "assistant or system; use a ToolMessage for the result of a tool."
             )
         case _:
             raise glmv.UnsupportedContent(

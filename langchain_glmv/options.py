@@ -1,4 +1,4 @@
-"""Keywords of the constructor, of one call and of `bind_tools` -> options, tools and schemas as glmv takes them.
+"""Converts keywords of the constructor, of one call and of `bind_tools` to options, tools and schemas of glmv.
 
 Names from ChatZhipuAI and ChatOpenAI are renamed, options that GLM does not support are refused with advice, and
 secrets are kept out of traces.
@@ -144,7 +144,7 @@ def is_model(schema: object) -> bool:
 
 
 def validation(schema: Any) -> dict[str, Callable[[str], object]]:
-    """For a pydantic class: the option by which pydantic validates answers and tells the model its error. Else {}."""
+    """The option that validates answers with a pydantic class and shows the model the error; {} for other schemas."""
     return {"validate": schema} if is_model(schema) else {}
 
 

@@ -10,11 +10,11 @@ import glmv
 def profile_of(model: str, base_model: str | None = None) -> ModelProfile | None:
     """The documented abilities of a model; None for a model that is not in the catalogue.
 
-    The platform lacks `tool_choice` and `structured_output`, but glmv provides them: the first for models with tools.
+    The platform lacks two of them, which glmv provides: `structured_output`, and `tool_choice` for models with tools.
 
     Args:
-        model: its name.
-        base_model: its name in the catalogue, if `model` is a server's alias.
+        model: the model's name.
+        base_model: the model's name in the catalogue, if `model` is a server's alias.
     """
     row = glmv.find_model(base_model or model)
     if row is None:

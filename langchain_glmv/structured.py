@@ -1,4 +1,4 @@
-"""`with_structured_output`: a model bound to glmv's structured output, and a parser of its answers."""
+"""`with_structured_output`: a `ChatGLMV` that requests structured output, piped into a parser of its answers."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _unless_called(parser: Runnable[Any, Any]) -> Runnable[AIMessage, Any]:
 
 
 class _CallRequired:
-    """A parser of tool calls that raises OutputParserException if there is no call or its arguments do not fit."""
+    """Parses a tool call. Raises OutputParserException if the call is missing, or if its arguments do not fit."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         try:

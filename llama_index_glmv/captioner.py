@@ -42,8 +42,8 @@ class GLMVImageCaptioner(TransformComponent):
         nodes: whether pictures become `ImageNode`s. An index needs them, because vector stores return other nodes
             without their picture. With True, pictures that cannot be described are left out.
 
-    As the last step before an index: `transformations=[GLMVImageCaptioner(llm=llm, nodes=True)]`. Before a splitter,
-    which makes `ImageNode`s of documents itself: `transformations=[GLMVImageCaptioner(llm=llm), SentenceSplitter()]`.
+    If no splitter follows: `transformations=[GLMVImageCaptioner(llm=llm, nodes=True)]`. A splitter makes `ImageNode`s
+    itself, so `nodes` is not needed before it: `transformations=[GLMVImageCaptioner(llm=llm), SentenceSplitter()]`.
     """
 
     llm: SerializeAsAny[GLMV] = Field(default_factory=GLMV)
@@ -59,10 +59,11 @@ class GLMVImageCaptioner(TransformComponent):
         return "glmv_image_captioner"
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
-        """Nodes -> the nodes in the same order, but described pictures are copies with text; see also `nodes`.
+        """Return the nodes in the same order, with copies that have text in place of described pictures; see `nodes`.
 
         Raises:
-            GLMVError: a picture cannot be described, unless `on_error` is "skip"; or no picture can be.
+            GLMVError: a picture cannot be described and `on_error` is "raise"; or, with any `on_error`, the key is
+                refused or the account has no money.
         """
         with ThreadPoolExecutor(self.num_workers) as pool:
             return self._output(list(pool.map(self._described, nodes)))

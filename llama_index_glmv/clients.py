@@ -18,8 +18,9 @@ class SharesClient(glmv.Component):
 
     Attributes:
         shares: the fields that are copied from a client that the user passes in.
-        client: a `glmv.Client` or `glmv.AsyncClient` to share; the user closes it. The component copies its settings,
-            and creates a client of the other kind from them when needed. The client is not serialized.
+        client: a `glmv.Client` or `glmv.AsyncClient` to share; the user closes it. The component copies the
+            client's settings. From these it creates a client of the other kind when one is needed. The client is not
+            serialized.
     """
 
     shares: ClassVar[frozenset[str]] = frozenset(glmv.Settings.model_fields)

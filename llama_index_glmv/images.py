@@ -41,9 +41,9 @@ def load_images(
     """Pictures -> documents that contain their path or URL, not their content.
 
     Args:
-        source: a file, a folder, a glob pattern, an http(s) URL, or a list of these. A URL is not fetched. With the
-            scheme of an fsspec file system ("s3://bucket/photos", "memory://album") files are read from there, and
-            the documents contain the pictures themselves.
+        source: a file, a folder, a glob pattern, an http(s) URL, or a list of these. An http(s) URL is not
+            fetched. A URL of an fsspec file system ("s3://bucket/photos", "memory://album") is read, and the
+            documents contain the pictures themselves.
         recursive: whether folders inside the folder are searched, too.
         on_error: "raise" ends at the first file that cannot be read; "skip" leaves it out and logs the error.
 
@@ -74,8 +74,9 @@ def image_file_extractor(on_error: OnError = "raise") -> dict[str, BaseReader]:
     """Readers for `SimpleDirectoryReader(file_extractor=...)`, so that picture files become documents with a picture.
 
     Args:
-        on_error: "raise" lets the directory reader handle a file that cannot be read: it prints the error and goes on,
-            or raises it if its `raise_on_error` is set. "skip" always leaves the file out and logs the error.
+        on_error: "raise" lets the directory reader handle a file that cannot be read: the reader prints the error and
+            goes on, or, if its `raise_on_error` is set, raises the error. "skip" always leaves the file out and logs
+            the error.
     """
     return dict.fromkeys(EXTENSIONS, PictureReader(on_error))
 
@@ -117,9 +118,9 @@ def index_nodes(nodes: Sequence[BaseNode]) -> list[BaseNode]:
         nodes: nodes of any kind; those without a picture are returned unchanged.
 
     Returns:
-        One node for each input node. An `ImageNode` whose id is a UUID keeps its id and its source. Another picture
-        gets the document as source, unless it has a source, and as id a UUID computed from its absolute path, or else
-        from its URL, old id or content. All paths become absolute.
+        One node for each input node. An `ImageNode` whose id is a UUID keeps its id and its source. Any other picture
+        gets a new id: a UUID computed from its absolute path, or else from its URL, old id or content. If it has no
+        source, the input node becomes its source. All paths become absolute.
     """
     counts: Counter[str] = Counter()
     return [_index_node(node, counts) for node in nodes]

@@ -117,7 +117,7 @@ class Intake:
             data: base64, as LlamaIndex's fields contain it, or an open file; the file is rewound after reading.
             path: the path of a file; used if there is no data.
             url: a URL that the platform fetches; used if there is neither data nor path.
-            named: nothing, or `name`, the name of the file, if `kind` is glmv.File.
+            named: `name`, the name of the file; allowed only if `kind` is glmv.File.
 
         Raises:
             InvalidRequestError: the content is missing or invalid, or `local_files` does not allow the file.

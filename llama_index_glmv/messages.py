@@ -1,7 +1,8 @@
-"""LlamaIndex's messages and `image_documents` -> glmv messages; every block is converted, or refused with its type.
+"""LlamaIndex's messages and `image_documents` -> glmv messages.
 
-The `path` of a block or a node is a typed field that the programmer sets, so the file is read. Its `url` is sent to the
-platform, which fetches it; this module fetches nothing.
+Every block is converted, or refused with an error that names its type. The `path` of a block or a node is a typed field
+that the programmer sets, so the file is read. Its `url` is sent to the platform, which fetches it; this module fetches
+nothing.
 """
 
 from __future__ import annotations
@@ -184,7 +185,7 @@ def _not_a_picture(python_repr: re.Match[str]) -> glmv.UnsupportedContent:
 
 
 def _in_lines(parts: list[glmv.Part]) -> list[glmv.Part]:
-    """Parts -> the same with each text on a new line (as in `ChatMessage.content`), as they are sent as one string."""
+    """Puts each text on a new line, as `ChatMessage.content` does, because the parts are sent as one string."""
     first = next((part for part in parts if isinstance(part, glmv.Text)), None)
     return [
         glmv.Text(f"\n{part.text}") if isinstance(part, glmv.Text) and part is not first else part for part in parts
@@ -200,8 +201,8 @@ def parts_of_block(block: object, where: str, intake: Intake) -> list[glmv.Part]
         intake: the rules; it collects the notes.
 
     Raises:
-        InvalidRequestError: the block cannot be sent; the error names its position and type. But media that a tool
-            returned, and not by a path, become a sentence for the model instead.
+        InvalidRequestError: the block cannot be sent; the error names its position and type. But media in a tool's
+            result are replaced by a sentence for the model, unless the block gives a path.
     """
     try:
         return list(_parts_of_block(block, where, intake))

@@ -37,14 +37,14 @@ def metadata_of(
     """The metadata of a model, from its catalogue row and the user's settings.
 
     Args:
-        model: its name; a model that is not in the catalogue has no known limits.
-        base_model: its name in the catalogue, if `model` is a server's alias.
+        model: the model's name; a model that is not in the catalogue has no known limits.
+        base_model: the model's name in the catalogue, if `model` is a server's alias.
         context_window: the user's setting in tokens; overrides the row.
         max_tokens: the user's setting for the length of an answer; overrides the row.
 
     Returns:
-        The metadata. Without `max_tokens`, `num_output` is the default length of an answer, or else the maximum, in the
-        model's row. It is -1 if it is unknown or would fill the context window.
+        The metadata. Without `max_tokens`, `num_output` is the row's default length of an answer, or else the row's
+        maximum. `num_output` is -1 if the length is unknown or would fill the context window.
     """
     row = glmv.find_model(base_model or model)
     window = context_window or (row and row.context) or UNKNOWN_WINDOW

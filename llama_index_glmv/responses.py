@@ -199,7 +199,7 @@ def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]
         for _, name, arguments in calls:
             if isinstance(arguments, str) and arguments.strip() not in ("", "null") and _parsed(arguments) is None:
                 # A tool whose arguments all have defaults runs without an error.
-                log.warning("The arguments of the call of %s are not a JSON object: the tool gets none.", name)
+                log.warning("The arguments of the call of %s are not a JSON object: the tool gets no arguments.", name)
     return [
         ToolSelection(tool_id=call_id, tool_name=name, tool_kwargs=_tool_kwargs(arguments, partial=not complete))
         for call_id, name, arguments in calls

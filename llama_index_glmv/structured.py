@@ -1,4 +1,4 @@
-"""Answers as pydantic objects: the request asks for JSON by the class's schema, and pydantic validates the answer."""
+"""Answers as pydantic objects: the request asks for JSON that fits the class's schema, and pydantic validates it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Schema(dict[str, Any]):
 
 
 class StructuredOutput(FunctionCallingLLM):
-    """`structured_predict` and its three variants: the request asks for JSON by the JSON Schema of the class.
+    """`structured_predict` and its three variants: the request asks for JSON that fits the schema of the class.
 
     If `pydantic_program_mode` is not DEFAULT, LlamaIndex's own programs run: with tools, or with text and a parser.
     """
@@ -69,7 +69,7 @@ class StructuredOutput(FunctionCallingLLM):
         return messages, options
 
     def _checked_by(self, output_cls: type[BaseModel], llm_kwargs: dict[str, Any] | None) -> dict[str, Any] | None:
-        """The options for LlamaIndex's program, which calls a tool: the class validates the arguments."""
+        """Options for LlamaIndex's own program. If the program calls a tool, `output_cls` validates the arguments."""
         if self.pydantic_program_mode is not PydanticProgramMode.FUNCTION:
             return llm_kwargs
         return {"validate": output_cls, **(llm_kwargs or {})}
@@ -95,7 +95,7 @@ class StructuredOutput(FunctionCallingLLM):
             prompt_args: the template's variables.
 
         Raises:
-            MalformedResponse: two answers in a row are invalid; `partial` is the last one.
+            MalformedResponse: two answers in a row are invalid; `partial` is the second answer.
         """
         if not self._by_schema:
             options = self._checked_by(output_cls, llm_kwargs)
@@ -178,7 +178,7 @@ def _parsed(response: ChatResponse, output_cls: type[Model]) -> Model:
 def _next_object(
     response: ChatResponse, output_cls: type[Model], current: Model | FlexibleModel | None
 ) -> Model | FlexibleModel:
-    """The object for the answer so far, with the fields received; the last one is a complete `output_cls`.
+    """The object for the answer so far, with the fields received; for the whole answer, a complete `output_cls`.
 
     A field that was set stays set, and strings and lists only get longer, at any depth. If the response has
     `replaces`, a new answer begins, and with it a new object.
@@ -196,10 +196,10 @@ def _next_object(
 
 
 def _so_far(text: str, output_cls: type[Model]) -> tuple[Model | FlexibleModel, dict[str, Any]]:
-    """Unfinished JSON -> (object, JSON as a dict); the object is of a flexible class if the class refuses the JSON.
+    """Unfinished JSON -> (object, JSON as a dict); a flexible class is used if `output_cls` refuses the JSON.
 
-    An unfinished string is included only if the class also accepts it with one more character, and the object with that
-    character extends the object without it.
+    If the JSON ends inside a string, `output_cls` must also accept the string with one more character, and the object
+    with that character must extend the object without it. Otherwise the flexible class is used, too.
     """
     flexible: type[FlexibleModel] = create_flexible_model(output_cls)
     try:

@@ -104,8 +104,8 @@ def trust_advice() -> str:
     for name, is_a in (("SSL_CERT_FILE", "the file"), ("SSL_CERT_DIR", "the folder (hashed by `openssl rehash`)")):
         if value := os.environ.get(name):
             return (
-                f"{name} names {value[:200]!r} as {is_a} of trusted certificates: it must contain the authority that "
-                "signed the server's certificate (a company's proxy has its own authority)."
+                f"{name} names {value[:200]!r} as {is_a} of trusted certificates: add the certificate of the "
+                "authority that signed the server's certificate (a company's proxy has its own authority)."
             )
     return (
         "If a company's proxy or firewall replaces certificates, set SSL_CERT_FILE to a PEM file with the company's "

@@ -19,7 +19,7 @@ _LINE_HEAD = 200  # characters of a line that are examined for a fence
 class Quoting:
     """Determines whether the next character of a text is in quotes or code. Takes the text in pieces, in linear time.
 
-    A tag in quotes or code is a topic of the answer, not markup.
+    A tag in quotes or code is ordinary text, not markup.
     """
 
     __slots__ = ("_fence", "_head", "_last", "_odd")

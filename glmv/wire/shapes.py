@@ -22,7 +22,7 @@ _ABOUT = frozenset({"role", "index", "finish_reason", "stop_reason", "matched_st
 
 
 def unwrapped(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """An answer without choices -> the same with choices, or None if its form is unknown."""
+    """An answer without `choices`, converted to the form with `choices`; None if the answer's own form is unknown."""
     for name in _WRAPS:
         match payload.get(name):
             case {"choices": [*choices], **inner} if choices:
@@ -130,7 +130,7 @@ _TEXTS = ("text", "thinking", "reasoning", "content", "refusal")
 
 
 def unread(choice: Mapping[str, Any], piece: Mapping[str, Any]) -> set[str]:
-    """The names of unknown fields: one of them may hold an answer, which is not read."""
+    """The names of unknown fields. They are not read, although one of them may contain an answer."""
     return {str(name) for name in {**choice, **piece} if name not in _ABOUT}
 
 

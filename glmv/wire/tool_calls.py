@@ -60,8 +60,8 @@ class ToolCalls:
     """Assembles pieces of tool calls.
 
     Servers differ in how they identify calls. Two calls may have the same id, the same index, or neither id nor index.
-    A call may come in pieces of its name and its arguments, with the id and the name on each piece or on none. It may
-    be repeated as a whole.
+    The name and the arguments of a call may come in several pieces. Each piece may repeat the id and the name, or have
+    neither. A server may also send a whole call twice.
 
     Args:
         offered: the functions in the request. Their names show whether the name in a piece is complete.
@@ -203,7 +203,7 @@ class ToolCalls:
         return call
 
     def _behind(self, call: _Call, call_id: str, name: str, arguments: str) -> str:
-        """The new part of a piece of arguments that begins with "{" again: it may repeat the arguments so far."""
+        """The new part of a piece of arguments. A piece that begins with "{" may repeat all earlier arguments first."""
         if len(arguments) <= call.size:
             return "" if call.grows and call.text().startswith(arguments) else arguments
         if call.is_empty() and (not name or (call_id and call_id == call.wire_id)) and call.returned_pieces <= 0:
@@ -254,7 +254,7 @@ class ToolCalls:
         return []
 
     def _out(self, call: _Call) -> list[ToolCallDelta]:
-        """The deltas for everything received of a call; later pieces are returned immediately."""
+        """The deltas for the pieces of a call that are not returned yet. Later pieces of the call are not held back."""
         self._pending.pop(call.place, None)
         if call.returned_pieces >= 0:
             pieces = call.arguments[call.returned_pieces :]
@@ -268,9 +268,9 @@ class ToolCalls:
 
 
 def cleaned(name: str, arguments: str, offered: Tools) -> tuple[str, str]:
-    """A name with tags of the chat template in it, and its arguments -> both without the tags.
+    """Removes tags of the chat template from a call's name and arguments, and returns both.
 
-    If only the name contains the arguments, they are read from there.
+    If the arguments are written only in the name, they are read from the name.
     """
     text = name.strip().removeprefix(CALL)
     tokens = TAG.split(text)

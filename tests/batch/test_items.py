@@ -101,7 +101,7 @@ def test_the_column_that_holds_the_picture_can_be_chosen_by_name(tmp_path: Path)
 def test_the_error_for_a_missing_column_names_the_row_and_the_existing_columns(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("front,price\na.png,3\n")
-    with pytest.raises(glmv.InvalidRequestError, match=r"t\.csv, row 1: there is no column .*it has front, price"):
+    with pytest.raises(glmv.InvalidRequestError, match=r"t\.csv, row 1: there is no column .*the row has front, price"):
         list(items(table))
 
 

@@ -281,7 +281,7 @@ def test_an_upstream_error_code_in_a_gateways_message_is_read(name: str, own: st
         "request 1301 failed",
     ],
 )
-def test_pixels_ports_dates_and_unknown_codes_in_a_message_are_not_error_codes(message: str) -> None:
+def test_numbers_such_as_ports_or_dates_or_unknown_codes_are_not_error_codes(message: str) -> None:
     result = error(error_body(message, code="400"))
     assert (type(result), result.code) == (glmv.InvalidRequestError, "400")
 
@@ -434,7 +434,7 @@ def test_a_body_with_only_a_message_is_an_error_only_with_an_error_status() -> N
         {"detail": {"unknown": {"shape": "x"}}},
     ],
 )
-def test_answers_with_a_field_detail_errors_or_message_are_not_errors(payload: object) -> None:
+def test_a_field_named_detail_or_errors_does_not_make_every_body_an_error(payload: object) -> None:
     assert envelope(payload) is None
 
 
@@ -471,7 +471,7 @@ def test_every_error_name_has_advice_and_is_never_retried(name: str) -> None:
     ],
     ids=["LM Studio", "LM Studio, first turn", "Ollama", "Gemini", "Gemini without a number", "DashScope"],
 )
-def test_a_prompt_that_is_too_long_is_recognized_behind_local_servers_and_gateways(
+def test_a_prompt_that_is_too_long_is_recognized_from_local_servers_and_gateways(
     payload: dict[str, Any], status: int | None
 ) -> None:
     result = error(payload, status)
@@ -487,5 +487,5 @@ def test_a_prompt_that_is_too_long_is_recognized_behind_local_servers_and_gatewa
         "The output token count exceeds the quota of this minute",
     ],
 )
-def test_an_error_about_another_number_of_tokens_is_an_invalid_request(message: str) -> None:
+def test_a_token_error_that_is_not_about_the_prompt_is_an_invalid_request(message: str) -> None:
     assert type(error(error_body(message))) is glmv.InvalidRequestError

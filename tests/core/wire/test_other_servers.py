@@ -72,7 +72,7 @@ def test_all_options_use_fields_that_the_server_knows(dialect: str | None) -> No
     )
 
 
-def test_do_sample_user_id_and_request_id_are_sent_to_the_platform_as_fields() -> None:
+def test_do_sample_and_user_id_and_request_id_are_sent_to_the_platform_as_fields() -> None:
     server = OtherServer(MESSAGES | {"request_id", "do_sample", "user_id", "thinking"})
     platform = server.options(base_url="https://open.bigmodel.cn/api/paas/v4", model="glm-4.6v")
     glmv.Client(**platform).chat("hi", do_sample=False, user_id="user-1", thinking=True)
@@ -175,7 +175,7 @@ def test_extra_body_replaces_fields_of_the_same_name() -> None:
     assert server.body["response_format"] == {"type": "json_object"}
 
 
-def test_allowed_openai_params_of_extra_body_and_of_litellm_are_merged() -> None:
+def test_the_field_allowed_openai_params_from_glmv_and_extra_body_is_merged() -> None:
     server = OtherServer(OPENAI | {"thinking", "allowed_openai_params", "top_k"})
     extra = {"allowed_openai_params": ["top_k", "thinking"], "top_k": 3}
     glmv.Client(**server.options(dialect="litellm")).chat("hi", thinking=True, extra_body=extra)
@@ -190,7 +190,7 @@ def test_a_request_id_invalid_in_a_header_is_refused(bad: str) -> None:
     assert server.bodies == []
 
 
-def test_errors_have_the_request_id_and_a_users_header_replaces_the_sent_id() -> None:
+def test_errors_have_the_users_request_id_and_a_users_header_replaces_the_sent_id() -> None:
     server = OtherServer(())
     client = glmv.Client(**server.options())
     with pytest.raises(glmv.InvalidRequestError) as caught:
@@ -509,7 +509,7 @@ def test_pictures_are_sent_as_data_uris_to_servers_other_than_the_platform(diale
 
 
 @pytest.mark.parametrize("options", [{"model": "zai-org/GLM-4.5V-FP8"}, {"model": "mine", "base_model": "glm-4.5v"}])
-def test_limits_follow_the_model_name_and_slots_only_an_explicit_base_model(options: dict[str, Any]) -> None:
+def test_limits_follow_the_model_name_but_slots_depend_on_an_explicit_base_model(options: dict[str, Any]) -> None:
     server = OtherServer(OPENAI)
     client = glmv.Client(**server.options(**options))
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(51)]

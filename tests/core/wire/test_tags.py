@@ -151,7 +151,7 @@ def test_several_boxes_keep_the_order_of_the_text() -> None:
         "[2024, 1, 2, 3]",
     ],
 )
-def test_numbers_of_a_wrong_count_order_or_range_are_not_a_box(text: str) -> None:
+def test_numbers_with_a_wrong_count_or_order_or_range_are_not_a_box(text: str) -> None:
     assert boxes_in(text) == ()
 
 
@@ -265,7 +265,7 @@ def test_reasoning_without_an_opening_tag_is_separated_for_every_split(name: str
 
 
 @pytest.mark.parametrize("content", ["It is red.</think>Red", "a </think> b", "`</think>`"])
-def test_if_reasoning_is_tagged_a_closing_tag_without_an_opening_tag_is_text(content: str) -> None:
+def test_a_closing_tag_is_text_if_reasoning_always_has_an_opening_tag(content: str) -> None:
     assert split([content]) == split(list(content)) == (content, "")
 
 
@@ -366,7 +366,7 @@ def test_coordinates_up_to_a_tenth_outside_the_grid_are_clipped_to_its_edge(
         ("The scores are these: [100, 200, 300, 401] here", True),
     ],
 )
-def test_whether_four_numbers_are_a_box_depends_on_values_and_words_before(text: str, is_box: bool) -> None:
+def test_four_numbers_are_a_box_depending_on_their_values_and_the_words_before(text: str, is_box: bool) -> None:
     assert bool(boxes_in(text)) is is_box
 
 

@@ -503,7 +503,7 @@ fragments = st.builds(
 
 
 @given(st.lists(st.lists(fragments, max_size=3), max_size=6), st.booleans())
-def test_any_fragments_give_tool_calls_whose_id_and_name_come_once_and_first(
+def test_for_any_fragments_only_the_first_delta_of_a_tool_call_has_id_and_name(
     flow: Any, pieces: list[list[dict[str, Any]]], offered: bool
 ) -> None:
     chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": each}}]} for each in pieces]

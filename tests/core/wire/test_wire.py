@@ -534,7 +534,7 @@ def test_every_body_option_is_sent_under_its_name() -> None:
         (VLLM, "auto", {}),
     ],
 )
-def test_the_platform_gets_the_field_thinking_and_vllm_chat_template_kwargs(
+def test_thinking_is_sent_to_the_platform_and_to_vllm_in_different_fields(
     dialect: Any, thinking: Any, expected: dict[str, Any]
 ) -> None:
     body = written("hi", dialect, thinking=thinking)
@@ -949,11 +949,11 @@ def test_the_whole_text_repeated_after_the_deltas_is_not_added_to_the_answer(flo
 
 
 @pytest.mark.parametrize("message", [{"role": "assistant", "text": "The sky"}, ["The ", "sky"]])
-def test_a_message_with_its_text_in_another_place_is_read(flow: Any, message: Any) -> None:
+def test_a_message_that_is_a_list_or_has_its_text_in_the_field_text_is_read(flow: Any, message: Any) -> None:
     payload = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     assert flow.run(flow.body(payload), stream=False).whole.text == "The sky"
 
 
-def test_deltas_with_text_in_place_of_content_are_read(flow: Any) -> None:
+def test_deltas_with_the_field_text_instead_of_content_are_read(flow: Any) -> None:
     answer = flow.decode([chunk({"role": "assistant", "text": "The "}), chunk({"text": "sky"}), END]).whole
     assert answer.text == "The sky"

@@ -63,7 +63,7 @@ def test_pictures_of_earlier_turns_are_described_if_the_last_turn_has_none() -> 
     assert ("blue" in newer, "red" in newer) == (True, False)
 
 
-def test_the_answer_says_that_an_unopened_picture_url_was_not_looked_at() -> None:
+def test_the_answer_says_that_a_picture_given_by_url_was_not_looked_at() -> None:
     seen, unseen = answer_to(("What is this?", [picture(RED), "https://example.com/cat.png"])).splitlines()
     assert seen.startswith("Picture 1 is a PNG")
     assert unseen.startswith("Picture 2 (https://example.com/cat.png) was not looked at")
@@ -77,7 +77,9 @@ def test_the_answer_says_that_an_unopened_picture_url_was_not_looked_at() -> Non
         (b"\xff\xfe\x00\x80", ("unknown", "4 bytes")),
     ],
 )
-def test_a_file_in_a_request_is_described_by_type_and_content_or_size(data: bytes, parts: tuple[str, ...]) -> None:
+def test_a_file_in_a_request_is_described_by_its_type_and_by_its_content_or_size(
+    data: bytes, parts: tuple[str, ...]
+) -> None:
     messages = [{"role": "user", "content": [{"type": "file"}, {"type": "text", "text": "What is in this file?"}]}]
     text = default_answer(Ask(messages=messages, media=[Medium("file", 0, 0, None, None, data)])).text
     assert all(part in text for part in parts)

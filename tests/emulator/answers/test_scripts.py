@@ -98,7 +98,7 @@ def test_a_stream_is_split_as_the_chunking_of_the_reply_says(glm: Any) -> None:
     assert streamed(glm.frames("Hm.")) == ["A", " red", " cat", "."]
 
 
-def test_stop_words_max_tokens_and_the_content_filter_apply_to_scripted_text(glm: Any) -> None:
+def test_the_content_filter_and_stop_words_and_max_tokens_apply_to_scripted_text(glm: Any) -> None:
     glm.emu.say(*["one two three four"] * 2, Reply(chunking=["one two ", "three four"]), "A long and secret text.")
     assert text_of(glm.chat("Hm.", stop=["three"])) == "one two "
     short = glm.chat("Hm.", max_tokens=2).json()["choices"][0]
@@ -251,7 +251,7 @@ def test_a_fault_that_prevents_the_answer_leaves_the_scripted_answer_in_the_queu
 
 
 @pytest.mark.parametrize("fault", ["odd-framing", "no-done", "double-done", "idle-close", "slow"])
-def test_a_fault_after_which_the_answer_is_complete_uses_the_scripted_answer(glm: Any, fault: str) -> None:
+def test_a_fault_that_does_not_cut_the_answer_uses_the_scripted_answer(glm: Any, fault: str) -> None:
     glm.emu.say("A red cat.")
     glm.emu.inject(fault)
     glm.chat("Hm.", stream=True)
@@ -382,7 +382,7 @@ def batch(glm: Any, *bodies: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def test_valid_lines_of_a_batch_use_scripted_answers_in_order_and_invalid_lines_none(glm: Any) -> None:
+def test_scripted_answers_go_in_order_to_the_valid_lines_of_a_batch_only(glm: Any) -> None:
     glm.emu.say("one", "two", "three")
     good, bad = (
         glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}]),
@@ -453,7 +453,7 @@ def test_an_answer_function_can_return_the_default_answer(glm: Any) -> None:
     assert text_of(glm.chat((glm.base64(glm.drawn()),), "Hm.")).startswith("Picture 1 is a PNG")
 
 
-def test_an_answer_function_sees_the_tool_choice_only_of_requests_to_v1(glm: Any) -> None:
+def test_tool_choice_is_visible_to_an_answer_function_only_in_requests_to_v1(glm: Any) -> None:
     record: list[Any] = []
     glm.emu.answer(lambda ask: record.append(ask.tool_choice) or "ok")  # type: ignore[func-returns-value]
     body = {"model": "glm-4.6v", "messages": [glm.user("Hm.")], "tools": [WEATHER], "tool_choice": "required"}
@@ -494,7 +494,7 @@ def test_an_answer_function_that_returns_neither_reply_nor_str_is_reported(glm: 
     assert glm.emu.errors == []
 
 
-def test_only_the_batch_line_fails_for_which_the_answer_function_raises(glm: Any) -> None:
+def test_if_the_answer_function_raises_for_a_batch_line_only_that_line_fails(glm: Any) -> None:
     glm.emu.answer(lambda ask: str(1 / len(ask.text.removeprefix("Hm."))))
     good = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm.."}])
     bad = glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}])
@@ -602,7 +602,7 @@ def test_pytest_fail_or_skip_in_an_answer_function_fails_or_skips_the_test(run_t
     result.stdout.fnmatch_lines(["*The function given to answer() raised*", "*by my own hand*"])
 
 
-def test_texts_given_with_the_option_say_become_scripted_answers(
+def test_texts_given_as_say_options_become_scripted_answers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from glmv_emulator.__main__ import main

@@ -104,7 +104,7 @@ def test_each_encoding_of_the_same_picture_has_its_own_digest() -> None:
     assert len({seen.sha256 for seen in kinds}) == 4
 
 
-def test_16_bit_pixels_transparency_and_frames_are_measured() -> None:
+def test_16_bit_and_cmyk_pixels_and_transparency_and_frame_counts_are_measured() -> None:
     clear = Image.new("RGBA", (10, 10), (255, 0, 0, 255))
     clear.paste((0, 0, 0, 0), (0, 0, 5, 10))
     assert look_image(encoded(clear, "PNG")).transparent == pytest.approx(0.5)

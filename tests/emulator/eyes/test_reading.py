@@ -90,7 +90,7 @@ def test_a_value_is_found_by_its_label(name: str, picture: Any, value: str) -> N
     assert sheet(picture()).values_of(name, "")[:1] == [value]
 
 
-def test_the_value_of_a_label_is_the_figure_that_stands_in_the_picture() -> None:
+def test_the_value_of_a_label_is_the_number_next_to_the_label_in_the_picture() -> None:
     for figure in ("12.80", "31.05"):
         assert sheet(page((40, 40, "Total"), (400, 40, figure))).values_of("total", "") == [figure]
 
@@ -202,7 +202,7 @@ def test_a_picture_of_one_colour_is_not_searched_for_text(monkeypatch: pytest.Mo
     assert (reading.lines, reading.width, reading.height) == ((), 71, 53)
 
 
-def test_pictures_are_measured_but_not_read_without_the_extra_eyes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_measured_but_not_read_if_the_pip_extra_eyes_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glmv_emulator.eyes.reading.can_read", lambda: False)
     monkeypatch.setattr("glmv_emulator.answers.describe.can_read", lambda: False)
     assert "640 x 480" in answer_to("What is this?", bill())

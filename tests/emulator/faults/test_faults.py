@@ -53,7 +53,7 @@ def test_a_refusal_is_sent_once_with_its_status_and_code(glm: Any, name: str) ->
     assert second.json()["choices"]
 
 
-def test_a_fault_with_times_two_occurs_twice(glm: Any) -> None:
+def test_a_fault_with_times_set_to_2_occurs_twice(glm: Any) -> None:
     glm.emu.fail(times=2, code=1302, retry_after=0.5)
     answers = [glm.chat("Hello") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [429, 429, 200]
@@ -72,7 +72,7 @@ def test_a_fault_with_a_status_and_no_code_sends_an_html_page_of_a_gateway(glm: 
     ("knobs", "name", "value"),
     [({"value": "nan"}, "retry-after", "nan"), ({"value": "", "ms": "1500"}, "retry-after-ms", "1500")],
 )
-def test_an_unusual_retry_after_is_sent_unchanged(glm: Any, knobs: Any, name: str, value: str) -> None:
+def test_an_unusual_retry_after_header_is_sent_unchanged(glm: Any, knobs: Any, name: str, value: str) -> None:
     glm.emu.inject("odd-retry-after", **knobs)
     assert glm.chat("Hello").headers[name] == value
 
@@ -183,7 +183,7 @@ def test_the_fault_drip_sends_a_slow_body_that_causes_no_read_timeout(glm: Any) 
     assert time.monotonic() - began > 0.002 * len(answer.content)
 
 
-def test_the_delay_of_slow_applies_together_with_other_faults_until_the_reset(glm: Any) -> None:
+def test_the_delay_of_the_method_slow_applies_with_other_faults_until_the_reset(glm: Any) -> None:
     glm.emu.slow(first=0.2)
     glm.emu.fail(code=1305)
     began = time.monotonic()
@@ -195,7 +195,7 @@ def test_the_delay_of_slow_applies_together_with_other_faults_until_the_reset(gl
     assert glm.emu.requests[0].fault is None
 
 
-def test_a_truncated_stream_ends_without_finish_reason_and_done(glm: Any) -> None:
+def test_a_truncated_stream_ends_without_a_finish_reason_or_a_done_event(glm: Any) -> None:
     glm.emu.inject("truncated", after=2)
     frames = glm.frames("Hello")
     assert len(frames) == 2
@@ -210,7 +210,7 @@ def test_the_fault_cut_breaks_the_connection_during_a_stream(glm: Any, how: str,
         glm.chat("Hello", stream=True)
 
 
-def test_a_stream_can_end_with_a_finish_reason_and_without_done(glm: Any) -> None:
+def test_a_complete_stream_can_end_without_a_done_event(glm: Any) -> None:
     calm = glm.frames("Hello")
     glm.emu.inject("no-done")
     frames = glm.frames("Hello")
@@ -249,14 +249,14 @@ def test_an_event_of_a_stream_can_contain_invalid_json(glm: Any) -> None:
     assert json.loads(events[2].removeprefix("data: "))["choices"]
 
 
-def test_a_stream_can_contain_done_twice_with_a_chunk_between(glm: Any) -> None:
+def test_a_stream_can_contain_two_done_events_with_a_chunk_between_them(glm: Any) -> None:
     glm.emu.inject("double-done")
     frames = glm.frames("Hello")
     assert frames[-1] == frames[-3] == "[DONE]"
     assert isinstance(frames[-2], dict)
 
 
-def test_a_connection_can_stay_open_after_done(glm: Any) -> None:
+def test_a_connection_can_stay_open_after_the_done_event(glm: Any) -> None:
     glm.emu.inject("open-after-done")
     got: list[bytes] = []
     with pytest.raises(httpx.ReadTimeout), glm.streaming(timeout=httpx.Timeout(10, read=1)) as answer:
@@ -305,7 +305,7 @@ def test_the_address_of_the_trap_blackhole_accepts_no_connection(glm: Any) -> No
         glm.http.post(glm.emu.trap("blackhole"), timeout=0.3)
 
 
-def test_a_tls_connection_can_be_reset_or_offer_an_untrusted_certificate(glm: Any) -> None:
+def test_a_tls_handshake_can_fail_with_a_reset_or_an_untrusted_certificate(glm: Any) -> None:
     with pytest.raises(httpx.ConnectError):
         glm.http.post(glm.emu.trap("tls-reset"))
     with pytest.raises(httpx.ConnectError, match="self-signed certificate"):

@@ -84,7 +84,7 @@ def test_retries_without_a_pause_are_reported_as_a_retry_storm(emu: Emulator, cl
     assert names(emu) == ["retry-storm"]
 
 
-def test_a_retry_before_the_time_of_retry_after_is_detected(emu: Emulator, client: Client) -> None:
+def test_a_retry_before_the_time_in_the_header_retry_after_is_detected(emu: Emulator, client: Client) -> None:
     emu.fail(code=1302, retry_after=1)
     client.retrying([0.2])
     assert names(emu) == ["ignored-retry-after"]
@@ -292,7 +292,7 @@ def test_taking_an_error_for_an_answer_is_detected(emu: Emulator, client: Client
     assert names(emu) == ["swallowed-error"]
 
 
-def test_a_client_that_keeps_waiting_after_done_is_detected(emu: Emulator, client: Client) -> None:
+def test_a_client_that_keeps_waiting_after_the_done_event_is_detected(emu: Emulator, client: Client) -> None:
     emu.inject("open-after-done")
     with pytest.raises(httpx.ReadTimeout):
         client.post(more={"stream": True}, timeout=1.2)

@@ -40,7 +40,7 @@ def pictures(glm: Any) -> list[httpx.Response]:
     return [page(glm, path) for path in paths]
 
 
-def test_the_page_shows_the_parts_the_measured_facts_and_the_answer_of_a_request(glm: Any) -> None:
+def test_the_page_shows_the_content_parts_and_measured_facts_and_answer_of_a_request(glm: Any) -> None:
     picture = glm.drawn("red", (320, 200))
     answer = glm.chat("Look at this:", (glm.base64(picture),), "What size is it?", temperature=0.5).json()
     words = page_text(glm)
@@ -98,7 +98,7 @@ def test_the_page_shows_tools_and_tool_calls(glm: Any) -> None:
     assert re.search(r'get_weather\s+\(\{"city": "Paris"\}\)', words)
 
 
-def test_the_page_shows_the_status_the_code_and_the_meaning_of_a_refusal(glm: Any) -> None:
+def test_the_page_shows_the_status_and_code_and_meaning_of_a_refusal(glm: Any) -> None:
     glm.chat("Hello", model="no-such-model")
     words = page_text(glm)
     assert "HTTP 400, business code 1211" in words
@@ -117,7 +117,7 @@ def test_the_page_shows_an_injected_fault_and_the_verdict_on_the_retry(glm: Any)
     assert "ignored-retry-after" in words
 
 
-def test_the_page_shows_the_words_no_verdicts_if_there_are_none(glm: Any) -> None:
+def test_the_page_says_no_verdicts_if_there_are_no_verdicts(glm: Any) -> None:
     glm.chat("Hello")
     assert "No verdicts." in page_text(glm)
 

@@ -76,7 +76,7 @@ def test_an_answer_has_the_request_id_of_the_request_or_a_generated_id(glm: Any)
     assert glm.chat("Hello").json()["request_id"].startswith("emu-")
 
 
-def test_the_case_of_a_model_name_in_a_request_is_ignored(glm: Any) -> None:
+def test_upper_and_lower_case_in_a_model_name_are_not_distinguished(glm: Any) -> None:
     assert glm.chat("Hello", model="GLM-4V-Plus").json()["model"] == "glm-4v-plus"
 
 
@@ -86,7 +86,7 @@ def test_null_fields_count_as_absent(glm: Any) -> None:
 
 
 @pytest.mark.parametrize("encoded", ["raw", "data URI", "hosted"])
-def test_a_picture_is_read_from_base64_a_data_uri_or_a_hosted_url(glm: Any, encoded: str) -> None:
+def test_a_picture_is_read_from_base64_or_a_data_uri_or_a_hosted_url(glm: Any, encoded: str) -> None:
     picture = glm.drawn(size=(77, 33))
     raw = glm.base64(picture)
     url = {"raw": raw, "data URI": f"data:image/png;base64,{raw}", "hosted": glm.emu.host(picture)}[encoded]
@@ -222,7 +222,9 @@ def test_text_models_accept_only_text(glm: Any, more: dict[str, Any]) -> None:
         {"role": "user", "content": "Not in a list."},
     ],
 )
-def test_glm_4v_accepts_only_user_and_assistant_messages_with_list_content(glm: Any, message: dict[str, Any]) -> None:
+def test_glm_4v_refuses_system_and_tool_messages_and_user_messages_with_a_string(
+    glm: Any, message: dict[str, Any]
+) -> None:
     messages = [message, glm.user("Hello")]
     assert glm.post({"model": "glm-4v", "messages": messages}).status_code == 400
     if message["role"] != "tool":
@@ -261,7 +263,7 @@ def test_error_messages_are_chinese_unless_english_is_requested(glm: Any) -> Non
     assert english.json()["error"]["message"].isascii()
 
 
-def test_the_error_of_an_exhausted_quota_names_the_time_of_its_reset(glm: Any) -> None:
+def test_the_error_of_an_exhausted_quota_says_when_the_quota_is_reset(glm: Any) -> None:
     glm.emu.fail(code=1308)
     assert re.search(r"将在 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d 重置", glm.chat("Hello").json()["error"]["message"])
 

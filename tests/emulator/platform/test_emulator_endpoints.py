@@ -51,7 +51,7 @@ def test_an_asynchronous_task_with_filtered_content_has_status_fail(emulate: Any
     assert glm.get(f"/async-result/{ticket['id']}").json()["task_status"] == "FAIL"
 
 
-def test_tasks_of_models_without_tasks_are_refused_and_unknown_tasks_are_not_found(glm: Any) -> None:
+def test_an_asynchronous_task_for_glm_4v_is_refused_and_an_unknown_task_gets_404(glm: Any) -> None:
     body = {"model": "glm-4v", "messages": [glm.user("Hello")]}
     assert error(glm.post(body, "/async/chat/completions")) == "1212"
     assert glm.get("/async-result/no-such-task").status_code == 404
@@ -155,7 +155,7 @@ def test_in_era_2024_an_upload_returns_the_file_name_in_a_field_in_camel_case(em
     assert "filename" not in data
 
 
-def test_a_message_can_use_only_uploaded_files_of_purpose_user_data(glm: Any) -> None:
+def test_only_uploaded_files_of_purpose_user_data_can_be_used_in_a_message(glm: Any) -> None:
     result = upload(glm, b"some words", "user_data").json()["id"]
     other = upload(glm, b"some words", "retrieval").json()["id"]
     for identity, code in ((result, ""), (other, "1210")):
@@ -180,7 +180,7 @@ def test_an_invalid_batch_file_is_refused_at_upload(glm: Any, code: str, data: b
     assert error(upload(glm, data)) == code
 
 
-def test_uploads_without_file_or_known_purpose_or_above_the_size_limit_are_refused(glm: Any) -> None:
+def test_uploads_that_are_incomplete_or_invalid_or_too_large_are_refused(glm: Any) -> None:
     url = f"{glm.emu.base_url}/files"
     assert error(glm.http.post(url, data={"purpose": "batch"})) == "1213"
     assert error(glm.http.post(url, files={"file": b"x"})) == "1213"

@@ -62,7 +62,7 @@ def test_a_token_is_checked_by_the_emulators_clock(emulate: Any) -> None:
     assert 3500 < server_time - time.mktime(time.gmtime()) < 3700
 
 
-def test_a_token_with_a_wrong_secret_id_or_header_is_refused(glm: Any) -> None:
+def test_a_token_with_a_wrong_secret_or_id_or_header_is_refused(glm: Any) -> None:
     key = glm.emu.api_key
     identity = key.split(".")[0]
     assert code(glm, token(f"{identity}.other-secret")) == "1004"
@@ -80,7 +80,7 @@ def test_v1_accepts_any_key_but_refuses_a_request_without_a_key(glm: Any) -> Non
 @pytest.mark.parametrize(
     "settings", [{"host": "0.0.0.0"}, {"upstream": "http://127.0.0.1:1/v1", "upstream_key": "another-servers-key"}]
 )
-def test_v1_of_an_emulator_on_the_network_or_with_an_upstream_requires_its_key(
+def test_v1_requires_the_emulators_key_on_the_network_or_with_an_upstream(
     emulate: Any, settings: dict[str, Any]
 ) -> None:
     glm = emulate(**settings)

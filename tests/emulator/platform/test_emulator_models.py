@@ -22,7 +22,7 @@ def test_each_model_has_one_row_with_a_source_in_the_table_of_models() -> None:
     assert all(row.source for row in MODELS.values())
 
 
-def test_an_uncertain_value_has_a_name_a_loose_reading_and_a_strict_reading() -> None:
+def test_an_uncertain_value_has_a_name_and_a_loose_and_a_strict_reading() -> None:
     row = find("GLM-4V-Flash")
     assert row is not None
     assert row.context == Doubt("context-flash", loose=131072, strict=16384)
@@ -31,7 +31,7 @@ def test_an_uncertain_value_has_a_name_a_loose_reading_and_a_strict_reading() ->
 
 
 @pytest.mark.parametrize("base", ["base_url", "proxy_url"])
-def test_a_request_for_one_model_gives_its_entry_or_status_404(glm: Any, base: str) -> None:
+def test_the_models_endpoint_returns_a_known_model_and_404_for_an_unknown_model(glm: Any, base: str) -> None:
     url = f"{getattr(glm.emu, base)}/models"
     listed = {row["id"]: row for row in glm.http.get(url).json()["data"]}
     assert glm.http.get(f"{url}/glm-4.6v").json() == listed["glm-4.6v"]
