@@ -79,7 +79,7 @@ def test_chat_glmv_and_the_client_of_glmv_give_the_same_text_and_input_tokens(
     assert (message.text, message.usage_metadata["input_tokens"]) == (answer.text, answer.usage.prompt_tokens)  # type: ignore[index,union-attr]  # both have usage
 
 
-def test_pictures_by_base64_url_and_data_uri_are_the_same_picture(
+def test_a_url_and_a_data_uri_and_base64_of_a_picture_give_the_same_answer(
     model: ChatGLMV, emulator: Emulator, red: str, tmp_path: Any
 ) -> None:
     from base64 import b64decode

@@ -142,7 +142,7 @@ def test_a_refusal_is_not_retried_and_the_fallback_model_answers(on_sensitive: s
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_with_on_sensitive_raise_a_withdrawn_answer_raises_model_refusal_error(way: str, emu: Emulator) -> None:
+def test_a_withdrawn_answer_raises_model_refusal_error_if_on_sensitive_is_raise(way: str, emu: Emulator) -> None:
     emu.say(withdrawn())
     with pytest.raises(ModelRefusalError) as refused:
         ask(connect(emu, on_sensitive="raise"), way)
