@@ -1,4 +1,4 @@
-"""Outages of the network or server: one call at a time probes, with growing pauses, and all others wait for it.
+"""Outages of the network or server: one call at a time probes, with growing pauses, and all other calls wait.
 
 Some failures prove that the server was not reached. Others (a broken connection, a timeout, a gateway's page) can also
 be caused by one picture. They count as an outage if several different rows fail this way without an answer in between.

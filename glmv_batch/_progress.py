@@ -66,7 +66,7 @@ class Progress:
         self._ended = self.clock()
 
     def count(self, row: Row, *, known: bool = False, emulated: bool = False) -> None:
-        """Count one row: `known` as in the attribute, `emulated` if the emulator answered, which costs nothing."""
+        """Count one row. For `known` see the attribute; `emulated` means that the emulator answered, at no cost."""
         self.retryable += bool(row.retryable) and not row.ok
         if known:
             self.known += 1

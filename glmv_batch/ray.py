@@ -139,7 +139,7 @@ def shares(slots: int, actors: int) -> list[int]:
     """
     if not 1 <= actors <= slots:
         raise glmv.InvalidRequestError(
-            f"{slots} slots cannot be shared among {actors} actors: each needs one. "
+            f"{slots} slots cannot be shared among {actors} actors: each actor needs one. "
             "Use fewer actors, or set slots=... if the account allows more concurrent calls."
         )
     each, more = divmod(slots, actors)

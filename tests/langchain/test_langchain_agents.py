@@ -252,7 +252,7 @@ def test_an_agent_runs_both_tool_calls_of_an_answer_and_sends_both_results(new_m
     assert result["messages"][-1].text == "3, 7"
 
 
-def test_parallel_tool_calls_false_keeps_only_the_first_tool_call_of_an_answer(new_model: ModelMaker) -> None:
+def test_only_the_first_tool_call_is_kept_if_parallel_tool_calls_is_false(new_model: ModelMaker) -> None:
     def answers(ask: Ask) -> Reply:
         return Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2}), ToolCall("add", {"a": 3, "b": 4})])
 

@@ -172,7 +172,7 @@ def test_the_usage_callback_handler_counts_a_streamed_call_once(model: ChatGLMV,
     assert handler.usage_metadata == {"glm-4.6v": message.usage_metadata}
 
 
-def test_stream_usage_false_leaves_usage_out_of_a_stream(model: ChatGLMV, question: Any) -> None:
+def test_a_stream_has_no_usage_if_stream_usage_is_false(model: ChatGLMV, question: Any) -> None:
     assert total(list(model.stream(question, stream_usage=False))).usage_metadata is None
     assert total(list(model.stream(question, stream_options={"include_usage": False}))).usage_metadata is None
     silent = model.model_copy(update={"stream_usage": False})

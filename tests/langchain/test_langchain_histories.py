@@ -150,7 +150,7 @@ def test_base64_of_a_picture_in_a_tools_text_is_counted_as_tokens_of_a_picture()
     assert result < count < result + 200
 
 
-def test_keep_pictures_2_leaves_out_all_but_the_newest_two_pictures(emulator: Emulator) -> None:
+def test_all_but_the_newest_two_pictures_are_left_out_if_keep_pictures_is_2(emulator: Emulator) -> None:
     turns: list[AnyMessage] = [HUMAN]
     for number in range(4):
         call = {"name": "look", "args": {}, "id": f"l{number}", "type": "tool_call"}

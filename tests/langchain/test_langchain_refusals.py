@@ -192,7 +192,7 @@ def test_a_withdrawn_answer_in_structured_output_raises_model_refusal_error(
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-def test_include_raw_returns_the_refusal_error_and_the_withdrawn_message(way: str, emu: Emulator) -> None:
+def test_with_include_raw_the_refusal_error_and_the_withdrawn_message_are_returned(way: str, emu: Emulator) -> None:
     emu.say(withdrawn(json.dumps({"dish": "soup"})))
     outcome = ask(connect(emu).with_structured_output(Recipe, include_raw=True), way)
     assert (outcome["parsed"], outcome["raw"].response_metadata["finish_reason"]) == (None, "sensitive")

@@ -255,7 +255,7 @@ def test_an_answer_without_json_or_tool_call_raises_output_parser_exception(new_
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-async def test_include_raw_returns_the_message_and_the_parsed_object(new_model: Models, method: Any) -> None:
+async def test_with_include_raw_the_message_and_the_parsed_object_are_returned(new_model: Models, method: Any) -> None:
     result = call("Picture", **GOOD) if method == "function_calling" else json.dumps(GOOD)
     structured = new_model(result)[0].with_structured_output(Picture, method=method, include_raw=True)
     for found in (structured.invoke("What?"), await structured.ainvoke("What?")):
@@ -265,7 +265,7 @@ async def test_include_raw_returns_the_message_and_the_parsed_object(new_model: 
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-async def test_include_raw_does_not_raise_for_an_answer_that_does_not_fit(new_model: Models, method: Any) -> None:
+async def test_with_include_raw_an_answer_that_does_not_fit_does_not_raise(new_model: Models, method: Any) -> None:
     structured = new_model("I would rather not.")[0].with_structured_output(Picture, method=method, include_raw=True)
     streamed = list(structured.stream("What?"))
     for result in (structured.invoke("What?"), await structured.ainvoke("What?"), streamed[-1]):
