@@ -1,4 +1,4 @@
-"""A JSON Schema -> typed columns, and the JSON of an answer -> values that fit them.
+"""Converts a JSON Schema to typed columns, and the JSON of an answer to values of these columns.
 
 Values without one Arrow type (a schema of several types, a schema that refers to itself, free objects) are stored as
 JSON text, so nothing in an answer is lost.
@@ -24,7 +24,7 @@ class Column(NamedTuple):
 
 
 def columns_of(schema: Mapping[str, Any]) -> dict[str, Column]:
-    """The schema of an object -> one column for each property; any other schema -> one column, `value`.
+    """Return one column for each property of the schema; a schema without properties gives one column, `value`.
 
     Args:
         schema: a JSON Schema; pydantic's forms (`$defs`, `anyOf` with null) are understood.
@@ -51,7 +51,7 @@ class _Reader:
         self._within: frozenset[str] = frozenset()
 
     def properties(self) -> Mapping[str, Any] | None:
-        """The properties in the schema of an object; None for any other schema."""
+        """The properties of an object's schema; None if it has none or the schema is not that of an object."""
         whole, _ = self.resolved(self._root)
         properties = whole.get("properties")
         is_object = whole.get("type", "object") == "object" and isinstance(properties, Mapping)
@@ -70,9 +70,9 @@ class _Reader:
             self._within = outer
 
     def resolved(self, schema: Any) -> tuple[Mapping[str, Any], frozenset[str]]:
-        """A schema -> the schema that it refers to, without "or null", and the references that were followed.
+        """Follow the references of a schema; return the schema they lead to, and the references.
 
-        "or null" needs no type of its own, since every column may be null.
+        The alternative null is removed from the schema, since every column may be null.
         """
         followed: set[str] = set()
         while isinstance(schema, Mapping):
@@ -147,7 +147,7 @@ def _choices(schema: Mapping[str, Any]) -> list[Any]:
 
 
 def text(value: str) -> str:
-    """A string -> one that UTF-8 can encode: half of a surrogate pair, which JSON can escape, becomes "?"."""
+    """Replace each lone surrogate by "?". JSON can escape a lone surrogate, but UTF-8 cannot encode it."""
     return value.encode("utf-8", "replace").decode()
 
 
@@ -167,6 +167,6 @@ def _number(value: Any) -> bool:
 
 
 def _integer(value: Any) -> int | None:
-    """An integer of 64 bits, or None; 3.0 is an integer, too, as in JSON Schema."""
+    """The value as an int if it is a 64-bit integer, else None. As in JSON Schema, 3.0 is an integer."""
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     return int(value) if _number(value) and whole and -_INT64 <= value < _INT64 else None

@@ -52,7 +52,7 @@ class SourceColumns:
 
     @property
     def columns(self) -> list[str]:
-        """The names of the copied columns in the output. If all are copied, they come from the rows so far."""
+        """The names of the copied columns in the output. If all are copied, the names are those of the rows so far."""
         return list(self._called.values())
 
     def of(self, row: Row) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class SourceColumns:
 
 
 def free(name: str, prefix: str, others: Iterable[str]) -> str:
-    """The name, after as many prefixes as it needs to differ from all `others`; case is ignored, as in SQL."""
+    """Put the prefix before the name until the name differs from all `others`. Case is ignored, as in SQL."""
     folded = {other.casefold() for other in others}
     while name.casefold() in folded:
         name = prefix + name

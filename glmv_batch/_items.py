@@ -111,11 +111,13 @@ def items(
     """A folder, a pattern, a table, a file, a data set or an iterable -> items.
 
     Args:
-        source: a path (folder, picture, video, CSV, TSV, JSON lines, Parquet), a pattern such as `photos/*.jpg` or
-            `shards/*.parquet`, a table of pyarrow, pandas, polars or DuckDB, or any object with `__arrow_c_stream__`, a
-            data set of Hugging Face, Ray or PyTorch (with a length and indices), or an iterable of `Item`, paths,
-            URLs, bytes, Pillow pictures, parts of `glmv` or rows (mappings). Paths in a file are relative to that
-            file. In a folder without pictures and videos, the Parquet files are read.
+        source: one of these:
+            - the path of a folder, picture, video, CSV, TSV, JSON lines or Parquet file. In a folder without pictures
+              and videos, the Parquet files are read. Paths in a file are relative to that file.
+            - a pattern such as `photos/*.jpg` or `shards/*.parquet`.
+            - a table of pyarrow, pandas, polars or DuckDB, or another object with `__arrow_c_stream__`.
+            - a data set of Hugging Face or Ray, or one of PyTorch that has a length and indices.
+            - an iterable of `Item`, paths, URLs, bytes, Pillow pictures, parts of `glmv` or rows (mappings).
         column: the table's column with the picture; None means the first column of `PICTURE_COLUMNS` that is not
             empty.
         keep: columns that the first item must have.
@@ -218,7 +220,7 @@ def _is_same(file: Path, other: str | os.PathLike[str] | None) -> bool:
 
 
 def same_file(one: Path, other: Path) -> bool:
-    """Whether two paths name the same file, perhaps under two names or before it exists.
+    """Whether two paths lead to the same file, even if the file has two names or does not exist yet.
 
     Raises:
         OSError: a name is too long.
@@ -313,7 +315,7 @@ def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder:
     """A row -> its item; the source is None if the row has no picture.
 
     Args:
-        where: the position of the row, for the error if it has no picture column; None if the row may lack it.
+        where: the position of the row, for the error if the picture column is missing; None if it may be missing.
     """
     names = [name for name in ([column] if column else PICTURE_COLUMNS) if name in row]
     if not names and where is not None:
@@ -340,7 +342,8 @@ def _item(row: Mapping[str, Any], column: str | None, where: str | None, folder:
 
 
 def _key(value: Any) -> Any:
-    """A value of a key column -> the key. For joins, numbers, texts, bytes, dates, times and UUIDs keep their type."""
+    """Convert a value of a key column to the key. Numbers, texts, bytes, dates, times and UUIDs keep their type, so
+    that tables can be joined by the key."""
     if hasattr(value, "dtype") and hasattr(value, "item") and getattr(value, "size", 1) == 1:  # a number of NumPy
         value = value.item()
     if isinstance(value, bytearray | memoryview):

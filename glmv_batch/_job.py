@@ -59,9 +59,9 @@ class Job:
             catalogue's price in that currency.
         client: a `glmv.AsyncClient` to use instead of a key and a server; you close it.
         options: fields of `glmv.Settings`, as for `glmv.Client`. Some of them:
-            model: its name.
-            base_model: its name in the catalogue, if `model` is a server's alias: limits, prices and the number of
-                concurrent calls are those of this model.
+            model: the name of the model.
+            base_model: the model's name in the catalogue, if `model` is a server's alias. Limits, prices and the
+                number of concurrent calls are then those of `base_model`.
             base_url: as for `glmv.Client`.
             max_concurrency: the number of concurrent calls; None means the documented number.
 
@@ -129,7 +129,8 @@ class Job:
         """The settings of the user's client, or the settings passed to the job.
 
         Raises:
-            InvalidRequestError: both are present, a setting is wrong, or the only HTTP client is one that is not used.
+            InvalidRequestError: a client and settings other than `model` are passed, a setting is wrong, or the
+                only HTTP client is blocking where the job needs an asynchronous one, or the reverse.
         """
         connection = {name: value for name, value in settings.items() if value is not None}
         if self._own is None:
@@ -285,9 +286,9 @@ class Job:
         self._stop(why)
 
     def cancel(self, ledger: PathLike) -> int:
-        """Cancel all batches of the platform that are in this ledger; returns how many.
+        """Cancel all batches of the platform that are in this ledger; return the number of cancelled batches.
 
-        The next run still fetches the answers that these batches have by then.
+        The next run still fetches the answers that existed when the batches were cancelled.
         """
         with self._sync_client() as client, Ledger(ledger, place=self._place()) as job_ledger:
             return PlatformBatches(client, job_ledger, model=self._model, options={}, stop=threading.Event()).cancel()
@@ -334,7 +335,7 @@ class Job:
         """Check that writing the output destroys neither the source nor stored answers.
 
         Raises:
-            InvalidRequestError: it would, or no file can have this name.
+            InvalidRequestError: writing would destroy one of them, or no file can have the name of the output.
         """
         source = Path(self._source) if isinstance(self._source, str | os.PathLike) else None
         try:
@@ -377,7 +378,9 @@ class Job:
         return self._client().address.base_url
 
     def _place(self) -> str:
-        """The server's host and port for the ledger; "loopback" for this machine, where an emulator changes its port.
+        """The server's host and port, which the ledger stores; "loopback" if the server is on this machine.
+
+        On this machine it is probably an emulator, whose port changes.
 
         Raises:
             AuthenticationError: there is no key.

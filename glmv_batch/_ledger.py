@@ -129,7 +129,7 @@ class Ledger:
             if "locked" not in str(error):
                 raise glmv.InvalidRequestError(f"The ledger {self.path} cannot be opened: {error}.") from error
             raise glmv.InvalidRequestError(
-                f"Another run uses the ledger {self.path}: {self._who()}. Wait for its end, or stop it first."
+                f"Another run uses the ledger {self.path}: {self._who()}. Wait until that run has ended, or stop it."
             ) from None
         except sqlite3.DatabaseError as error:
             if "malformed" in str(error):
@@ -212,7 +212,7 @@ class Ledger:
         )
 
     def digest(self, path: str, size: int, mtime: int) -> str | None:
-        """The stored SHA-256 of the file, if its stored size and modification time are these; else None."""
+        """The stored SHA-256 of the file; None if it was never stored, or for another size or modification time."""
         rows = self._rows(
             "select digest from files where path = ? and size = ? and mtime = ?", os.fsencode(path), size, mtime
         )
@@ -248,7 +248,7 @@ class Ledger:
         return [key for (key,) in self._rows("select distinct key from chunk_items where chunk = ?", name)]
 
     def wait_for(self, waiting: Waiting) -> bool:
-        """Record that an item waits for its answer; return whether a chunk or another waiting item has its key.
+        """Record that an item waits for its answer; return whether a chunk or another waiting item has the same key.
 
         These records last only for this run: the next run reads the source again, because it may have changed.
         """
@@ -322,7 +322,7 @@ class Ledger:
 
 
 def _fits(name: str, value: object) -> bool:
-    """Whether a field of a stored answer has its type."""
+    """Whether the value of a field in a stored answer has the type that the field must have."""
     return isinstance(value, _TYPES.get(name, ())) and (name != "notes" or all(isinstance(note, str) for note in value))
 
 

@@ -1,4 +1,4 @@
-"""Outages of the network or server: one call at a time probes, with growing pauses, and all others wait for it.
+"""Outages of the network or server: one call at a time probes, with growing pauses, and all other calls wait.
 
 Some failures prove that the server was not reached. Others (a broken connection, a timeout, a gateway's page) can also
 be caused by one picture. They count as an outage if several different rows fail this way without an answer in between.
@@ -44,7 +44,7 @@ _GATEWAY = {502, 503, 504, *range(520, 528), 530}
 
 
 def kind_of(error: Exception) -> str | None:
-    """The `kind` of a failed connection or an invalid request, also if it made a deadline pass; else None."""
+    """The `kind` of a failed connection or an invalid request, or of one that caused a passed deadline; else None."""
     if isinstance(error, glmv.DeadlineExceeded) and error.__cause__ is not None:
         return kind_of(error.__cause__) if isinstance(error.__cause__, Exception) else None
     return error.kind if isinstance(error, glmv.ConnectionFailed | glmv.InvalidRequestError) else None
@@ -193,7 +193,7 @@ class Outage:
         return True
 
     def has_broken(self, row: Hashable) -> bool:
-        """Whether a row has failed since the last answer."""
+        """Whether a row's call has failed since the last answer in a way that the row itself may have caused."""
         return row in self._broken
 
     def let_go(self, *, trying: bool) -> None:

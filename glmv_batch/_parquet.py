@@ -98,7 +98,7 @@ class Parquet(Part):
 
 
 def _array(values: list[Any]) -> Any:
-    """Values of a column -> an array of their common type, or of texts if Parquet has no such type."""
+    """An array of a column's values in their common type; an array of texts if Parquet has no type for all of them."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -158,7 +158,10 @@ def _as(table: Any, schema: Any) -> Any:
 
 
 def table_columns(schema: Mapping[str, Any] | None) -> tuple[Any, dict[str, tuple[str, Column]]]:
-    """JSON Schema of the answers -> (the table's schema in Arrow, property -> its column's name and type).
+    """Convert the JSON Schema of the answers to the table's schema in Arrow.
+
+    Returns:
+        The table's schema; and, by property, the name of its column and the `Column`.
 
     Raises:
         InvalidRequestError: pyarrow is not installed.

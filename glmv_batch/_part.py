@@ -67,8 +67,8 @@ class Part(ABC):
                 if is_file and not _lock(file.fileno()):
                     file.close()
                     raise glmv.InvalidRequestError(
-                        f"Another job writes {self._path}: its rows so far are in {self._part.name}. Wait for its end, "
-                        "stop it, or name another output."
+                        f"Another job writes {self._path}: its rows so far are in {self._part.name}. Wait until "
+                        "that job has ended, stop the job, or name another output."
                     )
                 if self._is_there(file):
                     self._locked_file = file
@@ -110,7 +110,7 @@ class Part(ABC):
             self._begun = True
 
     def _finish(self, *, whole: bool) -> None:
-        """Rename the file, unless the run failed and an older file exists. If possible, it stays locked meanwhile."""
+        """Rename the file, unless the run failed and an older file exists. If possible, keep it locked until then."""
         assert self._locked_file is not None
         self._locked_file.flush()
         if sys.platform == "win32":

@@ -1,4 +1,4 @@
-"""The cost of tokens by the catalogue's prices, which have dates, and the budget of a job."""
+"""Computes the cost of tokens from the dated prices of the catalogue, and keeps the budget of a job."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Budget:
 
     @classmethod
     def of(cls, text: str | None, model: str, *, base_model: str | None = None, share: float = 1.0) -> Budget:
-        """ "10 CNY", "RMB 10", "$3", "3 dollars", "2,000,000 tokens" or None -> a budget.
+        """Read a budget such as "10 CNY", "RMB 10", "$3", "3 dollars" or "2,000,000 tokens"; None means no limit.
 
         The cost in money is computed from the listed price in the same currency, for every server. This includes the
         emulator, so that a budget can be tried there.

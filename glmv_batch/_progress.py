@@ -21,8 +21,8 @@ class Progress:
     Attributes:
         total: number of items; None before they are counted, or if they cannot be counted.
         answered, failed: rows of this run.
-        known, known_failed: rows with the stored answer of the ledger or the answer to an equal item, and how many of
-            these rows are errors.
+        known: rows that were not sent, because the ledger has their answer or an equal item got it in this run.
+        known_failed: how many of the `known` rows are errors.
         input_tokens, output_tokens: tokens of this run, as far as the server reported them.
         errors: number of failed rows by the name of the error class.
         retryable: how many of `failed` and `known_failed` may succeed when they are sent again (`retry_failed=True`).
@@ -66,7 +66,7 @@ class Progress:
         self._ended = self.clock()
 
     def count(self, row: Row, *, known: bool = False, emulated: bool = False) -> None:
-        """Count one row: `known` as in the attribute, `emulated` if the emulator answered, which costs nothing."""
+        """Count one row. For `known` see the attribute; `emulated` means that the emulator answered, at no cost."""
         self.retryable += bool(row.retryable) and not row.ok
         if known:
             self.known += 1
@@ -156,7 +156,7 @@ class Progress:
 
     def __str__(self) -> str:
         text = f"{self.answered:,} answered, {self.failed:,} failed, {self.known:,} already in the ledger"
-        text += f", {self.known_failed:,} of them failed" if self.known_failed else ""
+        text += f" ({self.known_failed:,} of these failed)" if self.known_failed else ""
         text += f"; {self.input_tokens + self.output_tokens:,} tokens, {self.money}; {self.seconds:.1f} s"
         if self.errors:
             text += f"; {', '.join(f'{count} {name}' for name, count in self.errors.most_common())}"

@@ -1,4 +1,7 @@
-"""The question about each item, and the conversion of its answer to a row. It contains no key, so it can be pickled."""
+"""The question about each item, and the conversion of its answer to a row.
+
+A question contains no key, so that it can be pickled.
+"""
 
 from __future__ import annotations
 
@@ -158,8 +161,8 @@ def failed(item: Item, error: Exception, seconds: float) -> Row:
 def is_final(error: Exception) -> bool:
     """Whether the same request would fail again whenever it is sent.
 
-    An error's own `retryable` is about an immediate retry: after a second timeout, a passed deadline or a missing model
-    the call is not retried at once, but may succeed another day.
+    The attribute `retryable` of an error means an immediate retry. If the call timed out twice, its deadline passed or
+    the model does not exist, the call is not retried at once, but may succeed another day.
     """
     match error:
         case glmv.NotFoundError():

@@ -14,8 +14,8 @@ class Row:
     """The result for one item.
 
     Attributes:
-        key: the item's name: its path in the folder, its `key` or `id` column with its type in the table (a number
-            stays a number), or its position as text.
+        key: the item's name: its path in the folder; or the value of its `key` or `id` column, with the type in the
+            table (a number stays a number); or its position as text.
         text: the answer; None after an error, unless the error is that the answer does not fit the schema.
         parsed: with a schema, the parsed answer: an object of the pydantic class, or a JSON value.
         usage: tokens, if the server reported them.
@@ -86,7 +86,7 @@ def plain(parsed: Any) -> Any:
 
 
 def jsonable(value: Any) -> Any:
-    """A value of a table -> a JSON value: dates, decimals and UUIDs become text, bytes hexadecimal digits."""
+    """A value of a table -> a JSON value. Dates, decimals and UUIDs become text; bytes become hexadecimal digits."""
     match value:
         case None | bool() | int() | str():
             return value

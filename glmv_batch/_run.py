@@ -118,7 +118,7 @@ class ByCalls:
 
 
 class ByBatches:
-    """A run through the platform's batches. Their calls block, so they are made in a worker thread."""
+    """A run through the platform's batches. The calls for batches block, so a worker thread makes them."""
 
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
@@ -171,7 +171,7 @@ class ByBatches:
             self._pass_on_rows(hand, all_of_them=True)
 
     def _requests(self, keys: Keys, ledger: Ledger, give: Callable[[Row, bool], None]) -> Iterator[Request]:
-        """The requests to send. Items that failed or are in the ledger need none: their rows go to `give`."""
+        """The requests to send. An item that fails or has a stored answer gets no request; its row goes to `give`."""
         settings = self._settings
         for item in settings.source:
             if self._stop.is_set():

@@ -1,4 +1,4 @@
-"""Rows -> a file of JSON lines, CSV or Parquet, which is always complete.
+"""Writes rows to a file of JSON lines, CSV or Parquet. The file is always complete.
 
 The rows are written to `<file>.part`, which is renamed to `<file>` when the run ends, so readers never see half a line.
 An interrupted or killed run does not change an older file; the ledger has every row.

@@ -132,14 +132,14 @@ def over(
 
 
 def shares(slots: int, actors: int) -> list[int]:
-    """Slots -> the number for each actor. These numbers add up to the slots, and differ by at most one.
+    """The number of slots for each actor. The numbers add up to `slots`, and differ by at most one.
 
     Raises:
         InvalidRequestError: there are more actors than slots.
     """
     if not 1 <= actors <= slots:
         raise glmv.InvalidRequestError(
-            f"{slots} slots cannot be shared among {actors} actors: each needs one. "
+            f"{slots} slots cannot be shared among {actors} actors: each actor needs one. "
             "Use fewer actors, or set slots=... if the account allows more concurrent calls."
         )
     each, more = divmod(slots, actors)
@@ -351,8 +351,8 @@ def _key(api_key: Callable[[], str] | None) -> str | None:
 def _question(*, prompt: Any, messages: Any, schema: Any, make: Any, api_key: Any) -> Question:
     if api_key is not None and not callable(api_key):
         raise glmv.InvalidRequestError(
-            "api_key must be a function here, which each worker calls: a key itself would be sent with the tasks. "
-            "Or set ZHIPUAI_API_KEY or ZAI_API_KEY where the workers run."
+            "api_key must be a function, which each worker calls to get the key: a key itself would be sent with the "
+            "tasks. Or set ZHIPUAI_API_KEY or ZAI_API_KEY where the workers run."
         )
     if make is not None:
         if prompt is not None or messages is not None:

@@ -134,7 +134,7 @@ class Emulator:
         self._port, self._keep_alive, self._tls = port, keep_alive, tls
         self._script = Script()
         if upstream is None and (upstream_model is not None or key_of_upstream is not None):
-            raise ValueError("upstream_model and upstream_key need upstream, the base URL of the server")
+            raise ValueError("upstream_model and upstream_key need an upstream server: set upstream to its base URL")
         self._upstream = (
             None if upstream is None else _http_upstream(upstream, upstream_model, key_of_upstream, upstream_timeout)
         )
@@ -418,7 +418,7 @@ class Emulator:
 
 def _names(strict: Collection[str]) -> frozenset[str]:
     if isinstance(strict, str):
-        raise TypeError(f"strict must be a set of doubts such as {{{strict!r}}}; got a str")
+        raise TypeError(f"strict must be a set of names such as {{{strict!r}}}; got a str")
     return frozenset(strict)
 
 

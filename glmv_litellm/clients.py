@@ -1,4 +1,4 @@
-"""A cache of clients: a blocking and an asynchronous client for each key and set of connection settings."""
+"""A cache of clients: a blocking and an asynchronous client for each pair of key and connection settings."""
 
 from __future__ import annotations
 

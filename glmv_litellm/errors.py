@@ -60,7 +60,7 @@ _TERMS = (
 
 
 def in_terms(text: str) -> str:
-    """A message of `glmv` in the terms of LiteLLM's messages, which are dicts."""
+    """The text of an error, with advice for LiteLLM: chat messages are dicts there, not objects of `glmv`."""
     for pattern, instead in _TERMS:
         text = pattern.sub(instead, text)
     return text
@@ -89,7 +89,7 @@ def as_litellm(error: glmv.GLMVError, model: str) -> Exception:
 
 
 def _response(status: int, retry_after: float | None) -> httpx.Response:
-    """A response with no header but `retry-after`, from which LiteLLM reads the seconds to wait before a retry."""
+    """A response for LiteLLM, which reads the seconds to wait before a retry from the header `retry-after`."""
     headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
     return httpx.Response(status, headers=headers, request=httpx.Request("POST", "https://glmv.invalid"))
 

@@ -39,9 +39,10 @@ def _message(message: object) -> Any:
 
 
 def _part(part: Any) -> Any:
-    """A content part; LiteLLM's form of a file is converted to a file, picture or video in OpenAI's form.
+    """Convert a file in LiteLLM's form to a file, picture or video in OpenAI's form; return other parts unchanged.
 
-    LiteLLM accepts a URL or a data URI under two names, and a picture or a video as a file with a media type.
+    In LiteLLM's form, a URL or data URI may be under `file_data` or `file_id`, and a picture or video may be a file
+    with a media type.
     """
     match part:
         case {"type": "file", "file": {"file_data": str(source), **rest}}:
@@ -68,7 +69,7 @@ def _file(part: Mapping[Any, Any], source: str, name: str, rest: Mapping[Any, An
 
 
 def _media_type(source: str, media_type: object) -> str:
-    """The media type of a file: that of its data URI, or, if it is another URL or an id, `media_type`; "" for none."""
+    """The media type in the data URI of a file; for another URL or an id, `media_type`; "" if there is none."""
     if source[:5].lower() == "data:":
         return source[5:].partition(",")[0].partition(";")[0].lower()
     return str(media_type or "").lower()

@@ -96,7 +96,7 @@ def call_settings(
 
 
 def _response_format(value: Any) -> Any:
-    """LiteLLM's `response_format`, which may have a schema together with `json_object` -> OpenAI's form."""
+    """Convert LiteLLM's `response_format` to OpenAI's form. In LiteLLM's form, `json_object` may have a schema."""
     match value:
         case {"type": "json_object", "response_schema": schema} if schema:
             return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
@@ -105,7 +105,7 @@ def _response_format(value: Any) -> Any:
 
 
 def _thinking(value: Any) -> Any:
-    """`thinking`, perhaps in Anthropic's form -> the option of `glmv`; GLM has no field for Anthropic's budget."""
+    """Convert `thinking` from Anthropic's form. The token budget is left out, because GLM has no field for it."""
     match value:
         case {"type": "enabled", "budget_tokens": _}:
             return True

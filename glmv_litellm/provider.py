@@ -67,7 +67,7 @@ class GLMVProvider(CustomLLM):
     async def astreaming(
         self, *, model: str, messages: Sequence[Any], **arguments: Any
     ) -> AsyncIterator[ModelResponseStream]:
-        """The asynchronous form of `streaming`. Requesting the first chunk raises an error that comes before it."""
+        """The asynchronous form of `streaming`. An error before the first chunk is raised in place of that chunk."""
         with litellm_errors(model):
             clients, options = self._call(arguments)
             mapper = StreamMapper(model)

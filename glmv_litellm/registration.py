@@ -18,9 +18,9 @@ def register() -> None:
     """Add the provider `glmv` to LiteLLM, for this process: `litellm.completion("glmv/glm-4.6v", ...)`.
 
     The models of the catalogue are added to LiteLLM's table of models, which frameworks ask what a model can do
-    (`litellm.supports_vision("glmv/glm-4.6v")`). Prices are those of z.ai, in dollars, if z.ai lists one. A provider
-    named `glmv` and facts about a model that were registered earlier are not replaced. Calling `register` again changes
-    nothing.
+    (`litellm.supports_vision("glmv/glm-4.6v")`). A model has its price at z.ai, in dollars, if z.ai lists a price.
+    `register` does not replace a provider named `glmv` or facts about a model that were registered earlier. Calling
+    `register` again changes nothing.
     """
     providers = litellm.custom_provider_map
     if all(item["provider"] != PROVIDER for item in providers):

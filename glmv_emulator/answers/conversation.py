@@ -77,7 +77,10 @@ class Conversation:
 
 
 def _start(messages: Sequence[Mapping[str, Any]]) -> int:
-    """The index of the message after the last text answer before the newest user message; else 0."""
+    """The index of the first message of the newest turn.
+
+    The turn begins after the last text answer that precedes the newest user message; without such an answer, at 0.
+    """
     last_user = max((at for at, message in enumerate(messages) if message.get("role") == "user"), default=0)
     for index in range(last_user - 1, -1, -1):
         if messages[index].get("role") == "assistant" and not messages[index].get("tool_calls"):

@@ -83,7 +83,7 @@ class Evidence:
             yield from labelled(text, name)
 
     def strings(self, name: str, hint: str, form: str) -> Iterator[Offer]:
-        """Strings for a property, each with its rank. If `FORMATS` has ``form``, only parts of texts in this form."""
+        """Strings for a property, each with its rank. For a ``form`` in `FORMATS`, only strings of that format."""
         named = (str(value) for value in self.named(name, hint) if not isinstance(value, (bool, list)))
         if form not in FORMATS:
             yield from ((value, NAMED) for value in named)

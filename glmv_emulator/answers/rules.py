@@ -3,8 +3,8 @@
 1. A tool call, if the newest user text, or the last paragraph of the system messages, contains the exact name of an
    offered tool, and this turn has no tool result yet: the first tool named there is called. A name must be a whole
    word: a Latin letter, a digit, `_` or `-` next to it makes it another word, a dot does not. Names within JSON do not
-   count. On `/v1`, `tool_choice` can also force a call or forbid it ("none"). A forced call is one of the tool that
-   `tool_choice` names, else of the tool named in these texts, else of the first tool.
+   count. On `/v1`, `tool_choice` can also force a call or forbid it ("none"). A forced call
+   calls the tool that `tool_choice` names, else the tool named in these texts, else the first tool.
 2. JSON, if the request has a `response_format`, or if the newest user text or a system message contains a JSON Schema.
 3. If there is media, the results of this turn's tools, and then a description of all that was measured and read
    (`describe`).
@@ -76,8 +76,11 @@ def _schema_in_texts(conversation: Conversation) -> dict[str, Any] | None:
 
 
 def in_json(conversation: Conversation, schema: dict[str, Any], words: str) -> str:
-    """JSON for a schema. If no `response_format` requests it, the form varies, as with models: `stubborn` returns
-    ``words`` first, and `seed` selects the wrapping."""
+    """JSON for a schema, without anything around it if a `response_format` requests JSON.
+
+    Otherwise `Ask.seed` selects what is around the JSON, as models vary it; with `Ask.stubborn` the first answer is
+    ``words``, and only the next one is JSON.
+    """
     ask = conversation.ask
     enforced = (ask.response_format or {}).get("type") in ("json_object", "json_schema")
     if ask.stubborn and not enforced and not conversation.answered_in_words:

@@ -167,7 +167,7 @@ _KEYWORDS_OF_TYPES = (
 
 
 def types(schema: Mapping[str, Any]) -> list[str]:
-    """The types that a schema names, or the one that its keywords imply; empty if there are none."""
+    """The types that a schema names; if it names none, the type that its keywords imply; else an empty list."""
     if "type" in schema:
         return _names(schema["type"])
     return [kind for kind, keywords in _KEYWORDS_OF_TYPES if any(key in schema for key in keywords)][:1]

@@ -83,7 +83,7 @@ class Script:
             return self._waiting.pop(0) if self._waiting else None
 
     def put_back(self, scripted: Scripted) -> None:
-        """Put an answer that did not reach its client back into its place in the queue, unless `reset` removed it."""
+        """Return an answer that did not reach its client to its place in the queue, unless `reset` removed it."""
         with self._lock:
             if scripted.number > self._first:
                 insort(self._waiting, scripted)

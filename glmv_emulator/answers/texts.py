@@ -159,7 +159,7 @@ def _typed(schema: Any) -> bool:
 def labelled(text: str, name: str) -> Iterator[str]:
     """The values after `name:` or `name=`: a quoted string, or the text up to a comma or the end of the sentence.
 
-    After `=` a value is one word.
+    After `=`, a value without quotes is one word.
     """
     if not (parts := words(name)):
         return
@@ -201,7 +201,7 @@ def to_number(text: str) -> int | float | None:
 
 
 def of_format(text: str, form: str) -> list[str]:
-    """The parts of a text that have a format of `FORMATS`; dates as YYYY-MM-DD."""
+    """The parts of a text that have the format ``form`` of `FORMATS`. Dates are converted to YYYY-MM-DD."""
     texts = [match.group() for match in FORMATS[form].finditer(text)]
     return [iso_date(one) or one for one in texts] if form == "date" else texts
 

@@ -169,7 +169,7 @@ def test_a_failed_row_stays_failed_in_the_next_run_unless_retry_failed_is_set(
     assert (result.answered, result.failed) == (len(COLORS) - 1, 1)
     again = job(emulator, photos, **options).write(tmp_path / "o.jsonl")
     assert (again.answered, again.known, again.known_failed) == (0, len(COLORS), 1)
-    assert f"{len(COLORS)} already in the ledger, 1 of them failed;" in str(again)
+    assert f"{len(COLORS)} already in the ledger (1 of these failed);" in str(again)
     last = job(emulator, photos, **options).write(tmp_path / "o.jsonl", retry_failed=True)
     assert (last.answered, last.known) == (1, len(COLORS) - 1)
     assert all("text" in row for row in lines(tmp_path / "o.jsonl"))

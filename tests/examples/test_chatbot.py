@@ -91,7 +91,7 @@ async def test_the_answer_to_a_question_about_an_uploaded_picture_is_streamed(vi
     assert received_events[-1][1]["tokens"] > 0
 
 
-async def test_a_later_question_of_a_chat_is_answered_from_its_picture(visitor: httpx.AsyncClient) -> None:
+async def test_a_later_question_of_a_chat_is_answered_from_the_picture_of_the_chat(visitor: httpx.AsyncClient) -> None:
     chat = await begin(visitor)
     await visitor.put(f"{chat}/picture", content=PHOTO.read_bytes())
     await events(visitor, chat, "Hello!")

@@ -108,7 +108,7 @@ def test_the_tests_shown_on_the_testing_page_pass(code: str) -> None:
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", [code for code in TESTING if "def test_" not in code])
-def test_code_blocks_without_tests_on_the_testing_page_run(code: str, run_code: RunCode) -> None:
+def test_the_code_blocks_of_the_testing_page_run_if_they_define_no_tests(code: str, run_code: RunCode) -> None:
     server = Server().plays(answer)
     try:
         printed = run_code(code.replace("http://127.0.0.1:11434", f"http://127.0.0.1:{server.port}"))

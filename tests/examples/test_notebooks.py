@@ -82,7 +82,7 @@ def test_the_output_of_each_cell_with_scripted_answers_begins_with_scripted(path
     assert unmarked == []
 
 
-def test_the_notebook_uses_no_parent_folder_and_does_not_import_show(path: Path) -> None:
+def test_the_notebook_names_no_parent_folder_and_does_not_import_the_module_show(path: Path) -> None:
     source = "\n".join("".join(cell["source"]) for cell in cells(path, "code"))
     assert "../" not in source
     assert "import show" not in source

@@ -140,7 +140,7 @@ def test_a_custom_graph_with_a_retry_policy_calls_the_tool_and_then_answers(
     assert "red" in result["messages"][-1].text
 
 
-def test_the_profile_makes_an_agent_request_json_in_place_of_a_tool_call(
+def test_because_of_the_profile_an_agent_requests_json_and_not_a_tool_call(
     new_model: ModelMaker, screenshot: BaseTool
 ) -> None:
     def answers(ask: Ask) -> Reply:
@@ -220,7 +220,7 @@ def test_tools_bound_to_a_model_with_fallbacks_reach_the_fallback_model(
     assert [call["name"] for call in answer.tool_calls] == ["screenshot"]
 
 
-def test_with_retry_retries_errors_of_the_given_class(new_model: ModelMaker) -> None:
+def test_a_model_made_by_with_retry_retries_errors_of_the_given_class(new_model: ModelMaker) -> None:
     busy = new_model(concurrency={"glm-4.6v": 0})
     again = busy.with_retry(
         retry_if_exception_type=(ModelRateLimitError,), wait_exponential_jitter=False, stop_after_attempt=2
@@ -252,7 +252,7 @@ def test_an_agent_runs_both_tool_calls_of_an_answer_and_sends_both_results(new_m
     assert result["messages"][-1].text == "3, 7"
 
 
-def test_parallel_tool_calls_false_keeps_only_the_first_tool_call_of_an_answer(new_model: ModelMaker) -> None:
+def test_only_the_first_tool_call_is_kept_if_parallel_tool_calls_is_false(new_model: ModelMaker) -> None:
     def answers(ask: Ask) -> Reply:
         return Reply(tool_calls=[ToolCall("add", {"a": 1, "b": 2}), ToolCall("add", {"a": 3, "b": 4})])
 
@@ -273,7 +273,9 @@ def test_parallel_tool_calls_false_keeps_only_the_first_tool_call_of_an_answer(n
         {"type": "tool", "name": "add"},
     ],
 )
-def test_every_tool_choice_that_forces_a_tool_returns_a_call_of_it(new_model: ModelMaker, choice: Any) -> None:
+def test_every_form_of_tool_choice_that_forces_a_tool_gets_a_call_of_that_tool(
+    new_model: ModelMaker, choice: Any
+) -> None:
     requests_seen: list[Ask] = []
 
     def answers(ask: Ask) -> Reply:
@@ -306,7 +308,7 @@ def test_a_tool_choice_that_names_an_unknown_tool_is_refused(new_model: ModelMak
         new_model().bind_tools([add], tool_choice="subtract").invoke("Hello")
 
 
-def test_disable_streaming_tool_calling_turns_off_streaming_only_if_tools_are_bound(new_model: ModelMaker) -> None:
+def test_streaming_is_off_only_with_bound_tools_if_disable_streaming_is_tool_calling(new_model: ModelMaker) -> None:
     model = new_model(disable_streaming="tool_calling")
     list(model.stream("Hello"))
     list(model.bind_tools([add]).stream("Hello"))

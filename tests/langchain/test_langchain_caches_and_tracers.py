@@ -61,7 +61,7 @@ class CountingLimiter(BaseRateLimiter):
         return self.acquire()
 
 
-async def test_every_call_of_invoke_stream_and_ainvoke_passes_the_rate_limiter(model: ChatGLMV) -> None:
+async def test_every_call_of_invoke_and_stream_and_ainvoke_passes_the_rate_limiter(model: ChatGLMV) -> None:
     limiter = CountingLimiter()
     limited = model.model_copy(update={"rate_limiter": limiter})
     limited.invoke("Hi")
@@ -129,7 +129,7 @@ def test_a_trace_holds_the_whole_picture_and_redact_removes_it(model: ChatGLMV, 
     assert "What is the main colour?" in repr(redact(inputs))
 
 
-def test_redact_as_hide_inputs_of_a_langsmith_client_removes_the_base64(red: str) -> None:
+def test_a_langsmith_client_with_redact_as_hide_inputs_hides_the_base64(red: str) -> None:
     from langsmith import Client
 
     client = Client(api_key="test", hide_inputs=redact, hide_outputs=redact, auto_batch_tracing=False)

@@ -79,7 +79,7 @@ def test_chat_glmv_and_the_client_of_glmv_give_the_same_text_and_input_tokens(
     assert (message.text, message.usage_metadata["input_tokens"]) == (answer.text, answer.usage.prompt_tokens)  # type: ignore[index,union-attr]  # both have usage
 
 
-def test_pictures_by_base64_url_and_data_uri_are_the_same_picture(
+def test_a_url_and_a_data_uri_and_base64_of_a_picture_give_the_same_answer(
     model: ChatGLMV, emulator: Emulator, red: str, tmp_path: Any
 ) -> None:
     from base64 import b64decode
@@ -172,7 +172,7 @@ def test_the_usage_callback_handler_counts_a_streamed_call_once(model: ChatGLMV,
     assert handler.usage_metadata == {"glm-4.6v": message.usage_metadata}
 
 
-def test_stream_usage_false_leaves_usage_out_of_a_stream(model: ChatGLMV, question: Any) -> None:
+def test_a_stream_has_no_usage_if_stream_usage_is_false(model: ChatGLMV, question: Any) -> None:
     assert total(list(model.stream(question, stream_usage=False))).usage_metadata is None
     assert total(list(model.stream(question, stream_options={"include_usage": False}))).usage_metadata is None
     silent = model.model_copy(update={"stream_usage": False})

@@ -150,7 +150,7 @@ def test_a_whole_answer_and_its_stream_give_the_same_message() -> None:
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_tool_calls_text_and_reasoning_are_separate_blocks_in_a_stream(version: str) -> None:
+def test_text_and_reasoning_and_tool_calls_are_separate_blocks_in_a_stream(version: str) -> None:
     model = Replay(deltas=THINK_SPEAK_CALL, output_version=version)
     first, *rest = model.stream("Look.")
     whole = first.__add__(rest)
@@ -158,12 +158,12 @@ def test_tool_calls_text_and_reasoning_are_separate_blocks_in_a_stream(version: 
     assert [call["id"] for call in whole.tool_calls] == ["c1", "c2", "c3"]
 
 
-def test_tool_calls_text_and_reasoning_are_separate_blocks_in_stream_events() -> None:
+def test_text_and_reasoning_and_tool_calls_are_separate_blocks_in_stream_events() -> None:
     stream = Replay(deltas=THINK_SPEAK_CALL).stream_events("Look.", version="v3")
     assert comparable(stream.output.content_blocks) == BLOCKS
 
 
-def test_tool_calls_text_and_reasoning_are_separate_blocks_in_a_whole_message() -> None:
+def test_text_and_reasoning_and_tool_calls_are_separate_blocks_in_a_whole_message() -> None:
     message = AIMessage(
         "I look.",
         additional_kwargs={"reasoning_content": "Let me see."},
@@ -209,7 +209,7 @@ def test_a_tool_call_cut_by_the_token_limit_is_listed_in_cut_tool_calls() -> Non
 
 
 @pytest.mark.parametrize("arguments", ['{"path": "/home/us', "{path: 1}", '["a"]', "null", '{"x": 1}}', "{'x': 1}"])
-def test_a_tool_call_with_broken_arguments_is_in_invalid_tool_calls_with_their_text(arguments: str) -> None:
+def test_broken_arguments_of_a_tool_call_are_kept_as_text_in_invalid_tool_calls(arguments: str) -> None:
     whole = merged(glmv.Delta(tool_calls=[Call(0, "c1", "delete", arguments)]), last("tool_calls"))
     assert whole.tool_calls == []
     [invalid] = whole.invalid_tool_calls
@@ -217,7 +217,7 @@ def test_a_tool_call_with_broken_arguments_is_in_invalid_tool_calls_with_their_t
     assert (invalid["args"] or "").removeprefix(BROKEN) == arguments
 
 
-def test_a_tool_call_with_broken_arguments_is_in_invalid_tool_calls_of_events() -> None:
+def test_stream_events_keeps_a_call_with_broken_arguments_in_invalid_tool_calls() -> None:
     deltas = (glmv.Delta(tool_calls=[Call(0, "c1", "delete", '{"path": "/home/us')]), last("tool_calls"))
     output = Replay(deltas=deltas).stream_events("Delete.", version="v3").output
     assert output.tool_calls == []

@@ -108,7 +108,7 @@ async def test_stored_pictures_are_not_read_on_the_event_loop(
         ({"type": "image", "base64": "AAAA"}, "picture"),
     ],
 )
-def test_a_sentence_replaces_media_of_a_tool_result_that_cannot_be_sent(block: dict[str, Any], kind: str) -> None:
+def test_a_sentence_replaces_media_that_cannot_be_sent_in_a_tool_result(block: dict[str, Any], kind: str) -> None:
     call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
     mapped, notes = to_glmv([HumanMessage("?"), call, ToolMessage([block], tool_call_id="c")], "glm-4.6v")
     assert mapped[-1].text.startswith(f"[A {kind} of this result cannot be shown to you: ")
@@ -124,7 +124,7 @@ def test_a_sentence_replaces_media_of_a_tool_result_that_cannot_be_sent(block: d
         {"type": "image"},
     ],
 )
-def test_blocks_of_a_tool_result_that_cannot_be_mapped_are_refused(block: dict[str, Any]) -> None:
+def test_a_block_that_cannot_be_mapped_is_refused_in_a_tool_result(block: dict[str, Any]) -> None:
     call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
     with pytest.raises(glmv.UnsupportedContent, match=r"^messages\[2\] \(tool\)"):
         to_glmv([HumanMessage("?"), call, ToolMessage([block], tool_call_id="c")], "glm-4.6v")
@@ -188,7 +188,7 @@ def test_a_model_name_of_more_than_100_characters_is_shortened_in_refusals(lengt
         {"type": "image", "base64": "not base64!"},
     ],
 )
-def test_a_broken_picture_without_a_mime_type_from_a_tool_does_not_end_the_call(
+def test_a_tools_broken_picture_without_a_mime_type_does_not_end_the_call(
     model: ChatGLMV, emulator: Emulator, block: dict[str, Any]
 ) -> None:
     call = {"name": "look", "args": {}, "id": "c1", "type": "tool_call"}
@@ -215,7 +215,7 @@ def test_a_broken_picture_without_a_mime_type_is_refused_with_its_position(model
         (b"%PDF-1.7\n" + bytes(600), "send it in a file block"),
     ],
 )
-def test_other_content_in_a_picture_is_refused_in_the_terms_of_langchain(
+def test_the_error_for_a_video_or_pdf_in_a_picture_block_says_what_to_use_instead(
     model: ChatGLMV, data: bytes, advice: str
 ) -> None:
     block = {"type": "image", "base64": b64encode(data).decode(), "mime_type": "image/png"}

@@ -39,7 +39,7 @@ def test_every_error_of_glmv_has_a_langchain_variant_with_equal_attributes(kind:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind is not glmv.GLMVError])
-def test_every_error_keeps_class_text_code_and_partial_after_pickling(kind: type[glmv.GLMVError]) -> None:
+def test_every_error_keeps_its_class_and_text_and_code_and_partial_after_pickling(kind: type[glmv.GLMVError]) -> None:
     error = raised(kind("busy", code="1302", partial=glmv.Completion(text="so far")))
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
@@ -92,7 +92,7 @@ def test_a_malformed_response_is_an_output_parser_exception() -> None:
     assert not isinstance(raised(glmv.StreamTruncated("cut")), OutputParserException)
 
 
-def test_is_retryable_follows_the_retryable_attribute_and_not_the_class() -> None:
+def test_the_attribute_is_retryable_equals_retryable_whatever_the_error_class() -> None:
     assert raised(glmv.RateLimitError("busy", retryable=False)).is_retryable is False  # type: ignore[attr-defined]  # see above
 
 
@@ -106,5 +106,5 @@ def test_an_error_that_was_already_converted_stays_the_same_object() -> None:
     assert raised(error) is error
 
 
-def test_errors_have_no_response_whose_headers_would_reach_traces() -> None:
+def test_errors_have_no_attribute_response_whose_headers_would_reach_traces() -> None:
     assert not hasattr(raised(glmv.ServerError("down")), "response")

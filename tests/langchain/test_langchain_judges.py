@@ -146,7 +146,7 @@ def test_the_text_of_handle_errors_reaches_the_model(handle_errors: Any, text: s
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_with_handle_errors_false_arguments_that_do_not_fit_raise_langchains_error(way: str, emu: Emulator) -> None:
+def test_arguments_that_do_not_fit_raise_langchains_error_if_handle_errors_is_false(way: str, emu: Emulator) -> None:
     emu.say(ticket(MISFITS[0]))
     with pytest.raises(StructuredOutputValidationError) as failed:
         run(emu, way, response_format=ToolStrategy(Ticket, handle_errors=False))
@@ -154,7 +154,7 @@ def test_with_handle_errors_false_arguments_that_do_not_fit_raise_langchains_err
     assert len(emu.requests) == 1
 
 
-def test_with_handle_errors_false_two_tool_calls_raise_langchains_error(emu: Emulator) -> None:
+def test_two_tool_calls_raise_langchains_error_if_handle_errors_is_false(emu: Emulator) -> None:
     emu.say(ticket(GOOD, GOOD))
     with pytest.raises(MultipleStructuredOutputsError):
         run(emu, "invoke", response_format=ToolStrategy(Ticket, handle_errors=False))
@@ -240,7 +240,7 @@ SELECTIONS: list[tuple[Any, set[str]]] = [
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "astream"])
 @pytest.mark.parametrize("selection", ['{"tool": "refund"}', '{"tools": "refund"}', '["refund"]', "{}"])
 @pytest.mark.parametrize(("fallback", "offered"), SELECTIONS, ids=["all", "none", "list", "function"])
-def test_a_malformed_tool_selection_leads_to_the_tools_of_on_parsing_failure(
+def test_the_tools_of_on_parsing_failure_are_sent_after_a_malformed_tool_selection(
     fallback: Any, offered: set[str], selection: str, way: str, emu: Emulator
 ) -> None:
     selector = LLMToolSelectorMiddleware(model=connect(emu), on_parsing_failure=fallback, max_retries=1)
@@ -262,7 +262,7 @@ def test_a_malformed_tool_selection_raises_value_error_by_default(emu: Emulator)
     "choice", ["any", "required", True, "refund", {"type": "function", "function": {"name": "refund"}}]
 )
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_a_missing_forced_tool_call_is_repaired_once_without_argument_validation(
+def test_an_answer_without_the_forced_tool_call_is_repaired_once_by_any_arguments(
     way: str, choice: Any, emu: Emulator
 ) -> None:
     bound = connect(emu).bind_tools([refund, timetable], tool_choice=choice)
@@ -309,7 +309,7 @@ def test_a_forced_tool_call_cut_by_the_token_limit_is_repaired_once(emu: Emulato
     assert any("max_tokens" in note for note in answer.response_metadata["notes"])
 
 
-def test_with_on_misfit_raise_two_answers_without_the_forced_tool_call_raise(emu: Emulator) -> None:
+def test_two_answers_without_the_forced_tool_call_raise_if_on_misfit_is_raise(emu: Emulator) -> None:
     bound = connect(emu).bind_tools([refund], tool_choice="any", on_misfit="raise")
     emu.say("No.", "Never.")
     with pytest.raises(glmv.MalformedResponse):

@@ -19,7 +19,7 @@ from langchain_glmv import ChatGLMV, draw_boxes, image, video
 PDF = b64encode(b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n").decode()
 
 
-def test_a_video_is_sent_by_path_bytes_or_url(model: ChatGLMV, emulator: Emulator, clip: Path) -> None:
+def test_a_video_can_be_given_as_a_path_or_bytes_or_a_url(model: ChatGLMV, emulator: Emulator, clip: Path) -> None:
     for source in (clip, clip.read_bytes(), emulator.host(clip)):
         answer = model.invoke([HumanMessage([video(source), "What colour does the video show, and how long is it?"])])
         assert "blue" in answer.text
@@ -98,7 +98,7 @@ def test_draw_boxes_does_not_draw_boxes_of_a_picture_with_another_index() -> Non
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("HEIF", "RGB"), ("TIFF", "I;16"), ("JPEG2000", "L")])
-def test_boxes_are_drawn_on_heif_16_bit_tiff_and_jpeg_2000(kind: str, mode: str) -> None:
+def test_boxes_are_drawn_on_jpeg_2000_and_heif_and_16_bit_tiff_pictures(kind: str, mode: str) -> None:
     pytest.importorskip("pillow_heif").register_heif_opener()
     out = io.BytesIO()
     Pillow.new(mode, (80, 60)).save(out, kind)

@@ -188,7 +188,9 @@ def test_pictures_keep_their_positions_between_texts(red: str, blue: str) -> Non
         (7, "'int'", "What works"),
     ],
 )
-def test_unsupported_blocks_are_refused_with_type_role_index_and_model(block: Any, named: str, hint: str) -> None:
+def test_the_error_for_an_unsupported_block_names_type_and_role_and_index_and_model(
+    block: Any, named: str, hint: str
+) -> None:
     message = HumanMessage("")
     message.content = [block]
     with pytest.raises(glmv.UnsupportedContent) as refusal:
@@ -347,7 +349,7 @@ def test_the_error_for_a_message_of_an_unsupported_class_names_that_class(messag
 
 
 @pytest.mark.parametrize("content", ["", [], [{"type": "text", "text": ""}]])
-def test_empty_user_messages_are_refused_and_empty_system_and_ai_messages_left_out(content: Any) -> None:
+def test_empty_system_and_ai_messages_are_left_out_and_empty_user_ones_are_refused(content: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r"messages\[0\] \(human\) is empty"):
         to_messages(HumanMessage(content))
     assert to_glmv([SystemMessage(content), AIMessage(content)], "glm-4.6v")[0] == []

@@ -77,7 +77,7 @@ def test_options_that_request_default_behaviour_are_ignored(option: dict[str, An
     assert model(**option) == model()
 
 
-def test_known_model_kwargs_become_options_and_unknown_ones_keys_of_extra_body() -> None:
+def test_known_model_kwargs_become_options_and_others_become_keys_of_extra_body() -> None:
     ours = model(model_kwargs={"top_p": 0.4, "new_field": 1}, extra_body={"other": 2})
     assert (ours.top_p, ours.extra_body) == (0.4, {"other": 2, "new_field": 1})
 
@@ -107,7 +107,7 @@ def test_a_wrong_option_of_a_call_is_refused_before_sending(options: dict[str, A
 # ---- secrets
 
 
-def test_the_key_is_in_no_repr_json_cache_key_or_pickle_of_the_model() -> None:
+def test_no_repr_or_json_or_cache_key_or_pickle_of_a_model_holds_the_key() -> None:
     ours = model(default_headers={"x-token": "header-secret"})
     texts = [repr(ours), str(ours), langchain_glmv.dumps(ours), json.dumps(dumpd(ours)), ours.model_dump_json()]
     texts += [repr(ours.bind(stop=["x"])), str(ours._get_llm_string()), str(ours._get_invocation_params())]
@@ -178,7 +178,7 @@ def test_a_model_and_a_chain_are_loaded_from_json_that_dumps_wrote() -> None:
     assert again.last.kwargs["tools"][0]["function"]["name"] == "look"
 
 
-def test_json_that_names_the_module_of_the_class_can_be_loaded() -> None:
+def test_a_model_is_loaded_from_json_that_names_the_module_of_its_class() -> None:
     written = json.loads(langchain_glmv.dumps(model(temperature=0.3)))
     assert written["id"] == ["langchain_glmv", "ChatGLMV"]
     loaded = langchain_glmv.load({**written, "id": ["langchain_glmv", "chat_models", "ChatGLMV"]})
@@ -211,7 +211,7 @@ def test_every_setting_that_changes_answers_changes_the_cache_key(change: dict[s
 # ---- traces, profile, bound options and tools
 
 
-def test_traces_name_the_provider_the_model_of_the_call_and_the_version() -> None:
+def test_traces_name_the_provider_and_the_version_and_the_model_of_the_call() -> None:
     ours = model(temperature=0.3, max_tokens=7)
     assert ours._get_ls_params(stop=["x"], model="glm-4.5v") == {
         "ls_provider": "glmv",
@@ -337,7 +337,7 @@ def test_the_tokens_of_a_picture_depend_on_the_model_family(name: str, tokens: i
     assert both - text == pytest.approx(tokens, rel=0.02)
 
 
-def test_the_tokens_of_a_video_with_two_frames_are_not_counted_from_its_seconds() -> None:
+def test_the_tokens_of_a_video_with_two_frames_are_not_counted_from_its_duration() -> None:
     pytest.importorskip("av", reason="the frame rate of a video is read by PyAV")
     from tests.emulator.platform.test_emulator_videos import clip
 
@@ -363,7 +363,7 @@ def test_trim_messages_with_the_model_as_token_counter_needs_no_tokenizer() -> N
 # ---- traces without pictures
 
 
-def test_redact_shortens_base64_in_blocks_artifacts_and_texts_of_a_trace(red: str) -> None:
+def test_redact_shortens_base64_in_blocks_and_artifacts_and_texts_of_a_trace(red: str) -> None:
     blob = "QUJD" * 300
     messages = [
         HumanMessage(["What?", {"type": "image", "base64": red}]),
@@ -390,7 +390,7 @@ def test_redact_shortens_base64_in_blocks_artifacts_and_texts_of_a_trace(red: st
     ],
     ids=["result", "prompt", "tuple", "dumped"],
 )
-def test_redact_removes_base64_from_results_prompts_and_dumped_messages(wrap: Any, red: str) -> None:
+def test_redact_removes_base64_from_results_and_prompts_and_dumped_messages(wrap: Any, red: str) -> None:
     result = wrap(AIMessage([{"type": "image", "base64": red, "mime_type": "image/png"}]))
     assert red in repr(result)
     assert red not in repr(redact(result))

@@ -22,7 +22,7 @@ def model_of(case: Case, **options: Any) -> ChatGLMV:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_tool_calls_text_and_reasoning_in_answers_of_other_servers_are_read(name: str) -> None:
+def test_text_and_reasoning_and_tool_calls_in_answers_of_other_servers_are_read(name: str) -> None:
     case = CASES[name]
     model = model_of(case)
     runnable: Any = model.bind_tools(TOOLS) if case.tools else model

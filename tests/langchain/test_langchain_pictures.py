@@ -42,7 +42,7 @@ def test_the_function_image_accepts_an_open_file_that_then_reaches_the_model(mod
 
 
 @pytest.mark.parametrize("kind", ["JPEG2000", "PPM", "PCX"])
-def test_jpeg_2000_ppm_and_pcx_pictures_reach_the_model(model: ChatGLMV, kind: str) -> None:
+def test_ppm_and_pcx_and_jpeg_2000_pictures_reach_the_model(model: ChatGLMV, kind: str) -> None:
     assert "blue" in model.invoke([HumanMessage([image(encoded(kind)), "What colour is it?"])]).text
 
 
@@ -121,7 +121,7 @@ def test_errors_quote_at_most_500_characters_of_base64(model: ChatGLMV) -> None:
         assert str(caught.value).count("Qz") <= 250
 
 
-def test_without_pillow_draw_boxes_raises_and_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_draw_boxes_without_pillow_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     runnable = draw_boxes(encoded("PNG"))
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(glmv.UnsupportedContent, match=r'needs Pillow: pip install "glmv\[images\]"'):

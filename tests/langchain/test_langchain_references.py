@@ -185,7 +185,7 @@ def test_a_sentence_replaces_a_removed_picture_of_a_tool_result(
     assert any("not in the store" in note for note in answer.response_metadata["notes"])
 
 
-def test_a_model_refuses_a_reference_of_a_store_that_is_not_its_own(
+def test_a_model_refuses_a_reference_to_a_picture_in_another_store(
     model_with_store: ChatGLMV, emulator: Emulator, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidRequestError, match="another store"):
@@ -251,7 +251,7 @@ def test_picture_store_can_be_set_on_an_existing_model(
         assigned.invoke(messages)
 
 
-def test_copies_pickles_and_json_of_a_model_hold_the_folder_and_no_picture(
+def test_copies_and_pickles_and_json_of_a_model_name_the_folder_and_hold_no_picture(
     model_with_store: ChatGLMV, store: PictureStore
 ) -> None:
     big = png(size=(900, 900))
@@ -499,7 +499,7 @@ async def test_a_reference_in_the_text_of_a_tools_result_is_sent_as_the_picture(
     assert any(isinstance(block, dict) and "base64" in block for block in resolved.content)
 
 
-def test_a_reference_without_its_picture_in_a_tools_result_becomes_a_sentence(
+def test_a_reference_in_a_tools_text_becomes_a_sentence_if_the_picture_was_removed(
     model: ChatGLMV, model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     history = [

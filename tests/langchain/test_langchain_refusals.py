@@ -142,7 +142,7 @@ def test_a_refusal_is_not_retried_and_the_fallback_model_answers(on_sensitive: s
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_with_on_sensitive_raise_a_withdrawn_answer_raises_model_refusal_error(way: str, emu: Emulator) -> None:
+def test_a_withdrawn_answer_raises_model_refusal_error_if_on_sensitive_is_raise(way: str, emu: Emulator) -> None:
     emu.say(withdrawn())
     with pytest.raises(ModelRefusalError) as refused:
         ask(connect(emu, on_sensitive="raise"), way)
@@ -192,7 +192,7 @@ def test_a_withdrawn_answer_in_structured_output_raises_model_refusal_error(
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-def test_include_raw_returns_the_refusal_error_and_the_withdrawn_message(way: str, emu: Emulator) -> None:
+def test_with_include_raw_the_refusal_error_and_the_withdrawn_message_are_returned(way: str, emu: Emulator) -> None:
     emu.say(withdrawn(json.dumps({"dish": "soup"})))
     outcome = ask(connect(emu).with_structured_output(Recipe, include_raw=True), way)
     assert (outcome["parsed"], outcome["raw"].response_metadata["finish_reason"]) == (None, "sensitive")

@@ -43,7 +43,7 @@ async def test_a_plain_request_has_only_model_and_messages(dialect: Any) -> None
     assert server.bodies == [{"model": "ours", "messages": [{"role": "user", "content": "hi"}]}] * 2
 
 
-def test_pictures_are_sent_as_data_uris_and_options_by_the_field_names_of_vllm(red: str) -> None:
+def test_vllm_gets_pictures_as_data_uris_and_options_under_its_own_field_names(red: str) -> None:
     server = OtherServer(ENGINE)
     model = ChatGLMV(**server.options(dialect="vllm"), do_sample=False, thinking=False, user_id="user-1")
     message = HumanMessage([{"type": "text", "text": "?"}, {"type": "image", "base64": red, "mime_type": "image/png"}])
@@ -94,7 +94,7 @@ def test_stream_options_are_not_sent_by_invoke() -> None:
     assert reduce(add, model.stream("hi")).usage_metadata == USAGE  # type: ignore[attr-defined]  # a sum of chunks
 
 
-def test_tools_and_schemas_use_tool_choice_and_response_format_of_vllm() -> None:
+def test_vllm_gets_tool_choice_for_tools_and_response_format_for_schemas() -> None:
     server = OtherServer(message=CALLS)
     model = ChatGLMV(**server.options(dialect="vllm"))
     assert model.bind_tools([look], tool_choice="look").invoke("hi").tool_calls[0]["name"] == "look"
@@ -163,7 +163,7 @@ def test_base_model_can_be_bound_to_one_call() -> None:
     assert note.startswith("max_tokens: glm-4.6v answers at most")
 
 
-def test_base_model_is_kept_by_copies_pickles_dumps_and_traces() -> None:
+def test_copies_and_pickles_and_dumps_and_traces_keep_the_base_model() -> None:
     model = ChatGLMV(model="ours", base_model="z-ai/glm-4.6v", api_key="k", base_url="https://server.example/v1")
     for copy in (
         model,
@@ -185,7 +185,7 @@ def test_the_error_for_an_unknown_base_model_lists_the_known_models() -> None:
 
 @pytest.mark.parametrize("dialect", ["openrouter", "vllm", "llama.cpp"])
 @pytest.mark.parametrize("said", ['```json\n{"name": "red"}\n```', 'It is {"name": "red"}.'], ids=["fence", "prose"])
-def test_an_object_in_other_text_is_read_from_a_server_with_a_schema_field(said: str, dialect: Any) -> None:
+def test_an_object_is_found_in_prose_or_a_fence_although_the_server_got_a_schema(said: str, dialect: Any) -> None:
     server = OtherServer(message={"role": "assistant", "content": said})
     reader = ChatGLMV(**server.options(dialect=dialect)).with_structured_output(Colour)
     assert reader.invoke("?") == Colour(name="red")
@@ -194,7 +194,7 @@ def test_an_object_in_other_text_is_read_from_a_server_with_a_schema_field(said:
     assert len(server.bodies) == 2
 
 
-def test_a_stream_of_objects_without_an_object_raises_and_does_not_end_empty() -> None:
+def test_a_structured_stream_raises_if_the_answer_contains_no_object() -> None:
     server = OtherServer(message={"role": "assistant", "content": "no object"})
     reader = ChatGLMV(**server.options(dialect="vllm")).with_structured_output(Colour)
     with pytest.raises(glmv.MalformedResponse, match="it has no JSON"):

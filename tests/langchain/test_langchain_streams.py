@@ -96,7 +96,9 @@ async def test_the_error_of_a_broken_stream_has_the_text_so_far(
     assert handler.seen[0][0] is failure.value
 
 
-def test_with_retry_asks_again_for_the_whole_answer_after_a_broken_stream(make: Models, emulator: Emulator) -> None:
+def test_a_model_made_by_with_retry_asks_again_for_the_answer_of_a_broken_stream(
+    make: Models, emulator: Emulator
+) -> None:
     emulator.inject("cut", after=3)
     patient = make(streaming=True).with_retry(
         retry_if_exception_type=(errors.ModelConnectionError,), wait_exponential_jitter=False, stop_after_attempt=2
@@ -104,7 +106,7 @@ def test_with_retry_asks_again_for_the_whole_answer_after_a_broken_stream(make: 
     assert patient.invoke("Hello").text == make().invoke("Hello").text
 
 
-def test_with_on_sensitive_return_a_withdrawn_answer_is_streamed_without_an_error(
+def test_a_withdrawn_answer_is_streamed_without_an_error_if_on_sensitive_is_return(
     make: Models, emulator: Emulator
 ) -> None:
     emulator.inject("withdrawn", after=3)

@@ -91,7 +91,7 @@ def as_dict(result: Any) -> Any:
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "typeddict", "json_schema"])
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-async def test_every_method_fills_pydantic_typeddict_and_json_schemas(
+async def test_every_method_returns_objects_of_pydantic_and_typeddict_and_json_schemas(
     new_model: Models, schema: Any, method: Any
 ) -> None:
     name = "Picture" if schema is not PictureDict else "PictureDict"
@@ -151,7 +151,7 @@ def test_an_object_of_a_pydantic_v1_class_is_validated_by_that_class(new_model: 
 @pytest.mark.parametrize(
     "template", ["```json\n{}\n```", "Sure:\n{}\nAnything else?", "<|begin_of_box|>{}<|end_of_box|>"]
 )
-def test_json_is_found_in_code_fences_between_sentences_and_in_box_marks(new_model: Models, template: str) -> None:
+def test_json_is_found_between_sentences_and_in_code_fences_and_in_box_marks(new_model: Models, template: str) -> None:
     model, _ = new_model(template.replace("{}", json.dumps(GOOD)))
     assert model.with_structured_output(Picture).invoke("What?") == Picture(**GOOD)
 
@@ -255,7 +255,7 @@ def test_an_answer_without_json_or_tool_call_raises_output_parser_exception(new_
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-async def test_include_raw_returns_the_message_and_the_parsed_object(new_model: Models, method: Any) -> None:
+async def test_with_include_raw_the_message_and_the_parsed_object_are_returned(new_model: Models, method: Any) -> None:
     result = call("Picture", **GOOD) if method == "function_calling" else json.dumps(GOOD)
     structured = new_model(result)[0].with_structured_output(Picture, method=method, include_raw=True)
     for found in (structured.invoke("What?"), await structured.ainvoke("What?")):
@@ -265,7 +265,7 @@ async def test_include_raw_returns_the_message_and_the_parsed_object(new_model: 
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-async def test_include_raw_does_not_raise_for_an_answer_that_does_not_fit(new_model: Models, method: Any) -> None:
+async def test_with_include_raw_an_answer_that_does_not_fit_does_not_raise(new_model: Models, method: Any) -> None:
     structured = new_model("I would rather not.")[0].with_structured_output(Picture, method=method, include_raw=True)
     streamed = list(structured.stream("What?"))
     for result in (structured.invoke("What?"), await structured.ainvoke("What?"), streamed[-1]):
@@ -305,7 +305,9 @@ def test_a_repaired_answer_has_two_attempts_and_a_note(new_model: Models) -> Non
     "wrong",
     [{"method": "telepathy"}, {"temprature": 1}, {"schema": None}, {"schema": None, "method": "function_calling"}],
 )
-def test_with_structured_output_refuses_invalid_arguments_at_once(new_model: Models, wrong: dict[str, Any]) -> None:
+def test_the_method_with_structured_output_refuses_invalid_arguments_at_once(
+    new_model: Models, wrong: dict[str, Any]
+) -> None:
     with pytest.raises(ValueError, match=r"temprature|telepathy|schema") as refusal:
         new_model("x")[0].with_structured_output(**{"schema": Picture, **wrong})
     assert isinstance(refusal.value, LangChainException) == ("temprature" in wrong)
@@ -430,7 +432,7 @@ def met(kind: str) -> str:
 
 @pytest.mark.parametrize("kind", MET)
 @pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "typeddict", "json_schema"])
-async def test_invoke_stream_and_their_async_forms_each_return_the_object_by_one_request(
+async def test_invoke_and_stream_and_their_async_forms_return_the_object_by_one_request(
     new_model: Models, schema: Any, kind: str
 ) -> None:
     name = "PictureDict" if schema is PictureDict else "Picture"

@@ -80,7 +80,7 @@ def test_the_emulator_measures_hosted_pictures_and_fetches_no_other_urls(glm: An
     assert unseen.status_code == 200
 
 
-def test_the_journal_stores_requests_without_key_and_picture(glm: Any) -> None:
+def test_the_journal_stores_each_request_but_neither_its_key_nor_its_picture(glm: Any) -> None:
     picture = glm.drawn(size=(320, 200))
     glm.chat((glm.base64(picture),), f"Is {glm.emu.api_key} a key?", model="glm-4v")
     (exchange,) = glm.emu.requests
@@ -120,7 +120,7 @@ def test_the_error_of_a_port_in_use_names_the_port(glm: Any) -> None:
         Emulator(port=port).start()
 
 
-def test_the_base_url_of_an_emulator_that_is_not_running_raises() -> None:
+def test_reading_the_base_url_raises_if_the_emulator_is_not_running() -> None:
     with pytest.raises(RuntimeError, match="not running"):
         _ = Emulator().base_url
 
@@ -186,7 +186,7 @@ def test_a_request_with_an_unsupported_method_gets_status_404(glm: Any, method: 
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "1222")
 
 
-def test_the_command_prints_the_word_emulator_the_base_url_and_the_key() -> None:
+def test_the_command_prints_the_base_url_and_the_key_and_the_word_emulator() -> None:
     command = [sys.executable, "-m", "glmv_emulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -259,7 +259,7 @@ def test_a_concurrency_slot_is_free_as_soon_as_the_client_has_read_the_answer(em
 
 
 @pytest.mark.parametrize("module", ["uvicorn", "glmv_emulator.platform.state"])
-def test_a_missing_package_of_the_emulator_is_reported_with_its_extra(
+def test_the_error_for_a_missing_package_of_the_emulator_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)

@@ -114,7 +114,7 @@ def test_the_emulator_can_listen_on_the_loopback_address_of_ipv6() -> None:
         ({"upstream_timeout": -1}, ValueError, "upstream_timeout must be a number of seconds"),
         ({"concurrency": {"glm-9v": 1}}, ValueError, "concurrency names a model that the platform does not have"),
         ({"concurrency": {"glm-4.6v": -1}}, ValueError, "concurrency of glm-4.6v must be an integer"),
-        ({"strict": "fields"}, TypeError, "strict must be a set of doubts"),
+        ({"strict": "fields"}, TypeError, "strict must be a set of names"),
         ({"strict": {"no-such"}}, ValueError, "strict has unknown doubts"),
         ({"seed": "x"}, TypeError, "seed must be an integer"),
         ({"host": "203.0.113.9"}, OSError, "203.0.113.9: it is not an address of this machine"),

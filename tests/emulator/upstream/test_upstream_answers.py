@@ -39,7 +39,9 @@ def test_an_answer_of_an_upstream_server_is_sent_in_the_format_of_the_platform(b
 
 
 @pytest.mark.parametrize("era", ["2024", "2025", "2026"])
-def test_a_stream_of_an_upstream_server_is_sent_in_the_format_of_the_era(before: Any, emulate: Any, era: str) -> None:
+def test_the_option_era_sets_the_format_of_a_stream_from_an_upstream_server(
+    before: Any, emulate: Any, era: str
+) -> None:
     streamed = streams(delta(role="assistant", content=""), delta(content="A "), delta(content="cat."), delta("stop"))
     glm, own = before(streamed, era=era), emulate(era=era)
     got, usual = glm.frames("Hello"), own.frames("Hello")
@@ -87,7 +89,7 @@ def test_finish_reasons_of_an_upstream_server_become_those_of_the_platform(
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_reasoning_is_recognized_in_any_field_and_between_think_tags(before: Any, message: Any, stream: bool) -> None:
+def test_reasoning_is_recognized_in_two_fields_and_between_think_tags(before: Any, message: Any, stream: bool) -> None:
     text = message.get("text", "A cat.")
     message = {name: value for name, value in message.items() if name != "text"}
     frames = [delta(**message)] if message else []
@@ -215,7 +217,7 @@ def test_a_prompt_that_triggers_the_content_filter_is_not_sent_upstream(before: 
     assert server.requests == []
 
 
-def test_a_server_that_does_not_stream_has_its_whole_answer_sent_as_a_stream(before: Any) -> None:
+def test_the_answer_of_a_server_that_does_not_stream_is_sent_as_a_stream(before: Any) -> None:
     frames = before(says(whole("A cat."))).frames("Hello")
     assert [frame["choices"][0]["delta"]["content"] for frame in frames[:-1]] == ["A cat.", ""]
 

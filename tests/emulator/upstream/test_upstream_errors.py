@@ -146,7 +146,7 @@ def test_glmv_retries_a_temporary_error_of_an_upstream_server(before: Any, serve
     assert len(server.requests) == 2
 
 
-def test_an_asynchronous_task_that_the_upstream_server_refuses_fails_and_is_logged(
+def test_an_asynchronous_task_fails_and_is_logged_if_the_upstream_server_refuses_it(
     before: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     glm = before(says({"error": {"message": f"boom {KEY}"}}, 500), async_polls=0)
@@ -157,7 +157,7 @@ def test_an_asynchronous_task_that_the_upstream_server_refuses_fails_and_is_logg
     assert "boom <key>" in caplog.text
 
 
-def test_the_upstream_key_is_neither_on_the_page_nor_in_the_journal_and_report(before: Any) -> None:
+def test_the_upstream_key_is_not_on_the_page_and_not_in_the_journal_or_the_report(before: Any) -> None:
     glm = before(says({"error": {"message": f"bad key {KEY}"}}, 401))
     glm.chat("Hello")
     glm.chat("Hello", stream=True)
@@ -167,7 +167,7 @@ def test_the_upstream_key_is_neither_on_the_page_nor_in_the_journal_and_report(b
     assert KEY not in repr(glm.emu.requests) + repr(glm.emu) + str(glm.emu.report(errors=2))
 
 
-def test_a_word_that_is_used_as_upstream_key_is_not_masked_in_messages(before: Any) -> None:
+def test_messages_do_not_mask_an_upstream_key_that_is_an_ordinary_word(before: Any) -> None:
     glm = before(says({"error": {"message": "ollama is busy"}}, 500), upstream_key="ollama")
     assert "ollama is busy" in glm.chat("Hello").json()["error"]["message"]
 
@@ -180,7 +180,7 @@ def test_messages_show_the_upstream_address_without_its_password(before: Any, se
     assert "authorization: basic" in server.requests[0][0].lower()
 
 
-def test_no_proxy_of_the_environment_is_used_for_an_upstream_on_this_machine(
+def test_proxies_of_the_environment_are_not_used_for_an_upstream_on_this_machine(
     before: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
@@ -194,8 +194,8 @@ def test_no_proxy_of_the_environment_is_used_for_an_upstream_on_this_machine(
         ({"upstream": "127.0.0.1:11434/v1"}, "base URL"),
         ({"upstream": "file:///v1"}, "base URL"),
         ({"upstream": "http://127.0.0.1:1/v1", "upstream_key": f"{KEY}\n"}, "a header cannot contain"),
-        ({"upstream_model": "qwen"}, "need upstream"),
-        ({"upstream_key": KEY}, "need upstream"),
+        ({"upstream_model": "qwen"}, "set upstream"),
+        ({"upstream_key": KEY}, "set upstream"),
     ],
 )
 def test_invalid_upstream_settings_are_refused_and_the_error_hides_the_key(
@@ -214,7 +214,7 @@ def test_a_lone_surrogate_is_sent_upstream_as_a_replacement_character(before: An
     assert json.loads(server.requests[0][1])["messages"][0]["content"] == "a \ufffd b"
 
 
-def test_an_upstream_answer_without_choices_becomes_an_error_streamed_or_not(before: Any) -> None:
+def test_an_upstream_answer_or_stream_without_choices_becomes_an_error(before: Any) -> None:
     counted = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 0}}
     for glm, more in (
         (before(says(counted)), {}),
@@ -227,7 +227,7 @@ def test_an_upstream_answer_without_choices_becomes_an_error_streamed_or_not(bef
         assert "the answer has no choices" in answer.json()["error"]["message"]
 
 
-def test_a_setting_that_is_refused_leaves_no_key_in_variables() -> None:
+def test_the_traceback_of_a_refused_setting_has_no_key_in_its_local_variables() -> None:
     for settings in ({"upstream": "file:///v1"}, {"upstream": "http://127.0.0.1:1/v1", "pace": -1}):
         with pytest.raises(ValueError) as raised:
             Emulator(upstream_key=KEY, **settings)
