@@ -214,7 +214,7 @@ def _with_withdrawn(once: Attempt, call: Call, tries: Tries) -> Generator[Step, 
     except ContentFilterError as error:
         if error.code not in WITHDRAWN or tries.shaper is None:
             raise
-        deltas = tries.shaper.withdraw(error)
+        deltas = tries.shaper.withdraw(error, tries)
     yield Drop()
     if once is _streamed:
         yield Hand(deltas)
@@ -222,14 +222,14 @@ def _with_withdrawn(once: Attempt, call: Call, tries: Tries) -> Generator[Step, 
 
 
 def _whole(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
-    shaper = Shaper(call, tries)
+    shaper = tries.shaper = Shaper(call)
     opened = yield from _open(call, tries)
     unpack = unpacker(opened.headers, call.limit)
     begun, events = yield from _head(opened, tries, unpack)
     if events is not None:
         # Some API gateways stream although the request did not ask for it.
         yield from _events(shaper, tries, events, unpack, begun, hand=False)
-        shaper.end()
+        shaper.end(tries)
         answer = shaper.total.completion()
     else:
         body = yield from _body(call, tries, unpack, begun)
@@ -289,8 +289,9 @@ def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion
     """
     tries = Tries(policy)
     tries.begin()
+    shaper = tries.shaper = Shaper(call)
     try:
-        return _completed(payload, tries, Shaper(call, tries))
+        return _completed(payload, tries, shaper)
     except (Failure, GLMVError) as problem:
         error, _ = _error_and_retry(problem, tries)
         raise _with_facts(error, tries, call.reading) from None
@@ -304,14 +305,14 @@ def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: in
             f"The response has no {missing}; its fields are {_names(payload)}: {excerpt(repr(payload).encode())}",
             status_code=status,
         )
-    shaper.end()
+    shaper.end(tries)
     answer = shaper.total.completion()
     answer.raw = payload
     return answer
 
 
 def _streamed(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
-    shaper = Shaper(call, tries)
+    shaper = tries.shaper = Shaper(call)
     opened = yield from _open(call, tries)
     unpack = unpacker(opened.headers, call.limit)
     begun, events = yield from _head(opened, tries, unpack, tries.policy.idle_timeout)
@@ -325,10 +326,10 @@ def _streamed(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
                 f"{_names(payload)}: {excerpt(body)}",
                 status_code=opened.status,
             )
-        yield Hand([*([delta] if delta else []), *shaper.end()])
+        yield Hand([*([delta] if delta else []), *shaper.end(tries)])
     else:
         yield from _events(shaper, tries, events, unpack, begun)
-        yield Hand(shaper.end())
+        yield Hand(shaper.end(tries))
     yield Finish()
     return shaper.total.completion()
 

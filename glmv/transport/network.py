@@ -150,6 +150,8 @@ class Stream(httpcore.NetworkStream):
         return call.secrets.mask(data)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if not buffer:  # the HTTP library writes these at the end of a body
+            return
         call = CALL.get()
         self._before_head = True
         if self._socks:
@@ -246,6 +248,8 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         return call.secrets.mask(data)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if not buffer:
+            return
         self.user = call = CALL.get()
         call.stream = self
         self._before_head = True
