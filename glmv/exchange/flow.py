@@ -361,14 +361,13 @@ def _events(
             if unread:
                 data = unread.pop()
             else:
-                data = yield Read(tries.until(last_event + longest if longest else None))
+                data = yield Read(tries.until(last_event + longest) if longest else tries.deadline)
         except (Failure, GLMVError) as failure:
             if not decoder.finished:
                 if isinstance(failure, Failure) and idle and clock() - last_event >= idle:
                     raise _idle(idle) from failure.__cause__
                 raise
             data = b""
-        has_events = False
         try:
             pieces = unpack.feed(data) if is_new else (data,)
             for new_events in map(events.feed, pieces) if data else [events.flush()]:
@@ -380,7 +379,10 @@ def _events(
                     if not data and broken.retryable and isinstance(broken, MalformedResponse):
                         raise StreamTruncated(f"The stream ended inside an event: {broken}")
                     raise broken
-                has_events = has_events or bool(new_events)
+                if new_events:
+                    last_event = clock()
+                elif data and idle and decoder.finish_reason is None and clock() - last_event > idle:
+                    raise _idle(idle)  # the driver ends a read without data; this ends a stream of comments
                 if decoder.ended:
                     break
         except MalformedResponse:
@@ -389,11 +391,7 @@ def _events(
             break  # the answer is complete: a failure after it does not matter
         if decoder.ended or not data:
             break
-        if has_events:
-            last_event = clock()
-        elif idle and decoder.finish_reason is None and clock() - last_event > idle:
-            raise _idle(idle)  # the driver ends a read without data; this ends a stream of comments
-        if decoder.finish_reason is None:
+        if tries.deadline is not None and decoder.finish_reason is None:
             tries.check()
     if not (decoder.finished or decoder.ended):
         raise StreamTruncated("The stream ended without a finish reason and without [DONE]: the answer is incomplete.")
