@@ -216,7 +216,7 @@ def _with_withdrawn(once: Attempt, call: Call, tries: Tries) -> Generator[Step, 
     except ContentFilterError as error:
         if error.code not in WITHDRAWN or tries.shaper is None:
             raise
-        deltas = tries.shaper.withdraw(error)
+        deltas = tries.shaper.withdraw(error, tries)
     yield Drop()
     if once is _streamed:
         yield Hand(deltas)
@@ -224,14 +224,14 @@ def _with_withdrawn(once: Attempt, call: Call, tries: Tries) -> Generator[Step, 
 
 
 def _whole(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
-    shaper = Shaper(call, tries)
+    shaper = tries.shaper = Shaper(call)
     opened = yield from _open(call, tries)
     unpack = unpacker(opened.headers, call.limit)
     begun, events = yield from _head(opened, tries, unpack)
     if events is not None:
         # Some API gateways stream although the request did not ask for it.
         yield from _events(shaper, tries, events, unpack, begun, hand=False)
-        shaper.end()
+        shaper.end(tries)
         answer = shaper.total.completion()
     else:
         body = yield from _body(call, tries, unpack, begun)
@@ -291,8 +291,9 @@ def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion
     """
     tries = Tries(policy)
     tries.begin()
+    shaper = tries.shaper = Shaper(call)
     try:
-        return _completed(payload, tries, Shaper(call, tries))
+        return _completed(payload, tries, shaper)
     except (Failure, GLMVError) as problem:
         error, _ = _error_and_retry(problem, tries)
         raise _with_facts(error, tries, call.reading) from None
@@ -306,14 +307,14 @@ def _completed(payload: dict[str, Any], tries: Tries, shaper: Shaper, status: in
             f"The response has no {missing}; its fields are {_names(payload)}: {excerpt(repr(payload).encode())}",
             status_code=status,
         )
-    shaper.end()
+    shaper.end(tries)
     answer = shaper.total.completion()
     answer.raw = payload
     return answer
 
 
 def _streamed(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
-    shaper = Shaper(call, tries)
+    shaper = tries.shaper = Shaper(call)
     opened = yield from _open(call, tries)
     unpack = unpacker(opened.headers, call.limit)
     begun, events = yield from _head(opened, tries, unpack, tries.policy.idle_timeout)
@@ -327,10 +328,10 @@ def _streamed(call: Call, tries: Tries) -> Generator[Step, Any, Completion]:
                 f"{_names(payload)}: {excerpt(body)}",
                 status_code=opened.status,
             )
-        yield Hand([*([delta] if delta else []), *shaper.end()])
+        yield Hand([*([delta] if delta else []), *shaper.end(tries)])
     else:
         yield from _events(shaper, tries, events, unpack, begun)
-        yield Hand(shaper.end())
+        yield Hand(shaper.end(tries))
     yield Finish()
     return shaper.total.completion()
 
@@ -362,14 +363,13 @@ def _events(
             if unread:
                 data = unread.pop()
             else:
-                data = yield Read(tries.until(last_event + longest if longest else None))
+                data = yield Read(tries.until(last_event + longest) if longest else tries.deadline)
         except (Failure, GLMVError) as failure:
             if not decoder.finished:
                 if isinstance(failure, Failure) and idle and clock() - last_event >= idle:
                     raise _idle(idle) from failure.__cause__
                 raise
             data = b""
-        has_events = False
         try:
             pieces = unpack.feed(data) if is_new else (data,)
             for new_events in map(events.feed, pieces) if data else [events.flush()]:
@@ -381,7 +381,10 @@ def _events(
                     if not data and broken.retryable and isinstance(broken, MalformedResponse):
                         raise StreamTruncated(f"The stream ended inside an event: {broken}")
                     raise broken
-                has_events = has_events or bool(new_events)
+                if new_events:
+                    last_event = clock()
+                elif data and idle and decoder.finish_reason is None and clock() - last_event > idle:
+                    raise _idle(idle)  # the driver ends a read without data; this ends a stream of comments
                 if decoder.ended:
                     break
         except MalformedResponse:
@@ -390,11 +393,7 @@ def _events(
             break  # the answer is complete: a failure after it does not matter
         if decoder.ended or not data:
             break
-        if has_events:
-            last_event = clock()
-        elif idle and decoder.finish_reason is None and clock() - last_event > idle:
-            raise _idle(idle)  # the driver ends a read without data; this ends a stream of comments
-        if decoder.finish_reason is None:
+        if tries.deadline is not None and decoder.finish_reason is None:
             tries.check()
     if not (decoder.finished or decoder.ended):
         raise StreamTruncated("The stream ended without a finish reason and without [DONE]: the answer is incomplete.")

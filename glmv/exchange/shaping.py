@@ -38,24 +38,21 @@ class Shaper:
 
     Args:
         call: the call whose answer is read; its `secrets` are masked in the answer.
-        tries: the attempts of the call; `tries.shaper` is set to the new `Shaper`.
 
     Attributes:
         decoder: reads the chunks.
         total: the answer that this attempt received.
     """
 
-    __slots__ = ("_call", "_cutter", "_lone_message", "_notes", "_tries", "decoder", "total")
+    __slots__ = ("_call", "_cutter", "_lone_message", "_notes", "decoder", "total")
 
-    def __init__(self, call: Call, tries: Tries) -> None:
+    def __init__(self, call: Call) -> None:
         self._call = call
-        self._tries = tries
         self._cutter = StopCutter(call.reading.cut) if call.reading.cut else None
         self._lone_message: Envelope | None = None  # an event with only a message: the error if no answer follows
         self._notes: tuple[str, ...] = ()  # about the server's parsers
         self.decoder = DeltaDecoder(call.reading.thought, call.reading.tools, markup=call.reading.markup)
         self.total = Accumulator()
-        tries.shaper = self
 
     def events(self, events: Iterable[Event]) -> tuple[Hand, GLMVError | None]:
         """Returns the deltas of the events before `[DONE]`, and the error that ended them, or None."""
@@ -147,7 +144,7 @@ class Shaper:
             return delta
         return replace(delta, text=f"{end}{THOUGHT_END}\n{delta.text}", reasoning="", tool_calls=(), replaces=False)
 
-    def withdraw(self, error: ContentFilterError) -> list[Delta]:
+    def withdraw(self, error: ContentFilterError, tries: Tries) -> list[Delta]:
         """The last deltas of an answer that the platform refused or withdrew."""
         facts = self.decoder.facts
         facts.setdefault("request_id", error.request_id)
@@ -155,10 +152,13 @@ class Shaper:
             facts["content_filter"] = error.content_filter
         self.decoder.answered = True
         self.decoder.finish_reason = reason_of(error.code)
-        return self.end()
+        return self.end(tries)
 
-    def end(self) -> list[Delta]:
-        """The text that was held back, and the last delta. Raises the error that the finish reason means, if any."""
+    def end(self, tries: Tries) -> list[Delta]:
+        """The text that was held back, and the last delta. Raises the error that the finish reason means, if any.
+
+        `tries` has the number and the request id of this attempt. It is not stored, because it refers to this object.
+        """
         call, decoder = self._call, self.decoder
         deltas = [shaped for delta in decoder.other() if (shaped := self._shape(delta)) is not None]
         if not decoder.answered:
@@ -181,16 +181,16 @@ class Shaper:
                 last.finish_reason = "stop"
         if decoder.left_in_text:
             self._notes += (_CALLS_IN_TEXT.format(count=decoder.left_in_text),)
-        last.attempts = self._tries.attempt
-        last.request_id = last.request_id or self._tries.request_id
+        last.attempts = tries.attempt
+        last.request_id = last.request_id or tries.request_id
         last.boxes, clipped = read_boxes(total.text, call.reading.sizes, call.reading.boxes_of)
         last.notes = call.reading.notes + self._notes + clipped
         self.total.add(last)
-        self._check_ending(last)
+        self._check_ending(last, tries.attempt)
         deltas.append(last)
         return deltas
 
-    def _check_ending(self, last: Delta) -> None:
+    def _check_ending(self, last: Delta, attempts: int) -> None:
         """Raises the error that the finish reason means, unless it is a success."""
         reason, total = last.finish_reason, self.total
         nothing = not (total.text or total.reasoning or total.tool_calls)
@@ -201,7 +201,7 @@ class Shaper:
                 )
             case Ending.LOOPED:
                 partial = total.completion()
-                partial.attempts, partial.usage = self._tries.attempt, self.decoder.usage
+                partial.attempts, partial.usage = attempts, self.decoder.usage
                 raise MalformedResponse(
                     f"The server stopped the answer because the text repeats itself (finish_reason {reason}): change "
                     "the prompt, or temperature and top_p.",

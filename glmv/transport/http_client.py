@@ -9,7 +9,6 @@ from __future__ import annotations
 import ssl
 import sys
 from collections.abc import Callable
-from http.cookiejar import CookieJar
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
@@ -136,7 +135,7 @@ def http_client(settings: NetworkSettings) -> tuple[httpx.Client, Transport]:
         InvalidRequestError: the proxy or the list of trusted certificates cannot be used.
     """
     transport = _transport(Transport, settings)
-    return httpx.Client(transport=transport, headers=HEADERS, cookies=_NoCookies(), trust_env=False), transport
+    return _Client(transport=transport, headers=HEADERS, trust_env=False), transport
 
 
 def async_http_client(settings: NetworkSettings) -> tuple[httpx.AsyncClient, AsyncTransport]:
@@ -146,14 +145,29 @@ def async_http_client(settings: NetworkSettings) -> tuple[httpx.AsyncClient, Asy
         InvalidRequestError: see `http_client`.
     """
     transport = _transport(AsyncTransport, settings)
-    return httpx.AsyncClient(transport=transport, headers=HEADERS, cookies=_NoCookies(), trust_env=False), transport
+    return _AsyncClient(transport=transport, headers=HEADERS, trust_env=False), transport
 
 
-class _NoCookies(CookieJar):
-    """A cookie jar that stays empty: a server's cookie for one call must not be sent with calls of other threads."""
+class _NoCookies(httpx.Cookies):
+    """Cookies that stay empty: a server's cookie for one call must not be sent with calls of other threads."""
 
-    def extract_cookies(self, response: Any, request: Any) -> None:
+    def extract_cookies(self, response: httpx.Response) -> None:
         """Ignore the cookies of a response."""
+
+
+_NO_COOKIES = _NoCookies()
+
+
+class _Client(httpx.Client):
+    @property  # type: ignore[misc]  # nothing sets the cookies of this client
+    def cookies(self) -> httpx.Cookies:
+        return _NO_COOKIES
+
+
+class _AsyncClient(httpx.AsyncClient):
+    @property  # type: ignore[misc]  # as in `_Client`
+    def cookies(self) -> httpx.Cookies:
+        return _NO_COOKIES
 
 
 def _transport(kind: Callable[[Proxy | None, ssl.SSLContext], T], settings: NetworkSettings) -> T:

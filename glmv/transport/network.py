@@ -127,16 +127,20 @@ class Stream(httpcore.NetworkStream):
 
     A server may respond and close before it has read the whole request, for instance because the request is too large.
     So this connection stays open after a failed write of a request: the HTTP library still reads the response.
+
+    Attributes:
+        user: the call that wrote to this connection last; it reads the response.
     """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
+        self.user = CALL.get()
         self._before_head = True
         self._http = False
         self._socks = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        call = CALL.get()
+        call = self.user
         try:
             data = self._stream.read(max_bytes, call.seconds(timeout))
             while self._before_head and not _is_whole_head(data):
@@ -150,7 +154,9 @@ class Stream(httpcore.NetworkStream):
         return call.secrets.mask(data)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        call = CALL.get()
+        if not buffer:  # the HTTP library writes these at the end of a body
+            return
+        self.user = call = CALL.get()
         self._before_head = True
         if self._socks:
             call.writes_to_socks(buffer)
@@ -246,6 +252,8 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         return call.secrets.mask(data)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if not buffer:
+            return
         self.user = call = CALL.get()
         call.stream = self
         self._before_head = True

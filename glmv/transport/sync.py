@@ -103,7 +103,6 @@ class SyncDriver(Driver):
         if self._chunks is None:
             self._chunks, self._ended = self._body(), False
         self._network.until = step.until
-        CALL.set(self._network)
         try:
             for chunk in self._chunks:
                 if chunk:
@@ -112,8 +111,6 @@ class SyncDriver(Driver):
             return b""
         except Exception as error:  # noqa: BLE001 - translated
             problem = self._failure(error)
-        finally:
-            CALL.set(NO_CALL)
         raise problem
 
     def _finish(self) -> None:

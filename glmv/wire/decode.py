@@ -45,7 +45,9 @@ def parse(data: bytes | bytearray, what: str = "The response", secrets: Secrets 
             payload = from_json(_mended(data))
         except ValueError as error:
             raise MalformedResponse(f"{what} is not JSON ({error}): {excerpt(data)}") from None
-    return secrets.mask_values(payload) if secrets is not None and b"\\u" in data else payload
+    # Two searches, because one byte is found faster than two, and most events have no escapes.
+    escaped = b"\\" in data and b"\\u" in data
+    return secrets.mask_values(payload) if escaped and secrets is not None else payload
 
 
 def _mended(data: bytes | bytearray) -> str:
@@ -187,16 +189,17 @@ class DeltaDecoder:
         calls = piece.get("tool_calls")
         if content:
             self._has_content = True
-            thought = ""
-            if not isinstance(content, str):
+            if isinstance(content, str):
+                text, reasoning, replaces = self._filter.feed(content)
+            else:
                 calls = calls_of(piece)
                 content, thought = text_of(content)
                 if not (content or thought or calls):
                     self._odd |= unread_in(choice, piece)
-            text, reasoning, replaces = self._filter.feed(content)
+                text, reasoning, replaces = self._filter.feed(content)
+                reasoning = thought + reasoning
             if self._markup is not None:
                 text, reasoning = self._without_calls(text, reasoning, replaces)
-            reasoning = thought + reasoning
         thought = piece.get("reasoning_content") or piece.get("reasoning")
         if thought:
             reasoning = (thought if isinstance(thought, str) else "".join(text_of(thought))) + reasoning
