@@ -42,12 +42,13 @@ class Emulator:
         api_key: the key to accept; None creates one for each run. `/v1` accepts any key, unless `host` is not a
             loopback address or `upstream_key` is given.
         era: the year whose response shapes are used, "2024", "2025" or "2026" (docs/fidelity.md).
-        strict: names of doubts, on which the documents disagree (`Emulator.DOUBTS`). For the named doubts the emulator
-            follows the narrower reading.
+        strict: names of doubts (`Emulator.DOUBTS`). A doubt is a point on which the documents disagree; for each named
+            doubt the emulator follows the narrower reading.
         seed: varies random faults, and details that no document decides, such as the wrapping of JSON in an answer.
         stubborn: whether the first answer is prose if only the prompt asks for JSON.
         pace: seconds between two chunks of a stream.
-        concurrency: model -> number of requests that may run at the same time; further requests are refused with 1302.
+        concurrency: for each model, the number of requests that may run at the same time; further requests are refused
+            with 1302.
         async_polls: number of polls for which an asynchronous task returns PROCESSING before its result.
         largest_body: maximum size of a request in bytes.
         keep_alive: seconds after which an idle connection is closed.
@@ -58,10 +59,10 @@ class Emulator:
         profile: the name of a set of faults, chance and concurrency, such as "busy evening"; see `Emulator.PROFILES`.
         upstream: the base URL of an OpenAI-compatible server (Ollama, vLLM, llama.cpp), such as
             http://127.0.0.1:11434/v1. Its model answers instead of the default rules, in chats, tasks and batches; its
-            answer is streamed as it arrives. Scripted answers and the function of `answer` take precedence. Requests
-            must first pass all checks of the platform. The server's errors become documented codes, with its name in
-            the message. The server is not contacted before the first request. If a fault changes an answer, the whole
-            answer is read before it is sent.
+            answer is streamed as it arrives. Scripted answers and the function given to `answer` take precedence.
+            Requests must first pass all checks of the platform. The server's errors become documented codes, and the
+            message names the server. The server is not contacted before the first request. If a fault changes an
+            answer, the whole answer is read before it is sent.
         upstream_model: the model to request from that server; None means the name in the request.
         upstream_key: the server's own key, sent as a bearer token. It does not appear in messages, journal or page.
         upstream_timeout: seconds for which that server may send nothing.
@@ -270,7 +271,7 @@ class Emulator:
         `glmv_emulator`, and is added as a note to an exception that leaves the `with` block.
 
         Args:
-            function: a function from an `Ask` to a `Reply` or a str. It can return `default_answer(ask)` for requests
+            function: it takes an `Ask` and returns a `Reply` or a str. It can return `default_answer(ask)` for requests
                 that the default rules should answer.
 
         Raises:
@@ -302,8 +303,8 @@ class Emulator:
             options: options of the fault.
 
         Raises:
-            ValueError: the fault or an option does not exist, or no response can cause the fault; then the error says
-                how to cause it.
+            ValueError: the fault or an option does not exist, or no response can cause the fault. In the last case the
+                message says how to cause the fault.
         """
         self._schedule.add(name, times, path, options)
 
@@ -357,14 +358,17 @@ class Emulator:
         self._call(server.close_connections)
 
     def trap(self, name: str) -> str:
-        """The base URL of a port whose connections fail: "blackhole", "tls-reset" or "tls-self-signed"."""
+        """Open a port whose connections fail; returns its base URL.
+
+        `name` says how they fail: "blackhole", "tls-reset" or "tls-self-signed".
+        """
         if name not in TRAPS:
             raise ValueError(f"there is no trap {name!r}; the traps are {', '.join(TRAPS)}")
         self._traps.append(TRAPS[name]())
         return self._traps[-1].base_url
 
     def reset(self) -> None:
-        """Remove the script, the journal, the traps and all faults but those of the constructor.
+        """Remove the script, the journal, the traps, and all faults except those given to the constructor.
 
         Paused responses continue, and new connections are accepted again. Hosted media, files and batches are kept.
         """

@@ -25,11 +25,12 @@ UPSTREAM_KEY = "GLMV_EMULATOR_UPSTREAM_KEY"
 HELP_WIDTH = 54  # of 80 columns
 NO_BREAK = "\xa0"
 NO_MODEL = """It answers
-from what it measures in the pictures; it is not the model."""
+from what it measures in the pictures; it is not GLM-4V."""
 ELSEWHERE = """Options with * may be given several times. docs/testing.md lists the faults,
 docs/fidelity.md explains the doubts."""
 OPEN = """WARNING: this emulator listens on {}. Anybody on the network
-can see at its page what was sent to it, and can use it with its key.
+can see on the emulator's page what was sent to it, and anybody with its key
+can use it.
 """
 
 
@@ -80,7 +81,7 @@ def parser(prog: str) -> Parser:
     )
     row("--say", "the next answer, to any request; several are used in order", many=True, metavar="TEXT")
     doubts = ", ".join(sorted(DOUBTS))
-    row("--strict", f"the narrower reading of a doubt: {doubts}", many=True, choices=sorted(DOUBTS), metavar="DOUBT")
+    row("--strict", f"use a doubt's narrower reading: {doubts}", many=True, choices=sorted(DOUBTS), metavar="DOUBT")
     row("--stubborn", "answers in prose first if the prompt asks for JSON", action="store_true")
     row("--seed", "varies random faults, and details that no document decides", type=int, default=0, metavar="N")
     upstream = (
@@ -97,7 +98,7 @@ def parser(prog: str) -> Parser:
 
     group = result.add_argument_group("how fast it is")
     row("--pace", "seconds between two chunks of a stream", type=_seconds, default=0.0, metavar="SECONDS")
-    polls = "polls until an asynchronous task has ended (default: 1)"
+    polls = "number of polls before an asynchronous task ends (default: 1)"
     row("--async-polls", polls, type=_count, default=1, metavar="N")
     most = "the most concurrent requests of a model; further requests are refused with 1302"
     row("--concurrency", most, many=True, type=_limit, metavar="MODEL=N")
@@ -135,7 +136,7 @@ def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
     except ValueError as problem:
         options.error(str(problem))
     except ssl.SSLError:
-        options.error("argument --tls: the two files are not a certificate and its key, both in PEM")
+        options.error("argument --tls: the two files must be a certificate and its key, both in PEM")
     try:
         if not loopback(settings["host"]):
             sys.stderr.write(OPEN.format(settings["host"]))

@@ -19,7 +19,7 @@ _OUTCOMES = (pytest.fail.Exception, pytest.skip.Exception, pytest.exit.Exception
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """End the test with the outcome (fail, skip, xfail or exit) that the function for `answer` raised, if it did.
+    """End the test with the outcome (fail, skip, xfail or exit) that the function given to `answer` raised, if any.
 
     The client gets only an HTTP error, and the test may catch it.
     """

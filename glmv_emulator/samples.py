@@ -74,7 +74,7 @@ def row(*pictures: Picture, captions: Sequence[str] = (), height: int = 210, wra
         pictures: paths, bytes or Pillow pictures; photographs are turned upright.
         captions: texts beneath, one for each picture.
         height: the height of each picture, in pixels.
-        wrap: minimum width of a caption, in characters; a narrower picture gets more space.
+        wrap: minimum width of a caption, in characters; a picture that is narrower than this gets more space.
     """
     small = [_fitted(one, height) for one in pictures]
     font = ImageFont.load_default(FONT_SIZE)

@@ -1,4 +1,4 @@
-"""The pixels of a picture -> its main colours, each with its name and share. Pillow counts the pixels."""
+"""Finds the main colours of a picture, each with its name and share. Pillow counts the pixels."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def colour_name(rgb: Rgb) -> tuple[str, str]:
 
 
 def tint(colours: tuple[Colour, ...], name: str) -> float:
-    """How much of the colour ``name`` a picture has; 0 or less means nothing.
+    """How much of the colour ``name`` a picture has; 0 or less means that it has none of this colour.
 
     For a colour with a hue this is the mean projection on the hue, about 0.3 if the whole picture has the colour. For
     black, grey and white it is the share of the picture, 0 to 1.

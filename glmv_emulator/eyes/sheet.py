@@ -191,7 +191,7 @@ class Sheet:
         return [[line.text for line in row] for row in self.grid if len(row) > 2]
 
     def rows(self, names: Sequence[str]) -> list[dict[str, str]]:
-        """The rows of a table, the items of a bill or the bars of a chart, as property name -> text."""
+        """The rows of a table, the items of a bill or the bars of a chart, each as a dict from property name to text."""
         return self._under_heads(names) or self._items(names) or self._bars(names)
 
     def _under_heads(self, names: Sequence[str]) -> list[dict[str, str]]:

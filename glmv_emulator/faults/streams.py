@@ -125,11 +125,13 @@ def odd_framing(answer: Response, context: Context, what: str = "bom ends commen
 
 # All of this is allowed: html.spec.whatwg.org, 9.2.5 "Parsing an event stream".
 _ENDINGS = (b"\r\n", b"\r", b"\n")
+_ODDITIES = frozenset({"bom", "ends", "comments", "lines", "unicode"})
 
 
 def _odd(steps: Iterable[Step], what: frozenset[str]) -> Iterator[Step]:
-    if unknown := what - {"bom", "ends", "comments", "lines", "unicode"}:
-        raise ValueError(f"odd-framing has no form {', '.join(sorted(unknown))}")
+    if unknown := what - _ODDITIES:
+        names = ", ".join(sorted(unknown))
+        raise ValueError(f"what of 'odd-framing' names {names}; the names are {', '.join(sorted(_ODDITIES))}")
     if "bom" in what:
         yield b"\xef\xbb\xbf"
     if "comments" in what:
@@ -179,7 +181,7 @@ def _reason(frame: bytes) -> bool:
 
 
 def _spoilt(steps: Iterable[Step], after: int, spoil: Callable[[bytes], bytes]) -> list[Step]:
-    """A stream in which `spoil` changes one frame with text: the last one up to number `after`, else the first one."""
+    """A stream in which `spoil` changes the last frame with text up to index `after`, else the first with text."""
     result = list(steps)
     places = [n for n, step in enumerate(result) if isinstance(step, bytes) and _CONTENT.search(step)]
     place = max((n for n in places if n <= after), default=places[0] if places else 0)

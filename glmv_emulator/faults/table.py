@@ -102,7 +102,7 @@ def beyond(number: int, name: str, what: str, advice: str, instead: str) -> None
 
 
 def chosen(name: str, options: Options) -> tuple[Fault, dict[str, Any]]:
-    """The fault with this name, or with a short form such as `code-1302` or `status-503`, and its converted options.
+    """The fault with this name, and its converted options. `code-1302` and `status-503` are short forms of names.
 
     Raises:
         ValueError: the name or an option does not exist, or no response can cause the fault.
@@ -126,7 +126,7 @@ def chosen(name: str, options: Options) -> tuple[Fault, dict[str, Any]]:
 
 
 def _converted(name: str, option: str, value: Any, default: Any) -> Any:
-    """A value -> the value in the type of the option's default: a number in a header is a string, for example."""
+    """Convert a value to the type of the option's default. For example, a number in a header is a string at first."""
     try:
         return type(default)(value)
     except (TypeError, ValueError):

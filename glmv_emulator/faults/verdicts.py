@@ -83,8 +83,8 @@ class Report:
 
     def __str__(self) -> str:
         requests = sum(len(call.attempts) for call in self.calls)
-        counted = [_counted(len(self.calls), "call"), _counted(requests, "request"), _counted(self.errors, "error")]
-        lines = [f"{', '.join(counted)} seen by the application"]
+        sent = f"{_counted(len(self.calls), 'call')}, {_counted(requests, 'request')}"
+        lines = [f"{sent}; the application noticed {_counted(self.errors, 'error')}"]
         lines += [f"  {call}" for call in self.calls if len(call.attempts) > 1 or _failed(call.last)]
         lines += [f"! {verdict}" for verdict in self.verdicts] or ["no verdicts: the client behaved"]
         return "\n".join(lines)
@@ -112,9 +112,10 @@ def judge(exchanges: Sequence[Exchange], allowed: Mapping[str, int], errors: int
 
 
 def calls_of(exchanges: Sequence[Exchange]) -> list[Call]:
-    """Requests in order -> calls. A request that repeats a failed request is the next attempt of the same call.
+    """Group requests into calls. A request that repeats a failed request is the next attempt of the same call.
 
-    An application may make equal calls at the same time. Then a retry of one looks like the first request of another.
+    An application may make equal calls at the same time. Then a retry in one call looks like the first request of
+    another call.
     So if equal requests have ever overlapped, a repetition that would break a rule counts as a new call.
     """
     calls: list[Call] = []
@@ -156,10 +157,11 @@ def _print(exchange: Exchange) -> str:
 
 
 def _repeats(one: Exchange, other: Exchange) -> bool:
-    """Whether a request repeats an earlier one that looks the same in the journal, where long bodies are shortened.
+    """Whether the request `other` repeats the earlier request `one`. Both look the same in the journal, which shortens
+    long bodies.
 
     A retry may have a new `request_id`. But if a parameter was refused, the new `request_id` may correct it, and then
-    the request is no retry.
+    the request is not a retry.
     """
     renamed = _id_in(one) != _id_in(other)
     return one.digest == other.digest or (renamed and one.code not in PARAMETER_REFUSED)
@@ -208,7 +210,8 @@ def _storm(call: Call) -> Iterator[Verdict]:
         return
     hasty = [gap < NO_PAUSE and one.status >= 429 for one, _, gap in call.pairs()]
     if sum(hasty) >= PAUSES_MISSED:
-        yield Verdict("retry-storm", str(call), "Pause before each retry, longer each time, by a random amount.")
+        advice = "Pause before each retry. Make each pause longer, and vary it at random."
+        yield Verdict("retry-storm", str(call), advice)
 
 
 def _hasty(call: Call) -> Iterator[Verdict]:
@@ -265,7 +268,7 @@ def _at_once(exchanges: Sequence[Exchange], allowed: Mapping[str, int]) -> Itera
     for model, most in allowed.items():
         refused = sum(one.model == model and one.code == "1302" and one.fault is None for one in exchanges)
         if refused:
-            evidence = f"{refused} requests for {model} came while {most} were running, which is the limit"
+            evidence = f"{refused} requests for {model} came while {most} requests were running, which is the limit"
             yield Verdict(
                 "too-many-at-once",
                 evidence,
@@ -289,7 +292,7 @@ def _same_id(calls: Sequence[Call]) -> Iterator[Verdict]:
     for call in calls:
         for identity in {one.request_id for one in call.attempts if one.request_id}:
             if identity in calls_by_id:
-                evidence = f"request_id {identity} in two calls; {call}"
+                evidence = f"two calls have the request_id {identity}; {call}"
                 yield Verdict("reused-request-id", evidence, "Use a new request_id for each call.")
             calls_by_id[identity] = call
 
@@ -306,7 +309,7 @@ def _unseen(calls: Sequence[Call], errors: int) -> Iterator[Verdict]:
                 "trusted-truncated-stream", str(call), "A stream without a finish reason is not a complete answer."
             )
         elif call.last.status == 200:
-            yield Verdict("swallowed-error", str(call), "Check bodies with status 200 for an error, too.")
+            yield Verdict("swallowed-error", str(call), "Check whether a body with status 200 holds an error.")
         else:
             yield Verdict(
                 "swallowed-error", str(call), "Report the error to the user. If you do, call report(errors=...)."

@@ -41,7 +41,7 @@ class Hosts:
         if self.is_loopback:
             names = sorted({LOOPBACK, "localhost", self.address})
             return "one of " + ", ".join(f"{bracketed(name)}:{self.port}" for name in names)
-        return f"an IP address, a name without a dot, or one that ends in {', '.join(LOCAL)}"
+        return f"an IP address, a name without a dot, or a name that ends in {', '.join(LOCAL)}"
 
     def of_page(self, origin: str, netloc: str) -> bool:
         """Whether a request with this `Origin` to this host comes from the emulator's own page."""

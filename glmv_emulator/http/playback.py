@@ -57,7 +57,8 @@ Step = bytes | Pause | End | Raw | Hold
 class Response:
     """A response as an ASGI application: its headers, and the steps of its body. `status` 0 sends no headers.
 
-    `before` are the steps before the headers; `live` are further steps after `steps`, made while they are sent.
+    `before` are the steps before the headers; `live` makes further steps, which are sent after `steps` as
+    soon as they are made.
     """
 
     status: int

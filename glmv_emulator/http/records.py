@@ -1,4 +1,4 @@
-"""Data of the page that the journal lacks: the answers as sent, the times of their pieces, and thumbnails.
+"""Data that the page shows and the journal lacks: the answers as sent, the times of their pieces, and thumbnails.
 
 All of it is bounded. Thumbnails are made when the page is opened, so a request costs only a few appends to lists.
 """
@@ -203,7 +203,7 @@ class Records:
 
 
 def _small(data: bytes) -> tuple[bytes, str]:
-    """A measured picture -> a thumbnail of at most 160 x 160 pixels, without its metadata."""
+    """A thumbnail of a measured picture: at most 160 x 160 pixels, without the picture's metadata."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as opened:

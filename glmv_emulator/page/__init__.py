@@ -1,1 +1,1 @@
-"""The web page of the emulator: its requests, live."""
+"""The web page of the emulator, which shows incoming requests live."""

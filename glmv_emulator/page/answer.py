@@ -29,7 +29,7 @@ class Answer:
 
 
 def read(body: bytes, kind: str) -> Answer:
-    """The body of a response and its media type (`kind`) -> the content; never raises."""
+    """Read the content from the body of a response, whose media type is `kind`; never raises."""
     answer = Answer()
     if kind.startswith("text/event-stream"):
         for event in _events(body):

@@ -96,7 +96,7 @@ class Page:
         )
 
     def _news(self, query: Mapping[str, str]) -> str | None:
-        """The changes since the state that the query's token names, as JSON; None if there are none."""
+        """The changes since the state that the token in the query names, as JSON; None if nothing has changed."""
         if query.get("since") == self._token(self._state.records.all()[0]):
             return None
         choice = Choice.of(query)

@@ -1,4 +1,4 @@
-"""A chat request -> an answer: check the request, measure its media, answer, apply the limits, count tokens."""
+"""Answers a chat request: checks it, measures its media, gets the answer, applies the limits, and counts tokens."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def prepare(state: State, body: Any, dialect: Dialect, exchange: Exchange 
 
 
 def _as_platform(body: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """A body for vLLM or SGLang -> the platform's body.
+    """Convert a body for vLLM or SGLang to a body for the platform.
 
     `enable_thinking` (README of zai-org/GLM-V) becomes `thinking`.
     """
@@ -133,7 +133,7 @@ async def _reply(state: State, prepared: Prepared, kind: Kind) -> Reply:
 
 
 async def answer(state: State, prepared: Prepared, scripted: Scripted | None = None, kind: Kind = "chat") -> Outcome:
-    """The answer to a request, within its limits. ``scripted`` is the scripted answer for it, if there is one.
+    """The answer to a request, cut to the request's limits. ``scripted`` is the scripted answer, if there is one.
 
     Raises:
         Refusal: the upstream server does not answer, or cannot take the request.
@@ -230,8 +230,8 @@ def _within(
 
 
 def _calls_within(calls: Sequence[ToolCall], left: int) -> tuple[list[ToolCall], int]:
-    """The tool calls that fit into `left` tokens, and the number of tokens of all calls. As with a model, the arguments
-    of the last call may be cut off."""
+    """The tool calls that fit into `left` tokens, and the number of tokens of all calls, even those that do not fit.
+    As with a model, the arguments of the last call that is returned may be cut off."""
     result, total = [], 0
     for call in calls:
         written = tokens(f"{call.name}{call.written}")
@@ -267,7 +267,7 @@ def upstream_for(state: State, prepared: Prepared, scripted: Scripted | None) ->
 
 
 def question_of(upstream: Upstream, prepared: Prepared, *, stream: bool) -> Question:
-    """A request -> the input for its translation to an upstream server."""
+    """The `Question` from which the request to an upstream server is made."""
     proxied = prepared.dialect == "proxy"
     answer_format = prepared.body.get("response_format") if proxied else prepared.parameters.response_format
     return Question(

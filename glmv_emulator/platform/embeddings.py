@@ -1,6 +1,6 @@
 """Text embeddings: hashed words and character n-grams, so that texts that share them are near each other.
 
-They work for retrieval tests, but are not those of a model: synonyms are not near each other.
+They are good enough for retrieval tests. Unlike the embeddings of a model, they do not place synonyms near each other.
 """
 
 from __future__ import annotations

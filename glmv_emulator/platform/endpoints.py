@@ -26,7 +26,7 @@ Parse = Callable[[Request, State], Awaitable[Any]]
 
 
 def routes(state: State, parsed: Parse, bases: tuple[str, ...]) -> list[Route]:
-    """The routes of these endpoints under each base path; they share tasks, files and batches."""
+    """The routes of these endpoints under each base path. All base paths share tasks, files and batches."""
     endpoints = _Endpoints(state, parsed)
     table: list[tuple[str, str, Endpoint]] = [
         ("POST", "/async/chat/completions", endpoints.submit),

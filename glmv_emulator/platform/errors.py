@@ -1,7 +1,7 @@
 """Refusals with the platform's error codes, statuses and bodies.
 
-Source: docs.z.ai and docs.bigmodel.cn, "error codes". If those pages do not name the HTTP status, it is the one that
-users report; docs/fidelity.md lists these statuses.
+Source: docs.z.ai and docs.bigmodel.cn, "error codes". If those pages do not name the HTTP status, the emulator uses
+the status that users report; docs/fidelity.md lists these statuses.
 """
 
 from __future__ import annotations
@@ -143,5 +143,5 @@ class NotImplementedHere(Refusal):
 
     def message(self, *, english: bool) -> str:
         if english:
-            return f"The emulator does not implement {self.details[1]}; docs/fidelity.md lists what it does."
+            return f"The emulator does not implement {self.details[1]}; docs/fidelity.md lists what it implements."
         return f"API {self.details[0]} 不存在：模拟器没有实现它，docs/fidelity.md 列出了已实现的接口。"

@@ -17,8 +17,8 @@ class VideoSampling:
     """How frames of a video are sampled.
 
     Each of `rates` is (seconds, frames per second): the rate for videos up to this duration. A video that is longer
-    than the last of these durations is sampled as if it had that duration. `frames` and `tokens` are the maximum for
-    a video.
+    than the longest of these durations is sampled as if it had that duration. `frames` and `tokens` are the maximum
+    numbers of frames and tokens of a video.
     """
 
     rates: tuple[tuple[float, float], ...]
@@ -63,7 +63,7 @@ class Model:
 
 
 def _value(name: str, value: Any) -> Any:
-    """The value of a field in the file -> the value for a row of the table."""
+    """Convert the value of a field in `models.toml` to the value in the table of models."""
     match name, value:
         case _, {"doubt": doubt, "loose": loose, "strict": strict}:
             return Doubt(doubt, loose=_value(name, loose), strict=_value(name, strict))

@@ -19,7 +19,7 @@ DOUBTS = {
     "video-mp4": "videos are mp4 only; newer pages add mkv and mov",
     "stop-one": "at most one stop word, in a list; newer pages say four, and OpenAI clients send a string",
     "request-id-6": "request_id has at least 6 characters; docs.bigmodel.cn only requires that it is unique",
-    "system-2025": "glm-4v-flash and glm-4v-plus-0111 take user and assistant turns only, and lists as content",
+    "system-2025": "glm-4v-flash and glm-4v-plus-0111 take only user and assistant messages; user content is a list",
     "tools-4.5v": "glm-4.5v takes no tools; they are absent from its schema",
     "file-part": "the part `file` is for glm-5.3-flash only; another page calls it compatible with the older file_url",
     "context-flash": "glm-4v-flash reads 16K tokens; another page says 128K",
@@ -94,9 +94,9 @@ class Settings:
             check_count(f"concurrency of {model}", most, 0)
 
     def read(self, value: T | Doubt[T]) -> T:
-        """A limit -> its value for this emulator.
+        """The value of a limit for this emulator.
 
-        Of a `Doubt` this is the strict value if the setting `strict` names the doubt, else the loose value.
+        The value of a `Doubt` is its strict value if the setting `strict` names the doubt, else its loose value.
         """
         if not isinstance(value, Doubt):
             return value

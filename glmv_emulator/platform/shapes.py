@@ -1,7 +1,7 @@
 """The shapes of the platform's responses in each recorded era.
 
 2024: ids of 19 digits, `created` is a string in streams, three counts in usage, a role in each delta.
-2025: ids of a date and hex digits, cached tokens, tool calls with index -1 and the finish reason in two chunks.
+2025: ids of a date and hex digits, cached tokens; streamed tool calls have index -1 in a chunk with a finish reason.
 2026: `object`, reasoning tokens, the role in the first delta.
 """
 
@@ -154,10 +154,10 @@ def last_chunks(outcome: Outcome, era: Era, head: dict[str, Any], *, first: bool
 
 
 def withdrawn(last: dict[str, Any]) -> dict[str, Any]:
-    """A last chunk -> the last chunk of an answer that the content filter withdrew.
+    """Change a last chunk to the last chunk of an answer that the content filter withdrew.
 
-    As in the platform's security page, the delta has the role of the author of the filtered text, the filter is next to
-    the choices, and there is no usage.
+    As on the platform's page about security audits, the delta has the role `user`, `content_filter` is next to
+    `choices`, and there is no usage.
     """
     choice = last["choices"][0] | {"finish_reason": "sensitive", "delta": {"role": "user", "content": ""}}
     fields = {name: value for name, value in last.items() if name != "usage"}
@@ -180,7 +180,7 @@ def _deltas(outcome: Outcome, era: Era) -> Iterator[dict[str, Any]]:
 
 
 def _cut(text: str, parts: Sequence[str]) -> Iterator[str]:
-    """A text in pieces of the lengths of `parts`: fewer if the text is shorter, one more if it is longer."""
+    """Cut a text into pieces that are as long as `parts`. A shorter text gives fewer pieces, a longer text one more."""
     at = 0
     for piece in (*parts, text):
         if cut := text[at : at + len(piece)]:

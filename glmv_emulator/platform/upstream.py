@@ -25,7 +25,8 @@ NO_MONEY = re.compile(r"insufficient[_ ](?:quota|balance)|exceeded your current 
 
 
 class Upstream(Protocol):
-    """The server. `name` is its address without secrets. `model` is the model to request; None means the client's."""
+    """The server. `name` is its address without secrets. `model` is the model to request; None means the model
+    that the client requested."""
 
     name: str
     model: str | None

@@ -35,7 +35,7 @@ def counts(usage: Any) -> tuple[Any, ...]:
     )
 
 
-async def test_litellm_langchain_and_glmv_return_the_same_text_and_usage(
+async def test_litellm_and_langchain_and_glmv_return_the_same_text_and_usage(
     emu: Emulator, ask: Ask, aask: Ask, picture: str, litellm: Any
 ) -> None:
     from langchain_glmv import ChatGLMV
@@ -174,7 +174,7 @@ def test_finish_reasons_are_converted_to_the_names_of_openai(
     assert last.choices[0].finish_reason == expected
 
 
-def test_headers_do_sample_and_max_completion_tokens_of_a_call_are_sent(emu: Emulator, ask: Ask) -> None:
+def test_the_headers_and_max_completion_tokens_and_do_sample_of_a_call_are_sent(emu: Emulator, ask: Ask) -> None:
     ask(extra_headers={"X-Team": "kitchen"}, headers={"X-Shift": "night"}, do_sample=False, max_completion_tokens=9)
     request = emu.requests[-1]
     assert (request.headers["x-team"], request.headers["x-shift"]) == ("kitchen", "night")
@@ -290,7 +290,7 @@ async def test_a_router_asks_the_next_model_if_the_first_one_fails(
         assert [request.headers["x-model"] for request in emu.requests[-2:]] == ["first", "second"]
 
 
-def test_a_second_register_does_not_add_a_second_provider(litellm: Any) -> None:
+def test_calling_register_again_does_not_add_a_second_provider(litellm: Any) -> None:
     import glmv_litellm
 
     before = list(litellm.custom_provider_map)
@@ -312,7 +312,7 @@ def test_registering_adds_missing_models_and_keeps_existing_prices(
     assert litellm.model_cost["glmv/glm-4.5v"]["input_cost_per_token"] == 1.0
 
 
-def test_litellm_knows_vision_tools_context_and_prices_of_registered_models(litellm: Any) -> None:
+def test_litellm_knows_prices_and_limits_and_capabilities_of_registered_models(litellm: Any) -> None:
     name = "glmv/glm-4.6v"
     assert litellm.supports_vision(name)
     assert litellm.supports_function_calling(name)

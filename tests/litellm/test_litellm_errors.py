@@ -158,7 +158,7 @@ def test_advice_is_given_in_the_terms_of_litellms_messages(ask: Ask, litellm: An
     assert "glmv." not in str(caught.value)
 
 
-def test_the_repr_of_a_picture_from_a_tool_is_refused_with_advice_for_parts(ask: Ask, litellm: Any) -> None:
+def test_the_repr_of_a_picture_from_a_tool_is_refused_with_advice_to_return_a_part(ask: Ask, litellm: Any) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     with pytest.raises(litellm.BadRequestError, match="return an image_url part with a data: URI") as caught:
         ask(

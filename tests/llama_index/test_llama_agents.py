@@ -134,12 +134,12 @@ async def test_the_context_of_an_agent_run_can_be_written_as_json(
         json.dumps(context.to_dict())
 
 
-def test_predict_and_call_runs_a_tool(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+def test_the_method_predict_and_call_runs_a_tool(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.call("add", a=1, b=2)
     assert str(connect().predict_and_call([ADD], user_msg="add 1 and 2")) == "3"
 
 
-async def test_predict_and_call_runs_tools_in_parallel(emu: Emulator, connect: Callable[..., GLMV]) -> None:
+async def test_the_method_predict_and_call_runs_tools_in_parallel(emu: Emulator, connect: Callable[..., GLMV]) -> None:
     emu.call("add", a=1, b=2).also("add", a=3, b=4)
     response = await connect().apredict_and_call([ADD], user_msg="add them", allow_parallel_tool_calls=True)
     assert str(response) == "3\n\n7"

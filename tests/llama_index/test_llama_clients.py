@@ -42,7 +42,7 @@ def test_an_embedding_with_a_chat_client_uses_its_own_model_and_default_length(s
     assert len(embedding.get_text_embedding("hello")) == 2048
 
 
-def test_an_embedding_accepts_a_client_with_on_sensitive_return() -> None:
+def test_an_embedding_accepts_a_client_whose_on_sensitive_is_return() -> None:
     client = glmv.Client("test-id.test-secret", on_sensitive="return")
     assert GLMVEmbedding(client=client).model == "embedding-3"
     with pytest.raises(glmv.InvalidRequestError, match="on_sensitive"):

@@ -52,7 +52,7 @@ def test_an_index_finds_the_matching_text(embedding: GLMVEmbedding) -> None:
     assert found.node.get_content() == texts[1]
 
 
-def test_settings_embed_model_accepts_the_embedding_model(embedding: GLMVEmbedding) -> None:
+def test_the_embedding_model_can_be_assigned_to_settings_embed_model(embedding: GLMVEmbedding) -> None:
     before = Settings._embed_model
     Settings.embed_model = embedding
     assert Settings.embed_model is embedding
@@ -85,9 +85,7 @@ def test_copies_of_an_embedding_model_have_its_settings_and_show_no_key(again: A
         ({"embed_batch_size": 65}, "embed_batch_size"),
     ],
 )
-def test_options_of_chat_models_and_invalid_settings_are_refused_by_embeddings(
-    given: dict[str, Any], message: str
-) -> None:
+def test_embeddings_refuse_invalid_settings_and_options_of_chat_models(given: dict[str, Any], message: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=message):
         GLMVEmbedding(**given)
 

@@ -39,7 +39,7 @@ def ask(script: Script, way: str, **options: Any) -> Any:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_a_failed_answer_is_retried_if_retryable_and_else_raises_its_error_class(end: End, way: str) -> None:
+def test_a_failed_answer_raises_its_error_class_and_is_retried_if_retryable(end: End, way: str) -> None:
     stream = "stream" in way
     kind = kind_of(end, stream=stream)
     with pytest.raises(glmv.GLMVError) as caught:

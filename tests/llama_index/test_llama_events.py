@@ -110,7 +110,7 @@ def test_events_and_payload_contain_the_options_that_affect_the_answer(
     assert (values["temperature"], values["top_p"], values["max_tokens"]) == (0.2, 0.5, 64)
 
 
-def test_to_payload_has_the_metadata_of_the_model_without_its_password() -> None:
+def test_a_payload_has_the_metadata_of_the_model_but_not_the_password_of_its_url() -> None:
     payload = GLMVMultiModal(model="glm-4.5v", base_url="https://u:p@example.com/v1?k=1").to_payload()
     assert payload["class_name"] == "glmv_multi_modal_llm"
     assert payload["context_window"] == 65536

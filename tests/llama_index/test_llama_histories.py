@@ -127,14 +127,14 @@ def test_the_error_for_a_picture_that_needs_a_url_names_image_block(streamed: bo
         list(model.stream_chat(history)) if streamed else model.chat(history)
 
 
-def test_keep_pictures_1_leaves_out_all_but_the_newest_picture(emulator: Emulator) -> None:
+def test_only_the_newest_picture_is_sent_if_keep_pictures_is_1(emulator: Emulator) -> None:
     history = [ChatMessage(role="user", blocks=[ImageBlock(image=picture((60 + n, 60)))]) for n in range(3)]
     answer = llm(emulator, keep_pictures=1).chat(history)
     assert str(emulator.requests[-1].body).count("'type': 'image_url'") == 1
     assert "2 of 3 pictures, the oldest, were left out: keep_pictures=1." in answer.additional_kwargs["notes"]
 
 
-def test_arguments_of_a_call_that_json_cannot_hold_are_refused_by_name() -> None:
+def test_the_error_for_tool_arguments_that_json_cannot_hold_names_the_tool() -> None:
     circular: dict[str, Any] = {}
     circular["self"] = circular
     for value in (circular, {"count": 10**5000}):

@@ -234,7 +234,7 @@ def test_load_images_expands_the_tilde_of_the_home_folder(folder: Path, monkeypa
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"%PDF-1.7", JPEG_WITHOUT_ITS_END])
-def test_a_broken_file_raises_or_with_on_error_skip_is_left_out(
+def test_a_broken_file_is_left_out_if_on_error_is_skip_and_raises_otherwise(
     content: bytes, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / "broken.jpg").write_bytes(content)
@@ -261,7 +261,7 @@ def test_load_images_refuses_bytes_and_numbers_with_advice_to_make_a_document(so
         load_images(source)
 
 
-def test_with_on_error_skip_load_images_raises_if_no_picture_remains(folder: Path) -> None:
+def test_load_images_raises_if_on_error_is_skip_and_no_picture_remains(folder: Path) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="this file or folder does not exist"):
         load_images(folder / "nowhere", on_error="skip")
     (folder / "b.png").write_bytes(b"junk")
@@ -275,7 +275,7 @@ def test_an_unknown_value_of_on_error_is_refused(folder: Path) -> None:
             call("ignore")
 
 
-def test_with_on_error_skip_the_directory_reader_leaves_out_broken_files(
+def test_the_directory_reader_leaves_out_broken_files_if_on_error_is_skip(
     folder: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "broken.jpg").write_bytes(b"junk")
@@ -386,7 +386,7 @@ def test_the_captioner_makes_an_image_node_of_every_form_of_a_picture(
     assert result[7] is items[7]
 
 
-def test_with_on_error_skip_a_missing_picture_gives_no_node_but_a_warning(
+def test_a_missing_picture_gives_a_warning_and_no_node_if_on_error_is_skip(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     emu.say("red")
@@ -460,7 +460,7 @@ def captioner_of(emulator: Emulator, **options: Any) -> GLMVImageCaptioner:
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_after_a_picture_that_cannot_be_described_no_more_requests_are_sent(
+def test_no_further_requests_are_sent_after_a_picture_that_cannot_be_described(
     answering: Emulator, folder: Path, asynchronous: bool
 ) -> None:
     (folder / "broken.jpg").write_bytes(b"no picture")
@@ -487,7 +487,7 @@ def test_after_a_picture_that_cannot_be_described_no_more_requests_are_sent(
 @pytest.mark.parametrize(
     ("fault", "error"), [("arrears", glmv.QuotaError), ("token-expired", glmv.AuthenticationError)]
 )
-def test_an_error_of_the_account_ends_the_run_although_pictures_may_be_skipped(
+def test_an_account_error_ends_the_run_even_if_on_error_is_skip(
     answering: Emulator, folder: Path, fault: str, error: type[Exception], asynchronous: bool
 ) -> None:
     nodes = [ImageNode(image_path=str(folder / "b.png")) for _ in range(40)]
@@ -543,7 +543,7 @@ def test_an_error_of_a_file_system_is_an_invalid_request_and_can_be_skipped(
 
 
 @pytest.mark.usefixtures("broken")
-def test_a_picture_reader_of_a_file_system_that_fails_raises_without_the_password() -> None:
+def test_the_reader_error_for_a_failing_file_system_does_not_show_the_password() -> None:
     reader = image_file_extractor()[".png"]
     with pytest.raises(glmv.InvalidRequestError, match=r"it cannot be read \(.*refused") as caught:
         reader.load_data("a.png", fs=_BrokenFileSystem())
@@ -551,7 +551,7 @@ def test_a_picture_reader_of_a_file_system_that_fails_raises_without_the_passwor
 
 
 @pytest.mark.parametrize("pattern", ["**.png", "**x/*.png"])
-def test_a_pattern_with_stars_beside_other_characters_raises_no_other_error(folder: Path, pattern: str) -> None:
+def test_stars_beside_other_characters_match_pictures_or_raise_invalid_request(folder: Path, pattern: str) -> None:
     with contextlib.suppress(glmv.InvalidRequestError):  # Python 3.13 reads the stars as one
         assert load_images(folder / pattern)
 
@@ -581,7 +581,7 @@ def test_an_empty_description_is_an_error_and_not_a_picture_without_text(
     assert list(describe(captioner_of(answering, on_error="skip", nodes=True))) == []
 
 
-def test_the_error_of_a_description_cut_off_inside_the_reasoning_names_max_tokens(
+def test_the_error_names_max_tokens_if_a_description_ends_inside_the_reasoning(
     answering: Emulator, folder: Path
 ) -> None:
     answering.answer(lambda _: Reply(reasoning="It shows", finish_reason="length"))

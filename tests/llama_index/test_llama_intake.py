@@ -84,7 +84,7 @@ def test_a_file_inside_an_allowed_folder_is_read(
 
 
 @pytest.mark.parametrize("path", ["../others/red.png", "link.png", "inner/red.png", "missing.png/../../others/red.png"])
-def test_files_outside_the_folder_reached_by_dots_or_links_are_not_read(
+def test_files_outside_the_folder_are_not_read_through_dots_or_links(
     path: str, connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     ours, others = folders
@@ -138,7 +138,7 @@ def test_the_error_for_a_file_that_is_not_allowed_is_the_same_if_it_does_not_exi
     assert results[0] == results[1]
 
 
-def test_with_local_files_false_bytes_and_urls_are_accepted(
+def test_bytes_and_urls_are_accepted_if_local_files_is_false(
     emu: Emulator, connect: Callable[..., GLMV], red: bytes
 ) -> None:
     emu.say("red")
@@ -162,7 +162,7 @@ def test_local_files_can_be_set_to_a_folder_on_an_existing_model(
         llm.complete("What?", image_documents=[folders[1] / "red.png"])
 
 
-def test_an_invalid_local_files_set_on_an_existing_model_is_refused_at_the_call(
+def test_a_call_refuses_an_invalid_local_files_value_set_on_an_existing_model(
     connect: Callable[..., GLMV], red_path: Path
 ) -> None:
     llm = connect()
@@ -207,7 +207,7 @@ AUDIO = AudioBlock(audio=b"RIFF....WAVEfmt ", format="wav")
         (ImageBlock(url="file:///etc/hosts"), r"messages\[0\] \(user\), ImageBlock: .* http and https URLs only"),
     ],
 )
-def test_with_on_unsupported_warn_an_unsupported_block_is_left_out_with_a_warning(
+def test_an_unsupported_block_is_left_out_with_a_warning_if_on_unsupported_is_warn(
     block: Any, message: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=message):
@@ -220,7 +220,7 @@ def test_with_on_unsupported_warn_an_unsupported_block_is_left_out_with_a_warnin
     assert emu.requests[0].body["messages"] == [{"role": "user", "content": "What is it?"}]
 
 
-def test_with_on_unsupported_warn_a_picture_for_a_text_model_is_left_out(
+def test_a_picture_for_a_text_model_is_left_out_if_on_unsupported_is_warn(
     emu: Emulator, connect: Callable[..., GLMV], red: bytes
 ) -> None:
     emu.say("nothing")
@@ -229,7 +229,7 @@ def test_with_on_unsupported_warn_a_picture_for_a_text_model_is_left_out(
         llm.chat(chat(ImageBlock(image=red)))
 
 
-def test_with_on_unsupported_warn_a_document_without_a_picture_is_left_out(
+def test_a_document_without_a_picture_is_left_out_if_on_unsupported_is_warn(
     emu: Emulator, connect: Callable[..., GLMV], red: bytes
 ) -> None:
     emu.say("red")
@@ -239,7 +239,7 @@ def test_with_on_unsupported_warn_a_document_without_a_picture_is_left_out(
     assert [part["type"] for part in emu.requests[0].body["messages"][0]["content"]] == ["image_url", "text"]
 
 
-def test_with_on_unsupported_warn_a_file_that_is_not_allowed_still_raises(
+def test_a_file_that_is_not_allowed_raises_even_if_on_unsupported_is_warn(
     connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="is not read"):
@@ -274,7 +274,7 @@ def test_an_open_file_is_read_from_its_beginning_and_rewound(
         ),
     ],
 )
-def test_in_terms_replaces_names_of_glmv_constructors_by_llama_index_blocks(written: str, read: str) -> None:
+def test_advice_names_llama_index_blocks_in_place_of_glmv_constructors(written: str, read: str) -> None:
     assert in_terms(f"Use {written} here.") == f"Use {read} here."
 
 
@@ -326,7 +326,7 @@ def test_media_that_the_model_does_not_take_are_refused_before_they_are_read(on_
     assert Intake("glm-4.6v", row=glmv.find_model("glm-4.6v"), on_unsupported="warn").medium(**picture).url
 
 
-def test_intake_refuse_keeps_the_class_of_an_error_and_adds_the_position_once() -> None:
+def test_refusing_content_keeps_the_error_class_and_adds_the_position_once() -> None:
     intake = Intake(on_unsupported="warn")
     with pytest.raises(glmv.LimitExceeded) as caught:
         intake.refuse(glmv.LimitExceeded("too large"), "messages[0]")
@@ -345,13 +345,13 @@ def test_by_default_an_intake_reads_every_file_and_raises_for_unsupported_conten
 
 
 @pytest.mark.parametrize("rule", ["raise", "warn"])
-def test_on_unsupported_accepts_only_raise_and_warn(rule: Any, connect: Callable[..., GLMV]) -> None:
+def test_on_unsupported_must_be_raise_or_warn(rule: Any, connect: Callable[..., GLMV]) -> None:
     assert connect(on_unsupported=rule).on_unsupported == rule
     with pytest.raises(ValueError, match=r"on_unsupported"):
         connect(on_unsupported=f"{rule}s")
 
 
-def test_other_content_is_named_in_the_terms_of_llama_index() -> None:
+def test_advice_names_llama_index_blocks_in_place_of_glmv_classes() -> None:
     assert (
         in_terms("this is a video (MP4); use glmv.Video. Supported")
         == "this is a video (MP4); use VideoBlock. Supported"

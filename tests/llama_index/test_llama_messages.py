@@ -250,13 +250,13 @@ def test_converting_a_history_does_not_change_it(red: bytes) -> None:
     assert history == before
 
 
-def test_reads_files_is_true_only_for_messages_with_a_path(red: bytes, red_path: Path) -> None:
+def test_a_message_reads_files_only_if_it_has_a_path(red: bytes, red_path: Path) -> None:
     nested = CitableBlock(title="t", source="s", content=[ImageBlock(path=red_path)])
     assert reads_files([ChatMessage(blocks=[nested])])
     assert not reads_files([ChatMessage(blocks=[ImageBlock(image=red), ImageBlock(url=URL), TextBlock(text="x")])])
 
 
-def test_reads_files_is_true_for_a_citation_of_a_block_with_a_path(red: bytes, red_path: Path) -> None:
+def test_a_citation_reads_files_only_if_its_block_has_a_path(red: bytes, red_path: Path) -> None:
     def cited(block: Any) -> ChatMessage:
         inner = CitationBlock(cited_content=block, source="s", title="t", additional_location_info={})
         return ChatMessage(role="assistant", blocks=[inner])
@@ -289,7 +289,7 @@ def test_tool_calls_in_additional_kwargs_of_user_and_tool_messages_are_not_sent(
     assert (result.tool_calls, result.tool_call_id) == ((), "c1")
 
 
-def test_texts_of_a_system_message_but_not_of_a_user_are_joined_by_newlines() -> None:
+def test_newlines_join_the_texts_of_a_system_message_but_not_of_a_user_message() -> None:
     blocks = [TextBlock(text="a"), TextBlock(text="b")]
     assert [
         message.text for message in mapped(*(ChatMessage(role=role, blocks=blocks) for role in ("user", "system")))
@@ -299,7 +299,7 @@ def test_texts_of_a_system_message_but_not_of_a_user_are_joined_by_newlines() ->
     ]
 
 
-def test_an_empty_user_message_is_left_out_but_refused_as_the_newest_message() -> None:
+def test_an_empty_user_message_is_refused_if_it_is_the_newest_and_left_out_otherwise() -> None:
     intake = Intake()
     sent = to_glmv(
         [ChatMessage(content=""), ChatMessage(content="hi"), ChatMessage(role="assistant", content="ho")], intake
@@ -432,7 +432,7 @@ def test_empty_url_options_do_not_change_the_messages(value: Any) -> None:
     assert linked([], image_url=value) == []
 
 
-def test_without_a_user_message_media_of_url_options_are_sent_in_a_new_message() -> None:
+def test_media_of_url_options_are_sent_in_a_new_message_if_there_is_no_user_message() -> None:
     system = glmv.Message("system", "Be brief.")
     assert linked([system], image_url=URL) == [system, glmv.Message("user", [glmv.Image.from_url(URL)])]
 
@@ -510,7 +510,7 @@ def test_tool_required_sets_tool_choice_and_on_misfit_unless_the_call_sets_them(
         ([{"function": {"name": ""}}, {"function": None}, {}, 3], []),
     ],
 )
-def test_legacy_calls_reads_tool_calls_of_other_integrations_that_name_a_tool(
+def test_tool_calls_of_other_integrations_are_read_if_they_name_a_tool(
     calls: Any, expected: list[glmv.ToolCall]
 ) -> None:
     assert legacy_calls(calls) == expected

@@ -34,7 +34,7 @@ def arguments(block: ToolCallBlock) -> Any:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_tool_calls_text_and_reasoning_in_answers_of_other_servers_are_read(name: str) -> None:
+def test_text_and_reasoning_and_tool_calls_in_answers_of_other_servers_are_read(name: str) -> None:
     case = CASES[name]
     llm = llm_of(case)
     messages = [ChatMessage(content="hi")]

@@ -41,7 +41,7 @@ def connected(emulator: Emulator, store: PictureStore, form: str) -> GLMV:
 
 
 @pytest.mark.parametrize("form", ["the store", "a list", "the folder", "a text"])
-def test_with_local_files_as_the_store_only_files_of_the_store_are_read(
+def test_only_files_of_the_store_are_read_if_local_files_is_the_store(
     store: PictureStore, tmp_path: Path, form: str
 ) -> None:
     (tmp_path / "outside.png").write_bytes(png("green"))

@@ -99,7 +99,7 @@ def test_notes_and_boxes_in_additional_kwargs_can_be_written_as_json() -> None:
     assert json.loads(json.dumps(response.additional_kwargs))["boxes"][0]["grid"] == [1, 2, 3, 4]
 
 
-def test_as_completion_keeps_text_delta_and_raw_of_a_chat_response() -> None:
+def test_a_completion_has_the_text_and_delta_and_raw_data_of_its_chat_response() -> None:
     chat = streamed(glmv.Delta(text="a "), glmv.Delta(text="red", raw={"id": "1"}))[-1]
     completion = as_completion(chat)
     assert (completion.text, completion.delta, completion.raw) == ("a red", "red", {"id": "1"})

@@ -65,7 +65,9 @@ WRITTEN: dict[str, Callable[[GLMV], str]] = {
 
 @BOTH_FACES
 @pytest.mark.parametrize("write", WRITTEN.values(), ids=WRITTEN)
-def test_the_repr_dict_and_json_of_a_model_do_not_hold_the_key(kind: type[GLMV], write: Callable[[GLMV], str]) -> None:
+def test_the_repr_and_dict_and_json_of_a_model_do_not_hold_the_key(
+    kind: type[GLMV], write: Callable[[GLMV], str]
+) -> None:
     assert SECRET not in write(made(kind))
 
 
@@ -111,7 +113,9 @@ def test_a_copy_with_a_changed_base_url_sends_its_requests_to_that_url(glmv_emul
         ({"stop_sequences": ["END"]}, "stop", ["END"]),
     ],
 )
-def test_other_field_names_of_llama_index_are_accepted(given: dict[str, Any], field: str, value: object) -> None:
+def test_llama_index_names_of_settings_are_accepted_as_aliases(
+    given: dict[str, Any], field: str, value: object
+) -> None:
     assert getattr(GLMV(**given), field) == value
 
 
@@ -123,7 +127,7 @@ def test_the_error_for_a_misspelled_field_does_not_show_its_value() -> None:
 
 @BOTH_FACES
 @pytest.mark.parametrize("model", [row.name for row in glmv.models()] + ["GLM-4V", "someone/else:7b", ""])
-def test_the_metadata_of_known_unknown_and_empty_model_names_can_be_read(kind: type[GLMV], model: str) -> None:
+def test_metadata_can_be_read_for_known_and_unknown_and_empty_model_names(kind: type[GLMV], model: str) -> None:
     metadata = kind(model=model).metadata
     assert metadata.is_chat_model
     assert metadata.model_name == model
@@ -135,7 +139,7 @@ def test_metadata_of_a_model_are_those_of_its_catalogue_row() -> None:
     assert (metadata.num_input_files, metadata.is_function_calling_model) == (5, False)
 
 
-def test_a_context_window_that_is_set_replaces_that_of_the_catalogue() -> None:
+def test_a_context_window_argument_replaces_the_context_window_of_the_catalogue() -> None:
     assert GLMV(model="glm-4v", context_window=9000, max_tokens=10).metadata.context_window == 9000
 
 

@@ -38,7 +38,7 @@ async def test_a_plain_request_has_only_model_and_messages(kind: type[GLMV], dia
     assert {frozenset(body) for body in server.bodies} == {frozenset(MESSAGES)}
 
 
-def test_pictures_are_sent_as_data_uris_and_options_by_the_field_names_of_vllm(red: bytes) -> None:
+def test_options_have_the_field_names_of_vllm_and_pictures_are_sent_as_data_uris(red: bytes) -> None:
     server = OtherServer(ENGINE)
     llm = GLMV(**server.options(dialect="vllm"), do_sample=False, thinking=False, user_id="user-1")
     llm.chat([ChatMessage(blocks=[TextBlock(text="?"), ImageBlock(image=red)])])
@@ -155,7 +155,7 @@ OBJECTS: dict[str, Callable[[GLMV], Any]] = {
     ['{"width": 3, "height": 4}', '```json\n{"width": 3, "height": 4}\n```', 'Here it is: {"width": "3", "height": 4}'],
     ids=["bare", "fence", "prose"],
 )
-def test_the_object_is_read_from_an_answer_of_a_server_with_a_schema_field(
+def test_the_schema_is_sent_as_json_schema_and_the_object_is_read_from_the_answer(
     said: str, dialect: Any, ask: Callable[[GLMV], Any]
 ) -> None:
     server = OtherServer(message={"role": "assistant", "content": said})

@@ -68,7 +68,7 @@ EVERY_WAY = pytest.mark.parametrize("ask", WAYS.values(), ids=WAYS)
 @BOTH_FACES
 @EVERY_WAY
 @pytest.mark.parametrize("said", [GOOD, f"Here it is:\n```json\n{GOOD}\n```", f"<|begin_of_box|>{GOOD}<|end_of_box|>"])
-def test_the_object_is_read_from_bare_json_a_code_fence_and_box_marks(
+def test_the_object_is_read_from_bare_json_and_a_code_fence_and_box_marks(
     kind: type[GLMV], ask: Callable[[GLMV], Any], said: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(said)
@@ -76,7 +76,7 @@ def test_the_object_is_read_from_bare_json_a_code_fence_and_box_marks(
 
 
 @EVERY_WAY
-def test_the_prompt_contains_the_schema_with_single_braces_and_no_tools(
+def test_the_prompt_has_the_schema_in_single_braces_and_no_tools_are_sent(
     ask: Callable[[GLMV], Any], emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(GOOD)
@@ -164,7 +164,7 @@ def test_two_streamed_objects_that_do_not_fit_raise_an_error_with_the_second_ans
     assert len(emu.requests) == 2
 
 
-def test_as_structured_llm_sends_the_picture_of_the_message(
+def test_the_llm_of_as_structured_llm_sends_the_picture_of_the_message(
     emu: Emulator, connect: Callable[..., GLMV], red: bytes
 ) -> None:
     emu.say(GOOD)
@@ -262,7 +262,7 @@ def test_the_repaired_streamed_object_keeps_no_value_of_the_first_object(
     assert len(emu.requests) == 2
 
 
-def test_a_repaired_stream_has_replaces_in_one_chunk_and_usage_of_both_requests(
+def test_one_chunk_of_a_repaired_stream_is_marked_replaces_and_usage_is_summed(
     emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 5}
@@ -428,14 +428,14 @@ def test_arguments_that_the_class_of_a_program_refuses_are_asked_for_once_more(
 
 
 @pytest.mark.parametrize("output_cls", [dict, list[Receipt], RECEIPT], ids=["dict", "list", "instance"])
-def test_an_output_class_that_is_no_pydantic_class_is_an_invalid_request(output_cls: Any) -> None:
+def test_an_output_class_that_is_not_a_pydantic_class_is_an_invalid_request(output_cls: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="must be a pydantic class"):
         GLMV().structured_predict(output_cls, PROMPT, thing="receipt")
     with pytest.raises(glmv.InvalidRequestError, match="must be a pydantic class"):
         list(GLMV().stream_structured_predict(output_cls, PROMPT, thing="receipt"))
 
 
-def test_a_text_as_prompt_of_an_object_is_an_invalid_request() -> None:
+def test_a_str_in_place_of_a_prompt_template_is_an_invalid_request() -> None:
     prompt: Any = "What does the receipt say?"
     with pytest.raises(glmv.InvalidRequestError, match=r"such as PromptTemplate\(\.\.\.\); got str"):
         GLMV().structured_predict(Receipt, prompt)

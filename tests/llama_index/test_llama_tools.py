@@ -131,7 +131,7 @@ def test_invalid_arguments_of_a_finished_answer_become_an_empty_dict(arguments: 
     assert selected(response(block)) == [("c1", "remove", {})]
 
 
-def test_get_tool_calls_from_response_raises_if_the_answer_is_only_text() -> None:
+def test_an_answer_that_is_only_text_raises_in_get_tool_calls_from_response() -> None:
     with pytest.raises(ValueError, match="the answer has only text: 'red'"):
         GLMV().get_tool_calls_from_response(response(TextBlock(text="red")))
 
@@ -184,7 +184,7 @@ def test_a_tool_result_with_the_repr_of_a_picture_is_refused_with_advice(
     assert not emu.requests
 
 
-def test_with_on_unsupported_warn_the_repr_of_a_picture_is_left_out(
+def test_the_repr_of_a_picture_is_left_out_if_on_unsupported_is_warn(
     red: bytes, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say("Fine.")
@@ -252,7 +252,7 @@ def test_a_call_whose_arguments_cannot_be_read_is_logged(
     assert "/ho" not in caplog.text
 
 
-def test_the_picture_of_a_node_that_a_tool_returns_in_a_list_is_noted(
+def test_a_note_names_the_image_node_in_a_list_that_a_tool_returns(
     red: bytes, tmp_path: Path, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     path = tmp_path / "red.png"

@@ -37,7 +37,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
-def test_after_pip_install_glmv_ask_answers_a_question_about_a_users_picture(newcomer: Path) -> None:
+def test_glmv_ask_answers_a_question_about_a_users_picture_after_pip_install(newcomer: Path) -> None:
     wheel = next(newcomer.glob("*.whl")).name
     installed = run(f'pip install --quiet "./{wheel}[cli,emulator]"', newcomer)
     assert installed.returncode == 0, installed.stderr

@@ -44,7 +44,7 @@ def test_each_table_of_the_servers_page_has_the_rows_and_columns_of_the_tests(
     assert on_page == {(row, column) for name, row, column in collected if name == table}
 
 
-def test_the_tests_of_answers_nginx_and_engines_each_have_a_table(collected: set[tuple[str, str, str]]) -> None:
+def test_the_tests_of_answers_and_nginx_and_engines_each_have_a_table(collected: set[tuple[str, str, str]]) -> None:
     files = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
     assert (
         {table for table, _, _ in collected}

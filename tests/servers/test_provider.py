@@ -35,7 +35,7 @@ def messages(picture: Callable[..., bytes]) -> list[dict[str, Any]]:
     return [{"role": "user", "content": parts}]
 
 
-def test_the_openai_sdk_langchain_and_glmv_return_the_same_text_and_usage(
+def test_the_openai_sdk_and_langchain_and_glmv_return_the_same_text_and_usage(
     openai: Any, emu: Emulator, messages: list[dict[str, Any]]
 ) -> None:
     with glmv.Client(emu.api_key, base_url=emu.base_url) as client:

@@ -190,7 +190,7 @@ def test_a_socks_call_to_an_http_proxy_fails_within_20_seconds_and_names_the_pro
     assert f"roxy {proxy.place} (ALL_PROXY)" in str(raised.value)
 
 
-def test_client_reach_returns_the_proxy_and_the_variable_that_names_the_proxy(
+def test_the_method_reach_returns_the_proxy_and_the_variable_that_names_the_proxy(
     proxy: ForwardProxy, plain: Server, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy.url)

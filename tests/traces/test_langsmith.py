@@ -66,7 +66,7 @@ def png() -> bytes:
 
 @pytest.mark.parametrize("way", ["base64", "redacted", "reference"])
 @pytest.mark.filterwarnings("default")
-def test_langsmith_gets_a_reference_unchanged_and_base64_only_without_redact(
+def test_langsmith_gets_references_and_gets_base64_only_if_redact_is_not_used(
     collector: Collector, tmp_path: Path, way: str
 ) -> None:
     store, data = PictureStore(tmp_path), png()

@@ -1,4 +1,4 @@
-"""Bytes of a stream, cut anywhere -> its events."""
+"""Turns the bytes of a stream, which may be cut anywhere, into the data of its events."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A request to the platform -> the request to an OpenAI-compatible server.
+"""Translates a request to the platform into a request to an OpenAI-compatible server.
 
-Fields that the platform ignores are not sent: `tool_choice`, and `response_format` for a vision model. Requests to
-`/v1` keep both. `request_id`, `user_id` and other fields that only the platform has are not sent.
+Fields that the platform ignores are not sent: `tool_choice` for every model, and `response_format` for a vision model.
+Requests to `/v1` keep both fields. `request_id`, `user_id` and other fields that only the platform has are not sent.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def translated(question: Question) -> dict[str, Any]:
 
 
 def _thinking(fields: Mapping[str, Any]) -> bool | None:
-    """Whether the model should think, by the platform's field or a server's; None if the request has neither."""
+    """Whether `thinking` or `chat_template_kwargs` turns thinking on; None if the request has neither field."""
     match fields:
         case {"thinking": {"type": "enabled" | "disabled" as kind}}:
             return bool(kind == "enabled")

@@ -303,7 +303,7 @@ def test_a_report_lists_the_attempts_of_a_call_in_order(emu: Emulator, client: C
     emu.fail(code=1302, retry_after=2)
     client.retrying([0.1])
     text = str(emu.report())
-    assert text.startswith("1 call, 2 requests, 0 errors seen by the application\n")
+    assert text.startswith("1 call, 2 requests; the application noticed 0 errors\n")
     assert "2 attempts: 0.00 s HTTP 429 code 1302 retry after 2 s (refusal); 0.1" in text
     assert "! ignored-retry-after: retried after 0.1" in text
     with pytest.raises(AssertionError, match="ignored-retry-after"):
