@@ -211,7 +211,7 @@ class ConnectionFailed(GLMVError):
 
 @public_class
 class RequestTimeout(ConnectionFailed):
-    """The server did not connect, take the request or answer within `timeout`."""
+    """Within `timeout` the server did not connect, did not take the request, or did not answer."""
 
 
 @public_class

@@ -1,6 +1,7 @@
 """Declares the keywords with their types, so that editors complete them and type checkers report a misspelt one.
 
-`glmv.options` has the same names as fields of pydantic models, which validate the values. A test compares the names.
+`glmv.options` has the same names as fields of pydantic models, which validate the values. A test compares both names
+and types.
 """
 
 # No `from __future__ import annotations` here: it would turn the annotations of a TypedDict into strings.

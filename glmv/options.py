@@ -167,17 +167,16 @@ class Connection(ShowsFields):
             and a blocking one runs in a worker thread. When it raises, or returns something that is not a key, the call
             raises `AuthenticationError`. Copies share the function; pickles do not contain it.
         base_url: the base URL of the API. None: the environment and the key decide (see `glmv.Client`). A key argument
-            that equals ZHIPUAI_API_KEY or ZAI_API_KEY is treated as a key from this variable. For any other
-            key, and for a function, the address is ZHIPUAI_BASE_URL or ZAI_BASE_URL: the first that is set while its
-            key variable is not. If there is none, a function is treated as a key from a key variable; another
-            key goes to ZHIPUAI_BASE_URL if it is set, else to open.bigmodel.cn.
+            that equals ZHIPUAI_API_KEY or ZAI_API_KEY is treated as a key from this variable. Any other key, and
+            any function, is treated as a key from ZHIPUAI_API_KEY or ZAI_API_KEY: the first that is not set although
+            its base URL is. If there is none, a function is treated as the key that is set, and a key as one from
+            ZHIPUAI_API_KEY.
         auth: "key" sends the key itself; "token" sends a short-lived token signed with it.
         token_ttl: lifetime of a signed token in seconds; 0 or less sends the key itself.
         timeout: seconds for each connection, each read and each write, or an `httpx.Timeout`; None is connect 8, read
             300, write 60.
         deadline: seconds for the whole call, from waiting for a slot to the last byte. At the deadline, or when no
-            slot came free within the read timeout, the wait for a slot raises `GateTimeout`, whose message lists the
-            calls that hold the slots.
+            slot came free within the read timeout, a call that still waits for a slot raises `GateTimeout`.
         idle_timeout: seconds between two events of a stream; None means the read timeout.
         max_retries: a call makes at most `max_retries + 1` requests. Requests that the server refuses because of too
             many concurrent calls do not count while other calls of the same gate succeed. 0 turns retries off.

@@ -150,7 +150,7 @@ def _watch_flow(flow: Generator[Step, Any, _T], watch: _Watch) -> Generator[Step
 
 
 def _steps(flow: Generator[Step, Any, _T], watch: _Watch) -> Generator[Step, Any, _T]:
-    """Passes steps to the driver and their results to the flow. After the first chunk it delegates to the flow."""
+    """Passes steps to the driver and their results to the flow, and watches them up to the first chunk."""
     result: Any = None
     problem: Exception | None = None
     while True:

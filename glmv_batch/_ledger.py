@@ -212,7 +212,7 @@ class Ledger:
         )
 
     def digest(self, path: str, size: int, mtime: int) -> str | None:
-        """The stored SHA-256 of the file; None if it was never stored, or for another size or modification time."""
+        """The stored SHA-256 of the file; None if none is stored for this size and modification time."""
         rows = self._rows(
             "select digest from files where path = ? and size = ? and mtime = ?", os.fsencode(path), size, mtime
         )

@@ -286,7 +286,7 @@ class Emulator:
 
     @property
     def errors(self) -> list[BaseException]:
-        """The exceptions of the function given to `answer` since `reset`, `SystemExit` included.
+        """The exceptions, `SystemExit` included, that the function given to `answer` has raised since `reset`.
 
         If the function calls `pytest.fail()` or `pytest.skip()`, a test with the pytest fixture fails or is skipped.
         """

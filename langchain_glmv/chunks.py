@@ -2,7 +2,7 @@
 
 A whole answer is mapped as a stream of one delta, so all answers take this path. The fields of each chunk follow from
 how LangChain merges chunks (langchain_core.messages.ai, `add_ai_message_chunks`): it sums usage and joins strings, so
-only the last chunk has usage and facts; it compares the `model_provider` of two chunks, so every chunk may have it.
+only the last chunk has usage and facts. Every chunk has the `model_provider`, because LangChain does not join that.
 
 langchain-core numbers the content blocks of a streamed message in order of arrival and merges blocks of the same number
 even if their types differ; a tool call after reasoning or text would vanish from the content. So `chunk_blocks` gives

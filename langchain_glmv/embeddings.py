@@ -37,7 +37,7 @@ class GLMVEmbeddings(glmv.Component, Embeddings):
         """One vector for each text, in the order of the texts; [] for no texts.
 
         Raises:
-            GLMVError: a call fails. The class is also one of LangChain's error classes.
+            GLMVError: a call fails. The error is also an instance of one of LangChain's error classes.
         """
         with joined_errors():
             client = self.clients.sync

@@ -128,7 +128,7 @@ class ConnectionFailed(glmv.ConnectionFailed, ModelConnectionError):
 
 
 class RequestTimeout(glmv.RequestTimeout, ModelTimeoutError):
-    """The server did not connect, take the request or answer within `timeout`."""
+    """Within `timeout` the server did not connect, did not take the request, or did not answer."""
 
 
 class DeadlineExceeded(glmv.DeadlineExceeded, ModelError, TimeoutError):

@@ -223,7 +223,7 @@ def first_only(response: ChatResponse) -> ChatResponse:
 
 
 def _tool_kwargs(arguments: object, *, partial: bool) -> dict[str, Any]:
-    """Arguments -> a dict; {} for incomplete arguments of a finished answer, as half of a path must not be used."""
+    """Arguments -> a dict; {} if those of a finished answer are incomplete, because a cut value must not be used."""
     match arguments:
         case dict():
             return arguments

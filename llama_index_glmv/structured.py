@@ -178,7 +178,7 @@ def _parsed(response: ChatResponse, output_cls: type[Model]) -> Model:
 def _next_object(
     response: ChatResponse, output_cls: type[Model], current: Model | FlexibleModel | None
 ) -> Model | FlexibleModel:
-    """The object for the answer so far, with the fields received; for the whole answer, a complete `output_cls`.
+    """The object for the answer so far, with the fields received. For the whole answer it is a complete `output_cls`.
 
     A field that was set stays set, and strings and lists only get longer, at any depth. If the response has
     `replaces`, a new answer begins, and with it a new object.

@@ -168,7 +168,9 @@ def content(context: Context, /, file_id: str) -> Generator[Step, Any, bytes]:
 def stored(row: object) -> StoredFile:
     """The `StoredFile` for a file object of a response."""
     if not isinstance(row, Mapping) or not row.get("id"):
-        raise MalformedResponse(f"A file object of the response has no id; it is {type(row).__name__}.")
+        raise MalformedResponse(
+            f"The response has a file object without an id; the object is of type {type(row).__name__}."
+        )
     name = row.get("fileName") or row.get("filename")
     return StoredFile(
         str(row["id"]),

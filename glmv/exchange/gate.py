@@ -1,15 +1,16 @@
 """Limits the concurrent calls of this process for an account, host and model. First come, first served.
 
 The platform limits concurrent requests, not requests a minute (docs.bigmodel.cn, "速率限制"), and refuses those above
-the limit with code 1302. A gate with 10 slots needs exactly 100 requests for 100 calls.
+the limit with code 1302. With a gate that has as many slots as the platform allows, no call is
+refused and sent again.
 
 If other programs use the account, too, the platform may still refuse calls. Then a gate does what TCP does in a
 congested network (RFC 5681): it reduces its width (the number of slots) immediately by a factor, and increases it again
 after a round of answers. After a refusal it also pauses: it gives no slots for a time that grows with each refusal in
 a row. An answer ends the pause, because it frees a slot at the server. A refused call gets its old place in the queue.
 
-A gate never waits. A call that has to wait gets a `Ticket`. The callback of the ticket runs when the call gets a slot,
-and when the owner of the ticket has to call `Gate.look` at the end of a pause (see `Gate.looks_at`).
+A gate never waits. A call that has to wait gets a `Ticket`. The callback of the ticket runs in two cases: the call has
+got a slot, or the gate pauses, and the owner of the ticket must call `Gate.look` at the end (see `Gate.looks_at`).
 """
 
 from __future__ import annotations
@@ -117,7 +118,8 @@ class Gate:
     Args:
         name: the name of the gate in messages.
         width: the number of slots.
-        clock, chance: return monotonic seconds, and a random number from 0 to 1.
+        clock: returns monotonic seconds.
+        chance: returns a random number from 0 to 1.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ _WORTH_IT = 16 * 1024
 
 
 class Checked:
-    """The facts of base64 that was checked before.
+    """What an earlier check found out about a base64 text.
 
     Attributes:
         key: the SHA-256 of the original text.

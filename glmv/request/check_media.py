@@ -199,7 +199,7 @@ def _note_aspect(image: Image, most: float, processor: str, add_note: AddNote) -
     if max(image.width, image.height) > most * min(image.width, image.height):
         note = (
             f"{image!r} is more than {most:g} times as long as it is wide, and {processor} "
-            "refuses that: if there is no answer, cut the picture into pieces."
+            "refuses such pictures: if the call fails, cut the picture into pieces."
         )
         add_note(Cause(note))
 

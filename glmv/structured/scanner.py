@@ -1,4 +1,4 @@
-"""Finds JSON values in a text that arrives in pieces, and the part that a stream may show. Takes linear time."""
+"""Finds JSON values in a text that arrives in pieces, and decides how much of it a stream may show, in linear time."""
 
 from __future__ import annotations
 
@@ -298,7 +298,7 @@ class Scanner:
 
 
 class JSONStream:
-    """Passes on the first value of a streamed answer that may be the requested one, as it arrives, and nothing else.
+    """Takes a streamed answer, and passes on the first JSON value that may be the requested one, as it arrives.
 
     Args:
         array: whether a list was requested instead of an object.

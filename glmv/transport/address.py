@@ -124,7 +124,7 @@ def _belonging(key: SecretStr | None, environ: Mapping[str, SecretStr]) -> tuple
     if key is None:
         return next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
     same = (row for row in _KEYS if environ.get(row[0]) == key)
-    # A base URL whose key variable has another key belongs to that key: do not send this one there.
+    # A base URL whose key variable has another key belongs to that key.
     free = (row for row in _KEYS if environ.get(row[1]) and not environ.get(row[0]))
     return next(same, None) or next(free, None) or _KEYS[0]
 

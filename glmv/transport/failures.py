@@ -125,7 +125,7 @@ def refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failu
 
 
 def perhaps_refused_by_proxy(status: int, headers: Mapping[str, str], way: Way) -> Failure | None:
-    """The failure for a response that probably comes from a proxy if its body is not JSON; None for any other.
+    """The failure to report if the body turns out not to be JSON; None if no proxy can have sent the response.
 
     Args:
         headers: the names are in lower case.

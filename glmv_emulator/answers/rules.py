@@ -6,9 +6,9 @@
    count. On `/v1`, `tool_choice` can also force a call or forbid it ("none"). A forced call
    calls the tool that `tool_choice` names, else the tool named in these texts, else the first tool.
 2. JSON, if the request has a `response_format`, or if the newest user text or a system message contains a JSON Schema.
-3. If there is media, the results of this turn's tools, and then a description of all that was measured and read
-   (`describe`).
-4. Otherwise the results of this turn's tools, or one sentence that says that this is an emulator.
+3. A description of all that was measured and read (`describe`), if there is media. The results of this turn's tools
+   stand before it.
+4. The results of this turn's tools. If there are none: one sentence that says that this is an emulator.
 
 Arguments and JSON are filled by the names of properties, see `fill`. A turn is everything since the last text answer.
 All other words of a request are ignored.

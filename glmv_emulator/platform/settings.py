@@ -110,5 +110,5 @@ def answered_by(upstream: str | None) -> str:
         upstream: the address of the upstream server; None if there is none.
     """
     if upstream is None:
-        return "it describes what it measures in pictures, or gives scripted answers; it is not GLM-4V"
+        return "it gives scripted answers, or says what it measured in a picture; it is not GLM-4V"
     return f"its answers come from {upstream}; it is not GLM-4V"

@@ -209,7 +209,7 @@ def test_a_model_passed_for_one_call_is_named_in_the_metadata(model: ChatGLMV, q
         assert message.response_metadata["model_name"] == "glm-4.5v"
 
 
-def test_the_llm_output_of_generate_names_the_model(model: ChatGLMV, question: Any) -> None:
+def test_llm_output_has_the_name_of_the_model_after_generate(model: ChatGLMV, question: Any) -> None:
     result = model.generate([question, question])
     assert result.llm_output == {"model_name": "glm-4.6v"}
     assert "red" in result.generations[1][0].text

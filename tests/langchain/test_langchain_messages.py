@@ -437,7 +437,7 @@ def test_the_id_of_an_uploaded_file_is_read_from_every_form_of_its_block(block: 
         ({"type": "file", "url": PAPER, "filename": "b.pdf"}, "b.pdf", None),
     ],
 )  # fmt: skip
-def test_the_file_part_of_a_document_has_the_name_and_type_of_its_block(
+def test_a_document_block_becomes_a_file_part_with_its_name_and_type(
     block: dict[str, Any], name: str, mime: str | None
 ) -> None:
     found = part(block)

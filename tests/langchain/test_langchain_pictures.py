@@ -46,7 +46,7 @@ def test_ppm_and_pcx_and_jpeg_2000_pictures_reach_the_model(model: ChatGLMV, kin
     assert "blue" in model.invoke([HumanMessage([image(encoded(kind)), "What colour is it?"])]).text
 
 
-def test_the_function_image_refuses_a_numpy_array_with_advice_to_convert_it() -> None:
+def test_a_numpy_array_as_a_picture_is_refused_with_advice_to_convert_it() -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"PIL\.Image\.fromarray"):
         image(np.zeros((5, 4, 3), "uint8"))  # type: ignore[arg-type]  # the point of the test
 

@@ -120,7 +120,7 @@ def test_tool_calls_in_additional_kwargs_become_tool_selections(call: object) ->
     assert selected(response(tool_calls=[call])) == [("c1", "zoom", {"at": 1})]
 
 
-def test_the_selection_of_a_chunk_has_the_arguments_received_so_far() -> None:
+def test_the_tool_selection_in_a_chunk_has_the_arguments_received_so_far() -> None:
     block = ToolCallBlock(tool_call_id="c1", tool_name="type", tool_kwargs='{"text": "hel')
     assert selected(response(block, over=False)) == [("c1", "type", {"text": "hel"})]
 

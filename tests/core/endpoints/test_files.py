@@ -152,7 +152,7 @@ def test_deleting_a_file_with_an_empty_id_is_refused_before_sending(wire: Any, f
 @pytest.mark.parametrize(
     "data", [b"", b"\x00\xff", b'{"a":1}', b'{"custom_id":"x","error":{"code":"1301"}}', b"{broken", b"[1]"]
 )
-def test_the_method_content_returns_the_bytes_of_a_stored_file(wire: Any, data: bytes) -> None:
+def test_files_content_returns_the_bytes_of_a_stored_file(wire: Any, data: bytes) -> None:
     platform = wire(lambda _: data)
     assert platform.client().files.content("f-1") == data
     assert platform.lines == ["GET /files/f-1/content"]

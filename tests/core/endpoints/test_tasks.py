@@ -103,7 +103,7 @@ def test_a_task_with_unsafe_content_has_an_empty_answer_if_on_sensitive_is_retur
     assert task.completion.content_filter == [{"level": 0, "role": "user"}]
 
 
-def test_a_withdrawn_answer_raises_unless_on_sensitive_is_return(wire: Any) -> None:
+def test_a_withdrawn_answer_raises_unless_the_option_on_sensitive_says_return(wire: Any) -> None:
     choice = {"index": 0, "finish_reason": "sensitive", "message": {"role": "assistant", "content": "x"}}
     withdrawn = {**DONE, "choices": [choice]}
     with pytest.raises(glmv.ContentFilterError):

@@ -190,7 +190,7 @@ def test_an_answer_ends_the_pause_and_a_waiting_call_gets_its_slot() -> None:
     assert crowd.called == ["b"]
 
 
-def test_a_gate_waits_for_the_servers_retry_after_even_if_other_calls_are_answered() -> None:
+def test_a_gate_pauses_for_the_whole_retry_after_even_if_other_calls_are_answered() -> None:
     crowd = Crowd(4)
     results = [crowd.enter("a") for _ in range(4)]
     results[0].leave(busy=Busy(retry_after=20.0))

@@ -137,7 +137,7 @@ def test_a_pause_that_would_end_after_the_deadline_is_not_started() -> None:
         ({"retry-after": "Zun, 29 Sep 2016 16:26:57 GMT"}, 0.0),
     ],
 )
-def test_the_header_retry_after_is_read_as_in_the_standard_and_in_common_clients(
+def test_the_value_of_retry_after_is_read_as_the_standard_and_common_clients_do(
     headers: dict[str, str], seconds: float | None
 ) -> None:
     assert retry_after(headers, NOW) == seconds

@@ -108,7 +108,7 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 4}
         ),
     ],
 )
-def test_usage_is_read_from_fields_of_ollama_and_groq_and_from_a_choice(case: Case) -> None:
+def test_usage_is_read_from_ollama_and_groq_fields_and_from_inside_choices(case: Case) -> None:
     usage = summed(case).usage
     assert usage is not None
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (3, 4, 7)

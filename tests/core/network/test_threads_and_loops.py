@@ -169,7 +169,7 @@ CRASHES = "a component left inside a stream, to be closed at the end" if sys.ver
 
 
 @pytest.mark.parametrize("name", [name for name in QUIET if name != CRASHES])
-def test_a_program_that_leaves_clients_or_streams_open_ends_without_warnings(server: Any, name: str) -> None:
+def test_a_program_ends_without_warnings_if_it_leaves_clients_or_streams_open(server: Any, name: str) -> None:
     if "stream" in name:
 
         def opens(peer: Any) -> None:

@@ -225,7 +225,7 @@ def test_a_stream_shows_lists_only_where_a_list_is_expected() -> None:
     assert JSONExpected(None).stream().feed('{"moon": 1}') == '{"moon": 1}'
 
 
-def test_fields_of_a_class_count_as_properties_beside_those_of_the_schema() -> None:
+def test_fields_of_a_class_and_properties_of_its_schema_count_as_properties() -> None:
     class Renamed(BaseModel):
         city: str = ""
 

@@ -306,7 +306,7 @@ def test_the_sum_of_a_stream_that_was_replaced_is_its_second_answer(emu: Emulato
     assert ask(glm, True, response_format=PERSON, may_replace=True).text == RIGHT
 
 
-async def test_the_async_client_replaces_a_streamed_answer_that_does_not_fit(emu: Emulator) -> None:
+async def test_the_async_client_replaces_a_streamed_answer_that_does_not_fit_the_schema(emu: Emulator) -> None:
     emu.say(text(WRONG), text(RIGHT))
     async with glmv.AsyncClient(emu.api_key, base_url=emu.base_url) as glm:
         total = glmv.Accumulator()

@@ -57,7 +57,9 @@ def test_base_url_and_key_come_from_the_environment(environment: dict[str, str],
         ({"ZAI_BASE_URL": "https://two.example/v1", "GLMV_BASE_URL": "https://g.example/v1"}, "https://g.example/v1"),
     ],
 )  # fmt: skip
-def test_a_passed_key_is_not_sent_to_the_base_url_of_another_key(environment: dict[str, str], base_url: str) -> None:
+def test_the_base_url_for_a_passed_key_depends_on_the_variables_of_the_environment(
+    environment: dict[str, str], base_url: str
+) -> None:
     address = address_of(Settings(api_key="x.y"), environment)
     assert address.base_url == base_url
     assert address.signer is not None

@@ -320,7 +320,7 @@ def test_pictures_that_vllm_or_transformers_would_refuse_are_named_in_a_note(nam
 
 
 @each
-def test_exceeded_limits_raise_on_the_platform_and_are_noted_for_proxies_not_engines(name: str) -> None:
+def test_exceeded_limits_raise_on_the_platform_give_notes_for_proxies_else_nothing(name: str) -> None:
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(6)]
     http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER)))
     glm = glmv.Client(KEY, http_client=http, **{**at(name), "model": "glm-4v"})

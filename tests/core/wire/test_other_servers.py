@@ -555,7 +555,7 @@ def test_pictures_are_fitted_to_the_limits_of_base_model() -> None:
         assert url.startswith(f"data:image/{mime};base64,")
 
 
-def test_base_model_of_the_settings_does_not_apply_to_another_model_of_a_call() -> None:
+def test_base_model_of_the_settings_does_not_apply_if_a_call_names_another_model() -> None:
     server = OtherServer(OPENAI)
     client = glmv.Client(**server.options(base_model="glm-4.5v"))
 

@@ -185,7 +185,7 @@ def test_properties_without_a_label_in_the_pictures_get_empty_values() -> None:
     assert filled(obj(country=STRING, weight=NUMBER), bill(), form()) == {"country": "", "weight": 0}
 
 
-def test_the_attribute_text_of_a_medium_is_the_text_in_the_picture() -> None:
+def test_medium_text_is_the_text_that_stands_in_the_picture() -> None:
     assert Medium("image", 0, 0, None, look_image(form()), form()).text.startswith("Visitor card\nName Ida Holm")
 
 

@@ -70,7 +70,7 @@ def test_the_page_serves_a_small_copy_of_a_picture_without_its_metadata(glm: Any
     assert page(glm, "page/picture/guessed").status_code == 404
 
 
-def test_pictures_stored_for_the_page_have_a_size_limit_and_the_newest_stay(
+def test_the_page_stores_the_newest_pictures_up_to_a_limit_of_their_total_size(
     glm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [glm.drawn(colour, (300, 300)) for colour in ("red", "green", "blue")]
@@ -325,7 +325,7 @@ def test_the_page_drops_the_oldest_stored_answers_first(glm: Any, monkeypatch: p
 def test_the_page_says_whether_a_script_a_function_or_the_rules_gave_an_answer(emulate: Any) -> None:
     glm = emulate()
     assert (
-        "It describes what it measures in pictures, or gives scripted answers; it is not GLM-4V."
+        "It gives scripted answers, or says what it measured in a picture; it is not GLM-4V."
         in glm.http.get(glm.emu.origin).text
     )
     glm.emu.say("A red cat.")
