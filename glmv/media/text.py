@@ -36,7 +36,7 @@ def is_array(value: object) -> bool:
 
 
 def kind_of(value: object) -> str:
-    """The class of a value, for an error message; for an array also advice, because its layout is not known.
+    """The class of a value, for an error message. For an array, with advice on how to convert it to a picture.
 
     Returns:
         The words after "got ", with a full stop.

@@ -89,14 +89,14 @@ def _served(image: Image, position: Position, dialect: Dialect, add_note: AddNot
         _note_aspect(image, dialect.most_aspect, "the published image processor, which this server uses,", add_note)
     if dialect.limits == "none" and (count := (image.width or 0) * (image.height or 0)) > MAX_PIXELS:
         note = (
-            f"{image!r} has {count // 10**6} megapixels; servers that decode pictures with Pillow refuse that: "
-            "if there is no answer, send image.fitted(max_side=6000)[0]."
+            f"{image!r} has {count // 10**6} megapixels, which servers that decode pictures with Pillow refuse: "
+            "if the call fails, send image.fitted(max_side=6000)[0]."
         )
         add_note(Cause(note))
     if image.width and image.height and min(image.width, image.height) < dialect.least_side:
         note = (
             f"{image!r} has a side of less than {dialect.least_side} pixels, which some versions of this server's "
-            "image processor refuse: if there is no answer, enlarge the picture."
+            "image processor refuse: if the call fails, enlarge the picture."
         )
         add_note(Cause(note))
 

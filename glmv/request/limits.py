@@ -11,7 +11,7 @@ class Limits:
 
     Args:
         notes: the existing notes.
-        hold: whether the server has the limits of the row, see `Dialect.limits`.
+        hold: whether the limits of the model's catalogue row hold at this server, see `Dialect.limits`.
         keep: see `Settings.picture_cache_bytes`.
     """
 

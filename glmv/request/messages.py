@@ -72,7 +72,7 @@ def _message(item: object, index: int, add_note: AddNote) -> Message:
         case _:
             raise UnsupportedContent(
                 f"messages[{index}] is {type(item).__name__}; in a conversation each item is a Message or a dict "
-                "with a role. A list for a single user turn has no items but strings and parts."
+                "with a role. A list for a single user turn has only strings and parts."
             )
 
 

@@ -70,8 +70,9 @@ def shape_of(schema: Mapping[str, Any] | None, names: Iterable[str] = (), name: 
 
     Args:
         schema: the schema, None for any object.
-        names: other names of its properties, such as the fields of a pydantic class.
-        name: its name in the request, in addition to the title of the schema.
+        names: more names that count as properties, such as the fields of a pydantic class, whose
+            properties have aliases.
+        name: the name of the schema in the request; the schema itself may also have a title.
     """
     if schema is None:
         return Shape()
@@ -121,8 +122,8 @@ class JSONInText:
 
     Attributes:
         text: the requested JSON, or None.
-        problem: why there is none.
-        misfit: the JSON with the problem, or None.
+        problem: why `text` is None, or None.
+        misfit: JSON that was found and does not fit the request, or None.
         unfinished: whether the text ended inside a value.
     """
 

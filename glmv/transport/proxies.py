@@ -164,7 +164,7 @@ class _Bypass:
     Attributes:
         scheme: "http" or "https"; "" for all.
         host: a name in lower case; "" for all hosts.
-        network: a range of addresses, if the value has no name; else None.
+        network: a range of addresses; None if the value is a host name.
         itself: whether the value covers the host itself.
         below: whether the value covers the subdomains of the host.
         port: None for all.

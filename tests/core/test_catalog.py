@@ -130,7 +130,7 @@ def test_a_model_name_with_the_prefixes_and_suffixes_of_hosts_is_recognized(name
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: model.name)
-def test_a_platform_name_with_prefix_or_suffix_finds_the_row_of_that_model(model: Model) -> None:
+def test_the_row_of_each_model_is_found_by_its_name_with_a_prefix_or_suffix(model: Model) -> None:
     for name in (
         model.name,
         f"zai-org/{model.name}",

@@ -406,7 +406,7 @@ def proxied(glm: Any, *content: Any, **more: Any) -> Any:
     return glm.http.post(f"{glm.emu.proxy_url}/chat/completions", json=body)
 
 
-def test_on_v1_bare_base64_is_refused_with_an_error_in_the_openai_format(glm: Any) -> None:
+def test_bare_base64_is_refused_on_v1_with_an_error_in_the_openai_format(glm: Any) -> None:
     raw = glm.base64(glm.drawn(size=(88, 44)))
     assert "88" in text_of(proxied(glm, (f"data:image/png;base64,{raw}",), "What size?"))
     refused = proxied(glm, (raw,), "What size?")
