@@ -54,8 +54,8 @@ if _typing.TYPE_CHECKING:
     from glmv.redaction import redact, redact_spans
     from glmv.request.build import chat_request
     from glmv.request.size import is_large
+    from glmv.structured.partial import grows, partial_object
     from glmv.structured.plan import second_turn
-    from glmv.structured.reading import grows
     from glmv.transport.workers import in_worker
     from glmv.types import (
         Accumulator,
@@ -114,8 +114,8 @@ _NAMES = {
     "redaction": ("redact", "redact_spans"),
     "request.build": ("chat_request",),
     "request.size": ("is_large",),
+    "structured.partial": ("grows", "partial_object"),
     "structured.plan": ("second_turn",),
-    "structured.reading": ("grows",),
     "transport.workers": ("in_worker",),
     "types": (
         "Accumulator",
@@ -197,6 +197,7 @@ __all__ = [
     "is_large",
     "is_withdrawn",
     "models",
+    "partial_object",
     "redact",
     "redact_spans",
     "second_turn",

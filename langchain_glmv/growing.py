@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +10,16 @@ from langchain_core.messages import BaseMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
-from pydantic_core import from_json
 
 import glmv
 
 if TYPE_CHECKING:
     # mypy's pydantic plugin resolves the field type of langchain-core's class in this module.
     from langchain_core.utils.pydantic import TBaseModel  # noqa: F401
+
+
+# The characters of numbers in JSON.
+_OF_NUMBERS = "+-.0123456789Ee"
 
 
 class GrowingJson(JsonOutputParser):
@@ -28,6 +30,11 @@ class GrowingJson(JsonOutputParser):
 
     name: str | None = "JsonOutputParser"
     """The name of langchain-core's parser in traces."""
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        if partial:  # some servers send the half of a number, which is another number than the whole
+            result = [Generation(text=result[0].text.rstrip(_OF_NUMBERS))]
+        return super().parse_result(result, partial=partial)
 
     def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:  # noqa: A002  # langchain-core's name
         growth = _Growth()
@@ -50,9 +57,7 @@ class GrowingObject(GrowingJson):
     """Parses JSON into objects of a pydantic class. Only the class validates the JSON, in its own mode (strict or lax).
 
     While the answer streams, an object is yielded whenever the class accepts the JSON so far. An unfinished string is
-    included only if the class also accepts it with one more character, and the object with that character extends the
-    object without it. Otherwise half of a value could pass for a value: half of a number in quotes is another number,
-    and half of a path or a URL is another path or URL.
+    included only if it could not be taken for another value, see `glmv.partial_object`.
     """
 
     name: str | None = "PydanticOutputParser"
@@ -67,7 +72,8 @@ class GrowingObject(GrowingJson):
         if not issubclass(model, BaseModel) or (not partial and _is_refused(result[0])):
             return others.parse_result(result, partial=partial)
         if partial and text.lstrip()[:1] in ("{", "["):
-            return _so_far(text, model)
+            whole, _ = glmv.partial_object(text, model)
+            return glmv.partial_object(text, model, strings=False)[0] if whole is None else whole
         if partial:
             return others.parse_result(result, partial=True)
         try:
@@ -92,42 +98,8 @@ class _Growth:
         self.pending: Any = None
 
     def takes(self, value: Any) -> bool:
-        grown = glmv.grows(_plain(self._last), _plain(value))
+        grown = glmv.grows(self._last, value)
         self.pending = None if grown else value
         if grown:
             self._last = value
         return grown
-
-
-def _plain(value: Any) -> Any:
-    """An object -> the fields that the answer has set so far; without defaults, which the answer may still replace."""
-    return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value
-
-
-def _so_far(text: str, model: type[BaseModel]) -> BaseModel | None:
-    """Unfinished JSON -> an object of the class, or None if the class does not accept it."""
-    try:
-        with_string = from_json(text, allow_partial="trailing-strings")
-        without = from_json(text, allow_partial=True)
-    except ValueError:
-        return None
-    if repr(with_string) != repr(without):  # NaN is unequal to itself
-        candidate = _read(with_string, model)
-        longer = _read_with_one_more(text, model)
-        if candidate is not None and longer is not None and glmv.grows(_plain(candidate), _plain(longer)):
-            return candidate
-    return _read(without, model)
-
-
-def _read_with_one_more(text: str, model: type[BaseModel]) -> BaseModel | None:
-    try:
-        return _read(from_json(f"{text}x", allow_partial="trailing-strings"), model)
-    except ValueError:  # the text ends inside an escape such as \\u00e9
-        return None
-
-
-def _read(value: Any, model: type[BaseModel]) -> BaseModel | None:
-    try:
-        return model.model_validate_json(json.dumps(value))
-    except ValueError:
-        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Generator
 from typing import Any, Union
 
@@ -17,7 +16,6 @@ from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
-from pydantic_core import from_json
 
 import glmv
 
@@ -191,42 +189,16 @@ def _next_object(
     if current is None:
         return new
     # The class may convert values, such as a string to a date. If the object before was plain JSON, compare the JSON.
-    after = _set(new) if isinstance(current, output_cls) else value
-    return new if glmv.grows(_set(current), after) else current
+    after = new if isinstance(current, output_cls) else value
+    return new if glmv.grows(current, after) else current
 
 
 def _so_far(text: str, output_cls: type[Model]) -> tuple[Model | FlexibleModel, dict[str, Any]]:
     """Unfinished JSON -> (object, JSON as a dict); a flexible class is used if `output_cls` refuses the JSON.
 
-    If the JSON ends inside a string, `output_cls` must also accept the string with one more character, and the object
-    with that character must extend the object without it. Otherwise the flexible class is used, too.
+    A flexible class is also used if an unfinished string could be taken for another value, see `glmv.partial_object`.
     """
     flexible: type[FlexibleModel] = create_flexible_model(output_cls)
-    try:
-        value = from_json(text, allow_partial="trailing-strings")
-    except ValueError:
-        return flexible(), {}
-    candidate = _read(value, output_cls)
-    if candidate is not None and repr(value) != repr(from_json(text, allow_partial=True)):  # NaN is unequal to itself
-        longer = _read_with_one_more(text, output_cls)
-        candidate = candidate if longer is not None and glmv.grows(_set(candidate), _set(longer)) else None
+    whole, value = glmv.partial_object(text, output_cls)
     fields = value if isinstance(value, dict) else {}
-    return flexible.model_validate(fields) if candidate is None else candidate, fields
-
-
-def _read_with_one_more(text: str, output_cls: type[Model]) -> Model | None:
-    try:
-        return _read(from_json(f"{text}x", allow_partial="trailing-strings"), output_cls)
-    except ValueError:  # the text ends inside an escape such as \\u00e9
-        return None
-
-
-def _read(value: Any, output_cls: type[Model]) -> Model | None:
-    try:
-        return output_cls.model_validate_json(json.dumps(value))
-    except ValueError:
-        return None
-
-
-def _set(value: BaseModel) -> Any:
-    return value.model_dump(exclude_unset=True)
+    return flexible.model_validate(fields) if whole is None else whole, fields

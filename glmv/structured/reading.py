@@ -24,7 +24,6 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from math import isnan
 from typing import Any
 
 from glmv.structured.scanner import MOST_CANDIDATES, Candidate, Scanner
@@ -323,30 +322,3 @@ def _is_reference(text: str, candidate: Candidate) -> bool:
         return False
     before = text[max(0, candidate.start - 20) : candidate.start].rpartition("\n")[2].rstrip(" ")
     return before != "" and (before[-1].isalnum() or before[-1] in ")]")
-
-
-def grows(before: object, after: object) -> bool:
-    """Whether the later data extends the earlier data or equals it.
-
-    Keys stay; lists, sets and strings only get longer, also inside; None may become anything; and other values do not
-    change. It compares successive objects of a stream.
-
-    Args:
-        before: data of dicts, lists, tuples, sets, strings and values.
-        after: the later data.
-    """
-    match before, after:
-        case None, _:
-            return True
-        case dict(), dict():
-            return all(key in after and grows(value, after[key]) for key, value in before.items())
-        case list() | tuple(), list() | tuple():
-            return len(before) <= len(after) and all(map(grows, before, after))
-        case set() | frozenset(), set() | frozenset():
-            return before <= after
-        case str(), str():
-            return after.startswith(before)
-        case float(), float() if isnan(before):
-            return isnan(after)
-        case _:
-            return bool(before == after)

@@ -573,3 +573,19 @@ def test_a_stream_that_is_cut_inside_an_escape_or_has_nan_gives_the_object(diale
         objects = list(model.with_structured_output(Reading).stream("What?"))
     assert objects[-1].note == note
     assert len(objects) > 3
+
+
+@DIALECTS
+@pytest.mark.parametrize("number", ["1250", "-12.50", "1.25e3", "0.5"])
+def test_no_streamed_dict_has_the_half_of_a_number(dialect: Any, number: str) -> None:
+    with Emulator() as emulator:
+        emulator.answer(
+            lambda _: Reply(chunking=list(f'{{"count": {number}, "titles": ["A", "B"], "note": "so far"}}'))
+        )
+        base_url = emulator.proxy_url if dialect else emulator.base_url
+        model = ChatGLMV(base_url=base_url, api_key=emulator.api_key, dialect=dialect, max_retries=0)
+        schema = {"title": "Sum", "type": "object", "properties": {"count": {"type": "number"}}}
+        objects = list(model.with_structured_output(schema).stream("What?"))
+    assert {one["count"] for one in objects if "count" in one} == {float(number)}
+    assert grows(objects)
+    assert len(objects) > 5

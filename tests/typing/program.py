@@ -66,6 +66,7 @@ def core(photo: glmv.Image, history: list[dict[str, Any]], messages: list[glmv.M
         assert_type(glmv.is_withdrawn(answer.finish_reason), bool)
         assert_type(glmv.shown("photo.jpg"), str)
         assert_type(glmv.grows({"a": 1}, {"a": 1, "b": 2}), bool)
+        assert_type(glmv.partial_object('{"width": 6', Size), tuple[Size | None, Any])
         glm.chat([glmv.Message("user", [photo, glmv.Text("What?"), glmv.File.from_id("f")]), *messages])
         request = glm.request("What?", max_tokens=20)
         assert_type(request, glmv.ChatRequest)

@@ -13,7 +13,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, RootModel
 
-import glmv
 from glmv import Completion
 from glmv.structured.expected import JSONExpected
 from glmv.structured.reading import candidates_in, json_in, shape_of
@@ -263,27 +262,6 @@ def test_reading_json_from_an_answer_takes_linear_time(kind: str) -> None:
     assert seconds(80_000) < 0.2 + 24 * small  # 8 times the text; in quadratic time it takes 64 times as long
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "grown"),
-    [
-        ({"a": None}, {"a": [1], "b": 2}, True),
-        ({"a": ["x", "y"]}, {"a": ["x", "yes", "z"]}, True),
-        ({"a": [1], "b": ["x"]}, {"a": [1], "b": ["xy"]}, True),
-        ({"a": 1}, {}, False),
-        ({"a": [1, 2]}, {"a": [1]}, False),
-        ({"a": "Bank"}, {"a": "B"}, False),
-        ({"a": 3}, {"a": 36}, False),
-        ({"a": (1, "x")}, {"a": (1, "xy", 2)}, True),
-        ({"a": ["x"]}, {"a": ("x", "y")}, True),
-        ({"a": (1, 2)}, {"a": (2, 1)}, False),
-        ({"a": {"u"}}, {"a": {"t", "u"}}, True),
-        ({"a": frozenset({"u"})}, {"a": {"t"}}, False),
-    ],
-)
-def test_grows_says_whether_partial_data_was_only_extended(before: object, after: object, grown: bool) -> None:
-    assert glmv.grows(before, after) is grown
-
-
 class Grade(RootModel[Literal["good", "bad"] | int]):
     """The condition of a part."""
 
@@ -504,10 +482,3 @@ def test_the_problem_says_that_an_answer_is_empty_or_has_no_json() -> None:
 @pytest.mark.parametrize("text", ['"good" {"a": 1}', "[7]", "{}", "```7```\n```8```"])
 def test_a_bare_word_beside_json_is_not_the_answer(text: str) -> None:
     assert JSONExpected(Grade.model_json_schema(), Grade).check_text(text)[1]
-
-
-def test_nan_extends_nan_but_does_not_extend_a_number() -> None:
-    nan = float("nan")
-    assert glmv.grows({"total": nan}, {"total": float("nan"), "note": ""})
-    assert not glmv.grows({"total": nan}, {"total": 1.0})
-    assert not glmv.grows({"total": 1.0}, {"total": nan})

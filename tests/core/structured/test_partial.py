@@ -1,0 +1,142 @@
+"""Objects of a streamed answer: what unfinished JSON says already, and whether an object extends the one before."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+
+import glmv
+
+
+class Ticket(BaseModel):
+    """A ticket with texts and numbers."""
+
+    seat: str = ""
+    price: float = 0.0
+    links: list[str] = []
+
+
+class Strict(BaseModel):
+    """A ticket whose price must be a number in JSON."""
+
+    model_config = ConfigDict(strict=True)
+
+    price: float
+
+
+class Page(BaseModel):
+    """A page with an address."""
+
+    url: HttpUrl
+    title: str = Field("", max_length=5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "grown"),
+    [
+        ({"a": None}, {"a": [1], "b": 2}, True),
+        ({"a": ["x", "y"]}, {"a": ["x", "yes", "z"]}, True),
+        ({"a": [1], "b": ["x"]}, {"a": [1], "b": ["xy"]}, True),
+        ({"a": 1}, {}, False),
+        ({"a": [1, 2]}, {"a": [1]}, False),
+        ({"a": "Bank"}, {"a": "B"}, False),
+        ({"a": 3}, {"a": 36}, False),
+        ({"a": (1, "x")}, {"a": (1, "xy", 2)}, True),
+        ({"a": ["x"]}, {"a": ("x", "y")}, True),
+        ({"a": (1, 2)}, {"a": (2, 1)}, False),
+        ({"a": {"u"}}, {"a": {"t", "u"}}, True),
+        ({"a": frozenset({"u"})}, {"a": {"t"}}, False),
+    ],
+)
+def test_grows_says_whether_partial_data_was_only_extended(before: object, after: object, grown: bool) -> None:
+    assert glmv.grows(before, after) is grown
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "grown"),
+    [
+        (Ticket(seat="4"), Ticket(seat="4B", price=9), True),
+        (Ticket(seat="4"), {"seat": "4B"}, True),
+        ({"seat": "4"}, Ticket(seat="4B"), True),
+        (Ticket(price=4), Ticket(price=49), False),
+        (Ticket(seat="4", price=9), Ticket(seat="4"), False),
+        ({"tickets": [Ticket(seat="4")]}, {"tickets": [Ticket(seat="4B"), Ticket()]}, True),
+    ],
+)
+def test_grows_compares_only_the_fields_of_a_pydantic_object_that_are_set(
+    before: object, after: object, grown: bool
+) -> None:
+    assert glmv.grows(before, after) is grown
+
+
+def test_nan_extends_nan_but_does_not_extend_a_number() -> None:
+    nan = float("nan")
+    assert glmv.grows({"total": nan}, {"total": float("nan"), "note": ""})
+    assert not glmv.grows({"total": nan}, {"total": 1.0})
+    assert not glmv.grows({"total": 1.0}, {"total": nan})
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("{", {}),
+        ('{"seat": "4', {"seat": "4"}),
+        ('{"seat": "4", "price": 9', {"seat": "4", "price": 9.0}),
+        ('{"seat": "4", "price": 9,', {"seat": "4", "price": 9.0}),
+        ('{"links": ["a", "b', {"links": ["a", "b"]}),
+        ('{"seat": "4", "price": 9}', {"seat": "4", "price": 9.0}),
+        ('{"seat": "row 7', {"seat": "row 7"}),
+    ],
+)
+def test_partial_object_has_the_fields_that_the_unfinished_json_has(text: str, fields: dict[str, Any]) -> None:
+    found, value = glmv.partial_object(text, Ticket)
+    assert found is not None
+    assert found.model_dump(exclude_unset=True) == value == fields
+
+
+@pytest.mark.parametrize("text", ["", "no", '{"seat": 4', '{"seat": 4, "price": 1', '{"price": "1', '{"seat": "\\u00e'])
+def test_partial_object_is_none_if_the_class_refuses_the_json_or_a_string_may_become_another_value(text: str) -> None:
+    assert glmv.partial_object(text, Ticket)[0] is None
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        (Strict, '{"price": "9.5"'),
+        (Page, '{"url": "https://a.example/on'),
+        (Page, '{"url": "https://a.example/one", "title": "abcde'),
+    ],
+)
+def test_partial_object_is_none_for_a_value_that_the_class_would_refuse_or_change(
+    model: type[BaseModel], text: str
+) -> None:
+    assert glmv.partial_object(text, model)[0] is None
+
+
+def test_partial_object_of_finished_json_is_the_object_of_the_class() -> None:
+    value = {"url": "https://a.example/one", "title": "abcde"}
+    assert glmv.partial_object(json.dumps(value), Page) == (Page.model_validate(value), value)
+
+
+def test_partial_object_accepts_nan_which_is_unequal_to_itself() -> None:
+    found, _ = glmv.partial_object('{"seat": "4", "price": NaN}', Ticket)
+    assert found is not None
+    assert found.price != found.price
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"price": 9, "seat": "4', Ticket(price=9)),
+        ('{"price": 9, "seat": "4"', Ticket(price=9, seat="4")),
+    ],
+)
+def test_partial_object_leaves_out_a_string_at_the_end_if_strings_is_false(text: str, found: Ticket) -> None:
+    assert glmv.partial_object(text, Ticket, strings=False)[0] == found
+
+
+def test_partial_object_of_a_text_that_is_not_json_has_no_value() -> None:
+    assert glmv.partial_object("The price is", Ticket) == (None, None)
