@@ -155,17 +155,31 @@ def _plain(answer: glmv.Completion) -> dict[str, Any]:
 
 
 @contextmanager
+def server(emulator: bool, base_url: str | None) -> Iterator[tuple[str | None, str | None]]:
+    """The key and the base URL of the server that the options name; an emulator runs as long as the command.
+
+    Raises:
+        InvalidRequestError: the options name the emulator and another server.
+    """
+    if not emulator:
+        yield None, base_url
+        return
+    if base_url:
+        raise glmv.InvalidRequestError(
+            "Use either --emulator or --base-url: the emulator that --emulator starts has its own address."
+        )
+    with emulator_class()() as emu:
+        yield emu.api_key, emu.base_url
+
+
+@contextmanager
 def client(
     model: str | None, base_url: str | None, emulator: bool, base_model: str | None = None
 ) -> Iterator[glmv.Client]:
-    """A client for the server that the options name, or for an emulator that runs as long as the command."""
+    """A client for the server that the options name, see `server`."""
     names: dict[str, Any] = {name: value for name, value in (("model", model), ("base_model", base_model)) if value}
-    if emulator:
-        with emulator_class()() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, **names) as glm:
-            yield glm
-    else:
-        with glmv.Client(base_url=base_url, **names) as glm:
-            yield glm
+    with server(emulator, base_url) as (key, base), glmv.Client(key, base_url=base, **names) as glm:
+        yield glm
 
 
 def _print_facts(last: glmv.Delta, seconds: float, base_url: str, base_model: str | None, *, emulator: bool) -> None:

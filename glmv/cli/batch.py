@@ -24,8 +24,7 @@ from rich.progress import (
 from rich.table import Column as TableColumn
 from rich.text import Text
 
-from glmv.cli.ask import Base, BaseModelName, Emulated, Model, format_of
-from glmv.cli.emulate import emulator_class
+from glmv.cli.ask import Base, BaseModelName, Emulated, Model, format_of, server
 from glmv.cli.sources import check_order, quoted
 from glmv.cli.terminal import EMULATOR, err, harmless, print_note, say
 from glmv.cli.words import in_words_of_the_shell
@@ -129,7 +128,7 @@ def batch(
     from glmv_batch import Job
 
     check_order("glmv batch", source, prompt, more=f" -o {quoted([str(out)])}", folders=True)
-    with _place(emulator, base_url) as (key, base):
+    with server(emulator, base_url) as (key, base):
         answer_schema = format_of(schema)["json_schema"]["schema"] if schema else None
         keywords: ClientKeywords = {"base_model": base_model, "base_url": base, "max_concurrency": concurrency}
         if model is not None:
@@ -245,12 +244,3 @@ def _bar(job: Job) -> Progress:
         transient=True,
         disable=not err.is_terminal,
     )
-
-
-@contextmanager
-def _place(emulator: bool, base_url: str | None) -> Iterator[tuple[str | None, str | None]]:
-    if not emulator:
-        yield None, base_url
-        return
-    with emulator_class()() as emu:
-        yield emu.api_key, emu.base_url

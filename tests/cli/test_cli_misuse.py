@@ -471,3 +471,11 @@ def test_the_command_models_prints_one_line_per_model_and_prints_json_on_request
     models = json.loads(run(emu, folder, ["models", "--json"]).stdout)
     assert {one["name"] for one in models} == {model.name for model in glmv.models() if model.sees}
     assert next(one for one in models if one["name"] == "glm-4.6v")["image_bytes"] == 5 * 1024 * 1024
+
+
+@pytest.mark.parametrize("command", ["ask", "batch"])
+def test_the_emulator_together_with_a_base_url_is_refused(folder: Path, emu: Emulator, command: str) -> None:
+    words = [str(folder / "one.png"), "What is this?", *(["-o", str(folder / "both.jsonl")] * (command == "batch"))]
+    result = CliRunner().invoke(app, [command, "--emulator", "--base-url", emu.base_url, *words])
+    assert result.exit_code == 1
+    assert "either --emulator or --base-url" in " ".join(result.stderr.split())
