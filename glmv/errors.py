@@ -170,7 +170,7 @@ class PermissionDeniedError(GLMVError):
 
 @public_class
 class QuotaError(GLMVError):
-    """The account is in arrears, or an allowance is used up; `reset_at` is the time when the allowance is renewed."""
+    """The account is in arrears, or an allowance is used up; `reset_at` is when the allowance is renewed, if known."""
 
 
 @public_class

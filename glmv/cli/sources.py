@@ -36,7 +36,7 @@ def is_source(word: str) -> bool:
 
 
 def check_order(command: str, sources: Sequence[str], question: str, *, more: str = "", folders: bool = False) -> None:
-    """Check the order of the words on the command line: the sources, which exist, and then the question.
+    """Check the order of the words on the command line: existing sources, then the question.
 
     Args:
         command: the command, such as "glmv ask".

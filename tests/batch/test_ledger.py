@@ -113,7 +113,7 @@ def test_the_digest_of_a_file_is_reused_until_size_or_time_of_the_file_changes(p
         assert ledger.digest("a.png", 11, 1) is None
 
 
-def test_a_ledger_returns_the_waiting_rows_of_its_run_once_and_of_other_runs_never(path: Path) -> None:
+def test_a_ledger_returns_rows_that_wait_for_an_answer_once_and_not_in_the_next_run(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         assert not ledger.wait_for(Waiting("k", "a.png", {"shelf": 3}))
         assert ledger.wait_for(Waiting("k", "a.png", {"shelf": 4}))
