@@ -45,7 +45,7 @@ class Base:
     _http_clients = ("http_client", "http_async_client")
 
     def __init__(self, keywords: dict[str, Any]) -> None:
-        """Takes the fields of `glmv.Settings`, and empties `keywords`."""
+        """Makes the settings from `keywords`, the fields of `glmv.Settings`. Then empties `keywords`."""
         self._begin(without_values(lambda: self._with_its_http_client(Settings(**keywords)), keywords))
 
     @classmethod
@@ -72,7 +72,7 @@ class Base:
 
     @property
     def address(self) -> Address:
-        """The server's address, with the key. It is determined when first needed, so that no key is read before."""
+        """The server's address, with the key. It is determined when first needed; no key is read before that."""
         if self._address is None:
             try:
                 self._address = address_of(self.settings, os.environ)
@@ -83,19 +83,19 @@ class Base:
 
     @shows(CallKeywords)
     def request(self, messages: Messages, *, model: str | None = None, **options: Unpack[CallKeywords]) -> ChatRequest:
-        """Messages and options -> the request that `run` and `run_stream` take."""
+        """Makes a request for `run` or `run_stream` from messages and options."""
         return request_of(messages, self.settings, model, cast("dict[str, Any]", options))
 
     def _context(self) -> Context:
         return Context(self.settings, self.address, self._budget)
 
     def slots(self, model: str) -> Gate:
-        """The gate that limits concurrent calls of this model, by the number in the model's row (see `base_model`)."""
+        """The gate that limits concurrent calls of a model, by the model's catalogue row (see `base_model`)."""
         context = self._context()
         return context.gate(model, context.row(model))
 
     def proxy_variables(self) -> list[str]:
-        """Sentences about the proxy variables of the environment: values without passwords, and what is ignored."""
+        """Sentences about the proxy variables: values without passwords, and which variables or values are ignored."""
         return proxy_variables()
 
     def __repr__(self) -> str:
@@ -142,16 +142,16 @@ class Client(Endpoints, Base):
     """GLM-4V over HTTP, blocking. Safe to share between threads; connections are reused.
 
     Args:
-        api_key: the platform's key; None reads ZHIPUAI_API_KEY, then ZAI_API_KEY, at the first call. A function that
-            returns the key is called before each attempt.
+        api_key: the platform's key, or a function that returns the key and is called before each attempt. If None, the
+            key is read from ZHIPUAI_API_KEY or, if this is not set, from ZAI_API_KEY, at the first call.
         options: fields of `glmv.Settings` (model, base_url, timeout, deadline, max_retries, temperature, ...).
 
     Raises:
         InvalidRequestError: for an unknown option or a value out of its range.
 
-    Without `base_url`, the address is GLMV_BASE_URL if this variable is set. If not, it is ZHIPUAI_BASE_URL for a key
-    from ZHIPUAI_API_KEY, and ZAI_BASE_URL for a key from ZAI_API_KEY. If that variable is not set either, it is
-    api.z.ai for a key from ZAI_API_KEY, and open.bigmodel.cn for any other key.
+    Without `base_url`, the address is the value of GLMV_BASE_URL. If GLMV_BASE_URL is not set, the address depends on
+    the key. For a key from ZAI_API_KEY it is the value of ZAI_BASE_URL, by default api.z.ai. For any other key it is
+    the value of ZHIPUAI_BASE_URL, by default open.bigmodel.cn.
     """
 
     @shows(ClientKeywords)
@@ -197,9 +197,10 @@ class Client(Endpoints, Base):
         it are void.
 
         A server without a reasoning parser sends the reasoning as text, which ends with `</think>`. With
-        `thinking=True` the text is held back until `</think>` or the end of the stream. Without it the text is yielded
-        at once; when `</think>` comes, `may_replace=True` yields one delta with `replaces=True` that holds that text as
-        reasoning. Without `may_replace` the text keeps the tag, and a note says what to do.
+        `thinking=True` the text is held back until `</think>` or the end of the stream. Without `thinking=True` the
+        text is yielded at once. If `</think>` comes then, the next delta has `replaces=True` and the text so far as
+        `reasoning`, provided that `may_replace=True` is set. If not, the text keeps the tag, and a note says what
+        to do.
         """
         return self.run_stream(request_of(messages, self.settings, model, cast("dict[str, Any]", options)))
 
@@ -230,7 +231,7 @@ class Client(Endpoints, Base):
     def embed(
         self, texts: str | Sequence[str], *, model: str = "embedding-3", dimensions: int | None = None
     ) -> Embeddings:
-        """Texts -> vectors, in the order of the texts; more than 64 texts take several calls.
+        """Returns one vector for each text, in the order of the texts. More than 64 texts need several requests.
 
         Args:
             texts: one text or several, none of them empty.
@@ -281,7 +282,7 @@ class Client(Endpoints, Base):
         return driver.result  # type: ignore[no-any-return]  # what the flow returned
 
     def _driver(self, flow: _Flow, what: str = "a call", where: Address | None = None) -> SyncDriver:
-        """A driver for a flow. With `where`, the headers of the settings are not sent, because they may hold a key."""
+        """A driver for a flow. If `where` is given, the headers of the settings are not sent. They can hold a key."""
         settings, address = self.settings, where or self.address
         headers = settings.default_headers if where is None else None
         pool = self._pools.get(address.base_url) if settings.http_client is None else Pool(settings.http_client)
@@ -302,7 +303,7 @@ class Client(Endpoints, Base):
 class AsyncClient(AsyncEndpoints, Base):
     """GLM-4V over HTTP, asynchronous: `Client` with `await` and `async for`.
 
-    When `api_key` is a function it may be asynchronous; a blocking one runs in a worker thread.
+    If `api_key` is a function, it may be asynchronous. A blocking function runs in a worker thread.
 
     A client may be used in several event loops, one after the other: each loop has its own connections.
     """
@@ -405,7 +406,7 @@ class AsyncClient(AsyncEndpoints, Base):
         return driver.result  # type: ignore[no-any-return]  # what the flow returned
 
     async def _driver(self, flow: _Flow, what: str = "a call", where: Address | None = None) -> AsyncDriver:
-        """A driver for a flow. With `where`, the headers of the settings are not sent, because they may hold a key."""
+        """A driver for a flow. If `where` is given, the headers of the settings are not sent. They can hold a key."""
         settings, address = self.settings, where or self.address
         headers = settings.default_headers if where is None else None
         http = settings.http_async_client

@@ -25,7 +25,7 @@ _values: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*_CONNECTIO
 
 @cache  # imported once: imports fail while the interpreter shuts down, and a model may be closed at that time
 def _kinds() -> tuple[type[Client], type[AsyncClient]]:
-    """Both client classes, imported with the first component: httpx is most of the import time of an adapter."""
+    """Both client classes. They are imported with the first component, because importing httpx takes long."""
     from glmv.client import AsyncClient, Client
 
     return Client, AsyncClient
@@ -33,10 +33,12 @@ def _kinds() -> tuple[type[Client], type[AsyncClient]]:
 
 @public_class
 class Clients:
-    """Both clients of one connection, created when first used. Before that, no key is read and nothing is sent.
+    """Both clients for the same settings, created when first used. Before that, no key is read and nothing is sent.
 
-    A component has one `Clients` object and calls its method `of` before each request, because a copy of the component
-    may have another key or base URL than the original. Copies and pickles of `Clients` begin without connections.
+    A component has one `Clients` object. Before each request the component calls the method `of` of this object,
+    because a copy of the component may have another key or base URL than the original.
+
+    Copies and pickles of `Clients` begin without connections.
     """
 
     def __init__(self, settings: Connection | None = None) -> None:
@@ -47,7 +49,7 @@ class Clients:
         self._async: AsyncClient | None = None
 
     def of(self, settings: Connection) -> Clients:
-        """Returns this object if it was made for `settings` and their connection is unchanged; else new `Clients`."""
+        """Returns this object, or new `Clients` if it was made for other settings or the connection changed."""
         return self if self._settings is settings and self._made_for == _connection(settings) else Clients(settings)
 
     # pydantic compares private attributes, too: components are equal when their settings are.
@@ -93,9 +95,9 @@ class Clients:
 
 @public_class
 class Component(Connection):
-    """Settings and the clients made from them: the base class of the models and embeddings of both frameworks.
+    """Settings and the clients made from them: the base class of the chat models and embeddings of both adapters.
 
-    It may be closed, or used in a `with` or `async with` block. Without either, nothing leaks.
+    A component can be closed, or used in a `with` or `async with` block. If it is never closed, no connection leaks.
     """
 
     _clients: Clients = PrivateAttr(default_factory=Clients)

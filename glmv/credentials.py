@@ -68,7 +68,7 @@ class SecretHeaders:
         self._values = dict(values or {})
 
     def items(self) -> Iterable[tuple[str, str]]:
-        """Names and values."""
+        """The names and values of the headers."""
         return self._values.items()
 
     def __iter__(self) -> Iterator[str]:
@@ -88,10 +88,10 @@ class SecretHeaders:
 
 
 class NewKeys:
-    """The newest keys that an `api_key` function has returned; a key is masked from that moment on.
+    """The newest keys that an `api_key` function has returned. A key is masked from the moment when it is added.
 
     Attributes:
-        masks: pairs of a form in which a key may be written, and asterisks of the same length.
+        masks: pairs of two values: a form in which a key may be written, and asterisks of the same length.
     """
 
     __slots__ = ("_values", "masks")

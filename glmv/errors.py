@@ -7,7 +7,7 @@
     │   ├── ContextLengthError   the prompt is longer than the model's window
     │   └── NotFoundError        no such model, endpoint, file or task
     ├── AuthenticationError      the key is missing, wrong or expired
-    ├── PermissionDeniedError    the key is right but may not do this
+    ├── PermissionDeniedError    the key is right but lacks the permission
     ├── QuotaError               arrears, or a daily or weekly allowance is used up
     ├── ContentFilterError       the platform refused or withdrew content
     ├── RateLimitError           the server is busy                             retryable
@@ -102,7 +102,7 @@ class GLMVError(Exception):
         return self
 
     def fill(self, **facts: Any) -> Self:
-        """Set attributes that are still empty; the others stay."""
+        """Set the given attributes, except those that already have a value."""
         for name, value in facts.items():
             if value is not None and not getattr(self, name, None):
                 setattr(self, name, label(value) if name in ("code", "request_id") else value)
@@ -132,7 +132,7 @@ class InvalidRequestError(GLMVError, ValueError):
     """The request is wrong and would fail again.
 
     `kind` is "settings" when the request is right, but an environment variable names a proxy or certificate file that
-    cannot be used; else None.
+    cannot be used. In all other cases it is None.
     """
 
     kind: str | None = None
@@ -165,12 +165,12 @@ class AuthenticationError(GLMVError):
 
 @public_class
 class PermissionDeniedError(GLMVError):
-    """The key may not use this model or endpoint."""
+    """The key does not have permission for this model or endpoint."""
 
 
 @public_class
 class QuotaError(GLMVError):
-    """The account is in arrears, or an allowance is used up; `reset_at` is the time when it is renewed, if known."""
+    """The account is in arrears, or an allowance is used up; `reset_at` is when the allowance is renewed, if known."""
 
 
 @public_class
@@ -211,7 +211,7 @@ class ConnectionFailed(GLMVError):
 
 @public_class
 class RequestTimeout(ConnectionFailed):
-    """Within `timeout` the server did not connect, did not take the request, or did not answer."""
+    """Within `timeout` the server did not connect, did not accept the request, or did not answer."""
 
 
 @public_class

@@ -49,7 +49,7 @@ _LONGEST_PATH, _LONGEST_NAME = 4096, 128
 
 
 def find_model(name: str) -> Model | None:
-    """The row of a model by its name, in upper or lower case, with or without the prefixes and suffixes of hosts.
+    """The catalogue row of a model. The name may be in upper or lower case, with prefixes and suffixes that hosts add.
 
     A prefix is a path ("zai-org/GLM-4.6V", "accounts/fireworks/models/glm-4p5v", "openai/glm-4.6v") or the publisher
     ("zai-org-glm-4.6v", "zai.glm-4.6v"). A suffix is a variant ("z-ai/glm-4.6v:free") or the format of the weights
@@ -74,7 +74,7 @@ def _row(written: str) -> Model | None:
 
 
 def _names(written: str) -> Iterator[str]:
-    """Yields the names of rows that a name in lower case may mean, the most likely first."""
+    """Yields the row names that `written`, a name in lower case, may mean. The most likely name is first."""
     name = re.split(r"[/\\]", written.rstrip("/\\"))[-1]
     if name.startswith("models--"):  # the folder of a cache: "models--zai-org--GLM-4.6V"
         name = name.rsplit("--", 1)[-1]
@@ -95,21 +95,21 @@ def _names(written: str) -> Iterator[str]:
 
 
 def models() -> tuple[Model, ...]:
-    """All rows, vision models first."""
+    """All catalogue rows, vision models first."""
     return tuple(_rows().values())
 
 
 @cache
 def _rows() -> dict[str, Model]:
-    """All rows by name; the file is read once, when first needed."""
+    """All catalogue rows by name. `models.toml` is read once, when a row is first needed."""
     return rows_of(resources.files("glmv.catalog").joinpath("models.toml").read_text("utf-8"))
 
 
 def rows_of(text: str) -> dict[str, Model]:
-    """The text of a `models.toml` -> its rows by name. The comment at the top of that file describes its keys.
+    """The catalogue rows in the text of a `models.toml`, by name. A comment at the top of that file describes the keys.
 
     Raises:
-        KeyError: for an unknown key, source or doubt, or a `like` that names no row above it.
+        KeyError: for an unknown key, source or doubt, or if `like` names a row that is not above.
         ValueError: for a name with two rows.
     """
     import tomllib  # imported when a row is first looked up
@@ -135,7 +135,7 @@ def _check_keys(table: Mapping[str, Any], keys: frozenset[str] | set[str]) -> No
 
 
 def _value(key: str, written: Any, file: Mapping[str, Any]) -> tuple[str, Any]:
-    """A key and a value of the file -> the field of `Model` and its value."""
+    """Converts a key of the file and its value into a field name of `Model` and the value of that field."""
     match key, written:
         case _, str() if written == _UNDOCUMENTED:
             return key, None

@@ -25,18 +25,18 @@ _LONG_SECONDS = 1000
 @public_class
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """The parameters of the picture and video processors of one model family that determine the number of tokens.
+    """The parameters that determine how many tokens a picture or video has for the models of one family.
 
     Attributes:
-        source: where they are published.
+        source: where the parameters are published.
         rounding: how sides become whole cells: "nearest", or "up".
         least_tokens: the fewest tokens; a smaller picture or video is enlarged.
         picture_tokens, video_tokens: the most tokens; a larger picture or video is shrunk.
-        most_aspect: the largest ratio of the longer side to the shorter one; None for any.
+        most_aspect: the largest ratio of the longer side to the shorter one; None if every ratio is accepted.
         video_rates: pairs (maximum length in seconds, frames a second), the shortest length first. A video that is
             longer than the last length gets as many frames as a video of that length.
         video_frames: the most frames of a video of any length.
-        stamp_tokens: tokens of one time stamp of up to 999 s. Such a text follows every two frames of a video.
+        stamp_tokens: tokens of one time stamp of up to 999 s. A time stamp follows every two frames of a video.
         whole_seconds: whether frames are taken only up to the last whole second of a video.
     """
 
@@ -115,8 +115,8 @@ def _steps(total: int, frame_rate: float, rate: float, until: int, most: int) ->
 def _nearest(width: int, height: int, layers: int, least: int, most: int) -> int:
     """The cells of a picture whose sides are rounded to the nearest cell.
 
-    If `layers` such pictures have over `most` cells, both sides are reduced by one factor, and rounded down. If they
-    have under `least`, both sides are enlarged by one factor, and rounded up.
+    If `layers` such pictures have over `most` cells, both sides are reduced by the same factor, and rounded down. If
+    they have under `least`, both sides are enlarged by the same factor, and rounded up.
     """
     enlarge = max(1.0, CELL / min(width, height))
     width, height = int(width * enlarge), int(height * enlarge)

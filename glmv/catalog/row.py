@@ -98,11 +98,11 @@ class Model:
         images, videos, files: the most of each in a request.
         images_sure, output_sure: the values that all documents allow, if they disagree about `images` or `max_output`.
         image_bytes, image_side, image_formats: the limits of one picture (side in pixels).
-        image_base64, video_base64: whether a request may contain the data; else a URL only.
+        image_base64, video_base64: whether a request may contain the data; if not, it may contain only a URL.
         video_bytes, video_seconds, video_formats: the limits of one video.
         video_first: whether a video has to come before the text.
         mixed_media: whether one request may have pictures, videos and files.
-        file_bytes: the most bytes of one file; `file_forms`: the ways to send it, out of "url", "data" and "id".
+        file_bytes: the most bytes of one file; `file_forms`: the ways to send it: "url", "data", "id".
         thinking: "no", "switch" (on by default) or "always".
         thinking_values: values of `thinking.type` in the request body.
         reasoning_effort: values of the option `reasoning_effort`.

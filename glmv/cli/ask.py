@@ -129,7 +129,7 @@ def _stream(deltas: Iterator[glmv.Delta], *, show_thinking: bool) -> glmv.Delta:
     if not whole:
         print_note(
             f"note: {sys.stdout.encoding} cannot encode some characters of the answer; they became question marks. "
-            "With PYTHONUTF8=1 the output is UTF-8; --json always keeps them."
+            "To keep these characters, set PYTHONUTF8=1 for an output in UTF-8, or use --json."
         )
     return last
 

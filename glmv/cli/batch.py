@@ -38,7 +38,7 @@ TELL = 1.0
 
 
 class Via(str, Enum):  # noqa: UP042 - Typer shows the values of a `str` enum
-    """Whether each picture is a call of its own, or a part of the platform's batches."""
+    """Whether each picture is sent as a call of its own or in a batch of the platform."""
 
     calls = "calls"
     platform = "platform"
@@ -219,7 +219,7 @@ def _facts(job: Job) -> str:
 
 
 class _Facts(ProgressColumn):
-    """The column with the facts; it is redrawn even while no row arrives."""
+    """The column that shows the text of `_facts`. It is redrawn even while no row arrives."""
 
     def __init__(self, job: Job, table_column: TableColumn) -> None:
         super().__init__(table_column)

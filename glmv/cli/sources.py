@@ -1,4 +1,4 @@
-"""Turns paths and URLs on the command line into content parts. The user typed these paths, so they may be read."""
+"""Turns paths and URLs on the command line into content parts. Files are read, because the user typed their paths."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def is_source(word: str) -> bool:
 
 
 def check_order(command: str, sources: Sequence[str], question: str, *, more: str = "", folders: bool = False) -> None:
-    """Check the order of the words on the command line: first existing sources, then the question.
+    """Check the order of the words on the command line: existing sources, then the question.
 
     Args:
         command: the command, such as "glmv ask".

@@ -43,7 +43,7 @@ _CATEGORIES = frozenset({"Cc", "Cs"})
 
 
 def harmless(text: str) -> str:
-    """A text from outside in a form that cannot control the terminal.
+    """Makes a text that comes from outside safe to print: the result cannot control the terminal.
 
     Control characters (except line breaks and tabs), bidirectional overrides and lone surrogates become U+FFFD.
     """
@@ -55,7 +55,7 @@ def _steers(letter: str) -> bool:
 
 
 def prepare_streams() -> None:
-    """Make standard output and standard error accept every character: those that their encoding lacks become a `?`.
+    """Make standard output and standard error accept every character. A character that the encoding lacks becomes `?`.
 
     Raises:
         Exit: there is no standard output, so an answer would be paid for and lost.
@@ -149,7 +149,7 @@ _CLOSED = {errno.EPIPE, errno.EINVAL} if os.name == "nt" else {errno.EPIPE}
 
 
 def _discard(stream: TextIO) -> None:
-    """Redirect a broken stream to the null device. Else Python would write to it again at exit, and print a warning."""
+    """Redirect a broken stream to the null device. Without this, Python would write to the stream at exit, and warn."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -55,7 +55,7 @@ Requests = Iterable[Messages | ChatRequest] | Mapping[str, Messages | ChatReques
 
 
 class Line(NamedTuple):
-    """The facts of a request that are needed to read its answer."""
+    """The custom_id of a request, and the settings for reading its answer."""
 
     custom_id: str
     reading: Reading = Reading()
@@ -155,7 +155,7 @@ def create(
 def written(
     context: Context, requests: Requests, model: str | None, options: Mapping[str, Any]
 ) -> tuple[bytes, tuple[Line, ...], tuple[str, ...]]:
-    """Requests -> the JSONL file, a `Line` for each request, and notes.
+    """Returns the JSONL file with the requests, a `Line` for each request, and notes.
 
     Raises:
         LimitExceeded, UnsupportedContent, InvalidRequestError: the message names the request; nothing was sent.
@@ -261,9 +261,9 @@ def results(
     Args:
         batch: the batch that `create` or `wait` returned, or its id. With an id, the order of your own custom_ids is
             not known: then results have the order of the output file.
-        response_format: the `response_format` of the requests. If it is given, each text is reduced to its JSON. If an
-            answer does not fit, its result is a `MalformedResponse` with the answer in `partial`, because a batch has
-            no second turn.
+        response_format: the `response_format` of the requests. If it is given, each text is reduced to its JSON. An
+            answer that does not fit `response_format` gives a `MalformedResponse` with the answer in `partial`,
+            because the model is not asked again in a batch.
 
     Raises:
         InvalidRequestError: the batch has not ended, or the platform refused its file.
@@ -316,9 +316,9 @@ def _reduced(result: BatchResult, response_format: Mapping[str, Any]) -> BatchRe
 
 
 def gathered(context: Context, batch: Batch, data: bytes) -> list[BatchResult]:
-    """The lines of the output -> one result for each request, in the order of the requests.
+    """Converts the lines of the output into one result for each request, in the order of the requests.
 
-    Behind them are the results of lines about unknown requests, and then those of lines that cannot be read.
+    After these come the results of lines about unknown requests, and then the results of lines that cannot be read.
     """
     rows: dict[str, Mapping[str, Any]] = {}
     unreadable: list[BatchResult] = []
@@ -341,7 +341,7 @@ def gathered(context: Context, batch: Batch, data: bytes) -> list[BatchResult]:
 
 
 def _order(rows: Mapping[str, Any], total: int | None) -> list[str]:
-    """The custom_ids: in the order of the requests if the client numbered them, else in the order of the output."""
+    """The custom_ids, in the order of the requests if the client numbered them, or else in the order of the output."""
     if not all(name.startswith(_OURS) for name in rows):
         return list(rows)
     return sorted(rows.keys() | {f"{_OURS}{index:06}" for index in range(total or 0)})

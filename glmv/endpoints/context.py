@@ -59,7 +59,7 @@ class Context(NamedTuple):
     clock: Callable[[], float] = time.monotonic
 
     def request(self, messages: Messages, model: str | None, options: dict[str, Any]) -> ChatRequest:
-        """Messages and options of one call -> the request. Empties `options`."""
+        """Makes the request from the messages and options of one call. Empties `options`."""
         return request_of(messages, self.settings, model, options)
 
     def row(self, subject: ChatRequest | str) -> Model | None:
@@ -74,7 +74,7 @@ class Context(NamedTuple):
         return gate(address.account, address.host, model, self.settings.max_concurrency, limit)
 
     def prepare(self, request: ChatRequest, row: Model | None, *, stream: bool = False) -> Call:
-        """A chat request and the row of its model -> the call. Raises the errors of `request.prepare.prepare`."""
+        """Makes the call from a chat request and the catalogue row. Raises the errors of `request.prepare.prepare`."""
         address, sensitive = self.address, self.settings.on_sensitive
         return prepare(
             request,
@@ -88,7 +88,7 @@ class Context(NamedTuple):
         )
 
     def chat(self, request: ChatRequest, *, stream: bool = False) -> tuple[Call, Policy]:
-        """A chat request -> the arguments of the flow. Raises the errors of `prepare`."""
+        """Makes the call and the policy of a chat request. Raises the errors of `prepare`."""
         row = self.row(request)
         call = self.prepare(request, row, stream=stream)
         return call, self.policy(request.call, self.gate(request.model, row))
@@ -135,7 +135,7 @@ class Context(NamedTuple):
         raw: bool = False,
         limit: int = MAX_BODY_BYTES,
     ) -> Generator[Step, Any, Any]:
-        """A request to an endpoint; the flow returns the parsed JSON of the response, or its bytes when `raw`.
+        """Sends a request to an endpoint. The flow returns the parsed JSON of the response, or its bytes if `raw`.
 
         Args:
             method: the HTTP method.
@@ -144,7 +144,7 @@ class Context(NamedTuple):
             model: the model whose gate the request passes; None means no gate.
             query: parameters of the URL; None values are left out.
             headers: headers of this request.
-            deadline: seconds, if shorter than the deadline of the settings.
+            deadline: seconds. The deadline of the settings applies, too.
             spent: seconds that it took to make the payload; they count against the deadline.
             repeatable: whether a request that may have reached the server can be sent again without harm.
             raw: return the bytes of the response.
@@ -262,7 +262,7 @@ def quoted(what: str, name: object) -> str:
     """An id, quoted for use in a path.
 
     Raises:
-        InvalidRequestError: for anything but a non-empty string: an empty id would address the whole list.
+        InvalidRequestError: the id is not a string, or it is empty: an empty id would address the whole list.
     """
     if not isinstance(name, str) or not name.strip():
         raise InvalidRequestError(f"The id of a {what} is the string that the platform gave it; got {shown(name)}.")
@@ -270,9 +270,10 @@ def quoted(what: str, name: object) -> str:
 
 
 def seconds(moment: object) -> int | None:
-    """A time as the platform sends it -> whole seconds since the epoch.
+    """Converts a time that the platform sent into whole seconds since the epoch.
 
-    Files have seconds and batches milliseconds, although the reference says otherwise.
+    The platform sends the times of files in seconds and those of batches in milliseconds, although the reference says
+    otherwise.
     """
     match moment:
         case bool():

@@ -1,7 +1,7 @@
-"""Texts -> vectors, for retrieval with the same key.
+"""Embeds texts as vectors, for retrieval. The API key of the chat models is valid for embeddings, too.
 
-Source: docs.bigmodel.cn, "文本嵌入": embedding-3 has 256, 512, 1024 or 2048 dimensions (2048 by default) and takes up
-to 64 texts a call, of up to 3072 tokens each; embedding-2 has 1024 dimensions and takes up to 512 tokens a text.
+Source: docs.bigmodel.cn, "文本嵌入": embedding-3 has 256, 512, 1024 or 2048 dimensions (2048 by default). It accepts
+up to 64 texts a call, each of up to 3072 tokens. embedding-2 has 1024 dimensions, and accepts up to 512 tokens a text.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _vectors(answer: Mapping[str, Any], count: int) -> list[list[float]]:
         ) from None
     if not all(result) or len(set(map(len, result))) > 1:
         lengths = ", ".join(map(str, sorted(set(map(len, result)))))
-        raise MalformedResponse(f"The vectors of the response are empty or of several lengths: {lengths}.")
+        raise MalformedResponse(f"The vectors of the response are empty or have different lengths: {lengths}.")
     if not all(isfinite(sum(vector)) for vector in result):
         raise MalformedResponse(
             "A vector of the response has NaN or an infinite number: check the model on the server."

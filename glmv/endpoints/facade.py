@@ -38,7 +38,7 @@ class Endpoints:
 
     @property
     def batches(self) -> Batches:
-        """Many requests in one file, at half the price. Pictures only with glm-4v, glm-4v-plus and glm-4v-plus-0111."""
+        """Many requests in one file, at half the price. Pictures: only for glm-4v, glm-4v-plus and glm-4v-plus-0111."""
         from glmv.endpoints.batches import Batches
 
         return Batches(self._context, self._result)

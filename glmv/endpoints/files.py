@@ -68,7 +68,7 @@ def upload(
         file: the path of a regular file (links are followed), or bytes.
         purpose: "user_data" for documents to ask about (`glmv.File.from_id`), "batch" for batches; also
             "file-extract", "retrieval", "fine-tune", "code-interpreter", "agent", "voice-clone-input".
-        name: the file name to send. None sends the last part of the path, or "file" for bytes. The platform recognizes
+        name: the file name to send. None means the last part of the path, or "file" for bytes. The platform recognizes
             the format by the ending of the name.
 
     Raises:
@@ -95,7 +95,7 @@ def multipart(fields: Mapping[str, str], name: str, data: bytes, boundary: str) 
     """The content type and the body of a multipart form with these fields and one file.
 
     Names are escaped as browsers escape them (html.spec.whatwg.org, "multipart form data"), so that a file name cannot
-    end its header early.
+    end the header that contains it.
     """
     lines = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{_escaped(field)}"\r\n\r\n{value}\r\n'
@@ -151,7 +151,7 @@ def delete(context: Context, /, file_id: str) -> Generator[Step, Any, None]:
 
 
 def content(context: Context, /, file_id: str) -> Generator[Step, Any, bytes]:
-    """The bytes of a file. The platform returns the output files of batches only."""
+    """The bytes of a file. The platform returns only files that are the output of a batch."""
     path = f"/files/{quoted('file', file_id)}/content"
     data: bytes = yield from context.fetch("GET", path, raw=True, limit=MAX_CONTENT_BYTES)
     if len(data) <= _ERROR_BYTES and data.lstrip()[:1] == b"{":

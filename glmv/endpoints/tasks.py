@@ -38,7 +38,7 @@ class Task:
         status: "PROCESSING", "SUCCESS", or another value that the platform sent.
         request_id, model: as the platform sent them. The platform may answer with another model than the requested one
             (it once used glm-4.7 for glm-4.6): `completion.model` is the model that answered.
-        completion: the answer, once the status is "SUCCESS". With `on_sensitive="return"` a task that failed because of
+        completion: the answer when the status is "SUCCESS". With `on_sensitive="return"` a task that failed because of
             flagged content has an empty answer.
         notes: what the client changed in the request, one line each.
         raw: the JSON object as received.
@@ -95,7 +95,7 @@ def result(context: Context, /, task: str | Task, *, deadline: float | None = No
 
     Args:
         task: the task that `submit` returned, or its id.
-        deadline: seconds, if shorter than the client's deadline.
+        deadline: seconds. The client's deadline applies, too.
 
     Raises:
         GLMVError: the task failed. The class depends on the platform's error code; without a code it is ServerError.
@@ -154,7 +154,7 @@ def waited(
     """Call `look` until `done` accepts its result.
 
     Args:
-        look: takes the seconds that are left, or None.
+        look: gets the result. Its argument is the number of seconds that are left, or None for no limit.
         done: whether a result is final.
         between: seconds of each pause.
         longest: the most seconds to wait; None means no limit.
@@ -205,7 +205,7 @@ def _answered(task: Task, context: Context) -> Task:
 
 
 def withdrawn(error: GLMVError, context: Context) -> Completion | None:
-    """An empty answer if the error reports flagged content and `on_sensitive` is "return"; else None."""
+    """An empty answer if the error reports flagged content and `on_sensitive` is "return"; otherwise None."""
     if error.code not in WITHDRAWN or context.settings.on_sensitive == "raise":
         return None
     return Completion(

@@ -19,7 +19,7 @@ from glmv.wire.encode import Body, encode
 def count_tokens(
     context: Context, messages: Messages, model: str | None, tools: list[dict[str, Any]] | None
 ) -> Generator[Step, Any, int]:
-    """Messages and tools -> the number of tokens of the prompt, including pictures and videos."""
+    """Returns the number of tokens of a prompt with these messages and tools, including pictures and videos."""
     policy = context.policy()
     make = partial(_body, context, messages, model, tools)
     body = (yield from worked(make, policy)) if is_large(messages) else make()

@@ -130,7 +130,7 @@ def _skew(headers: Mapping[str, str], tries: Tries) -> str:
     if not off:
         return ""
     way = "ahead of" if off > 0 else "behind"
-    return f" The local clock is {abs(off):.0f} s {way} the server's, so signed tokens are not valid: set it (NTP)."
+    return f" The local clock is {abs(off):.0f} s {way} the server's. Signed tokens are invalid: set the clock (NTP)."
 
 
 class Unpacker:

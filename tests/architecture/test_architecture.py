@@ -417,7 +417,7 @@ def test_no_file_is_larger_than_24_kib(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", ["langchain_glmv", "llama_index_glmv", "glmv_litellm"])
-def test_public_classes_of_an_adapter_have_valid_annotations_and_its_name_as_module(package: str) -> None:
+def test_a_public_class_of_an_adapter_names_its_package_and_has_valid_annotations(package: str) -> None:
     module = importlib.import_module(package)
     classes = [value for name in module.__all__ if isinstance(value := getattr(module, name), type)]
     assert {kind.__module__ for kind in classes} == {package}

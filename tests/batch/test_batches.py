@@ -143,7 +143,7 @@ def test_an_item_that_cannot_be_sent_fails_and_the_other_items_are_sent(platform
     assert set(dict(platform.answers())) == {ask.key for ask in good}
 
 
-def test_items_of_a_source_are_read_only_when_their_chunk_is_made(
+def test_items_of_a_source_are_not_read_before_their_chunk_is_made(
     platform: PlatformBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_LINES", 2)
@@ -189,7 +189,7 @@ def test_a_batch_with_a_schema_returns_answers_in_json(emulator: Emulator, chunk
     assert answer.text.startswith("{")
 
 
-def test_a_model_without_batches_is_refused_and_models_with_batches_are_named(chunks: Chunks) -> None:
+def test_the_error_for_a_model_that_does_not_support_batches_names_models_that_do(chunks: Chunks) -> None:
     with glmv.Client("test-id.test-secret") as client, pytest.raises(glmv.UnsupportedContent) as refused:
         PlatformBatches(client, chunks, model="glm-4.6v", options={}, stop=threading.Event())
     assert "glm-4v, glm-4v-plus, glm-4v-plus-0111" in str(refused.value)

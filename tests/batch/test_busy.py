@@ -63,7 +63,7 @@ BUSY = {
 
 
 @pytest.mark.parametrize("fault", BUSY.values(), ids=BUSY)
-def test_rows_refused_as_busy_are_retried_and_answered_after_all_other_rows(
+def test_rows_refused_by_a_busy_server_are_retried_after_a_pause_and_answered(
     emulator: Emulator, photos: Path, tmp_path: Path, quiet: Quiet, fault: dict[str, Any]
 ) -> None:
     emulator.fail(times=5, **fault)
@@ -202,5 +202,5 @@ def with_cause(error: glmv.GLMVError, cause: Exception) -> glmv.GLMVError:
         (ValueError("yours"), False),
     ],
 )
-def test_rate_limits_server_errors_and_gate_timeouts_count_as_busy(error: Exception, expected: bool) -> None:
+def test_a_rate_limit_and_a_server_error_and_a_gate_timeout_count_as_busy(error: Exception, expected: bool) -> None:
     assert is_busy(error) is expected

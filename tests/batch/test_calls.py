@@ -167,7 +167,7 @@ def test_fewer_pictures_are_read_ahead_if_the_gate_allows_fewer_concurrent_calls
     assert 1 <= most <= 1 + module.AHEAD + 1  # one more call, whose row is being passed to the reader
 
 
-def test_answers_are_not_reused_after_the_options_of_the_passed_client_change(
+def test_answers_are_not_reused_if_the_next_run_gets_a_client_with_other_options(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     for temperature in (0.1, 0.9):

@@ -133,7 +133,7 @@ def test_an_unreadable_folder_raises_an_error_that_says_why(tmp_path: Path, monk
         list(items(tmp_path))
 
 
-def test_a_table_may_hold_a_picture_as_a_data_uri(tmp_path: Path) -> None:
+def test_a_data_uri_in_a_table_is_read_as_a_picture(tmp_path: Path) -> None:
     data = base64.b64encode(png() + bytes(150_000)).decode()
     (tmp_path / "t.csv").write_text(f'image,shelf\n"data:image/png;base64,{data}",3\n')
     [item] = items(tmp_path / "t.csv")
@@ -167,7 +167,7 @@ def test_a_pyarrow_data_set_is_read_in_batches_of_64_rows(tmp_path: Path) -> Non
     assert read == [{"batch_size": 64, "batch_readahead": 1}]
 
 
-def test_count_of_returns_the_number_of_items_and_returns_none_for_an_iterator(tmp_path: Path) -> None:
+def test_the_number_of_items_of_a_source_is_counted_and_is_none_for_an_iterator(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('image,title\na.png,"two\nlines"\nb.png,one\n')
     assert count_of(str(tmp_path / "t.csv")) == 2
     (tmp_path / "t.jsonl").write_text('{"image": "a.png"}\n\n{"image": "b.png"}\n')

@@ -77,7 +77,7 @@ def test_a_second_run_of_the_same_job_sends_nothing_and_writes_the_same_rows(
     [{"prompt": "What is it?"}, {"model": "glm-4.5v"}, {"temperature": 0.2}, {"schema": Shown}],
     ids=lambda change: next(iter(change)),
 )
-def test_pictures_are_sent_again_if_prompt_model_option_or_schema_has_changed(
+def test_pictures_are_sent_again_if_the_prompt_or_model_or_options_or_schema_changed(
     emulator: Emulator, photos: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     job(emulator, photos).write(tmp_path / "o.jsonl")
@@ -126,7 +126,7 @@ def test_rows_can_come_in_the_order_of_the_input(emulator: Emulator, photos: Pat
     assert [row.key for row in job(emulator, result).rows(order="input")] == [str(path) for path in result]
 
 
-def test_new_answers_and_answers_from_the_ledger_are_parsed_into_the_class(
+def test_new_answers_and_answers_from_the_ledger_become_objects_of_the_schema_class(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     for _ in range(2):
@@ -159,7 +159,7 @@ def test_an_item_without_picture_is_sent_only_if_a_function_makes_its_messages(
     assert words[0].ok
 
 
-def test_a_failed_row_stays_failed_in_the_next_run_unless_retry_failed_is_set(
+def test_a_failed_row_is_retried_in_the_next_run_only_with_the_option_retry_failed(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("glmv_batch._calls.BUSY_PAUSES", ())
@@ -196,7 +196,9 @@ def test_a_job_without_an_api_key_raises_before_any_item_is_read(
     assert read == []
 
 
-def test_an_endless_source_is_read_only_a_few_items_ahead_of_the_rows_taken(emulator: Emulator, photos: Path) -> None:
+def test_a_job_reads_at_most_a_few_items_of_an_endless_source_ahead_of_its_rows(
+    emulator: Emulator, photos: Path
+) -> None:
     read = 0
 
     def endless() -> Iterator[Item]:
@@ -212,7 +214,7 @@ def test_an_endless_source_is_read_only_a_few_items_ahead_of_the_rows_taken(emul
     assert read <= 30 + 2 * (2 + 4) + 1
 
 
-def test_a_job_pauses_while_its_rows_are_not_taken(emulator: Emulator, photos: Path) -> None:
+def test_a_job_sends_few_requests_ahead_if_its_rows_are_not_read(emulator: Emulator, photos: Path) -> None:
     rows = job(emulator, [photos / "0.png"] * 500, max_concurrency=1).rows()
     next(rows)
     rows.close()
@@ -319,7 +321,7 @@ def test_a_second_job_that_writes_the_same_output_at_the_same_time_is_refused(
     assert len(lines(out)) == len(COLORS)
 
 
-def test_the_error_for_a_missing_column_to_keep_is_raised_before_any_request(
+def test_a_column_in_keep_columns_that_does_not_exist_raises_before_any_request(
     emulator: Emulator, photos: Path, tmp_path: Path
 ) -> None:
     table = [{"id": 5, "photo": str(photos / "0.png"), "title": "Red"}]
@@ -366,7 +368,7 @@ def test_an_almost_full_disk_stops_the_job_before_the_first_call(
     assert len(list(job(emulator, photos).rows(ledger=tmp_path / "l"))) == len(COLORS)
 
 
-def test_a_full_ledger_ends_the_job_and_no_answer_is_lost(
+def test_a_ledger_that_cannot_grow_ends_the_job_and_keeps_the_stored_answers(
     emulator: Emulator, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pages = sqlite3.connect
@@ -485,7 +487,7 @@ def test_the_platforms_batches_refuse_to_give_rows_in_input_order(emulator: Emul
         next(running.rows(order="input"))
 
 
-def test_a_job_through_the_platforms_batches_refuses_models_without_batches() -> None:
+def test_a_job_through_the_platforms_batches_refuses_models_that_lack_batch_support() -> None:
     with pytest.raises(glmv.UnsupportedContent, match="accept pictures only for glm-4v, glm-4v-plus, glm-4v-plus-0111"):
         Job(["a.png"], "?", model="glm-4.6v", via="platform")
 
@@ -580,7 +582,9 @@ def test_a_job_over_an_iterator_refuses_a_second_write_and_keeps_the_first_outpu
     assert [again.write(out).known for _ in range(2)] == [len(COLORS)] * 2
 
 
-def test_arows_outside_of_asyncio_raises_an_error_that_says_what_to_do(emulator: Emulator, photos: Path) -> None:
+def test_the_asynchronous_iterator_raises_outside_of_asyncio_and_says_what_to_do(
+    emulator: Emulator, photos: Path
+) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="With trio, read `rows` in a thread"):
         anext(job(emulator, photos).arows()).send(None)  # as an event loop that is none of asyncio would
 
@@ -592,7 +596,7 @@ def test_the_module_for_ray_says_how_to_install_ray() -> None:
 
 
 @pytest.mark.parametrize("name", ["table.csv", "./table.csv", "link.csv"])
-def test_an_output_that_is_the_source_is_refused_and_the_table_stays(
+def test_an_output_that_is_the_source_is_refused_and_the_source_is_not_changed(
     emulator: Emulator, photos: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

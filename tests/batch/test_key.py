@@ -49,7 +49,9 @@ def test_the_ledger_key_is_the_same_for_the_path_the_bytes_and_a_copy_of_a_pictu
     [{"prompt": "Where is it?"}, {"model": "glm-4.5v"}, {"temperature": 0.5}, {"extra_body": {"new": 1}}],
     ids=lambda change: next(iter(change)),
 )
-def test_prompt_model_and_options_change_the_ledger_key(ledger: Ledger, photo: Path, change: dict[str, Any]) -> None:
+def test_the_ledger_key_depends_on_the_prompt_and_the_model_and_the_options(
+    ledger: Ledger, photo: Path, change: dict[str, Any]
+) -> None:
     assert key(ledger, photo) != key(ledger, photo, **change)
 
 

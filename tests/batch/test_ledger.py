@@ -54,7 +54,7 @@ def test_a_later_answer_replaces_the_stored_failure_of_an_item(path: Path) -> No
         assert ledger.answer("a", retry_failed=True) == {"text": "a cat"}
 
 
-def test_a_stored_permanent_failure_is_not_retried_even_if_retry_failed_is_set(path: Path) -> None:
+def test_a_stored_permanent_failure_is_not_retried_even_with_the_option_retry_failed(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.keep("a", {"error": "no picture", "retryable": False}).result()
         assert ledger.answer("a", retry_failed=True) is not None
@@ -113,7 +113,7 @@ def test_the_digest_of_a_file_is_reused_until_size_or_time_of_the_file_changes(p
         assert ledger.digest("a.png", 11, 1) is None
 
 
-def test_rows_that_wait_for_an_answer_are_returned_once_and_only_in_their_own_run(path: Path) -> None:
+def test_a_ledger_returns_rows_that_wait_for_an_answer_once_and_not_in_the_next_run(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         assert not ledger.wait_for(Waiting("k", "a.png", {"shelf": 3}))
         assert ledger.wait_for(Waiting("k", "a.png", {"shelf": 4}))
@@ -139,7 +139,7 @@ def test_an_item_waits_for_the_answer_to_an_equal_item_in_an_unfinished_chunk(pa
         assert not ledger.wait_for(Waiting("k", "a.png", {}))
 
 
-def test_a_ledger_refuses_further_writes_after_a_failed_write(path: Path) -> None:
+def test_a_ledger_refuses_all_writes_after_a_failed_write(path: Path) -> None:
     with Ledger(path, place="here") as ledger:
         ledger.chunk_planned("chunk-1", ["k"])
         with pytest.raises(glmv.LimitExceeded, match="cannot be written"):

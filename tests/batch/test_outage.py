@@ -167,7 +167,7 @@ def away(kind: str) -> glmv.ConnectionFailed:
 
 
 @pytest.mark.parametrize("kind", ["connect", "connect_timeout", "dns", "proxy", "no_such_host", "tls", "proxy_refused"])
-async def test_a_run_that_had_an_answer_waits_for_12_hours_during_an_outage(network: Network, kind: str) -> None:
+async def test_a_run_that_received_an_answer_gives_up_after_an_outage_of_12_hours(network: Network, kind: str) -> None:
     progress = Progress()
     outage = module.Outage(progress, asyncio.Event())
     outage.heard("row")
@@ -268,7 +268,7 @@ async def test_three_rows_in_succession_with_broken_connections_count_as_an_outa
 
 
 @pytest.mark.parametrize("what", BROKEN)
-async def test_a_row_whose_connections_break_fails_alone_while_other_rows_are_answered(
+async def test_a_row_whose_connections_break_three_times_fails_if_another_row_is_answered(
     network: Network, what: Any
 ) -> None:
     progress = Progress()
@@ -281,7 +281,7 @@ async def test_a_row_whose_connections_break_fails_alone_while_other_rows_are_an
     assert progress.waiting is None
 
 
-async def test_rows_that_time_out_repeatedly_fail_while_other_rows_are_answered(network: Network) -> None:
+async def test_rows_whose_attempts_all_time_out_fail_if_another_row_is_answered(network: Network) -> None:
     outage = module.Outage(Progress(), asyncio.Event())
     again = dict.fromkeys("abcd", True)
     for _ in range(20):
@@ -332,7 +332,7 @@ def test_a_job_waits_and_then_finishes_if_the_server_breaks_thirty_calls(
 
 @pytest.mark.parametrize("width", [1, 2, 5])
 @pytest.mark.parametrize("bad", [{"04"}, {"11"}, {"00", "05", "11"}, {"03", "04", "05"}, {"08", "09", "10", "11"}])
-def test_pictures_that_always_time_out_fail_and_all_other_pictures_are_answered(
+def test_all_pictures_except_those_that_always_time_out_are_answered(
     emulator: Emulator, photos: Path, network: Network, width: int, bad: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask, prompts = glmv.AsyncClient.chat, []
@@ -416,7 +416,7 @@ def test_rows_that_failed_because_the_model_was_not_found_are_answered_on_retry(
     assert (last.answered, last.known, last.failed) == (2, COUNT - 2, 0)
 
 
-def test_a_job_waits_for_the_platforms_host_before_its_first_answer(
+def test_a_job_without_an_answer_waits_until_the_platforms_host_name_is_resolved(
     emulator: Emulator, photos: Path, tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_PLATFORM", ("localhost",))

@@ -36,7 +36,7 @@ def test_a_call_in_a_batch_costs_half_of_a_direct_call() -> None:
     assert half.amount == whole.amount / 2
 
 
-def test_cost_returns_free_for_a_free_model_and_none_if_no_price_is_known() -> None:
+def test_a_call_of_a_free_model_is_free_and_the_cost_is_none_if_no_price_is_known() -> None:
     assert str(cost("glm-4.6v-flash", USED, CNY_HOST)) == "free"
     assert cost("somebody-else", USED, CNY_HOST) is None
     assert cost("glm-4.6v", None, CNY_HOST) is None
@@ -69,7 +69,7 @@ def test_answers_of_the_emulator_are_free_and_unknown_servers_have_no_known_pric
      ("glm-4v-plus-0111", "10 CNY"), ("glm-4.6v-flash", "$3"), ("glm-4.6v-flash", "10 CNY"), ("glm-5.3-flash", "$0.5"),
      ("glm-5v-turbo", "￥20")],
 )  # fmt: skip
-def test_a_budget_may_be_in_any_currency_in_which_the_model_has_a_price(model: str, text: str) -> None:
+def test_a_budget_is_accepted_in_any_currency_in_which_the_model_has_a_price(model: str, text: str) -> None:
     budget = Budget.of(text, model)
     assert budget.currency in {"CNY", "USD"}
     budget.begin()
@@ -108,7 +108,7 @@ def test_the_error_for_a_currency_without_prices_names_the_currency_with_prices(
         ("cny 10.50", 10.5, "CNY"),
     ],
 )
-def test_a_budget_is_read_in_common_spellings(text: str, limit: float, currency: str | None) -> None:
+def test_common_spellings_of_a_budget_are_accepted(text: str, limit: float, currency: str | None) -> None:
     budget = Budget.of(text, "glm-4.6v")
     assert (budget.limit, budget.currency) == (limit, currency)
 

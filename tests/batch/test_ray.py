@@ -149,7 +149,7 @@ def rate(emulator: Emulator) -> float:
     return float(ended / (starts[-1] - begin) / (SLOTS / LATENCY))
 
 
-def test_all_slots_are_divided_among_actors_although_the_shares_may_be_uneven() -> None:
+def test_all_slots_are_divided_among_actors_even_if_the_shares_are_uneven() -> None:
     assert shares(10, 4) == [3, 3, 2, 2]
     assert shares(4, 4) == [1, 1, 1, 1]
     assert sum(shares(75, 8)) == 75
@@ -309,7 +309,7 @@ async def test_an_input_column_named_like_an_answer_column_keeps_its_values(emul
     assert row["answer_text"]
 
 
-async def test_each_further_pass_over_a_table_writes_its_answers_to_new_columns(emulator: Emulator) -> None:
+async def test_each_pass_over_a_table_writes_its_answers_to_new_columns(emulator: Emulator) -> None:
     table = [{"image": png()}]
     for _ in range(3):
         table = (await worked(worker(emulator), table)).to_pylist()

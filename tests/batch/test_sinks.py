@@ -244,7 +244,7 @@ def test_all_columns_of_the_source_except_pictures_can_be_copied_into_the_output
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
-def test_later_rows_may_have_new_columns_and_new_types_of_values(
+def test_later_rows_with_new_columns_and_new_types_of_values_are_written(
     tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "ROW_GROUP", 2)

@@ -146,7 +146,7 @@ def test_a_duckdb_connection_can_be_used_after_a_job_over_one_of_its_queries(
     assert con.execute("select 1").fetchall() == [(1,)]
 
 
-def test_an_arrow_reader_is_read_only_a_few_batches_ahead() -> None:
+def test_an_arrow_reader_is_read_at_most_a_few_batches_ahead() -> None:
     results = []
 
     def batches() -> Iterator[Any]:
@@ -351,7 +351,7 @@ def test_answers_can_be_joined_to_the_source_table_by_key(emulator: Emulator, tm
     assert again.progress.known == 3
 
 
-def test_an_item_made_by_the_user_may_have_an_integer_or_a_tuple_as_key(emulator: Emulator) -> None:
+def test_an_integer_or_a_tuple_is_accepted_as_the_key_of_an_item(emulator: Emulator) -> None:
     results = [Item(5, png("red")), Item((1, 2), png("blue"))]
     job = Job(results, "?", model=MODEL, api_key=emulator.api_key, base_url=emulator.base_url)
     assert {row.key: row.ok for row in job.rows()} == {5: True, (1, 2): True}

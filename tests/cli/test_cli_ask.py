@@ -66,7 +66,7 @@ def test_the_error_of_the_command_ask_without_a_key_suggests_the_emulator() -> N
     assert "--emulator" in result.stderr
 
 
-def test_the_command_ask_prices_an_alias_like_its_model_and_accepts_a_base_model(
+def test_an_alias_has_the_price_of_its_model_and_glmv_ask_accepts_a_base_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     usage = glmv.Usage(1_000_000, 0, 1_000_000)

@@ -160,7 +160,7 @@ def test_a_spent_budget_ends_the_run_with_exit_code_1_and_a_message(photos: Path
     assert len(rows(tmp_path / "o.jsonl")) == 1
 
 
-def test_the_error_for_a_model_without_batches_lists_models_that_have_them(photos: Path, tmp_path: Path) -> None:
+def test_the_error_for_a_model_that_does_not_support_batches_lists_models_that_do(photos: Path, tmp_path: Path) -> None:
     with Emulator() as emu:
         code, output = run(emu, str(photos), "What?", "-o", str(tmp_path / "o.jsonl"), "--via", "platform")
     assert code == 1

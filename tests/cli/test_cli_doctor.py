@@ -190,7 +190,7 @@ def doctor_lines(env: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY", "no_proxy"])
-def test_doctor_names_a_proxy_variable_in_upper_or_lower_case_as_it_is_set(no_proxies: None, name: str) -> None:
+def test_doctor_prints_the_name_of_a_proxy_variable_in_the_spelling_that_is_set(no_proxies: None, name: str) -> None:
     lines = doctor_lines({name: "p.example:3128"})
     assert f"{name} is set: p.example:3128" in lines
     assert not any(line.startswith(name.swapcase()) for line in lines)

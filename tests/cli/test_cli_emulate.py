@@ -53,7 +53,7 @@ def test_both_commands_for_the_emulator_have_the_same_help_of_at_most_80_columns
     assert [line for line in ours.splitlines() if len(line) > 80] == []
 
 
-def test_the_command_emulate_has_an_option_for_each_argument_a_shell_can_give() -> None:
+def test_the_command_emulate_has_an_option_for_each_argument_that_a_shell_can_pass() -> None:
     arguments = set(inspect.signature(Emulator).parameters) - PYTHON_ONLY
     assert vars(parser("glmv emulate").parse_args([])).keys() == arguments | METHODS
 

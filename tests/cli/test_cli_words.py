@@ -88,7 +88,7 @@ def messages(path: Path) -> Iterator[str]:
             yield node.value
 
 
-def test_no_message_that_a_command_may_show_has_terms_of_python() -> None:
+def test_no_message_on_the_command_line_contains_terms_of_python() -> None:
     problems = []
     for path in [*ROOT.glob("glmv/**/*.py"), *ROOT.glob("glmv_batch/*.py")]:
         name = path.relative_to(ROOT).as_posix()

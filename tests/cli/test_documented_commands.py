@@ -158,7 +158,7 @@ def test_the_error_for_switching_thinking_off_names_the_option_for_less_thinking
         assert glm.chat("hi", reasoning_effort="low").text
 
 
-def test_the_error_for_thinking_false_names_reasoning_effort_in_every_interface(
+def test_the_error_for_disabled_thinking_names_reasoning_effort_in_every_interface(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from langchain_glmv import ChatGLMV
