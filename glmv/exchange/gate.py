@@ -269,7 +269,7 @@ class Gate:
         refusal = self._refusal
         if refusal is None or not self._in_a_row:
             return text
-        return f"{text}, and the server refuses calls: too many at once ({refusal.code or refusal.status})"
+        return f"{text}, and the server refuses calls because too many run at once ({refusal.code or refusal.status})"
 
     def own(self, by: Caller, *, blocking: bool) -> str | None:
         """Describes a call that holds a slot in the same task as `by`, or returns None.

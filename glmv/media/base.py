@@ -252,7 +252,7 @@ class VisualMedium(Medium):
             else f"A path in a message is never opened: use glmv.{cls.__name__}.from_path."
         )
         raise UnsupportedContent(
-            f"{cls._noun}: a message may have an http(s) URL, a data: URI or base64; got {shortened(text)!r}. " + hint
+            f"{cls._noun} from a message needs an http(s) URL, a data: URI or base64; got {shortened(text)!r}. " + hint
         )
 
     @classmethod

@@ -103,7 +103,7 @@ def frames(data: bytes, n: int, label: str, duration: float | None, kind: str) -
         Seconds from the start, and the frame as a JPEG. Fewer than `n` when the video has fewer frames.
     """
     if not 1 <= n <= MAX_FRAMES:
-        raise InvalidRequestError(f"frames takes a number from 1 to {MAX_FRAMES}; got {n}.")
+        raise InvalidRequestError(f"The number of frames must be 1 to {MAX_FRAMES}; got {n}.")
     try:
         av: Any = import_module("av")
         import_module("PIL")

@@ -83,7 +83,7 @@ class Image(VisualMedium):
         if picture is None:
             raise UnsupportedContent(
                 f"{label}: this is not a picture, but {headers.describe(self._blob.read(0, 512))}. "
-                f"Supported formats are {listed()}; the content decides, not the name."
+                f"Supported formats are {listed()}; they are recognized by the content, not by the name."
             )
         if picture.width is not None and picture.height is not None and picture.width * picture.height > MAX_PIXELS:
             small = picture.format == "jpg" and headers.decodes_in_strips(self._blob.read)
@@ -316,7 +316,7 @@ class Image(VisualMedium):
             UnsupportedContent: Pillow (extra `images`) is missing, the picture is a URL, or a page cannot be decoded.
         """
         if n is not None and (type(n) is not int or n < 1):
-            raise InvalidRequestError(f"pages takes an int of 1 or more; got {shown(n)}.")
+            raise InvalidRequestError(f"The number of pages must be an int of 1 or more; got {shown(n)}.")
         data = self.data()
         assert self._picture is not None
         label, many = self._label, FORMATS[self._picture.format].many or "page"

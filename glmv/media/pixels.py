@@ -413,7 +413,7 @@ def _eight_bit(picture: PILImage) -> tuple[PILImage, tuple[str, ...]]:
         grey.getexif()[ORIENTATION] = orientation
     if (black, white) in KEPT_LEVELS:
         return grey, ()
-    return grey, (f"its levels {low:g} to {high:g} were stretched to black and white",)
+    return grey, (f"its levels {low:g} to {high:g} were stretched: {black:g} is black, {white:g} is white",)
 
 
 KEPT_LEVELS = ((0, 1), (0, 255), (0, 65535))
