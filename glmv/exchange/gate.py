@@ -179,7 +179,7 @@ class Gate:
         return self._refusal
 
     def stands_still(self, started: float) -> bool:
-        """Whether the server has refused all calls for at least `STANDSTILL` seconds, counted from `started` or later.
+        """Whether the server, after `started`, refused all calls for at least `STANDSTILL` seconds.
 
         Then waiting is useless. Without a refusal this is False: a call that takes long may still be answered.
         """
@@ -197,7 +197,7 @@ class Gate:
         self._process_releases()
 
     def widen_to(self, width: int) -> None:
-        """Set the number of slots to the user's value, without the reductions that refusals caused."""
+        """Set the number of slots to the user's value. A changed value also undoes reductions that refusals caused."""
         with self._lock:
             if width == self._most:
                 return

@@ -2,9 +2,9 @@
 
 A call that the server refuses because of too many concurrent calls waits in its gate; see `gate.py`.
 
-The figures are those of established clients: full jitter and the token bucket of botocore's standard mode (500 tokens;
-a retry costs 14 tokens, or 5 after throttling; a success returns 1 token), and openai-python's rules for Retry-After
-(seconds or a date, up to 120 s, invalid values are ignored).
+The figures are those of established clients: full jitter and the token bucket of botocore's standard mode (500
+tokens, here rounded down to the price of 35 retries; a retry costs 14 tokens, or 5 after throttling; a success returns
+1 token), and openai-python's rules for Retry-After (seconds or a date, up to 120 s, invalid values are ignored).
 """
 
 from __future__ import annotations
