@@ -46,7 +46,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"; send it with glmv\.File\b", ""),
     (r"; use glmv\.Video\b", "; rename it: the name of a video ends with .mp4, .mkv, .mov or .webm"),
     (r"; use glmv\.Image\b", "; rename it: a name that ends with .mp4 or another suffix of videos is read as a video"),
-    (r"; the content decides, not the name\.", "."),
+    (r"; they are recognized by the content, not by the name\.", "."),
     (r"\bsend image\.fitted\(max_side=\d+\)\[0\]", "make it smaller"),
     (r"; glmv\.Image\.pages\(\) returns all \w+", ""),
     (r" If it is base64, give it to from_base64\.", ""),

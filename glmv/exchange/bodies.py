@@ -28,7 +28,7 @@ ERROR_PATIENCE = 10.0
 
 
 def is_cut(body: bytes) -> bool:
-    """Whether this is a JSON object or list that ends too early."""
+    """Whether a body is a JSON object or list that ends too early."""
     text = body.decode("utf-8-sig", "replace").lstrip()
     if text[:1] not in ("{", "["):
         return False
@@ -40,7 +40,7 @@ def is_cut(body: bytes) -> bool:
 
 
 def is_json(body: bytes) -> bool:
-    """Whether a body is a JSON object or list, or its beginning: the platform and model servers answer with these."""
+    """Whether a body starts like a JSON object or list, as responses of the platform and of model servers do."""
     return body.decode("utf-8-sig", "replace").lstrip()[:1] in ("{", "[")
 
 
@@ -77,13 +77,13 @@ def payload_of(opened: Opened, body: bytes, secrets: Secrets, tries: Tries) -> A
 
 
 def refused(opened: Opened, body: bytes, secrets: Secrets, tries: Tries, problem: Exception | None = None) -> GLMVError:
-    """A response with an error status -> the error. The status decides, even if the body could not be read.
+    """The error for a response with an error status. The status decides, even if the body could not be read.
 
     Args:
         opened: status and headers.
         body: the part of the body that was read, masked.
-        secrets: masked again after parsing, because JSON may escape characters.
-        tries: has the clocks.
+        secrets: masked again in the parsed body, because JSON may escape their characters.
+        tries: its policy has the clock that converts a Retry-After date to seconds.
         problem: why the body could not be read to its end, or None.
     """
     wait = retry_after(opened.headers, tries.policy.wall())
@@ -136,10 +136,10 @@ def _skew(headers: Mapping[str, str], tries: Tries) -> str:
 class Unpacker:
     """Yields the body of one response in non-empty, decompressed pieces, and limits the size of the body.
 
-    This base class takes bodies that are not compressed.
+    This base class is for bodies that are not compressed.
 
     Args:
-        limit: the most bytes of the body.
+        limit: the maximum size of the body in bytes.
 
     Attributes:
         limit: as above; it may be increased while the body is read.
@@ -150,7 +150,7 @@ class Unpacker:
         self._size = 0
 
     def feed(self, data: bytes) -> Iterable[bytes]:
-        """Received bytes, at least one -> the pieces of the decompressed body that they contain.
+        """Takes one or more received bytes, and returns the pieces of the decompressed body that these bytes contain.
 
         Raises:
             MalformedResponse: the body is larger than the limit, or the compressed data is damaged.

@@ -184,7 +184,7 @@ def _body(call: Call, tries: Tries, unpack: Unpacker, begun: Sequence[bytes] = (
 
 
 def _collect(body: bytearray, unpack: Unpacker, tries: Tries, until: float | None) -> Generator[Step, Any, None]:
-    """Appends the decompressed body to `body`, which keeps the part before a failure."""
+    """Reads the rest of a response, and appends the decompressed bytes to `body`; after a failure they stay there."""
     while data := (yield Read(until)):
         tries.check()
         for piece in unpack.feed(data):
@@ -247,11 +247,11 @@ def _head(
 
     Args:
         unpack: decompresses the body.
-        longest: the most seconds to wait for the first bytes, or None.
+        longest: the maximum wait for the first bytes in seconds, or None.
 
     Returns:
-        The pieces that were read, of which a final b"" is the end of the body. Then the decoder of the stream; it is
-        None when the body is not a stream.
+        The pieces that were read; if the body has ended, the last piece is b"". And the decoder of the stream, or None
+        if the body is not a stream.
     """
     kind = _kind(opened)
     declared = kind == "text/event-stream"
@@ -284,7 +284,9 @@ def _head(
 
 
 def answer_of(call: Call, policy: Policy, payload: dict[str, Any]) -> Completion:
-    """The payload of a task's result or of a line of a batch -> the answer, as `exchange` would return it.
+    """Converts a payload to the answer that `exchange` would return.
+
+    The payload comes from the result of an asynchronous task, or from a line of a batch's output file.
 
     Raises:
         GLMVError: the finish reason means an error, or the payload is not an answer.
@@ -349,7 +351,7 @@ def _names(payload: Mapping[str, Any]) -> str:
 def _events(
     shaper: Shaper, tries: Tries, events: SSEDecoder, unpack: Unpacker, begun: Sequence[bytes], *, hand: bool = True
 ) -> Generator[Step, Any, None]:
-    """Reads a stream to its end, after the pieces in `begun`. Yields its deltas if `hand`; else only adds them up."""
+    """Reads a stream to its end, after the pieces in `begun`. Its deltas are added up and, if `hand`, yielded."""
     if not isinstance(unpack, Inflater):
         unpack.limit = MAX_STREAM_BYTES
     decoder = shaper.decoder

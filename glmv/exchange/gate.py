@@ -9,8 +9,9 @@ congested network (RFC 5681): it reduces its width (the number of slots) immedia
 after a round of answers. After a refusal it also pauses: it gives no slots for a time that grows with each refusal in
 a row. An answer ends the pause, because it frees a slot at the server. A refused call gets its old place in the queue.
 
-A gate never waits. A call that has to wait gets a `Ticket`. The callback of the ticket runs in two cases: the call has
-got a slot, or the gate pauses, and the owner of the ticket must call `Gate.look` at the end (see `Gate.looks_at`).
+A gate never waits. A call that has to wait gets a `Ticket`. The callback of the ticket runs when the call gets a
+slot. It also runs when a pause begins at whose end the owner of the ticket must call `Gate.look`: then `Gate.looks_at`
+returns the time.
 """
 
 from __future__ import annotations
@@ -174,11 +175,11 @@ class Gate:
 
     @property
     def refusal(self) -> Busy | None:
-        """The last refusal, if no call was answered since; else None."""
+        """The last refusal; None if a call was answered after it."""
         return self._refusal
 
     def stands_still(self, started: float) -> bool:
-        """Whether the server has refused all calls for `STANDSTILL` seconds that began at `started` or later.
+        """Whether the server, after `started`, refused all calls for at least `STANDSTILL` seconds.
 
         Then waiting is useless. Without a refusal this is False: a call that takes long may still be answered.
         """
@@ -196,7 +197,7 @@ class Gate:
         self._process_releases()
 
     def widen_to(self, width: int) -> None:
-        """Set the number of slots to the user's value, without the reductions that refusals caused."""
+        """Set the number of slots to the user's value. A changed value also undoes reductions that refusals caused."""
         with self._lock:
             if width == self._most:
                 return
@@ -211,9 +212,9 @@ class Gate:
         """Ask for a slot. If one is free, the ticket's `state` is "in"; else `notify` is called when the call gets one.
 
         Args:
-            what: the kind of call, for the message of calls that get no slot.
-            notify: called from the thread of another call; must not block. It is also called, without a slot, when the
-                owner of this ticket has to call `look` later: then `looks_at` returns the time.
+            what: the kind of call; error messages of other calls name it while this call holds a slot.
+            notify: called from the thread of another call; must not block. It is also called before the call has a
+                slot when the owner of the ticket has to call `look` later: then `looks_at` returns the time.
             after: the ticket of the same call when it was refused; the call gets its old place in the queue.
             by: the thread and task of the call.
         """
@@ -268,10 +269,13 @@ class Gate:
         refusal = self._refusal
         if refusal is None or not self._in_a_row:
             return text
-        return f"{text}, and the server refuses calls: too many at once ({refusal.code or refusal.status})"
+        return f"{text}, and the server refuses calls because too many run at once ({refusal.code or refusal.status})"
 
     def own(self, by: Caller, *, blocking: bool) -> str | None:
-        """Describes a call that holds a slot in the task (if `blocking`, in the thread) of `by`; else returns None."""
+        """Describes a call that holds a slot in the same task as `by`, or returns None.
+
+        If `blocking`, the same thread is enough.
+        """
         now = self.clock()
         with self._lock:
             for ticket in self._holders.values():
@@ -389,7 +393,7 @@ def gate(account: str, host: str, model: str, width: int | None, documented: int
         account: a name that stands for the key and does not reveal the key.
         host, model: the host and the model of the calls; the case of the model does not matter.
         width: the user's number of slots, or None.
-        documented: the number of the catalogue, or None.
+        documented: the number of slots that the catalogue has for this model, or None.
     """
     key = (account, host, model.lower())
     with _gates_lock:

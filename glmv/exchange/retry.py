@@ -2,9 +2,9 @@
 
 A call that the server refuses because of too many concurrent calls waits in its gate; see `gate.py`.
 
-The figures are those of established clients: full jitter and the token bucket of botocore's standard mode (500 tokens;
-a retry costs 14 tokens, or 5 after throttling; a success returns 1 token), and openai-python's rules for Retry-After
-(seconds or a date, up to 120 s, invalid values are ignored).
+The figures are those of established clients: full jitter and the token bucket of botocore's standard mode (500
+tokens, here rounded down to the price of 35 retries; a retry costs 14 tokens, or 5 after throttling; a success returns
+1 token), and openai-python's rules for Retry-After (seconds or a date, up to 120 s, invalid values are ignored).
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class RetryBudget:
         return True
 
     def earn(self, *, after_retry: bool) -> None:
-        """Return tokens after a success: the price of the cheapest retry if there was a retry, else `EARN`."""
+        """Put tokens back after a successful call: the price of the cheapest retry if it was retried, else `EARN`."""
         self._tokens = min(self.capacity, self._tokens + (self.COST[Retry.BUSY] if after_retry else self.EARN))
 
     def empty_message(self) -> str:
@@ -114,8 +114,8 @@ class Policy:
     """The retries and time limits of one call.
 
     Attributes:
-        max_retries: the most requests after the first one. Refusals while other calls of the gate are answered do not
-            count.
+        max_retries: the maximum number of requests after the first one. A refused request does not count if the server
+            answers other calls of the gate in the meantime.
         deadline: seconds for the whole call, or None.
         idle_timeout: seconds between two events of a stream, or None.
         timeouts: seconds for each phase of a request, see `glmv.sending.timeouts`.
@@ -123,7 +123,7 @@ class Policy:
         host: host and port of the server, for messages.
         repeatable: whether a request that may have reached the server may be sent again.
         budget: the retry budget, shared by the calls of a client.
-        renew: drops the signed token, so that the next request has a new one; returns False without signed tokens.
+        renew: drops the signed token, so that the next request has a new one; returns False if requests have no token.
         spent: seconds of the deadline that reading, checking and fitting the content took.
         clock, wall, chance: return monotonic seconds, seconds since the epoch, a random number from 0 to 1.
     """
@@ -266,7 +266,7 @@ class Tries:
         return self.policy.too_late(_WAITS.get(during, ""), cause)
 
     def failed(self, kind: str) -> Retry:
-        """A connection failure -> when to retry. A request that may have arrived is sent again at most once."""
+        """The kind of retry after a connection failure. A request that may have arrived is sent again at most once."""
         if not self.policy.repeatable and kind in (*_AFTER_BODY, "reset"):
             return Retry.NEVER
         if kind in _AFTER_BODY:
@@ -276,7 +276,7 @@ class Tries:
         return FAILURES[kind]
 
     def busy(self, error: GLMVError, kind: Retry) -> Busy | None:
-        """The refusal to report to the gate; None for an error that is not about too many concurrent calls."""
+        """The refusal that an error means for the gate; None if the error is not about too many concurrent calls."""
         if kind is not Retry.BUSY:
             return None
         server_wait = error.retry_after
@@ -286,7 +286,7 @@ class Tries:
         return Busy(pauses, wait, error.status_code, error.code)
 
     def waited_in_vain(self, error: GateTimeout) -> GLMVError:
-        """The error of a call that got no slot: its last refusal, if there was one."""
+        """The error of a call that got no slot. If the server refused the call before, this is the last refusal."""
         if self._refused is None:
             refusal = None if self.policy.gate is None else self.policy.gate.refusal
             if error.kind != "busy" or refusal is None:
@@ -361,11 +361,11 @@ class Tries:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """`retry-after-ms` or `Retry-After` -> seconds; None if it is absent, negative or invalid.
+    """The wait in seconds that `retry-after-ms` or `Retry-After` asks for; None if it is absent, negative or invalid.
 
     Args:
         headers: the names are in lower case.
-        now: seconds since the epoch, for the form with a date.
+        now: the current time in seconds since the epoch, to which a date is compared.
     """
     if (seconds := _seconds(headers.get("retry-after-ms", ""), 1000)) is not None:
         return seconds

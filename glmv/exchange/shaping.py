@@ -1,6 +1,6 @@
-"""Turns the chunks of a stream into the deltas that the caller gets, and adds the deltas up to the whole answer.
+"""Turns the chunks of a stream into the deltas that the caller gets, and adds the deltas up into the whole answer.
 
-The text is cut at stop words. One last delta has the finish reason and the other facts of the answer.
+The text is cut at stop words. One last delta has the finish reason, the usage, the notes and the like.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Shaper:
         self.total = Accumulator()
 
     def events(self, events: Iterable[Event]) -> tuple[Hand, GLMVError | None]:
-        """Returns the deltas of the events before `[DONE]`, and the error that ended them, or None."""
+        """Returns the deltas of all events before `[DONE]` or the first error, and that error or None."""
         deltas = Hand()
         for kind, data in events:
             if len(data) < _DONE_BYTES and data.strip()[:6].upper() == b"[DONE]":
@@ -100,7 +100,7 @@ class Shaper:
 
     @property
     def answers(self) -> bool:
-        """Whether any event so far had a choice."""
+        """Whether any event so far had an item in `choices`."""
         return self.decoder.answered or self.decoder.has_others
 
     def take(self, payload: dict[str, Any]) -> Delta | None:
@@ -119,7 +119,7 @@ class Shaper:
         return delta
 
     def _thought_ended(self, delta: Delta) -> Delta | None:
-        """Moves the text so far into the reasoning, because this delta shows that it was reasoning.
+        """Moves the text so far into the reasoning, because this delta shows that the text was reasoning.
 
         If the caller does not accept deltas that replace others, the text stays in the stream, and `</think>` marks its
         end.
@@ -157,7 +157,8 @@ class Shaper:
     def end(self, tries: Tries) -> list[Delta]:
         """The text that was held back, and the last delta. Raises the error that the finish reason means, if any.
 
-        `tries` has the number and the request id of this attempt. It is not stored, because it refers to this object.
+        `tries` has the number and the request id of this attempt. `tries` is a parameter, not an attribute, because it
+        refers to this object.
         """
         call, decoder = self._call, self.decoder
         deltas = [shaped for delta in decoder.other() if (shaped := self._shape(delta)) is not None]

@@ -51,8 +51,8 @@ class Send(NamedTuple):
 class Opened(NamedTuple):
     """The status and headers (names in lower case) of a response whose body is not read yet.
 
-    `intermediate` is the failure to report if the body is not JSON, because then a forward proxy may have written the
-    response. None without such a proxy, or for a status that proxies do not send.
+    `intermediate` is the failure that is reported if the body is not JSON, because then a forward proxy may have
+    written the response. It is None without such a proxy, and for a status that proxies do not send.
     """
 
     status: int
@@ -73,8 +73,8 @@ class Hand(list[Delta]):
 class Drop(NamedTuple):
     """Close the response and release the slot.
 
-    `busy`: the platform refused the call because of too many concurrent calls. If the gate pauses for that, the next
-    `Enter` of the call gets its old place in the queue.
+    `busy` is the refusal of the platform because of too many concurrent calls, or None. If the gate pauses after it,
+    the next `Enter` of the call gets the old place in the queue.
     """
 
     busy: Busy | None = None

@@ -31,7 +31,7 @@ class Medium:
     """A URL that the platform fetches, or bytes.
 
     A subclass defines `_noun` (its name in error messages), `_constructors` (a list of its constructors for error
-    messages), `_max_bytes`, and `_read`, which reads facts from the bytes.
+    messages), `_max_bytes`, and `_read`, which reads properties such as the format from the bytes.
     """
 
     __slots__ = ("_blob", "_name", "_url")
@@ -55,7 +55,7 @@ class Medium:
 
     @classmethod
     def _max_bytes(cls) -> int:
-        """The most bytes of the content."""
+        """The maximum size of the content in bytes."""
         raise NotImplementedError
 
     def _read(self) -> None:
@@ -110,7 +110,7 @@ class Medium:
 
     @classmethod
     def from_base64(cls, data: str | bytes, *, name: str | None = None) -> Self:
-        """Make a content part from base64 or a base64 `data:` URI. It stays encoded; only its header is decoded.
+        """Make a content part from base64 or a base64 `data:` URI. Only the header of the content is decoded.
 
         The media type of a `data:` URI is ignored: the first bytes decide the format.
         """
@@ -252,7 +252,7 @@ class VisualMedium(Medium):
             else f"A path in a message is never opened: use glmv.{cls.__name__}.from_path."
         )
         raise UnsupportedContent(
-            f"{cls._noun}: a message may have an http(s) URL, a data: URI or base64; got {shortened(text)!r}. " + hint
+            f"{cls._noun} from a message needs an http(s) URL, a data: URI or base64; got {shortened(text)!r}. " + hint
         )
 
     @classmethod

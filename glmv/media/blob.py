@@ -65,8 +65,9 @@ class Blob:
     def from_base64(cls, data: str | bytes, *, cap: int, what: str) -> Blob:
         """Make a blob from base64 text, which stays encoded.
 
-        Whitespace is removed, because the platform sometimes answers it with error 1210. A `data:` prefix is removed,
-        even if it is doubled. The URL-safe alphabet, escapes such as %2B and missing padding are corrected.
+        Whitespace is removed, because the platform sometimes refuses base64 with whitespace (error 1210). A `data:`
+        prefix is removed, even if it is doubled. The URL-safe alphabet, escapes such as %2B and missing padding are
+        corrected.
 
         Raises:
             LimitExceeded: the decoded data has more than `cap` bytes.
@@ -143,7 +144,8 @@ class Blob:
 
         Raises:
             InvalidRequestError: the file is closed, was opened as text, or cannot be read.
-            LimitExceeded: the file has more than `cap` bytes. Reading stops there if the file's `read` takes a size.
+            LimitExceeded: the file has more than `cap` bytes. Reading stops there if the file's
+                `read` accepts a size argument.
         """
         try:
             goes_back = _goes_back(file)
@@ -226,7 +228,7 @@ class BlobFile(io.RawIOBase):
 
     Args:
         read: reads up to `size` bytes at an offset, as `Blob.read`.
-        size: number of bytes; None when unknown: then seeking from the end reads everything.
+        size: number of bytes, or None. With None, seeking from the end reads everything.
     """
 
     def __init__(self, read: Read, size: int | None = None) -> None:
@@ -284,7 +286,7 @@ def home(path: Any) -> Any:
 
 
 def _content_of(file: Any, cap: int) -> Any:
-    """The rest of an open file; at most `cap` + 1 bytes of it if the file's `read` takes a size."""
+    """The rest of an open file; at most `cap` + 1 bytes of it if the file's `read` accepts a size argument."""
     if isinstance(file, io.RawIOBase):  # it may return less than requested
         buffered = io.BufferedReader(file)
         try:
@@ -303,7 +305,7 @@ def _goes_back(file: Any) -> bool:
 
 
 def head_of(text: str, size: int = 600) -> bytes:
-    """The first bytes of decoded base64 text, b"" if it is not base64."""
+    """The first bytes that a base64 text decodes to; b"" if the text is not base64."""
     start = "".join(unquote(text[: size * 2]).split())
     for length in (size // 3 * 4, 60):  # 60: only the first line may be base64
         try:

@@ -1,6 +1,6 @@
 """Recognizes the container of a video by its first bytes, and reads the duration of MP4 and QuickTime.
 
-The frames (`mdat`) are skipped, not read. All other facts are read with PyAV, in `glmv.media.frames`.
+The frames (`mdat`) are skipped, not read. Everything else is read with PyAV, in `glmv.media.frames`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HEAD = 600
 class Container(NamedTuple):
     """The format of a container, and its duration in seconds if it is MP4 or QuickTime and its header has one.
 
-    `misfit` is the reason why it cannot be sent or played, or "".
+    `misfit` is the reason why the video cannot be sent or played, or "".
     """
 
     format: str
@@ -47,17 +47,17 @@ class Kind(NamedTuple):
 
 
 def _boxed(head: bytes) -> bool:
-    """MP4 and related formats, but not pictures and audio."""
+    """Recognizes MP4 and related formats, except those of pictures and audio."""
     return head[4:8] == b"ftyp" and head[8:12] not in STILL_BRANDS and head[8:11] not in {b"M4A", b"M4B"}
 
 
 def _quicktime(head: bytes) -> bool:
-    """QuickTime: its brand in `ftyp`, or an old file without `ftyp`."""
+    """Recognizes QuickTime by its brand in `ftyp`, and old files without `ftyp` by their first box."""
     return (_boxed(head) and head[8:12] == b"qt  ") or head[4:8] in {b"moov", b"wide", b"mdat", b"skip"}
 
 
 def _transport(head: bytes) -> bool:
-    """Packets of 188 bytes that begin with 0x47 (ISO/IEC 13818-1, 2.4.3.2); on Blu-ray each has 4 bytes in front."""
+    """Recognizes packets of 188 bytes (ISO/IEC 13818-1, 2.4.3.2), or 192 bytes on Blu-ray, by 0x47 in each packet."""
     return any(
         len(head) > start + size and all(byte == 0x47 for byte in head[start::size][:3])
         for start, size in ((0, 188), (4, 192))
@@ -109,7 +109,7 @@ def measure(read: Read, size: int) -> Container | None:
 
     Returns:
         Its container; `misfit` is set for an MP4 or QuickTime file that is cut short, has no readable table of contents
-        (`moov`) or has no picture. None if the first bytes are not those of a known container.
+        (`moov`) or has only sound. None if the first bytes are not those of a known container.
     """
     kind = container_of(read(0, HEAD))
     if kind not in {"mp4", "mov"}:

@@ -19,9 +19,9 @@ class Format(NamedTuple):
         suffixes: endings of the names of such files, in lower case.
         begins: returns whether the first `HEAD` bytes are those of such a file.
         reader: the module and the class of Pillow or pillow_heif that read it; two empty strings if none is needed.
-        drawn: whether it is usual for screenshots, charts and text, whose edges JPEG would blur.
-        many: the name of each picture in a file of several: "frame", "page" or "picture"; "" if a file has one picture,
-            or copies of one.
+        drawn: whether the format is usual for screenshots, charts and text, whose edges JPEG would blur.
+        many: what messages call one of several pictures in a file: "frame", "page" or "picture". It is "" if a file has
+            one picture, or copies of one.
         spoken: its name in messages; "" means the name in capitals.
     """
 
@@ -51,18 +51,18 @@ def _still(name: str) -> Callable[[bytes], bool]:
 
 
 def _bmp(head: bytes) -> bool:
-    """BMP, by the length of its second header, because the reserved bytes of the first header may have any value."""
+    """Recognizes BMP by the length of its second header. The reserved bytes of the first header may have any value."""
     return head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in {12, 16, 40, 52, 56, 64, 108, 124}
 
 
 def _ico(head: bytes) -> bool:
-    """ICO, by a directory with at least one entry, a reserved byte of 0, and a first picture behind the directory."""
+    """Recognizes ICO by at least one directory entry, a reserved byte of 0, and a first picture after the directory."""
     count, offset = int.from_bytes(head[4:6], "little"), int.from_bytes(head[18:22], "little")
     return head[:4] == b"\0\0\1\0" and len(head) >= 22 and head[9] == 0 < count and offset >= 6 + 16 * count
 
 
 def _pcx(head: bytes) -> bool:
-    """PCX by manufacturer 10, version 0 to 5, run-length encoding, 1 to 8 bits, and corners in order."""
+    """Recognizes PCX by manufacturer 10, version 0 to 5, run-length encoding, 1 to 8 bits, and ordered corners."""
     if len(head) < 12 or head[0] != 10 or head[1] not in {0, 2, 3, 5} or head[2] != 1 or head[3] not in {1, 2, 4, 8}:
         return False
     left, top, right, bottom = (int.from_bytes(head[at : at + 2], "little") for at in (4, 6, 8, 10))
@@ -70,7 +70,7 @@ def _pcx(head: bytes) -> bool:
 
 
 def _tga(head: bytes) -> bool:
-    """TGA, which has no magic number: its type must fit its colour map and bits per pixel, and no side may be 0."""
+    """Recognizes TGA without a magic number: its type fits its colour map and bits per pixel, and no side is 0."""
     if len(head) < 18:
         return False
     mapped, kind, bits, flags = head[1], head[2], head[16], head[17]

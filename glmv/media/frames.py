@@ -28,7 +28,7 @@ _ODDEST = 8
 
 
 class Measured(NamedTuple):
-    """The facts that PyAV reads: seconds, sides in pixels as displayed, frames a second; None means unknown."""
+    """What PyAV reads from a video: seconds, sides in pixels as displayed, frames a second; None means unknown."""
 
     duration: float | None = None
     width: int | None = None
@@ -45,7 +45,7 @@ def measure(read: Read, size: int, kind: str) -> Measured:
         kind: its container, as `containers` names it.
 
     Returns:
-        The facts that could be read; all None if PyAV is missing or the video is damaged.
+        The values that could be read; all None if PyAV is missing or the video is damaged.
     """
     try:
         av: Any = import_module("av")
@@ -103,7 +103,7 @@ def frames(data: bytes, n: int, label: str, duration: float | None, kind: str) -
         Seconds from the start, and the frame as a JPEG. Fewer than `n` when the video has fewer frames.
     """
     if not 1 <= n <= MAX_FRAMES:
-        raise InvalidRequestError(f"frames takes a number from 1 to {MAX_FRAMES}; got {n}.")
+        raise InvalidRequestError(f"The number of frames must be 1 to {MAX_FRAMES}; got {n}.")
     try:
         av: Any = import_module("av")
         import_module("PIL")
@@ -150,8 +150,8 @@ def _frame_at(container: Any, stream: Any, first: float, target: float) -> tuple
     """The time and the frame that is shown `target` seconds after `first`; the frame is None if the video ends before.
 
     Seeking jumps to the key frame before the wanted frame, and decoding continues from there. In a stream without an
-    index, such as MPEG-TS, it may jump to a later frame, even if it seeks the start of the stream. Then the search is
-    repeated from an earlier time, and at last from a time before the start.
+    index, such as MPEG-TS, seeking may jump to a frame after the wanted one, even if the wanted one is the first.
+    Then the search is repeated from an earlier time, and at last from a time before the start.
     """
     half = 0.5 / float(stream.average_rate or 25)
     for start in (target, target - _BACK, -_BACK):

@@ -17,7 +17,7 @@ from glmv.media.structure import MAX_SEGMENTS, START_OF_SCAN, segments
 
 
 class Picture(NamedTuple):
-    """The facts of a picture's header. Sides are pixels as displayed, after EXIF orientation, or None if unknown."""
+    """What the header of a picture says. Sides are pixels as displayed, after EXIF orientation, or None if unknown."""
 
     format: str
     width: int | None
@@ -39,8 +39,8 @@ def picture(read: Read, size: int | None = None) -> Picture | None:
 
     Returns:
         Its format, sides and orientation. The sides of a format other than JPEG and PNG are None if Pillow is missing
-        or cannot measure it. The result is None if the first bytes are not those of a picture, or if the header of a
-        JPEG or PNG is damaged.
+        or cannot read its header. The result is None if the first bytes are not those of a picture, or if the header of
+        a JPEG or PNG is damaged.
 
     Raises:
         LimitExceeded: Pillow refuses the picture because of its number of pixels.
@@ -114,7 +114,7 @@ _SHORTEST = 40  # bytes; the base64 of fewer could be a file name
 
 
 def is_known(head: bytes) -> bool:
-    """Whether the first bytes show what a file is: a picture, a video, a PDF and so on, but not mere text."""
+    """Whether the first bytes show what a file is: a picture, a video, a PDF and so on. False for text."""
     return len(head) >= _SHORTEST and describe(head) not in ("text", _UNKNOWN)
 
 

@@ -37,8 +37,8 @@ class Image(VisualMedium):
     """A picture: bytes, measured from their header, or a URL that the platform fetches.
 
     Args of the constructors:
-        fit: whether it may be re-encoded when the model would refuse it (too large, another format, rotated by EXIF);
-            `answer.notes` says what was changed. With False the request is refused instead.
+        fit: whether the picture may be re-encoded when the model would refuse it (too large, another format, rotated by
+            EXIF); `answer.notes` says what was changed. With False the request is refused instead.
 
     Two pictures are equal if their contents are equal. Only the constructor `from_pil` decodes pixels. A picture is
     refused if its header says that it has more than `MAX_PIXELS`. A JPEG that is not progressive may have up to
@@ -83,7 +83,7 @@ class Image(VisualMedium):
         if picture is None:
             raise UnsupportedContent(
                 f"{label}: this is not a picture, but {headers.describe(self._blob.read(0, 512))}. "
-                f"Supported formats are {listed()}; the content decides, not the name."
+                f"Supported formats are {listed()}; they are recognized by the content, not by the name."
             )
         if picture.width is not None and picture.height is not None and picture.width * picture.height > MAX_PIXELS:
             small = picture.format == "jpg" and headers.decodes_in_strips(self._blob.read)
@@ -118,7 +118,7 @@ class Image(VisualMedium):
 
     @classmethod
     def from_base64(cls, data: str | bytes, *, name: str | None = None, fit: bool = True) -> Self:
-        """Make a picture from base64 or a base64 `data:` URI. It stays encoded; only its header is decoded.
+        """Make a picture from base64 or a base64 `data:` URI. Only the header of the picture is decoded.
 
         The media type of a `data:` URI is ignored: the first bytes decide the format.
         """
@@ -233,8 +233,8 @@ class Image(VisualMedium):
         """The same picture within limits.
 
         Args:
-            max_bytes: the most bytes of the file; None for no limit.
-            max_side: the most pixels of the longer side; None for no limit.
+            max_bytes: the maximum size of the file in bytes; None for no limit.
+            max_side: the maximum length of the longer side in pixels; None for no limit.
             formats: accepted formats, by the names of `format`; () for any.
             keep: bytes of fitted pictures that the process caches, see `Settings.picture_cache_bytes`.
 
@@ -316,7 +316,7 @@ class Image(VisualMedium):
             UnsupportedContent: Pillow (extra `images`) is missing, the picture is a URL, or a page cannot be decoded.
         """
         if n is not None and (type(n) is not int or n < 1):
-            raise InvalidRequestError(f"pages takes an int of 1 or more; got {shown(n)}.")
+            raise InvalidRequestError(f"The number of pages must be an int of 1 or more; got {shown(n)}.")
         data = self.data()
         assert self._picture is not None
         label, many = self._label, FORMATS[self._picture.format].many or "page"
@@ -336,7 +336,7 @@ class Image(VisualMedium):
         return pixels.decoded(data, self._label, self._picture)
 
     def fitted_for(self, model: Model, *, keep: int = PICTURE_CACHE_BYTES) -> tuple[Self, str | None]:
-        """The same picture within the limits of a model's row; returns what `fitted` returns.
+        """The same picture within the limits of a model; returns what `fitted` returns.
 
         `chat` does this by itself. To process many pictures, call this ahead of time from worker threads.
         """

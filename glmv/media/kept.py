@@ -1,6 +1,7 @@
 """Caches of this process, so that the pictures of a history are checked and fitted once.
 
-Two tables with digests of the content as keys: facts of checked base64, without the content; and fitted pictures.
+One cache has the results of checking base64 texts, without the texts; the other has fitted pictures. The keys
+contain digests of the content.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Checked:
         key: the SHA-256 of the original text.
         start: number of characters before the base64, such as `data:image/png;base64,`.
         size: number of decoded bytes.
-        picture: the facts in the picture's header.
+        picture: what the header of the picture says.
         digest: see `Blob.digest`; None until it is computed.
         cut: a tuple with the value of `Image.cut_short`; None until it is checked.
     """
@@ -66,7 +67,7 @@ class Cache(Generic[V]):
             return self._entries[key][0]
 
     def put(self, key: Hashable, value: V, size: int, most: int) -> None:
-        """Adds an entry, and drops the oldest ones until the total is at most `most`. A larger entry is not added."""
+        """Adds an entry, unless its size is above `most`. Drops the oldest entries while the total is above `most`."""
         if size > most:
             return
         with self._lock:

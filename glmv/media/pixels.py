@@ -129,8 +129,8 @@ def fit(
 
     Args:
         data: the picture file. `facts` are those of its header; `label` names it in errors.
-        max_bytes: the most bytes of the result, or None.
-        max_side: the most pixels of its longer side, or None.
+        max_bytes: the maximum size of the result in bytes, or None.
+        max_side: the maximum length of its longer side in pixels, or None.
         formats: accepted formats; () for any.
     """
     go_on()
@@ -383,7 +383,7 @@ def _shrunk(picture: PILImage, label: str, max_bytes: int | None, attempts: Any)
 
 
 def _opaque(picture: PILImage) -> PILImage:
-    """The picture in RGB or grey, since JPEG has no transparency and no palette. Transparent pixels become white."""
+    """The picture in RGB or grey, because JPEG has no transparency and no palette. Transparent pixels become white."""
     if picture.mode in {"RGB", "L"} and "transparency" not in picture.info:
         return picture
     if picture.mode in {"RGBA", "LA", "PA", "P"} or "transparency" in picture.info:
@@ -413,7 +413,7 @@ def _eight_bit(picture: PILImage) -> tuple[PILImage, tuple[str, ...]]:
         grey.getexif()[ORIENTATION] = orientation
     if (black, white) in KEPT_LEVELS:
         return grey, ()
-    return grey, (f"its levels {low:g} to {high:g} were stretched to black and white",)
+    return grey, (f"its levels {low:g} to {high:g} were stretched: {black:g} is black, {white:g} is white",)
 
 
 KEPT_LEVELS = ((0, 1), (0, 255), (0, 65535))

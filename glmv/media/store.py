@@ -167,7 +167,7 @@ class PictureStore:
                 return digest
         raise InvalidRequestError(
             f"{shortened(str(reference))!r} is not a reference of a PictureStore; "
-            f"a reference is {self.prefix!r} and 64 hex digits in lower case."
+            f"a reference is {self.prefix!r} followed by 64 hex digits in lower case."
         )
 
     def _existing(self, reference: str) -> Path:

@@ -76,7 +76,7 @@ def _boxed(read: Read, size: int) -> str | None:
         if name == b"moof":
             return None
         if end > size and name in {b"mdat", b"moov", b"meta", b"idat"}:  # other data at the end may be junk
-            return f"it has {size:,} of at least {end:,} bytes"
+            return f"it has {size:,} bytes, but by its headers at least {end:,}"
     return None
 
 

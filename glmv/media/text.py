@@ -46,8 +46,9 @@ def kind_of(value: object) -> str:
         return f"{name}."
     numbers = "tensor.cpu().numpy()" if hasattr(value, "cpu") else "array"
     return (
-        f"{name}. Convert it with PIL.Image.fromarray({numbers}), channels last, and pass the picture (OpenCV's arrays "
-        "are BGR: array[..., ::-1]; for encoded bytes, as from cv2.imencode, pass array.tobytes())."
+        f"{name}. Colour channels must be the last axis. Convert it with PIL.Image.fromarray({numbers}), and pass the "
+        "picture (OpenCV's arrays are BGR: array[..., ::-1]; for encoded bytes, as from cv2.imencode, pass "
+        "array.tobytes())."
     )
 
 

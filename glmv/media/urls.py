@@ -48,7 +48,7 @@ def checked_url(url: str, what: str) -> str:
         raise UnsupportedContent(f"{what}: {short!r} has no scheme; a URL begins with https:// or http://.{hint}")
     if scheme not in {"http", "https"}:
         raise UnsupportedContent(
-            f"{what}: the platform fetches http and https URLs only, not {scheme}: ({short!r}). "
+            f"{what}: the platform fetches http and https URLs only, not {scheme} ({short!r}). "
             f"For a local file use {_maker(what, 'from_path')}, for bytes {_maker(what, 'from_bytes')}."
         )
     try:

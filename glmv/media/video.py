@@ -135,4 +135,7 @@ def _misfit(head: bytes) -> str:
     """The end of the error message for content that is not a video."""
     kind = format_of(head)
     content = f"a picture ({kind}); use glmv.Image" if kind else headers.describe(head)
-    return f"this is not a video, but {content}. Supported formats are {_KINDS}; the content decides, not the name."
+    return (
+        f"this is not a video, but {content}. Supported formats are {_KINDS}; they are recognized by the content, "
+        "not by the name."
+    )

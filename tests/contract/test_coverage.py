@@ -73,7 +73,7 @@ def test_every_type_of_content_part_has_a_row_on_the_coverage_page() -> None:
     assert {"text", "image_url", "video_url", "file_url", "file", "input_audio"} <= listed.keys()
 
 
-def test_every_role_of_the_catalogue_has_a_row_on_the_coverage_page() -> None:
+def test_every_message_role_of_the_catalogue_has_a_row_on_the_coverage_page() -> None:
     listed = " ".join(ROWS["Content parts and messages"])
     assert [role for row in models() for role in row.roles if f"{role} message" not in listed] == []
 

@@ -20,7 +20,7 @@ QUESTION = "How large is this picture?"
 MODEL = "glm-4.6v"
 
 
-async def test_langchain_gives_equal_answers_streamed_and_whole_in_sync_and_async_calls() -> None:
+async def test_langchain_gives_equal_answers_sync_or_async_and_with_or_without_streaming() -> None:
     message = HumanMessage([{"type": "text", "text": QUESTION}, image(PICTURE)])
     with Emulator() as emu:
         model = ChatGLMV(model=MODEL, base_url=emu.base_url, api_key=emu.api_key)
@@ -35,7 +35,7 @@ async def test_langchain_gives_equal_answers_streamed_and_whole_in_sync_and_asyn
 
 
 @pytest.mark.parametrize("face", [GLMV, GLMVMultiModal])
-async def test_llama_index_gives_equal_answers_streamed_and_whole_in_sync_and_async_calls(face: type[GLMV]) -> None:
+async def test_llama_index_gives_equal_answers_sync_or_async_and_with_or_without_streaming(face: type[GLMV]) -> None:
     message = ChatMessage(blocks=[TextBlock(text=QUESTION), ImageBlock(path=PICTURE)])
     with Emulator() as emu:
         llm = face(model=MODEL, base_url=emu.base_url, api_key=emu.api_key)

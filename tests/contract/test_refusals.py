@@ -95,7 +95,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_when_an_option_is_refused_no_frame_of_glmv_holds_a_credential(name: str) -> None:
+def test_no_stack_frame_of_glmv_has_a_credential_when_an_option_is_refused(name: str) -> None:
     with pytest.raises(glmv.GLMVError) as raised:
         REFUSED[name]()
     results = [

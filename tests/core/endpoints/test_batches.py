@@ -107,7 +107,7 @@ def test_create_uploads_the_requests_as_a_file_and_creates_a_batch_from_that_fil
     assert (batch.id, batch.status, batch.ended) == ("batch_1", "validating", False)
 
 
-def test_a_batch_has_times_in_seconds_and_none_for_fields_without_a_value(wire: Any) -> None:
+def test_created_at_of_a_batch_is_in_seconds_and_missing_fields_are_none(wire: Any) -> None:
     batch = wire(platform()).client().batches.create(["hi"])
     assert batch.created_at == 1715674031
     assert (batch.output_file_id, batch.error_file_id, batch.total) == (None, None, None)
@@ -173,7 +173,7 @@ def test_a_custom_id_of_less_than_six_characters_is_refused(wire: Any, name: Any
     assert server.requests == []
 
 
-def test_more_requests_than_a_batch_takes_are_refused_before_sending(wire: Any, monkeypatch: Any) -> None:
+def test_more_requests_than_the_limit_of_a_batch_are_refused_before_sending(wire: Any, monkeypatch: Any) -> None:
     server = wire(platform())
     monkeypatch.setattr(batches, "MAX_REQUESTS", 3)
     server.client().batches.create(["x"] * 3)
@@ -200,7 +200,7 @@ def test_the_error_of_a_video_in_a_batch_names_the_id_of_the_request_with_the_vi
     assert server.requests == []
 
 
-def test_a_batch_for_a_model_missing_in_the_batch_guide_is_sent_with_a_note(wire: Any) -> None:
+def test_a_batch_has_a_note_if_the_batch_guide_does_not_list_its_model(wire: Any) -> None:
     server = wire(platform())
     assert server.client(model="glm-4v").batches.create(["a"]).notes == ()
     assert any("glm-4.6v" in note for note in server.client(model="glm-4.6v").batches.create(["a"]).notes)
@@ -276,7 +276,7 @@ def test_json_in_results_is_unwrapped_and_an_answer_without_json_is_an_error(wir
     assert bad.error.partial.text == prose
 
 
-def test_on_sensitive_decides_if_unsafe_content_is_an_error_or_an_answer(wire: Any) -> None:
+def test_unsafe_content_is_an_error_or_an_answer_as_the_option_on_sensitive_says(wire: Any) -> None:
     server = wire(platform(line("request-1", "one") + refused("request-2")))
     _, error = server.client().batches.results("batch_1")
     assert isinstance(error.error, glmv.ContentFilterError)
@@ -349,7 +349,7 @@ def test_each_result_read_from_any_output_file_has_either_an_answer_or_an_error(
         assert (result.completion is None) != (result.error is None)
 
 
-def test_list_returns_batches_and_cancel_returns_the_batch_as_cancelling(wire: Any) -> None:
+def test_batches_list_returns_batches_and_cancel_returns_the_status_cancelling(wire: Any) -> None:
     server = wire(lambda request: {"data": [BATCH]} if request.method == "GET" else {**BATCH, "status": "cancelling"})
     client = server.client()
     assert [batch.id for batch in client.batches.list()] == ["batch_1"]

@@ -27,7 +27,7 @@ def test_each_text_gets_its_vector_in_the_order_of_the_texts(wire: Any) -> None:
     assert answer.usage == glmv.Usage(3, 0, 3)
 
 
-def test_one_text_may_be_given_as_a_string(wire: Any) -> None:
+def test_a_single_text_can_be_given_as_a_string(wire: Any) -> None:
     platform = wire(vectors)
     assert platform.client().embed("four").vectors == [[4.0, 0.5]]
     assert platform.bodies == [{"model": "embedding-3", "input": "four"}]
@@ -63,7 +63,7 @@ def test_dimensions_that_are_not_documented_are_refused_before_sending(wire: Any
     assert platform.requests == []
 
 
-def test_dimensions_1024_for_embedding_2_are_accepted_and_left_out_of_the_request(wire: Any) -> None:
+def test_dimensions_1024_are_accepted_for_the_model_embedding_2_and_not_sent(wire: Any) -> None:
     platform = wire(vectors)
     platform.client().embed("x", model="embedding-2", dimensions=1024)
     assert platform.bodies == [{"model": "embedding-2", "input": "x"}]
@@ -97,14 +97,14 @@ def test_embed_raises_the_error_class_that_chat_raises_for_the_same_code(wire: A
         wire(lambda _: busy).client().embed("a")
 
 
-async def test_the_async_client_embeds_and_counts_tokens(wire: Any) -> None:
+async def test_the_async_client_embeds_texts_and_counts_tokens(wire: Any) -> None:
     async with wire(vectors).async_client() as glm:
         assert (await glm.embed(["a", "bb"])).vectors == [[1.0, 0.5], [2.0, 0.5]]
     async with wire(lambda _: {"usage": {"prompt_tokens": 3}}).async_client() as glm:
         assert await glm.count_tokens("hi") == 3
 
 
-def test_tokens_of_text_pictures_and_tools_are_counted_by_the_platform(wire: Any) -> None:
+def test_the_platform_counts_the_tokens_of_text_and_pictures_and_tools(wire: Any) -> None:
     platform = wire(lambda _: {"id": "1", "usage": {"prompt_tokens": 42, "image_tokens": 30, "total_tokens": 43}})
     tool = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}}
     picture = glmv.Image.from_url("https://example.com/a.png")
@@ -115,7 +115,7 @@ def test_tokens_of_text_pictures_and_tools_are_counted_by_the_platform(wire: Any
 
 
 @pytest.mark.parametrize("body", [{"usage": {"total_tokens": 9}}, {"tokens": 9}, {"usage": None, "tokens": 9}])
-def test_count_tokens_reads_the_count_from_the_field_usage_or_tokens(wire: Any, body: Any) -> None:
+def test_count_tokens_returns_the_count_in_usage_or_in_the_field_tokens(wire: Any, body: Any) -> None:
     assert wire(lambda _: body).client().count_tokens("hi", model="glm-4.5") == 9
 
 
@@ -135,7 +135,7 @@ def test_a_vector_with_a_number_that_is_not_finite_raises_malformed_response(wir
 @pytest.mark.parametrize(
     ("both", "lengths"), [([[], []], "0"), ([[0.5], []], "0, 1"), ([[0.5], [0.5, 0.5]], "1, 2")], ids=str
 )
-def test_vectors_of_several_lengths_or_without_numbers_raise_malformed_response(
+def test_vectors_of_different_lengths_or_without_numbers_raise_malformed_response(
     wire: Any, both: list[list[float]], lengths: str
 ) -> None:
     rows = [{"index": index, "embedding": vector} for index, vector in enumerate(both)]

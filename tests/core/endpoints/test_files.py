@@ -44,7 +44,7 @@ def form_of(content_type: str, body: bytes) -> dict[str, tuple[str | None, str, 
     }
 
 
-def test_a_file_given_by_path_is_uploaded_as_a_form_with_purpose_name_and_type(wire: Any, tmp_path: Path) -> None:
+def test_a_file_given_by_path_is_uploaded_with_its_purpose_and_name_and_type(wire: Any, tmp_path: Path) -> None:
     path = tmp_path / "notes.pdf"
     path.write_bytes(b"%PDF-1.7 text")
     platform = wire(lambda _: STORED)
@@ -171,7 +171,7 @@ def test_an_unknown_file_raises_not_found(wire: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", [{}, {"id": ""}, {"data": [1]}])
-def test_an_upload_answered_without_a_file_id_raises_a_glmv_error(wire: Any, answer: Any) -> None:
+def test_an_upload_response_without_a_file_id_raises_a_glmv_error(wire: Any, answer: Any) -> None:
     with pytest.raises(glmv.MalformedResponse):
         wire(lambda _: answer).client().files.upload(b"x")
 

@@ -12,7 +12,7 @@ CLIENTS = [glmv.Client("test-id.test-secret"), glmv.AsyncClient("test-id.test-se
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=["blocking", "awaited"])
-def test_a_generated_method_has_the_name_signature_and_docstring_of_its_flow(
+def test_a_generated_method_has_the_name_and_signature_and_docstring_of_its_flow(
     client: glmv.Client | glmv.AsyncClient,
 ) -> None:
     upload, listed = client.files.upload, client.files.list

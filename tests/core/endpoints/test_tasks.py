@@ -46,7 +46,7 @@ def test_unsupported_content_of_a_task_is_refused_before_sending(wire: Any) -> N
     assert platform.requests == []
 
 
-def test_a_finished_task_holds_the_answer(wire: Any) -> None:
+def test_a_finished_task_has_the_answer(wire: Any) -> None:
     task = wire(lambda _: DONE).client().tasks.result("9")
     assert task.done
     assert task.completion is not None
@@ -94,7 +94,7 @@ def test_the_code_of_a_failed_task_decides_the_class_of_its_error(wire: Any) -> 
     assert caught.value.code == "1301"
 
 
-def test_a_task_with_unsafe_content_has_an_empty_answer_if_on_sensitive_is_return(wire: Any) -> None:
+def test_unsafe_task_content_gives_an_empty_answer_if_option_on_sensitive_is_return(wire: Any) -> None:
     failed = {**ACK, "task_status": "FAIL", "contentFilter": [{"level": 0, "role": "user"}],
               "error": {"code": "1301", "message": "unsafe"}}  # fmt: skip
     task = wire(lambda _: failed).client(on_sensitive="return").tasks.wait("9")

@@ -122,7 +122,7 @@ def test_normal_and_unknown_finish_reasons_are_returned_with_the_answer(flow: An
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("code", ["content_filter", "content_policy_violation"])
-def test_the_error_code_content_filter_gives_an_answer_if_on_sensitive_is_return(
+def test_error_code_content_filter_is_an_answer_with_the_option_on_sensitive_return(
     flow: Any, stream: bool, code: str
 ) -> None:
     refusal = flow.body({"error": {"code": code, "message": "m"}}, 400)

@@ -393,7 +393,7 @@ def test_finish_reason_sensitive_after_streamed_text_raises_content_filter_error
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_an_answer_with_finish_reason_sensitive_comes_back_if_on_sensitive_is_return(flow: Any, stream: bool) -> None:
+def test_finish_reason_sensitive_is_returned_with_the_option_on_sensitive_return(flow: Any, stream: bool) -> None:
     answers = flow.streamed(flow.piece("bad", "sensitive")) if stream else flow.body(flow.whole("bad", "sensitive"))
     answer = flow.run(answers, stream=stream, sensitive="return").whole
     assert (answer.text, answer.finish_reason) == ("bad", "sensitive")
@@ -403,7 +403,7 @@ def test_an_answer_with_finish_reason_sensitive_comes_back_if_on_sensitive_is_re
 WITHDRAWN = {"error": {"code": "1301", "message": "m"}, "contentFilter": [{"role": "assistant", "level": 1}]}
 
 
-def test_text_before_a_content_filter_error_is_returned_if_on_sensitive_is_return(flow: Any) -> None:
+def test_text_before_a_filter_error_is_returned_with_the_option_on_sensitive_return(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half"), WITHDRAWN | {"request_id": "r9"}), sensitive="return")
     answer, last = outcome.whole, outcome.deltas[-1]
     assert (answer.text, answer.finish_reason, answer.request_id) == ("half", "sensitive", "r9")
@@ -414,7 +414,7 @@ def test_text_before_a_content_filter_error_is_returned_if_on_sensitive_is_retur
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("status", [200, 400])
-def test_a_content_filter_refusal_becomes_an_empty_answer_if_on_sensitive_is_return(
+def test_a_filter_refusal_is_an_empty_answer_with_the_option_on_sensitive_return(
     flow: Any, stream: bool, status: int
 ) -> None:
     outcome = flow.run(flow.body(WITHDRAWN, status=status), stream=stream, sensitive="return")
@@ -424,7 +424,7 @@ def test_a_content_filter_refusal_becomes_an_empty_answer_if_on_sensitive_is_ret
     assert [delta.last for delta in outcome.deltas] == [True] * stream
 
 
-def test_a_request_blocked_by_policy_raises_even_if_on_sensitive_is_return(flow: Any) -> None:
+def test_a_request_blocked_by_policy_raises_even_with_the_option_on_sensitive_return(flow: Any) -> None:
     outcome = flow.run(flow.body({"error": {"code": "1300", "message": "m"}}, status=400), sensitive="return")
     assert type(outcome.failure) is glmv.ContentFilterError
 
@@ -477,7 +477,7 @@ def test_a_slow_body_raises_deadline_exceeded_at_the_deadline(flow: Any, stream:
     assert flow.now <= 1010.25
 
 
-def test_the_error_of_a_deadline_inside_a_stream_holds_the_text_so_far(flow: Any) -> None:
+def test_the_error_of_a_deadline_inside_a_stream_has_the_text_so_far(flow: Any) -> None:
     outcome = flow.run(flow.streamed(flow.piece("half"), 60.0, flow.piece("more")), policy=flow.policy(deadline=10.0))
     assert type(outcome.failure) is glmv.DeadlineExceeded
     assert (outcome.failure.partial.text, outcome.failure.attempts, flow.now) == ("half", 1, 1010.0)
@@ -589,7 +589,9 @@ def packed(data: bytes, encoding: str) -> bytes:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "x-gzip", "GZIP"])
 @pytest.mark.parametrize("stream", STREAM)
-def test_an_answer_that_is_compressed_without_being_asked_for_is_read(flow: Any, encoding: str, stream: bool) -> None:
+def test_a_compressed_answer_is_read_although_the_client_asks_for_no_compression(
+    flow: Any, encoding: str, stream: bool
+) -> None:
     text = "南" * 70_000
     plain = flow.streamed(flow.piece(text), flow.piece("", "stop")) if stream else flow.body(flow.whole(text))
     data = packed(b"".join(plain.pieces), encoding.lower().removeprefix("x-"))
@@ -627,7 +629,7 @@ def test_an_endless_body_is_stopped_at_the_size_limit(flow: Any) -> None:
     assert "100000 bytes" in str(outcome.failure)
 
 
-def test_fetch_returns_parsed_json_but_the_bytes_of_the_answer_if_raw_is_true() -> None:
+def test_fetch_returns_parsed_json_or_the_bytes_of_the_body_if_raw_is_true() -> None:
     def run(raw: bool) -> Any:
         steps = fetch(Call("GET", "/models", lambda _: None), Policy(budget=RetryBudget()), raw=raw)
         for step_result in (None, None, Opened(200, {"content-type": "application/json"}), b'{"a": ', b"1}", b""):
@@ -701,7 +703,7 @@ def test_a_success_after_a_retry_adds_the_price_of_the_cheapest_retry_to_the_bud
 
 
 @pytest.mark.parametrize(("code", "named"), [("1210", True), ("1261", False)])
-def test_the_message_of_a_refusal_quotes_only_notes_on_possible_causes(flow: Any, code: str, named: bool) -> None:
+def test_the_message_of_a_refusal_has_notes_on_its_cause_but_no_other_notes(flow: Any, code: str, named: bool) -> None:
     notes = ("A picture was scaled.", "The documents disagree on stop words.")
     error = flow.run(busy(flow, code, 400), notes=notes, causes=notes[1:]).failure
     assert ("The documents disagree on stop words." in error.message) is named

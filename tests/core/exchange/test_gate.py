@@ -146,7 +146,7 @@ def test_calls_that_end_without_an_answer_add_no_slots_to_the_gate() -> None:
     assert crowd.gate.width == 1
 
 
-def test_every_refusal_pauses_all_calls_of_a_gate_longer_than_the_one_before() -> None:
+def test_every_refusal_pauses_all_calls_of_a_gate_longer_than_the_previous_refusal() -> None:
     crowd = Crowd(1)
     pauses = []
     for _ in range(8):
@@ -161,7 +161,7 @@ def test_every_refusal_pauses_all_calls_of_a_gate_longer_than_the_one_before() -
     assert pauses == pytest.approx([0.5, 0.75, 1.125, 1.6875, 2.53125, 3.796875, 5.6953125, 8.0])
 
 
-def test_an_answer_halves_the_count_of_refusals_that_decides_how_long_pauses_are() -> None:
+def test_an_answer_halves_the_number_of_refusals_on_which_the_next_pause_depends() -> None:
     crowd = Crowd(1)
     for _ in range(5):
         crowd.enter("a").leave(busy=Busy())
@@ -306,10 +306,10 @@ def test_the_message_about_slots_names_the_last_refusal_until_a_call_is_answered
         again = crowd.gate.enter("a", lambda: None, after=ticket)
         assert (again.refused, crowd.gate.refusal) == (1, refused)
         again.leave()
-        assert crowd.gate.holders().endswith("and the server refuses calls: too many at once (1302)"), number
+        assert crowd.gate.holders().endswith("and the server refuses calls because too many run at once (1302)"), number
         crowd.now += LONGEST
     crowd.enter("a").leave(busy=Busy(status=429))
-    assert crowd.gate.holders().endswith("too many at once (429)")
+    assert crowd.gate.holders().endswith("too many run at once (429)")
     crowd.now += LONGEST
     crowd.enter("a").leave(good=True)
     assert (crowd.gate.answered, crowd.gate.refusal) == (1, None)
@@ -749,7 +749,7 @@ async def test_the_error_of_a_sync_call_on_a_running_event_loop_names_the_loop(p
     await stream.aclose()
 
 
-def test_the_error_for_no_free_slot_says_that_a_call_and_not_a_stream_holds_it() -> None:
+def test_the_error_for_no_free_slot_names_the_call_that_holds_the_slot() -> None:
     server = Server(max_concurrency=1, deadline=0.2)
     with ThreadPoolExecutor(1, "worker") as threads:
         held = threads.submit(server.sync(deadline=30).chat, "hi")

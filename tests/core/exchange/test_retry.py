@@ -137,7 +137,7 @@ def test_a_pause_that_would_end_after_the_deadline_is_not_started() -> None:
         ({"retry-after": "Zun, 29 Sep 2016 16:26:57 GMT"}, 0.0),
     ],
 )
-def test_the_value_of_retry_after_is_read_as_the_standard_and_common_clients_do(
+def test_retry_after_values_are_parsed_like_in_the_standard_and_in_common_clients(
     headers: dict[str, str], seconds: float | None
 ) -> None:
     assert retry_after(headers, NOW) == seconds
@@ -197,7 +197,7 @@ def test_a_refusal_costs_no_attempt_while_other_calls_are_answered() -> None:
 
 
 @pytest.mark.parametrize(("since", "free"), [(299.5, True), (300.0, False), (300.5, False)])
-def test_refusals_cost_attempts_once_the_first_refusal_is_five_minutes_old(since: float, free: bool) -> None:
+def test_refusals_cost_no_attempts_until_five_minutes_after_the_first_refusal(since: float, free: bool) -> None:
     one_call, gate = gated(max_retries=1)
     first = one_call.now
     error = RateLimitError("busy", status_code=429)
@@ -210,7 +210,7 @@ def test_refusals_cost_attempts_once_the_first_refusal_is_five_minutes_old(since
 
 
 @pytest.mark.parametrize("answered", [0, 5])
-def test_a_refusal_costs_an_attempt_if_no_other_call_succeeds_after_its_call_began(answered: int) -> None:
+def test_a_refusal_costs_an_attempt_if_no_other_call_succeeds_after_the_call_began(answered: int) -> None:
     one_call, gate = gated(answered, max_retries=1)
     assert [refuse(one_call, gate) for _ in range(2)] == [0.0, None]
 

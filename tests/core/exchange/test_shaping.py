@@ -47,7 +47,7 @@ def test_events_of_unknown_types_without_a_json_object_are_ignored(flow: Any, ki
         (b'{"choices": [], "oops": 1}', 'The stream reports an error: \'{"choices": [], "oops": 1}\''),
     ],
 )
-def test_an_error_event_in_any_form_raises_an_error_with_its_message(flow: Any, data: bytes, words: str) -> None:
+def test_an_error_event_in_any_format_raises_an_error_with_its_message(flow: Any, data: bytes, words: str) -> None:
     error = failed(flow, flow.piece("half"), b"event: error\ndata: " + data + b"\n\n")
     assert isinstance(error, glmv.ServerError)
     assert words in str(error)
@@ -60,7 +60,7 @@ def test_an_error_field_in_an_event_with_choices_is_raised(flow: Any) -> None:
     assert (type(error), error.code) == (glmv.QuotaError, "1113")
 
 
-def test_an_event_with_only_a_message_is_an_error_only_if_no_answer_follows(flow: Any) -> None:
+def test_an_event_that_has_only_a_message_is_an_error_unless_an_answer_follows(flow: Any) -> None:
     lone = {"message": "the model is overloaded"}
     assert "the model is overloaded" in str(failed(flow, lone))
     assert "the model is overloaded" in str(failed(flow, lone, {"status": "ok"}))
@@ -209,7 +209,7 @@ def test_content_filter_levels_of_an_error_event_replace_earlier_levels(flow: An
     assert (answer.request_id, answer.content_filter) == ("r1", [{"level": 3}])
 
 
-def test_the_error_of_a_repetitive_answer_has_its_text_usage_and_attempts(flow: Any) -> None:
+def test_the_error_of_a_repetitive_answer_has_its_text_and_usage_and_attempts(flow: Any) -> None:
     pieces = [flow.piece("la la"), flow.piece("", "repetition", usage=flow.USAGE)]
     error = failed(flow, *pieces)
     assert error.partial is not None

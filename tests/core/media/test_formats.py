@@ -94,7 +94,7 @@ COLOURS = ("red", "lime", "blue", "white")
 
 
 @pytest.mark.parametrize(("kind", "word"), [("TIFF", "page"), ("GIF", "frame"), ("WEBP", "frame"), ("AVIF", "frame")])
-def test_pages_that_are_not_sent_are_noted_and_returned_by_the_method_pages(kind: str, word: str) -> None:
+def test_a_note_says_that_only_page_1_is_sent_and_the_method_pages_returns_all_pages(kind: str, word: str) -> None:
     frames = [Pillow.new("RGB", (40, 30), colour) for colour in COLOURS]
     image = Image.from_bytes(encoded(frames[0], kind, save_all=True, append_images=frames[1:]), name="fax.x")
     note = str(image.fitted(**LIMITS)[1])
@@ -106,7 +106,7 @@ def test_pages_that_are_not_sent_are_noted_and_returned_by_the_method_pages(kind
     for pixel, wanted in zip(colours, [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)], strict=True):
         assert pixel == pytest.approx(wanted, abs=12)
     assert len(image.pages(2)) == 2
-    with pytest.raises(InvalidRequestError, match="pages takes an int of 1"):
+    with pytest.raises(InvalidRequestError, match="The number of pages must be an int of 1"):
         image.pages(0)
 
 
@@ -161,7 +161,7 @@ def test_the_grey_level_of_a_picture_of_one_colour_is_not_stretched(mode: str, v
 
 
 @pytest.mark.parametrize("most", [65535, 4095])
-def test_a_16_bit_grey_picture_is_sent_with_equal_pixels_from_a_png_and_from_a_tiff(most: int) -> None:
+def test_a_16_bit_grey_png_and_an_equal_tiff_are_sent_with_equal_pixels(most: int) -> None:
     grey = Pillow.fromarray(np.linspace(0, most, 40 * 30).astype("uint16").reshape(30, 40))
     pictures, notes = [], []
     for kind in ("PNG", "TIFF"):
