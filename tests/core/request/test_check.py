@@ -493,7 +493,7 @@ class TestOptions:
             (
                 "glm-4.1v-thinking-flash",
                 False,
-                "cannot be switched off. glm-4.5v and glm-4.6v have",
+                "always thinks. To switch thinking off, use glm-4.5v or glm-4.6v",
             ),
             ("glm-4.6v", {"type": "adaptive"}, "enabled or disabled"),
         ],
@@ -580,7 +580,7 @@ class TestOptions:
     ) -> None:
         request = checked(model, "hi", thinking=thinking)
         assert "thinking" not in request.options
-        assert f"thinking was left out: {model} {does} thinks and has no switch." in request.notes
+        assert f"The option thinking was left out: {model} {does} thinks and has no switch." in request.notes
 
     def test_the_note_on_stop_words_says_how_many_the_model_takes(self) -> None:
         (one,) = checked("glm-4.6v", "hi", stop=["a", "b"]).notes

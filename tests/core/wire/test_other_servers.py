@@ -484,7 +484,7 @@ def test_the_error_of_a_proxys_refusal_has_a_note_about_the_exceeded_limit() -> 
     server = OtherServer(MESSAGES)
     with pytest.raises(glmv.InvalidRequestError) as caught:
         glmv.Client(**server.options(model="zai-org/GLM-4.5V")).chat("hi", max_tokens=900_000)
-    assert any("max_tokens: glm-4.5v answers at most" in note for note in caught.value.__notes__)
+    assert any("max_tokens: glm-4.5v generates at most" in note for note in caught.value.__notes__)
 
 
 @pytest.mark.parametrize(
