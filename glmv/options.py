@@ -263,8 +263,9 @@ class Settings(Options, Connection):  # pydantic takes fields from the last base
     Attributes:
         model: the server's name of the model, in upper or lower case.
         base_model: the catalogue's name of the model, when `glmv.find_model` does not recognize `model`. It gives
-            the limits, the context window, the prices and the number of concurrent calls. For a `model` with
-            just a host's prefix or suffix it only adds the number of concurrent calls. `base_model` is not sent.
+            the limits, the context window, the prices and the number of concurrent calls. If `model`
+            is the catalogue's name with a host's prefix or suffix, `base_model` is needed only for the number of
+            concurrent calls. `base_model` is not sent.
         on_sensitive: what to do when the platform flags content (finish reason "sensitive" or code 1301; other servers:
             "content_filter"). "raise" raises `ContentFilterError`; "return" returns the answer so far, with that finish
             reason.

@@ -266,7 +266,7 @@ def _holds(path: Path, digest: str) -> bool:
 
 
 def _renew(path: Path) -> None:
-    """Set the modification time of an old file to now: new messages may refer to it; cleanups then keep it."""
+    """Set the modification time of an old file to now. Cleanups keep new files, and new messages may refer to it."""
     with suppress(OSError):  # it is read-only
         if path.stat().st_mtime < time.time() - _NEW:
             os.utime(path)

@@ -88,7 +88,7 @@ def check(
 
 
 def _with_notes(request: ChatRequest, limits: Limits, **changes: Any) -> ChatRequest:
-    """The request with the changes and their notes; the same object if there are no new notes, hence no changes."""
+    """The request with the changes and their notes. Without new notes there are no changes: returns the same object."""
     if len(limits.notes) == len(request.notes):
         return request
     return request.but(notes=tuple(limits.notes), **changes)

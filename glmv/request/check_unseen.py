@@ -53,7 +53,7 @@ def note_unseen(
 
 
 def _kind_of(text: str) -> str | None:
-    """The name of the media class that fits the ending of a file name; None if the text cannot be a file name."""
+    """The name of the media class for a text that looks like the name of a media file; None for any other text."""
     text = text.strip()
     if len(text) > _LONGEST_PATH:
         return None

@@ -160,7 +160,7 @@ def _with_request_id(headers: SecretHeaders, request_id: str) -> SecretHeaders:
 
 
 def _leading_reasoning(thinking: object, dialect: Dialect) -> Thought:
-    """Whether the answer's text may begin with reasoning: servers other than the platform may not separate it."""
+    """Whether the text of an answer may begin with reasoning: only the platform always separates the two."""
     match thinking:
         case _ if dialect.name == "platform":
             return "marked"

@@ -214,7 +214,7 @@ class RepairPlan(Plan):
         return self._expected.check(answer)
 
     def _ask_again(self, answer: Completion, problem: str) -> bool:
-        """Prepare the second turn, if this is the first turn and the caller has seen no text that cannot be replaced.
+        """Prepare the second turn, unless this is the second turn already, or the text shown so far cannot be replaced.
 
         Returns:
             Whether there will be a second turn.
@@ -391,8 +391,8 @@ def second_turn(error: MalformedResponse) -> tuple[Message, Message]:
         error: the error of a call; its `partial` is the answer.
 
     Raises:
-        MalformedResponse: `error` itself, if there was a second turn already, or if it would not help because the
-            answer was cut off, was withdrawn or is missing.
+        MalformedResponse: `error` itself, if there was a second turn already, or if another turn cannot help
+            because the answer was cut off, was withdrawn or is missing.
     """
     answer = error.partial
     if answer is None or answer.attempts < error.attempts:
