@@ -439,7 +439,7 @@ def test_the_platforms_ranges_apply_if_the_resolved_server_is_the_platform(
 OVER: list[tuple[str, Any, dict[str, Any], str]] = [
     ("glm-4.5v", [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(51)], {}, "takes 50 pictures"),
     ("glm-4v-flash", [glmv.Video.from_url("https://example.com/v.mp4"), "?"], {}, "does not accept videos"),
-    ("glm-4.6v", "hi", {"max_tokens": 900_000}, "max_tokens: glm-4.6v answers"),
+    ("glm-4.6v", "hi", {"max_tokens": 900_000}, "max_tokens: glm-4.6v generates"),
     ("glm-4.5v", "hi", {"top_p": 0.0}, "top_p: glm-4.5v takes"),
     ("glm-4v", "hi", {"thinking": True}, "thinking: glm-4v cannot think"),
     ("glm-4.6v", "hi", {"reasoning_effort": "minimal"}, "reasoning_effort: glm-4.6v"),
