@@ -81,7 +81,7 @@ class _Platform:
 
 
 def _row_name(value: str | None) -> str | None:
-    """Returns the catalogue's name of a model, for the name that any host uses."""
+    """Converts the name that any host uses for a model to the catalogue's name."""
     if value is None:
         return None
     if (row := find_model(value)) is not None:
@@ -168,8 +168,8 @@ class Connection(ShowsFields):
             raises `AuthenticationError`. Copies share the function; pickles do not contain it.
         base_url: the base URL of the API. None: the environment and the key decide (see `glmv.Client`). A key argument
             that equals ZHIPUAI_API_KEY or ZAI_API_KEY is treated as a key from this variable. Any other key, and
-            any function, is treated as a key from ZHIPUAI_API_KEY or ZAI_API_KEY: the first that is not set although
-            its base URL is. If there is none, a function is treated as the key that is set, and a key as one from
+            any function, gets the first of ZHIPUAI_BASE_URL and ZAI_BASE_URL that is set while its key variable is
+            not. If there is none, a function is treated as the key that is set, and a key as one from
             ZHIPUAI_API_KEY.
         auth: "key" sends the key itself; "token" sends a short-lived token signed with it.
         token_ttl: lifetime of a signed token in seconds; 0 or less sends the key itself.
@@ -263,14 +263,15 @@ class Settings(Options, Connection):  # pydantic takes fields from the last base
     Attributes:
         model: the server's name of the model, in upper or lower case.
         base_model: the catalogue's name of the model, when `glmv.find_model` does not recognize `model`. It gives
-            the limits, the context window, the prices and the number of concurrent calls. A `model` that only adds a
-            prefix or suffix of another host needs it only for the number of concurrent calls. `base_model` is not sent.
+            the limits, the context window, the prices and the number of concurrent calls. If `model`
+            is the catalogue's name with a host's prefix or suffix, `base_model` is needed only for the number of
+            concurrent calls. `base_model` is not sent.
         on_sensitive: what to do when the platform flags content (finish reason "sensitive" or code 1301; other servers:
             "content_filter"). "raise" raises `ContentFilterError`; "return" returns the answer so far, with that finish
             reason.
         keep_pictures: the most pictures in one request, over all turns. When there are more, as in a long run of an
-            agent that takes screenshots, a text replaces each of the oldest, and a note says how many. The pictures of
-            the last message that has some are always sent. None sends all.
+            agent that takes screenshots, each of the oldest is replaced by a text, and a note says how many. The
+            pictures of the last message that has some are always sent. None sends all.
         picture_cache_bytes: bytes of fitted pictures, as base64, that are cached for later calls, so that pictures of a
             history are fitted once; 0 caches none. All clients of the process share the cache; a client that adds a
             picture shrinks the cache to its own limit.
@@ -317,7 +318,7 @@ class ChatRequest:
     `cut` holds stop words beyond the model's limit: the client cuts the answer at them. `call` holds the keywords that
     are not part of the body: base_model, timeout, deadline, idle_timeout, max_retries, extra_headers, on_sensitive, and
 
-    - `boxes_of`: the index, over all turns, of the picture in whose pixels boxes are given. None: the only picture.
+    - `boxes_of`: the index, over all turns, of the picture to whose pixels boxes refer. None: the only picture.
     - `may_replace`: whether a stream may start over (`Delta.replaces`).
     - `validate`: a function that takes the answer's text and raises ValueError when it is not acceptable, or a pydantic
       class, which replaces the JSON Schema. The model is shown the error and asked once more.
@@ -339,7 +340,7 @@ class ChatRequest:
         return replace(self, **changes)
 
     def after(self, seconds: float) -> Self:
-        """The same request with `spent`, the seconds that it took to make it. They count against its deadline."""
+        """The same request with `spent`: the seconds that making the request took. They count against the deadline."""
         return replace(self, call={**self.call, "spent": seconds})
 
     @property
@@ -379,7 +380,7 @@ def hold_ranges(options: Mapping[str, Any]) -> None:
 
 
 class CallOptions(BaseModel):
-    """Keywords of one call that are not part of its body, except `validate`."""
+    """The keywords of one call that are not part of the request body. `validate` is checked elsewhere."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, defer_build=True)
 

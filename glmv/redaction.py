@@ -65,8 +65,8 @@ def redact(value: Any) -> Any:
 def redact_spans(exporter: SpanExporter) -> SpanExporter:
     """Wraps an exporter of OpenTelemetry spans, so that base64 in the spans is shortened to its length and digest.
 
-    For OpenInference, whose spans hold the whole input of a call as JSON, and any other tracer that writes messages
-    into attributes of spans or of their events:
+    Use it with OpenInference, whose spans hold the whole input of a call as JSON, and with any other tracer that writes
+    messages into attributes of spans or of their events:
     `provider.add_span_processor(BatchSpanProcessor(redact_spans(OTLPSpanExporter(...))))`.
 
     A span with something to shorten is copied, so other exporters of the same provider get the original.

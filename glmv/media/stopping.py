@@ -1,4 +1,4 @@
-"""Stops a worker thread, between two pictures or encodings, if its caller was cancelled or is late."""
+"""Stops a worker thread, between two pictures or encodings, if its caller was cancelled or its deadline has passed."""
 
 from __future__ import annotations
 

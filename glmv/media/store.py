@@ -87,8 +87,8 @@ class PictureStore:
         The bytes are stored unchanged; the name and `fit=False` of an `Image` are not stored.
 
         Args:
-            source: an argument of `Image.of` or `Video.of`. A str may be a path, which is opened, so do not pass
-                strings from a message.
+            source: an argument of `Image.of` or `Video.of`. A str that is a path is opened: do not pass strings
+                from a message.
 
         Returns:
             The reference. The content is on the disk then, so a database may store the reference.
@@ -266,7 +266,7 @@ def _holds(path: Path, digest: str) -> bool:
 
 
 def _renew(path: Path) -> None:
-    """Update the time of an old file, so that a cleanup of old files keeps it, because new messages may refer to it."""
+    """Set the modification time of an old file to now. Cleanups keep new files, and new messages may refer to it."""
     with suppress(OSError):  # it is read-only
         if path.stat().st_mtime < time.time() - _NEW:
             os.utime(path)
@@ -282,7 +282,7 @@ def _make_folder(folder: Path, mode: int) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Sync the names in a folder to the disk. Windows has no such call, and does it by itself."""
+    """Sync the names in a folder to the disk. Windows has no such call, and syncs names by itself."""
     if hasattr(os, "O_DIRECTORY"):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -34,7 +34,7 @@ def cut_short(read: Read, size: int, kind: str) -> str | None:
 
 
 def _jpeg(read: Read, size: int) -> str | None:
-    """Looks for the end marker behind the start of the pixels, which never contain its bytes (T.81, B.1.1.5)."""
+    """Looks for the end marker after the start of the pixels. Pixels never contain the marker (T.81, B.1.1.5)."""
     try:
         start = next((offset for marker, offset, _ in segments(read) if marker == START_OF_SCAN), None)
     except struct.error:
@@ -86,8 +86,8 @@ _JUDGES = {"jpg": _jpeg, "png": _png, "webp": _webp, **dict.fromkeys(["heic", "a
 def boxes(read: Read, start: int, end: int, *, whole: bool = True) -> Iterator[tuple[bytes, int, int]]:
     """The boxes between two offsets: type, start and end of the payload (ISO/IEC 14496-12, 4.2).
 
-    With `whole`, the end of a payload is at most `end`. Without it, the end is the one in the header of the box, which
-    may be later.
+    With `whole`, the end of a payload is at most `end`. Without it, the end is the one in the header of the box; it
+    may be later than `end`.
     """
     for _ in range(MAX_SEGMENTS):
         header = read(start, 16) if start < end else b""

@@ -12,7 +12,7 @@ def shortened(text: str, size: int = 60) -> str:
 
 
 def shown(source: object, size: int = 240) -> str:
-    """The repr of a user's value for an error message. A long one is cut in the middle, because a path ends in a name.
+    """The repr of a user's value for an error message. A long repr keeps its end, where a path has the file's name.
 
     Args:
         source: any value.

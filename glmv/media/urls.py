@@ -32,7 +32,7 @@ def with_scheme(text: str) -> str:
 
 
 def checked_url(url: str, what: str) -> str:
-    """Checks a URL for the platform to fetch, and returns it without surrounding spaces. It is not fetched here.
+    """Checks a URL that the platform will fetch, and returns it without surrounding spaces. Fetches nothing itself.
 
     Raises:
         InvalidRequestError: `url` is not a str.

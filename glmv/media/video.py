@@ -24,7 +24,7 @@ MAX_VIDEO_BYTES = 200 * MIB
 
 
 class Video(VisualMedium):
-    """A video: bytes, measured from their container, or a URL that the platform fetches.
+    """A video: its bytes, measured by reading their container, or a URL that the platform fetches.
 
     Two videos are equal if their contents are equal. MP4, QuickTime (MOV), Matroska (MKV) and WebM are recognized by
     their first bytes. So are AVI, FLV, WMV, MPEG and MPEG-TS: no model accepts these, but `frames` takes pictures from
@@ -98,7 +98,7 @@ class Video(VisualMedium):
 
     @property
     def _by_pyav(self) -> Measured:
-        """The facts that PyAV reads. It reads them when they are first needed, because most calls do not need them."""
+        """What PyAV measures. The file is measured at the first access, because most calls do not need this."""
         if self._measured is None:
             if self._blob is None or self._container is None:
                 return Measured()

@@ -1,4 +1,4 @@
-"""Checks a request against its model's row before it is sent, and fits it to the documented limits.
+"""Checks a request against its model's catalogue row before it is sent, and fits it to the documented limits.
 
 For the platform, a request is refused if all documents forbid it. If documents disagree, it is sent with a note. For
 another server, which may have other limits, it is sent with a note on the limit. The caller's request is not modified.
@@ -35,7 +35,7 @@ def check(
     *,
     keep: int = PICTURE_CACHE_BYTES,
 ) -> ChatRequest:
-    """Check a request against its model's row.
+    """Check a request against its model's catalogue row.
 
     Args:
         request: the request.
@@ -68,8 +68,8 @@ def check(
     if not model.chats:
         limits.over(
             UnsupportedContent,
-            f"{model.name} is not a chat model: it reads pages at POST {model.endpoint}, with "
-            f'{{"model": "{model.name}", "file": <URL or base64>}}, which this client does not support (zai-sdk does: '
+            f"{model.name} is not a chat model: it reads pages, by POST {model.endpoint} with "
+            f'{{"model": "{model.name}", "file": <URL or base64>}}. This client does not support that (zai-sdk does: '
             "client.layout_parsing.create). To ask about a picture in chat use glm-4.6v.",
         )
         return _with_notes(request, limits)
@@ -88,7 +88,7 @@ def check(
 
 
 def _with_notes(request: ChatRequest, limits: Limits, **changes: Any) -> ChatRequest:
-    """The request with the changes and their notes; the same object if there are no new notes."""
+    """The request with the changes and their notes. Without new notes there are no changes: returns the same object."""
     if len(limits.notes) == len(request.notes):
         return request
     return request.but(notes=tuple(limits.notes), **changes)
@@ -132,6 +132,6 @@ def _without_system(messages: tuple[Message, ...], model: Model, limits: Limits)
         content.append(Text(system_text))
     rest[first] = replace(rest[first], content=tuple(content))
     limits.add_note(
-        f"{model.name} has no system messages in its documentation: the system text was put before the first user text."
+        f"The documents on {model.name} mention no system messages: the system text was put before the first user text."
     )
     return tuple(rest)

@@ -32,7 +32,7 @@ _LEAST_REQUEST_ID = 6
 
 
 def note_doubts(request: ChatRequest, media: Sequence[Media], model: Model, add_note: AddNote) -> None:
-    """Record a note for each doubt of the model's row that concerns the request, and for a short `request_id`.
+    """Record a note for each doubtful feature of the model that the request uses, and for a short `request_id`.
 
     Args:
         request: the original request, before pictures are fitted.
@@ -58,7 +58,7 @@ def note_doubts(request: ChatRequest, media: Sequence[Media], model: Model, add_
 
 
 def _relied_on(field: str, request: ChatRequest, media: Sequence[Media], model: Model) -> list[str]:
-    """How a request relies on a field of the row, as beginnings of notes; [] if it does not rely on the field."""
+    """The beginnings of notes that say how a request relies on a field of the model's row; [] if it does not."""
     name, options = model.name, request.options
     match field:
         case "status":

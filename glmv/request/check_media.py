@@ -43,7 +43,7 @@ def placed_media(messages: tuple[Message, ...]) -> list[tuple[Position, Media]]:
 def checked_media(
     messages: tuple[Message, ...], media: Sequence[tuple[Position, Media]], model: Model, limits: Limits
 ) -> tuple[Message, ...]:
-    """Check the media of a request against a row: counts, sizes, formats, order. Pictures are fitted.
+    """Check the media of a request against the model's row: counts, sizes, formats, order. Pictures are fitted.
 
     Args:
         messages: the messages of the request.

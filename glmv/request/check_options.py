@@ -21,7 +21,7 @@ _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 def checked_options(
     options: Mapping[str, Any], model: Model, limits: Limits, dialect: Dialect
 ) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """Check options against a row.
+    """Check options against the model's catalogue row.
 
     Args:
         options: the options that are set, in the form for the server.
@@ -51,7 +51,7 @@ def _max_tokens(options: dict[str, Any], model: Model, limits: Limits) -> None:
     wanted = options.get("max_tokens")
     if wanted is not None and model.max_output is not None and wanted > model.max_output:
         limits.over(
-            LimitExceeded, f"max_tokens: {model.name} answers at most {model.max_output:,} tokens; got {wanted:,}."
+            LimitExceeded, f"max_tokens: {model.name} generates at most {model.max_output:,} tokens; got {wanted:,}."
         )
 
 
@@ -99,13 +99,15 @@ def _thinking(options: dict[str, Any], model: Model, limits: Limits) -> None:
     if wants != does:
         limits.over(
             InvalidRequestError,
-            f"thinking: {model.name} always thinks; it cannot be switched off. glm-4.5v and glm-4.6v have a switch."
+            f"thinking: {model.name} always thinks. To switch thinking off, use glm-4.5v or glm-4.6v."
             if does
             else f"thinking: {model.name} cannot think; glm-4.5v, glm-4.6v and later can.",
         )
         return
     del options["thinking"]
-    limits.add_note(f"thinking was left out: {model.name} {'always' if does else 'never'} thinks and has no switch.")
+    limits.add_note(
+        f"The option thinking was left out: {model.name} {'always' if does else 'never'} thinks and has no switch."
+    )
 
 
 def thinking_kind(thinking: Any) -> Any:

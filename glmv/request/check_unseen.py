@@ -53,7 +53,7 @@ def note_unseen(
 
 
 def _kind_of(text: str) -> str | None:
-    """The name of the media class for a text that may be a file name, by its ending; None for any other text."""
+    """The name of the media class for a text that looks like the name of a media file; None for any other text."""
     text = text.strip()
     if len(text) > _LONGEST_PATH:
         return None

@@ -3,9 +3,9 @@
 The platform requires a user message as the first message after system messages (docs.bigmodel.cn, chat completion,
 messages: "不能仅包含系统消息或助手消息"), else it answers with error 1214. It refuses an empty user message, and it
 requires the call of each tool result. A history that breaks these rules is changed, with a note, if it has only one
-possible meaning; else it is refused before it is sent. Only a new tool result without its call is sent as it is, with
-a note. Other orders, which the platform accepts, stay as they are: system messages between turns, several user messages
-in a row. Other servers get every history as it is.
+possible meaning; else it is refused before it is sent. A tool result without its call is sent as it is, with a note, if
+the assistant has not answered since. Other orders, which the platform accepts, stay as they are: system messages
+between turns, several user messages in a row. Other servers get every history as it is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ADVICE = "If you shorten a history, let it begin with a user message."
 
 @dataclass(frozen=True, slots=True)
 class _History:
-    """The facts that the rules use.
+    """A history, and what the rules need to know about it.
 
     Attributes:
         messages: the history.

@@ -47,7 +47,9 @@ def messages_of(messages: object, add_note: AddNote = _silent) -> tuple[Message,
         case Iterable():
             items = list(messages)
         case _:
-            raise UnsupportedContent(f"messages takes a str, a part, or a list of them; got {type(messages).__name__}.")
+            raise UnsupportedContent(
+                f"messages is a str, a part, a list of these, or a list of messages; got {type(messages).__name__}."
+            )
     if not items:
         raise InvalidRequestError("messages is empty: pass at least one user message.")
     if any(isinstance(item, Message | Mapping) and not _is_part(item) for item in items):
@@ -230,10 +232,10 @@ def media_moved(messages: tuple[Message, ...], add_note: AddNote) -> tuple[Messa
     """The same conversation with all pictures, videos and files in user messages.
 
     The platform reads media in user messages only (docs.bigmodel.cn, "对话补全": the content of other roles is a
-    string), but tools return screenshots, and assistants may draw. Media are moved into the user message that follows,
-    or into a new one if another message follows. A text before each picture, video or file names its origin, and
-    another text takes its old place. Successive tool messages are not separated, because results must follow their
-    calls.
+    string), but tools return screenshots, and assistants may draw. Media are moved into the next message if it is a
+    user message, otherwise into a new user message before it. A text before each picture, video or file names its
+    origin, and another text takes its old place. Successive tool messages are not separated, because results must
+    follow their calls.
 
     Args:
         messages: a conversation.

@@ -1,4 +1,4 @@
-"""A request and a server's dialect -> the call for the flow. Nothing is sent."""
+"""Converts a request to the call that the flow makes, in the server's dialect. Nothing is sent here."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ NO_TOOLS: Tools = {}
 
 
 class Reading(NamedTuple):
-    """The facts of a request that are needed to read its answer.
+    """What the client must know about a request to read its answer.
 
     Attributes:
         cut: stop words that are not sent; the client cuts the answer at them.
         notes: what was changed in the request, one line for each change.
         causes: the notes that are possible reasons for a refusal.
         sizes: (width, height) of each picture in the request, in pixels, to locate boxes; None if unknown.
-        boxes_of: index of the picture in whose pixels boxes are given; None means the only picture.
+        boxes_of: index of the picture to whose pixels boxes refer; None means the only picture.
         thought: whether the text may begin with reasoning, see `glmv.wire.marks.TagFilter`.
         tools: the functions in the request, with the JSON Schemas of their parameters.
         may_replace: whether a delta may replace those before it.
@@ -93,7 +93,7 @@ def prepare(
 
     Args:
         request: the request.
-        row: the catalogue row of the model, or None if it is unknown or does not apply to this server.
+        row: the catalogue row of the model; None if the model is unknown or the row does not apply to this server.
         dialect: the server's dialect.
         secrets: credentials that are sent to the server.
         on_sensitive: the client's value; a value in the request overrides it.
@@ -160,7 +160,7 @@ def _with_request_id(headers: SecretHeaders, request_id: str) -> SecretHeaders:
 
 
 def _leading_reasoning(thinking: object, dialect: Dialect) -> Thought:
-    """Whether text may begin with reasoning, because a server other than the platform may have no reasoning parser."""
+    """Whether the text of an answer may begin with reasoning: only the platform always separates the two."""
     match thinking:
         case _ if dialect.name == "platform":
             return "marked"

@@ -162,7 +162,10 @@ class _ResultText:
         return parts
 
     def _block(self, block: Mapping[str, Any], *, links: bool) -> Part | None:
-        """The part for a content block, or a text if the content cannot be sent; None for any other dict."""
+        """The part for a content block with a picture or video, or a text if the content cannot be sent.
+
+        None for a dict that is not such a block, and for a block with a link unless `links` is true.
+        """
         if not (block.keys() <= _BLOCK_KEYS and _is_medium(block)):
             return None
         kind = _kind(block)
@@ -241,7 +244,7 @@ class _ResultText:
             yield Text(text)
 
     def _outside_of_bytes(self, text: str, start: int, end: int) -> Iterator[Part]:
-        """A range of the text as parts. The caller leaves out the bytes of pictures: to search them takes seconds."""
+        """The parts for a range of the text. The range excludes bytes of pictures: a search of them takes seconds."""
         at = start
         matches = (*_RUN.finditer(text, start, end), *_LINK.finditer(text, start, end))
         for match in sorted(matches, key=re.Match.start):

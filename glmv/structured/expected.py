@@ -47,7 +47,7 @@ class Expected(Protocol):
     by_schema: bool
 
     def check(self, answer: Completion) -> tuple[str, str | None]:
-        """An answer -> the text for the caller, and the problem with the answer or None."""
+        """Checks an answer. Returns the text for the caller, and the problem: None if the answer fits."""
 
     def has_value(self, answer: Completion) -> bool:
         """Whether an answer that does not fit is of the right kind: JSON, or calls with JSON objects as arguments."""
@@ -194,14 +194,15 @@ class JSONExpected:
         return bool(answer.tool_calls) or json_in(answer.text) is not None
 
     def check_text(self, text: str, *, cut: bool = False) -> tuple[str, str | None]:
-        """An answer's text -> the JSON in it, and the problem with it or None.
+        """Checks the JSON in an answer's text.
 
         Args:
             text: the text.
-            cut: whether a limit cut it off; then it must not end inside a value.
+            cut: whether a limit cut the text off; if so, a text that ends inside a JSON value does not fit.
 
         Returns:
-            The JSON, or the whole text if there is no JSON or if a limit cut the text off inside it; and the problem.
+            The JSON, or the whole text if there is no JSON or if a limit cut the text off inside it; and the problem,
+            which is None if the JSON fits.
         """
         result = read_json(text, self._problem, self._shape)
         if cut and result.unfinished:

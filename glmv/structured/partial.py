@@ -15,8 +15,8 @@ _M = TypeVar("_M", bound=BaseModel)
 def grows(before: object, after: object) -> bool:
     """Whether the later data extends the earlier data or equals it.
 
-    Keys stay; lists, sets and strings only get longer, also inside; None may become anything; and other values do not
-    change. It compares successive objects of a stream.
+    At every depth, keys stay, and lists, sets and strings only get longer; None may become anything; other values do
+    not change. The function compares successive objects of a stream.
 
     Args:
         before: data of dicts, lists, tuples, sets, strings and values. A pydantic object stands for the fields that

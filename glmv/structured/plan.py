@@ -1,9 +1,9 @@
 """Emulates `tool_choice` and JSON output for servers without a field for them (ADR-0008).
 
-"tool_choice: only auto is supported" and `response_format` is "text models only" (docs.bigmodel.cn, "对话补全"). So the
-system message gets an instruction, and the answer is checked. If the answer does not fit, the model is told the problem
-and asked once more. Servers that support the fields themselves (`Dialect`) get the fields and no instruction; of their
-answers only JSON for a pydantic class is checked.
+The platform supports only "auto" as `tool_choice`, and `response_format` for "text models only" (docs.bigmodel.cn,
+"对话补全"). So the system message gets an instruction, and the answer is checked. If the answer does not fit, GLM is
+told the problem and asked once more. Servers that support the fields themselves (`Dialect`) get the fields and no
+instruction; their answers are checked only if a pydantic class was given for the JSON.
 
 A plan does no I/O. A client sends `plan.request` until `plan.done`. Without a stream, it passes the answer to `judge`.
 With a stream, it passes the deltas to `show`, and then the whole answer, which the flow returns, to `end`.
@@ -208,13 +208,17 @@ class RepairPlan(Plan):
         return replace(delta, replaces=True)
 
     def _check(self, answer: Completion) -> tuple[str, str | None]:
-        """An answer -> the text for the caller, and the problem with the answer or None."""
+        """The text for the caller, and the problem: None if the answer fits or was withdrawn."""
         if is_withdrawn(answer.finish_reason):
             return answer.text, None  # the application handles withdrawn content, and asking again does not help
         return self._expected.check(answer)
 
     def _ask_again(self, answer: Completion, problem: str) -> bool:
-        """Prepare the second turn. False if there was one before, or if its answer could not replace the shown text."""
+        """Prepare the second turn, unless this is the second turn already, or the text shown so far cannot be replaced.
+
+        Returns:
+            Whether there will be a second turn.
+        """
         repairable = not self._shown or (self._may_replace and answer.finish_reason not in CUT_OFF)
         if self._first is not None or not repairable:
             return False
@@ -387,8 +391,8 @@ def second_turn(error: MalformedResponse) -> tuple[Message, Message]:
         error: the error of a call; its `partial` is the answer.
 
     Raises:
-        MalformedResponse: `error` itself, if there was a second turn already, or if one would not help because the
-            answer was cut off, was withdrawn or is missing.
+        MalformedResponse: `error` itself, if there was a second turn already, or if another turn cannot help
+            because the answer was cut off, was withdrawn or is missing.
     """
     answer = error.partial
     if answer is None or answer.attempts < error.attempts:

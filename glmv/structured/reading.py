@@ -69,8 +69,8 @@ def shape_of(schema: Mapping[str, Any] | None, names: Iterable[str] = (), name: 
 
     Args:
         schema: the schema, None for any object.
-        names: more names that count as properties, such as the fields of a pydantic class, whose
-            properties have aliases.
+        names: more names that count as properties, such as the field names of a pydantic class whose
+            JSON Schema has aliases instead.
         name: the name of the schema in the request; the schema itself may also have a title.
     """
     if schema is None:
@@ -90,7 +90,7 @@ def _forms(schema: Mapping[str, Any]) -> list[Any]:
 
 
 def _resolved(schema: object, root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A schema, or, if it has a `$ref`, the schema inside the root to which this points; {} if there is none."""
+    """The schema in `root` to which a schema's `$ref` points, {} if it is missing. Without a `$ref`, the schema."""
     if not isinstance(schema, Mapping):
         return {}
     ref = schema.get("$ref")
@@ -177,7 +177,7 @@ def read_json(text: str, judge: Callable[[str], str | None], shape: Shape) -> JS
 
 
 def _word_in(text: str) -> str | None:
-    """The string, number or word that is the whole text, or the whole content of its only fence; or None."""
+    """The string, number or word in a text that contains nothing else (a fence around it is ignored). Else None."""
     fence = _FENCE.fullmatch(text.strip())
     word = (fence[1] if fence else text).strip()
     return word if word[:1] not in ("{", "[") and _value_of(word) is not None else None
@@ -260,7 +260,7 @@ def _plain_word(name: str) -> str:
 
 
 def _unwrapped(text: str, shape: Shape) -> Iterator[tuple[str, Any]]:
-    """Yields a value, and then the inner value of each of its wrappers, from the outside in.
+    """Yields a value as it is, then without its outermost wrapper, and so on to the innermost value.
 
     A wrapper is a list of one item, a string or an outer object. A value that is the schema itself ends the search.
     """

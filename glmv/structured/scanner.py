@@ -276,7 +276,7 @@ class Scanner:
     def _broken(self, text: str, at: int) -> tuple[str, int]:
         """Drops a value that is not valid JSON. Returns a text and the position in it at which to read on.
 
-        If the value's last token is a string, reading goes on at its start, because it may be prose with JSON in it.
+        If the value's last token is a string, reading goes on at the start of this string: it may be prose with JSON.
         Complete values in an open list are kept.
         """
         self._left(False)

@@ -227,7 +227,7 @@ def test_the_command_glmv_prints_no_traceback_for_any_arguments(
         ("ask none.png 'What?'", 1, "the file 'none.png' does not exist"),
         ("ask '*.none' 'What?'", 1, "No file matches '*.none'"),
         ("ask one.png 'What?' --max-tokens 0", 2, "--max-tokens"),
-        ("ask one.png 'What?' --max-tokens 9999999", 1, "--max-tokens: glm-4.6v answers at most 32,768 tokens"),
+        ("ask one.png 'What?' --max-tokens 9999999", 1, "--max-tokens: glm-4.6v generates at most 32,768 tokens"),
         ("ask one.png 'What?' -m glm-5", 1, "glm-5 does not accept pictures"),
         ("ask one.png 'What?' -m glm-5", 1, "glmv models lists them"),
         ("ask one.png 'What?' -m glm-4v-flash", 1, "Give a public URL in place of the file"),

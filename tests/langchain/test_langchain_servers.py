@@ -160,7 +160,7 @@ def test_base_model_can_be_bound_to_one_call() -> None:
     model = ChatGLMV(**server.options())
     assert "notes" not in model.invoke("hi", max_tokens=900_000).response_metadata
     (note,) = model.bind(base_model="z-ai/glm-4.6v").invoke("hi", max_tokens=900_000).response_metadata["notes"]
-    assert note.startswith("max_tokens: glm-4.6v answers at most")
+    assert note.startswith("max_tokens: glm-4.6v generates at most")
 
 
 def test_copies_and_pickles_and_dumps_and_traces_keep_the_base_model() -> None:

@@ -90,7 +90,7 @@ def test_the_metadata_and_the_limits_of_a_model_are_those_of_its_base_model(
     assert llm.metadata.model_name == options["model"]
     assert llm.to_payload()["context_window"] == 131_072
     (note,) = llm.complete("hi", max_tokens=900_000).additional_kwargs["notes"]
-    assert note.startswith("max_tokens: glm-4.6v answers at most")
+    assert note.startswith("max_tokens: glm-4.6v generates at most")
     llm.complete("hi")
     assert server.body["model"] == options["model"]
 

@@ -265,7 +265,7 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def test_a_small_png_of_400_megapixels_is_refused_from_its_header() -> None:
+def test_a_small_png_file_of_400_megapixels_is_refused_without_decoding_it() -> None:
     data = bomb(20_000, 20_000)
     assert len(data) < 60_000
     tracemalloc.start()
@@ -292,7 +292,7 @@ WEBP_OF_268_MEGAPIXELS = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + b"\xfe
     [(BMP_OF_400_MEGAPIXELS, "20000x20000"), (GIF_OF_400_MEGAPIXELS, "20000x20000"), (WEBP_OF_268_MEGAPIXELS, "2684")],
     ids=["bmp", "gif", "webp"],
 )
-def test_a_small_bmp_gif_or_webp_of_too_many_pixels_is_refused_from_its_header(data: bytes, size: str) -> None:
+def test_a_small_bmp_gif_or_webp_file_of_too_many_pixels_is_refused_undecoded(data: bytes, size: str) -> None:
     tracemalloc.start()
     with pytest.raises(LimitExceeded, match=size):
         Image.from_base64(base64.b64encode(data))
@@ -362,7 +362,7 @@ def test_a_pillow_picture_becomes_a_png_but_one_opened_from_a_jpeg_stays_a_jpeg(
     assert Image.from_pil(photo).format == "jpg"
 
 
-def test_the_constructor_image_of_accepts_an_image_and_refuses_numbers_and_file_urls() -> None:
+def test_an_image_is_made_from_an_image_but_not_from_a_number_or_a_file_url() -> None:
     image = Image.from_bytes(picture())
     assert Image.of(image) is image
     with pytest.raises(UnsupportedContent, match="got int"):
@@ -414,7 +414,7 @@ def test_base64_of_other_content_is_not_reported_as_a_missing_file(make: Any, te
 
 
 @pytest.mark.parametrize("value", [None, 5, b"https://example.com/a.png", ["a"], {"url": "a"}])
-def test_the_constructor_from_message_refuses_a_value_that_is_not_a_str(value: Any) -> None:
+def test_a_value_from_a_message_is_refused_as_a_picture_if_it_is_not_a_str(value: Any) -> None:
     with pytest.raises(InvalidRequestError, match="from a message needs a str; got"):
         Image.from_message(value)
 

@@ -180,7 +180,7 @@ def test_fitting_a_heic_without_its_decoder_raises_an_error_with_the_install_com
         image.fitted(**LIMITS)
 
 
-def test_a_picture_of_unknown_size_with_too_many_pixels_is_refused_by_fitting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fitting_refuses_an_unmeasured_picture_that_has_too_many_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 62, 0, 0, 54, 40, 20_000, 20_000, 1, 24, 0, 0, 0, 0, 0, 0)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "PIL", None)

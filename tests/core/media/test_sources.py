@@ -172,7 +172,7 @@ def test_the_error_for_an_object_of_a_wrong_type_names_that_type(wrong: Any) -> 
             way(wrong)
 
 
-def test_the_constructor_video_of_refuses_an_open_file_that_contains_a_picture(tmp_path: Path) -> None:
+def test_an_open_file_that_contains_a_picture_is_refused_as_a_video(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedContent, match="not a video"):
         Video.of(io.BytesIO(picture()))
 

@@ -117,7 +117,7 @@ DIGEST = sha256(encoded()).hexdigest()
         f"glmv-sha256-{DIGEST[:-1]}\0", None, 7, b"glmv-sha256-" + DIGEST.encode(),
     ],
 )  # fmt: skip
-def test_anything_but_a_reference_is_refused_in_one_sentence(store: PictureStore, reference: Any) -> None:
+def test_a_value_that_is_not_a_reference_is_refused_with_a_short_error(store: PictureStore, reference: Any) -> None:
     store.add(encoded())
     for use in (store.get, store.path, store.remove):
         with pytest.raises(
@@ -172,7 +172,7 @@ def test_get_refuses_a_symbolic_link_in_place_of_the_picture_file(store: Picture
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are those of POSIX")
 @pytest.mark.parametrize(("mode", "files_mode"), [(None, 0o600), (0o750, 0o640), (0o777, 0o666), (0o700, 0o600)])
-def test_files_are_readable_by_those_who_can_read_their_folder(
+def test_picture_files_are_readable_by_users_who_can_read_the_stores_folder(
     tmp_path: Path, mode: int | None, files_mode: int
 ) -> None:
     store = PictureStore(tmp_path / "shared")

@@ -239,7 +239,7 @@ def test_the_repr_of_a_video_is_short_and_names_its_format_and_duration() -> Non
     assert len(repr(video)) < 90
 
 
-def test_a_large_video_needs_memory_for_its_bytes_and_its_base64_only_once(tmp_path: Path) -> None:
+def test_a_large_video_is_in_memory_once_as_bytes_and_once_as_base64(tmp_path: Path) -> None:
     path = tmp_path / "large.mp4"
     path.write_bytes(clip_bytes("mp4") + (20_000_000).to_bytes(4, "big") + b"free" + bytes(19_999_992))
     size = path.stat().st_size
@@ -262,7 +262,7 @@ class Drain(httpx.BaseTransport):
 
 
 @pytest.mark.parametrize("source", ["a path", "base64 in a message"])
-def test_a_call_with_a_20_mb_video_needs_at_most_2_2_times_its_base64_in_memory(source: str, tmp_path: Path) -> None:
+def test_a_call_with_a_video_needs_less_memory_than_two_point_two_times_its_base64(source: str, tmp_path: Path) -> None:
     path = tmp_path / "large.mp4"
     path.write_bytes(clip_bytes("mp4") + (20_000_000).to_bytes(4, "big") + b"free" + bytes(19_999_992))
     text = base64.b64encode(path.read_bytes()).decode()

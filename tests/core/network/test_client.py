@@ -40,7 +40,7 @@ def test_a_request_has_the_headers_authorization_and_content_type_and_user_agent
     assert request_headers["content-length"] == str(len(server.requests[0][1]))
 
 
-def test_each_request_body_has_a_request_id_and_that_of_a_stream_has_the_key_stream(ask: Any, server: Any) -> None:
+def test_each_request_body_has_a_new_request_id_and_streams_add_the_key_stream(ask: Any, server: Any) -> None:
     ask()
     ask(stream=True)
     assert [set(body(server, number)) for number in (0, 1)] == [
@@ -195,7 +195,7 @@ def test_an_exception_of_a_response_hook_becomes_a_glmv_error(server: Any) -> No
     assert raised.value.attempts == 1
 
 
-def test_the_class_clients_makes_each_client_once_and_closes_the_sync_client(server: Any) -> None:
+def test_a_clients_object_makes_each_client_once_and_closes_the_sync_client(server: Any) -> None:
     clients = glmv.Clients(glmv.Settings(api_key=KEY, base_url=server.base_url))  # type: ignore[arg-type]  # pydantic makes a secret of it
     assert clients.sync is clients.sync
     assert clients.asynchronous is clients.asynchronous

@@ -149,7 +149,7 @@ def test_a_credential_at_any_position_of_a_response_is_masked(
     assert [part for part in (KEY.partition(".")[2], HEADER) if part in repr(result)] == []
 
 
-def test_a_placeholder_key_such_as_empty_is_not_masked_in_answers(ask: Any, server: Any) -> None:
+def test_the_placeholder_keys_empty_and_not_needed_are_not_masked_in_answers(ask: Any, server: Any) -> None:
     server.plays(lambda peer: peer.say(answer("The field is EMPTY, a key is not-needed.")))
     for key in ("EMPTY", "not-needed"):
         completion = ask(api_key=key)

@@ -176,7 +176,7 @@ def test_a_401_or_429_answer_that_arrives_during_the_upload_is_read(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_error_for_a_large_upload_that_is_cut_off_names_its_size(
+def test_the_error_for_a_large_upload_that_is_cut_off_names_the_upload_size(
     impatient: Callable[..., Impatient], kind: str
 ) -> None:
     server = impatient(resets_when_the_client_is_stuck, b"")

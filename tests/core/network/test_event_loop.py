@@ -200,7 +200,7 @@ async def test_an_invalid_deadline_is_refused_before_sending(entry: str, deadlin
     assert server.requests == []
 
 
-async def test_the_function_in_worker_passes_on_results_and_errors_and_obeys_a_deadline() -> None:
+async def test_in_worker_runs_a_function_in_a_thread_raises_its_error_and_has_a_deadline() -> None:
     stays = threading.Event()
     assert await glmv.in_worker(threading.get_ident) != threading.get_ident()
     with pytest.raises(ZeroDivisionError):

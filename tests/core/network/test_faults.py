@@ -146,7 +146,7 @@ def test_09_an_idle_connection_closed_by_the_server_is_replaced(server: Any) -> 
 
 
 @pytest.mark.parametrize("stream", STREAM)
-def test_21_an_expired_token_is_signed_again(
+def test_21_a_call_whose_signed_token_has_expired_is_retried_with_a_new_token(
     ask: Any, server: Any, stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter(range(1_800_000_000, 1_900_000_000))
@@ -173,13 +173,13 @@ def test_28_the_error_of_a_broken_stream_holds_the_text_so_far(ask: Any, server:
     assert error.__cause__ is not None
 
 
-def test_30_withdrawn_text_is_returned_if_on_sensitive_is_return(ask: Any, server: Any) -> None:
+def test_30_withdrawn_text_is_returned_if_the_option_on_sensitive_says_return(ask: Any, server: Any) -> None:
     server.plays(*named("finish_reason sensitive").scripts)
     answer = ask(stream=True, on_sensitive="return")
     assert (answer.text, answer.finish_reason) == ("bad", "sensitive")
 
 
-def test_35_a_connection_that_a_server_leaves_open_after_the_done_event_is_closed(ask: Any, server: Any) -> None:
+def test_35_the_client_closes_a_connection_that_the_server_leaves_open_after_done(ask: Any, server: Any) -> None:
     server.plays(*named("open after [DONE]").scripts)
     hello(ask(stream=True))
     assert server.peers[0].left.wait(10)

@@ -90,7 +90,7 @@ def test_each_attempt_calls_the_key_function(server: Server, refusal: tuple[Any,
     assert keys_at(server) == KEYS[:3]
 
 
-def test_a_call_whose_key_from_a_function_is_refused_is_not_retried(server: Server) -> None:
+def test_a_call_is_not_retried_if_the_server_refuses_the_key_from_a_function(server: Server) -> None:
     server.plays(echoes_key(401))
     vault = Rotating()
     with glmv.Client(vault.key, base_url=server.base_url) as glm, pytest.raises(glmv.AuthenticationError) as caught:
@@ -132,7 +132,7 @@ async def test_a_blocking_key_function_does_not_block_the_event_loop(server: Ser
 
 
 @pytest.mark.parametrize("wrap", [lambda vault: lambda: vault.akey(), lambda vault: partial(type(vault).akey, vault)])
-async def test_key_functions_that_return_an_awaitable_are_awaited(server: Server, wrap: Any) -> None:
+async def test_an_awaitable_that_a_key_function_returns_is_awaited(server: Server, wrap: Any) -> None:
     server.plays(says(WHOLE))
     async with glmv.AsyncClient(wrap(Rotating()), base_url=server.base_url) as glm:
         await glm.chat("hello")
@@ -172,7 +172,7 @@ WRONG: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("function", "message"), WRONG, ids=[message for _, message in WRONG])
-async def test_a_key_function_that_fails_or_returns_no_key_raises_authentication_error(
+async def test_a_call_raises_authentication_error_if_its_key_function_gives_no_key(
     server: Server, function: Any, message: str
 ) -> None:
     server.plays(says(WHOLE))

@@ -113,7 +113,7 @@ def test_requests_to_any_spelling_of_a_loopback_address_use_no_proxy(
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 @pytest.mark.parametrize("user", ["", f"user:{ENCODED}@"])
-def test_the_error_for_an_unreachable_proxy_names_it_without_the_password(
+def test_the_error_for_an_unreachable_proxy_names_the_proxy_without_its_password(
     ask: Any, variable: str, user: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -266,7 +266,7 @@ def test_a_request_that_a_proxy_refuses_for_its_size_raises_limit_exceeded(
 
 @pytest.mark.parametrize("response", [b"403 Forbidden\r\nserver: squid\r\n" + HTML, b"502 Bad Gateway\r\n" + HTML])
 @pytest.mark.parametrize("awaited", [False, True])
-def test_a_client_uses_the_variable_no_proxy_as_corrected_after_a_failed_call(
+def test_a_correction_of_no_proxy_between_two_calls_of_a_client_takes_effect(
     saying: Any, server: Server, proxied: None, response: bytes, awaited: bool, monkeypatch: Any
 ) -> None:
     proxy = saying(b"HTTP/1.1 " + response)
@@ -292,7 +292,7 @@ def test_a_client_uses_the_variable_no_proxy_as_corrected_after_a_failed_call(
 
 @pytest.mark.parametrize("base", [ELSEWHERE, "http://glm.example/v1"])
 @pytest.mark.parametrize("scheme", ["socks5", "http"])
-def test_a_silent_proxy_is_awaited_for_the_connect_timeout(
+def test_a_call_through_a_silent_proxy_ends_at_the_connect_or_read_timeout(
     ask: Any, base: str, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     httpx = pytest.importorskip("httpx")
@@ -494,7 +494,7 @@ def test_the_error_for_a_missing_socksio_names_the_extra_to_install(ask: Any, mo
     assert str(error) == 'The proxy 127.0.0.1:7890 (ALL_PROXY) needs the package socksio: pip install "glmv[socks]".'
 
 
-def test_a_client_uses_the_variable_http_proxy_as_corrected_after_a_failed_call(
+def test_a_correction_of_http_proxy_between_two_calls_of_a_client_takes_effect(
     server: Server, proxied: None, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
@@ -591,7 +591,7 @@ def test_the_error_for_an_untrusted_certificate_advises_to_correct_ssl_cert_file
 
 
 @needs_openssl
-async def test_an_async_client_uses_an_ssl_cert_file_that_is_corrected_after_a_failed_call(
+async def test_a_correction_of_ssl_cert_file_between_two_async_calls_takes_effect(
     encrypted: Encrypted, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with glmv.AsyncClient("k", base_url=encrypted.base_url) as glm:
@@ -667,7 +667,7 @@ def test_a_temporary_failure_of_name_lookup_is_retried(
 
 @pytest.mark.parametrize("number", NO_SUCH_NAME.values(), ids=NO_SUCH_NAME)
 @pytest.mark.parametrize("variable", ["base_url", "GLMV_BASE_URL"])
-def test_an_unknown_host_is_not_retried_and_the_error_names_its_setting(
+def test_an_unknown_host_is_not_retried_and_the_error_names_the_setting_to_check(
     ask: Any, number: int, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offline(monkeypatch, number)
@@ -719,7 +719,7 @@ def test_the_error_for_an_unreachable_network_blames_the_network_and_not_the_ser
     assert "Is the server" not in str(error)
 
 
-def test_threads_that_share_a_client_all_use_a_proxy_corrected_before_they_start(
+def test_all_threads_of_a_client_use_a_proxy_setting_corrected_before_their_start(
     server: Server, proxied: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")

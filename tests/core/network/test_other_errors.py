@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("retries_at_once")
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-async def test_each_error_of_servers_other_than_the_platform_raises_the_listed_class(name: str) -> None:
+async def test_each_error_response_of_other_servers_becomes_the_exception_in_the_table(name: str) -> None:
     refusal = REFUSALS[name]
     transport = Refusing(refusal)
     with pytest.raises(glmv.GLMVError) as caught:

@@ -74,7 +74,7 @@ async def test_the_async_client_reads_answers_of_servers_other_than_the_platform
         ({"type": "message", "content": [{"type": "server_tool_use"}], "stop_reason": "end_turn"}, "server_tool_use"),
     ],
 )
-def test_an_answer_of_unknown_shape_raises_an_error_that_names_its_field(
+def test_the_error_for_an_answer_of_unknown_shape_names_a_field_of_that_answer(
     stream: bool, payload: dict[str, Any], field: str
 ) -> None:
     case = Case(json.dumps(payload).encode(), kind="application/json")
@@ -186,7 +186,9 @@ ENDS = [
 
 
 @given(content=st.sampled_from(ENDS), cuts=st.lists(st.integers(0, 45), max_size=6), stream=st.booleans())
-def test_reasoning_ends_at_the_last_closing_tag_for_any_split(content: str, cuts: list[int], stream: bool) -> None:
+def test_reasoning_ends_at_the_last_closing_tag_however_the_stream_is_split(
+    content: str, cuts: list[int], stream: bool
+) -> None:
     places = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     pieces = [content[a:b] for a, b in itertools.pairwise(places)]
     case = Case(events(*(chunk({"content": each}) for each in pieces), chunk(None, "stop")))
@@ -269,7 +271,7 @@ def test_draft_json_already_yielded_as_text_raises_an_error_with_the_answer() ->
 
 
 @pytest.mark.parametrize("name", ["calls in the text of a stream", "a call as GLM-4 writes it"])
-def test_with_tool_choice_required_a_tool_call_in_the_text_is_read(name: str) -> None:
+def test_a_tool_call_in_the_text_is_read_if_tool_choice_is_required(name: str) -> None:
     case = CASES[name]
     answer = summed(case, tools=TOOLS, tool_choice="required")
     assert [(call.name, json.loads(call.arguments)) for call in answer.tool_calls] == list(case.calls)

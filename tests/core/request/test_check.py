@@ -70,7 +70,7 @@ def test_a_plain_question_is_sent_to_every_model_without_a_note(model: Any) -> N
 PROXY = (DIALECTS["openai"], "https://proxy.example/v1")
 
 
-def test_for_an_unknown_model_the_platforms_range_is_checked_only_at_the_platform() -> None:
+def test_ranges_of_options_for_an_unknown_model_are_checked_only_on_the_platform() -> None:
     original = chat_request("hi", Options(), {"model": "mine"}).but(options={"temperature": 1.5})  # valid elsewhere
     with pytest.raises(InvalidRequestError, match="temperature"):
         check(original, None)
@@ -143,7 +143,7 @@ class TestCounts:
         turns = [Message("user", ["a", URL]), Message("assistant", "b"), Message("user", ["c", URL])]
         assert "messages[2], part 1" in refused(LimitExceeded, "glm-4v-flash", turns)
 
-    def test_a_number_of_pictures_on_which_the_documents_disagree_is_sent_with_a_note(self) -> None:
+    def test_more_pictures_than_one_of_two_documents_allows_are_sent_with_a_note(self) -> None:
         assert "50 on docs.bigmodel.cn, 150 on docs.z.ai" in checked("glm-4.6v", ["hi", *[URL] * 51]).notes[0]
         assert checked("glm-4.6v", ["hi", *[URL] * 50]).notes == ()
         refused(LimitExceeded, "glm-4.6v", ["hi", *[URL] * 151])
@@ -358,13 +358,13 @@ class TestFiles:
 
 
 class TestRoles:
-    def test_system_texts_go_before_the_first_user_text_if_there_is_no_system_role(self) -> None:
+    def test_a_model_without_system_role_gets_system_texts_before_the_first_user_text(self) -> None:
         turns = [Message("system", "Be brief."), Message("user", [URL, "Why?"]), Message("system", "In French.")]
         request = checked("glm-4v", turns)
         assert request.messages == (Message("user", [URL, "Be brief.\n\nIn French.\n\nWhy?"]),)
-        assert "has no system messages" in request.notes[0]
+        assert "mention no system messages" in request.notes[0]
 
-    def test_a_system_text_joins_a_message_without_text_if_there_is_no_system_role(self) -> None:
+    def test_a_model_without_system_role_gets_a_system_text_after_a_single_picture(self) -> None:
         request = checked("glm-4v", [Message("system", "Describe."), Message("user", URL)])
         assert request.messages == (Message("user", [URL, "Describe."]),)
 
@@ -493,12 +493,12 @@ class TestOptions:
             (
                 "glm-4.1v-thinking-flash",
                 False,
-                "cannot be switched off. glm-4.5v and glm-4.6v have",
+                "always thinks. To switch thinking off, use glm-4.5v or glm-4.6v",
             ),
             ("glm-4.6v", {"type": "adaptive"}, "enabled or disabled"),
         ],
     )
-    def test_values_of_thinking_that_a_model_does_not_support_are_refused(
+    def test_values_of_the_option_thinking_that_a_model_does_not_support_are_refused(
         self, model: str, thinking: Any, word: str
     ) -> None:
         assert word in refused(InvalidRequestError, model, "hi", thinking=thinking)
@@ -575,12 +575,12 @@ class TestOptions:
         ("model", "thinking", "does"),
         [("glm-4v", {"type": "disabled"}, "never"), ("glm-4.1v-thinking-flash", {"type": "enabled"}, "always")],
     )
-    def test_thinking_is_left_out_with_a_note_for_models_that_cannot_switch_it(
+    def test_the_option_thinking_is_left_out_with_a_note_for_models_without_a_switch(
         self, model: str, thinking: Any, does: str
     ) -> None:
         request = checked(model, "hi", thinking=thinking)
         assert "thinking" not in request.options
-        assert f"thinking was left out: {model} {does} thinks and has no switch." in request.notes
+        assert f"The option thinking was left out: {model} {does} thinks and has no switch." in request.notes
 
     def test_the_note_on_stop_words_says_how_many_the_model_takes(self) -> None:
         (one,) = checked("glm-4.6v", "hi", stop=["a", "b"]).notes

@@ -185,5 +185,5 @@ def test_a_picture_too_narrow_for_the_published_processor_is_noted() -> None:
 def test_chat_with_glm_ocr_is_refused_and_the_error_names_its_endpoint(messages: Any) -> None:
     row = find_model("glm-ocr")
     assert row is not None
-    with pytest.raises(UnsupportedContent, match=r"POST /layout_parsing, .* use glm-4\.6v"):
+    with pytest.raises(UnsupportedContent, match=r"POST /layout_parsing .* use glm-4\.6v"):
         checked(row, messages)

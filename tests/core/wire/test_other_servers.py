@@ -439,7 +439,7 @@ def test_the_platforms_ranges_apply_if_the_resolved_server_is_the_platform(
 OVER: list[tuple[str, Any, dict[str, Any], str]] = [
     ("glm-4.5v", [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(51)], {}, "takes 50 pictures"),
     ("glm-4v-flash", [glmv.Video.from_url("https://example.com/v.mp4"), "?"], {}, "does not accept videos"),
-    ("glm-4.6v", "hi", {"max_tokens": 900_000}, "max_tokens: glm-4.6v answers"),
+    ("glm-4.6v", "hi", {"max_tokens": 900_000}, "max_tokens: glm-4.6v generates"),
     ("glm-4.5v", "hi", {"top_p": 0.0}, "top_p: glm-4.5v takes"),
     ("glm-4v", "hi", {"thinking": True}, "thinking: glm-4v cannot think"),
     ("glm-4.6v", "hi", {"reasoning_effort": "minimal"}, "reasoning_effort: glm-4.6v"),
@@ -484,7 +484,7 @@ def test_the_error_of_a_proxys_refusal_has_a_note_about_the_exceeded_limit() -> 
     server = OtherServer(MESSAGES)
     with pytest.raises(glmv.InvalidRequestError) as caught:
         glmv.Client(**server.options(model="zai-org/GLM-4.5V")).chat("hi", max_tokens=900_000)
-    assert any("max_tokens: glm-4.5v answers at most" in note for note in caught.value.__notes__)
+    assert any("max_tokens: glm-4.5v generates at most" in note for note in caught.value.__notes__)
 
 
 @pytest.mark.parametrize(
