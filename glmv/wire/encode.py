@@ -72,8 +72,8 @@ def encode(
         request: checked by `request.check.check`.
         dialect: the server's dialect.
         stream: ask for server-sent events.
-        lists: send a user's content as a list of parts even if it is one text (the 2024 glm-4v requires it).
-        request_id: the id of this attempt; "" sends none, None uses the option.
+        lists: send the content of user messages always as a list of parts (the glm-4v of 2024 requires a list).
+        request_id: the id of this attempt. "" sends no id; None sends the id from the request's options.
 
     Raises:
         InvalidRequestError: a value cannot be written as JSON.
@@ -172,7 +172,7 @@ _MERGED = ("chat_template_kwargs", "reasoning", "stream_options", "allowed_opena
 
 
 def _with_extra(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """The body with the keys of `extra_body`, which override others."""
+    """The body with the keys of `extra_body`. They override keys of the body; the keys in `_MERGED` are merged."""
     merged = {name: _merged(body[name], extra[name]) for name in _MERGED if name in body and name in extra}
     return {**body, **extra, **merged}
 

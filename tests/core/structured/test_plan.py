@@ -518,7 +518,7 @@ def test_the_second_turn_names_the_problem_of_the_call(
     reply = emu.requests[1].body["messages"][-1]["content"]
     assert reply.startswith(f"Your last reply cannot be used, since {problem}")
     assert "Call one of the tools weather, clock now." in reply
-    assert f"The model was asked a second time. The problem of its first answer: {problem}" in answer.notes[-1]
+    assert f"The model was asked a second time. The problem with its first answer: {problem}" in answer.notes[-1]
 
 
 @pytest.mark.parametrize(
@@ -645,7 +645,7 @@ THOUGHT = f"Maybe {DRAFT}? No.</think>{RIGHT}"
 def test_json_in_reasoning_that_was_sent_as_text_is_not_the_answer(emu: Emulator) -> None:
     emu.say(text(THOUGHT))
     with glmv.Client(emu.api_key, base_url=emu.proxy_url) as server:
-        message = r"the stream has shown JSON of the reasoning, which the server sent as text\."
+        message = r"the stream has shown JSON of the reasoning, because the server sent the reasoning as text\."
         with pytest.raises(glmv.MalformedResponse, match=message) as failed:
             ask(server, True, response_format=PERSON)
     assert failed.value.partial is not None
