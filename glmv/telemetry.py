@@ -280,7 +280,7 @@ class _Watch:
         self._end(type(error).__name__)
 
     def left(self) -> None:
-        """Records that the caller ended the call early: after the first chunk of a stream, or before ("cancelled")."""
+        """Records that the caller ended the call early: after the first chunk of a stream, or before an answer."""
         if self._handed:
             self._span.set_attribute("glmv.left_early", True)
         self._end(None if self._handed else "cancelled")

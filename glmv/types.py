@@ -159,9 +159,9 @@ class Box:
 
     Attributes:
         grid: x1, y1, x2, y2 in the model's own grid, 0 to 1000 over the picture's width and height.
-        pixels: the same region in pixels of the original picture. The option `boxes_of` is the index
-            of this picture, if the request has several. None if there is no such picture or its size is not known. The
-            method `on` returns the region in pixels of any picture.
+        pixels: the same region in pixels of the original picture. If the request has several
+            pictures, the option `boxes_of` is the index of this picture. None if there is no such picture or its size
+            is not known. The method `on` returns the region in pixels of any picture.
         image: the index in the request of the picture to which `pixels` refers; None if `pixels` is None.
     """
 
@@ -185,7 +185,10 @@ class Box:
 @public_class
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of a call, as the platform counted them. `total_tokens` may differ from the sum of the others."""
+    """Tokens of a call, as the platform counted them.
+
+    `total_tokens` may differ from the sum of `prompt_tokens` and `completion_tokens`.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -247,7 +250,7 @@ class Completion:
         finish_reason: as the platform sent it: "stop", "length", "tool_calls", "sensitive", ...
         usage: tokens, or None when the platform sent none.
         id, request_id, created, model: as the platform sent them; `model` may differ from the requested one.
-        content_filter: if the platform filtered content: whose content (`role`), and how severe (`level`).
+        content_filter: entries with `role` and `level`, if the platform filtered content.
         web_search: results of the platform's web search, as the platform sent them.
         boxes: regions of pictures that the answer's text contains as coordinates.
         notes: what the client changed or left out, and other remarks, one line each.
@@ -357,7 +360,7 @@ class Accumulator:
         return tuple(ToolCall(i, name, arguments[0] if arguments else "{}") for (i, name), arguments in self._calls)
 
     def completion(self) -> Completion:
-        """The answer so far. If the last delta has no id, it is that of the first delta; so for other values."""
+        """The answer so far. A value that the last delta lacks, such as the id, comes from the first delta."""
         first, last = self._first, self._last or self._first
         if first is None or last is None:
             return Completion()

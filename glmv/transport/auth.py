@@ -1,4 +1,4 @@
-"""Makes the Authorization header, of the key itself or of a short-lived token signed with the key.
+"""Makes the Authorization header: it contains the key, or a short-lived token signed with the key.
 
 The time is a parameter.
 

@@ -150,7 +150,7 @@ _permanent: list[object] = []
 
 
 def name_of(function: Callable[[], Any]) -> str:
-    """The name of the account whose keys a function returns. One function or bound method always has one name."""
+    """The name of the account whose keys a function returns. A function or bound method has the same name each time."""
     owner = getattr(function, "__self__", function)  # each access to a method makes a new object
     number = _owners.get(id(owner))
     if number is None:

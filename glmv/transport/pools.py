@@ -137,7 +137,7 @@ class AsyncPool(Pool):
 
 
 async def _closed_with_its_loop(http: httpx.AsyncClient) -> AsyncGenerator[None]:
-    """A generator that closes the client when it is closed: `asyncio.run` closes all open asynchronous generators."""
+    """A generator whose end closes the client: `asyncio.run` closes all open asynchronous generators at its end."""
     try:
         yield
     finally:

@@ -207,5 +207,5 @@ def row(status: int | None, code: str | None) -> Code:
 
 
 def reason_of(code: str | None) -> str:
-    """The finish reason of an answer made from an error for flagged content: that of the platform, or OpenAI's."""
+    """The finish reason for flagged content: "sensitive" if the code is the platform's 1301, else "content_filter"."""
     return "sensitive" if code == "1301" else "content_filter"

@@ -228,7 +228,7 @@ class DeltaDecoder:
         return delta
 
     def _rarely(self, choice: Mapping[str, Any], piece: Mapping[str, Any]) -> object:
-        """The tool calls, also in older forms, of a chunk without text and reasoning. Records its unknown content."""
+        """The tool calls, also in older forms, of a chunk without text and reasoning. Records what is not read."""
         if not KNOWN.isdisjoint(piece):
             self._has_known_field = True
         elif not (self._has_known_field or self._unread):
@@ -283,7 +283,7 @@ class DeltaDecoder:
         return (self._markup.feed(text) if text else ""), reasoning
 
     def finish(self) -> Delta:
-        """The last delta. It has no text: the method `rest`, called before, returns the text that was held back."""
+        """The last delta. It has no text: call `rest` first to get the text that was held back."""
         return Delta(last=True, finish_reason=self.finish_reason, usage=self.usage, raw=self._raw(), **self.facts)
 
     @property

@@ -28,7 +28,7 @@ class Dialect:
         thinking: the body key that switches thinking.
         own_fields: whether the body has the fields `do_sample`, `user_id` and `request_id`. Other servers get them as
             `temperature`, `user` and the header X-Request-Id.
-        limits: what to do with a request that does not keep the platform's limits and ranges (see `glmv/catalog`).
+        limits: what to do with a request that exceeds a limit or range of the platform (see `glmv/catalog`).
             "refuse": for the platform and servers that imitate it, which would refuse the request. "note": for a proxy,
             behind which the platform or a host with other limits may be; the request is sent, and `answer.notes` names
             the limit. "none": for an engine, which has limits of its own. Pictures are fitted if the value is "refuse"

@@ -72,7 +72,7 @@ def encode(
         request: checked by `request.check.check`.
         dialect: the server's dialect.
         stream: ask for server-sent events.
-        lists: send the content of user messages always as a list of parts (the glm-4v of 2024 requires a list).
+        lists: always send the content of user messages as a list of parts (the glm-4v of 2024 requires a list).
         request_id: the id of this attempt. "" sends no id; None sends the id from the request's options.
 
     Raises:

@@ -71,7 +71,7 @@ class TagFilter:
         return self._run(self._held, end=True)
 
     def settle(self, *, thought: bool) -> None:
-        """Report that a separate field had reasoning (`thought=True`) or a tool call: then the text has none."""
+        """Report that a separate field had reasoning (`thought=True`) or a tool call, so the text is not reasoning."""
         self._open = False
         self._apart = self._apart or (thought and self._state == "start")
 
@@ -134,7 +134,7 @@ class TagFilter:
         return self._plain(content), reasoning, closed
 
     def _split_waiting(self, content: str, *, end: bool) -> tuple[str, str]:
-        """Splits text that may be reasoning into text and reasoning. Changes the state when the kind is certain."""
+        """Splits text that may be reasoning into text and reasoning. Changes the state when the split is certain."""
         assert self._waiting is not None
         match, certain = self._mark_in(content, end=end) if self._open else (None, 0)
         if match is None and self._open and not end:

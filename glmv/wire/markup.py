@@ -46,8 +46,8 @@ def tools_of(tools: object) -> Tools:
 class MarkupFilter:
     """Removes tool calls in markup from the text of an answer.
 
-    Text is passed on at once until `<tool_call>` comes; an answer that begins with the name of a function is not passed
-    on. What follows is held back until the answer ends, and then read as a whole: only markup at the end is a call.
+    Text is passed on at once until `<tool_call>` comes. An answer that begins with a call in GLM-4's form is not passed
+    on. The other text is held back until the answer ends, and then read as a whole: only markup at the end is a call.
     Markup in quotes, in code or before other text stays text: the answer may quote a picture that shows markup.
 
     Args:
@@ -152,11 +152,11 @@ def _is_quoted(quoting: Quoting) -> bool:
 def calls_in(
     text: str, offered: Tools, quoting: Quoting | None = None, *, cut: bool = False
 ) -> tuple[str, list[tuple[str, str]]]:
-    """Splits text that ends with calls in GLM's markup. Returns the text before them and each name with its arguments.
+    """Splits text that ends with calls in GLM's markup.
 
-    A call of an unknown function is text, and so is a quoted call or a call with text after it. The closing tag of a
-    call may be missing. If it is missing at the end of an answer that was `cut`, the JSON of its arguments has no
-    closing brace. `quoting` says whether a quotation or code is open at the start of `text`.
+    Returns the text before the calls, and the calls as (name, JSON of the arguments). A call of an unknown function is
+    text, and so is a quoted call or a call with text after it. The closing tag of a call may be missing. If it is
+    missing at the end of an answer that was `cut`, the JSON of its arguments has no closing brace. `quoting` says whether a quotation or code is open at the start of `text`.
     """
     if CALL not in text:
         return text, []

@@ -183,7 +183,7 @@ def stream_output(need: JSONExpected, text: str, cuts: list[int]) -> str:
 @given(st.lists(st.one_of(prose, drafts), max_size=4), values, marks, st.text(alphabet="ab 南.,!\n", max_size=9))
 @example(['{"', "a"], ANSWER, ("", ""), "")
 @example(['["'], ANSWER, ("[", "]"), "")
-def test_a_fitting_object_is_read_after_any_text(
+def test_an_object_that_fits_the_schema_is_found_after_any_text(
     before: list[str], value: dict[str, object], mark: tuple[str, str], after: str
 ) -> None:
     result = json.dumps(value, ensure_ascii=False)
@@ -280,7 +280,9 @@ def test_reading_json_from_an_answer_takes_linear_time(kind: str) -> None:
         ({"a": frozenset({"u"})}, {"a": {"t"}}, False),
     ],
 )
-def test_grows_says_whether_partial_data_was_only_extended(before: object, after: object, grown: bool) -> None:
+def test_the_function_grows_is_true_if_data_was_extended_and_not_changed(
+    before: object, after: object, grown: bool
+) -> None:
     assert glmv.grows(before, after) is grown
 
 
@@ -327,7 +329,7 @@ def test_a_common_wrapper_key_around_the_answer_is_removed(key: str) -> None:
     "beside",
     ["type", "title", "name", "description", "required", "additionalProperties", "$schema", "$defs", "id", "$id"],
 )
-def test_keys_of_schemas_and_tool_calls_beside_a_wrapped_answer_are_ignored(beside: str) -> None:
+def test_a_key_such_as_type_or_title_beside_a_wrapped_answer_is_ignored(beside: str) -> None:
     assert NEED.check_text(json.dumps({beside: "x", "result": ANSWER})) == (ANSWER_TEXT, None)
     assert NEED.check_text(json.dumps({"result": ANSWER, beside: {}})) == (ANSWER_TEXT, None)
 
@@ -335,7 +337,7 @@ def test_keys_of_schemas_and_tool_calls_beside_a_wrapped_answer_are_ignored(besi
 @pytest.mark.parametrize(
     "text", [{"result": ANSWER, "other": 1}, {"result": ANSWER, "data": ANSWER}, {"type": ANSWER}, {"": ANSWER}]
 )
-def test_a_wrapper_with_further_keys_is_not_removed(text: object) -> None:
+def test_a_wrapper_with_an_unknown_key_or_with_several_keys_is_not_removed(text: object) -> None:
     assert NEED.check_text(json.dumps(text))[1]
 
 
@@ -391,7 +393,9 @@ LISTED = {"$ref": "#/$defs/All", "$defs": {"All": {"type": "array", "items": {"t
          {f"a{number}" for number in range(16)}),
     ],
 )  # fmt: skip
-def test_the_form_of_an_answer_is_read_from_its_schema(schema: Any, array: bool | None, names: set[str] | None) -> None:
+def test_the_schema_tells_whether_a_list_is_expected_and_names_the_properties(
+    schema: Any, array: bool | None, names: set[str] | None
+) -> None:
     shape = shape_of(schema)
     assert (shape.array, shape.names) == (array, names)
 
@@ -465,7 +469,7 @@ def test_json_inside_reasoning_is_not_the_answer(text: str, expected: str | None
         ('"{\\"a\\": \\"[1]\\"}"', '{"a": "[1]"}'),
     ],
 )
-def test_json_in_a_string_is_read_if_the_string_holds_nothing_else(text: str, expected: str | None) -> None:
+def test_json_in_a_string_is_read_if_the_string_contains_only_json(text: str, expected: str | None) -> None:
     assert json_in(text) == expected
 
 
@@ -506,7 +510,7 @@ def test_a_bare_word_beside_json_is_not_the_answer(text: str) -> None:
     assert JSONExpected(Grade.model_json_schema(), Grade).check_text(text)[1]
 
 
-def test_nan_extends_nan_but_does_not_extend_a_number() -> None:
+def test_data_with_nan_counts_as_extended_only_if_nan_stays_nan() -> None:
     nan = float("nan")
     assert glmv.grows({"total": nan}, {"total": float("nan"), "note": ""})
     assert not glmv.grows({"total": nan}, {"total": 1.0})
