@@ -156,7 +156,8 @@ def calls_in(
 
     Returns the text before the calls, and the calls as (name, JSON of the arguments). A call of an unknown function is
     text, and so is a quoted call or a call with text after it. The closing tag of a call may be missing. If it is
-    missing at the end of an answer that was `cut`, the JSON of its arguments has no closing brace. `quoting` says whether a quotation or code is open at the start of `text`.
+    missing at the end of an answer that was `cut`, the JSON of its arguments has no closing brace. `quoting` says
+    whether a quotation or code is open at the start of `text`.
     """
     if CALL not in text:
         return text, []
