@@ -103,7 +103,7 @@ def part_of(item: object) -> Part | None:
 
 
 def parts_of(content: str | Part | Iterable[str | Part]) -> tuple[Part, ...]:
-    """Content in any accepted form -> parts. Strings become `Text`.
+    """Converts content in any accepted form to parts. Strings become `Text`.
 
     Raises:
         UnsupportedContent: for anything that is not a part.

@@ -1,6 +1,6 @@
-"""Errors of the HTTP library -> failures for the flow. The library is a parameter, so that it is not imported here.
+"""Converts errors of the HTTP library, which is a parameter and not imported here, to failures for the flow.
 
-The library's error objects are not passed on: they contain the request, and their tracebacks the header with the key.
+The library's error objects are not passed on: they contain the request, and their tracebacks contain the key.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bytes of a response -> completions and deltas. No I/O, no clock.
+"""Converts the bytes of a response to completions and deltas. No I/O, no clock.
 
 The shapes are those of docs.bigmodel.cn and docs.z.ai, "Chat Completion". tests/core/wire/test_wire.py has more shapes,
 most of them of text models, from SDKs, gateways and their bug reports.
@@ -26,7 +26,7 @@ MAX_VALUES = 300_000
 
 
 def parse(data: bytes | bytearray, what: str = "The response", secrets: Secrets | None = None) -> Any:
-    """JSON bytes -> a value. Invalid UTF-8 and lone surrogates become U+FFFD.
+    """Parses the bytes of a JSON value. Invalid UTF-8 and lone surrogates become U+FFFD.
 
     Args:
         data: the bytes, in which credentials are masked already.

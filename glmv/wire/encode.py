@@ -1,6 +1,6 @@
-"""A request -> the bytes of its body. No I/O, no clock.
+"""Converts a request to the bytes of its body. No I/O, no clock.
 
-Source of every shape: docs.bigmodel.cn and docs.z.ai, "Chat Completion".
+The shapes are those of docs.bigmodel.cn and docs.z.ai, "Chat Completion".
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Body:
 def encode(
     request: ChatRequest, dialect: Dialect, *, stream: bool, lists: bool = False, request_id: str | None = None
 ) -> Body:
-    """A request -> its JSON body.
+    """Makes the JSON body of a request.
 
     Args:
         request: checked by `request.check.check`.

@@ -286,7 +286,7 @@ def _corners_in(text: str) -> Iterator[re.Match[str]]:
 
 
 def _grid_of(numbers: Sequence[float], *, named: bool) -> tuple[int, int, int, int] | None:
-    """Four numbers -> a box in the grid, or None; `named` is whether the text says that they are a position."""
+    """The box of four numbers in the grid, or None. `named`: whether the text says that they are a position."""
     if not all(-_BEYOND <= number <= GRID + _BEYOND for number in numbers):
         return None
     x1, y1, x2, y2 = (min(max(round(number), 0), GRID) for number in numbers)

@@ -46,8 +46,9 @@ def tools_of(tools: object) -> Tools:
 class MarkupFilter:
     """Removes tool calls in markup from the text of an answer.
 
-    Text is passed on at once until `<tool_call>` comes. An answer that begins with a call in GLM-4's form is not passed
-    on. The other text is held back until the answer ends, and then read as a whole: only markup at the end is a call.
+    Text before `<tool_call>` is passed on at once. The rest is held back until the answer ends, and then read as a
+    whole: only markup at the end of an answer is a call. An answer that begins with a function's name, in the form of
+    GLM-4, is held back from its beginning.
     Markup in quotes, in code or before other text stays text: the answer may quote a picture that shows markup.
 
     Args:
