@@ -59,7 +59,7 @@ _T = TypeVar("_T")
 
 
 class Operation(NamedTuple):
-    """The facts about a call that are known before it begins."""
+    """What is known about a call before it begins."""
 
     name: str
     model: str
@@ -71,10 +71,10 @@ class Operation(NamedTuple):
 def watched(
     flow: Generator[Step, Any, _T], operation: Operation, where: Address, *, tracing: bool | None = None
 ) -> Generator[Step, Any, _T]:
-    """The same flow if OpenTelemetry is not configured or is suppressed; else a flow that records a span and metrics.
+    """Returns a flow that also records a span and metrics; `flow` itself if OpenTelemetry is off or not configured.
 
     Args:
-        tracing: whether to make a span; None: the variable `TRACING` decides. Metrics are recorded in any case.
+        tracing: whether to make a span. None means that the variable `TRACING` decides. Metrics are always recorded.
     """
     if "opentelemetry.trace" not in sys.modules and "opentelemetry.metrics" not in sys.modules:
         return flow  # a program that configures a provider has imported one of the two: do not import them for nothing
@@ -90,7 +90,7 @@ def watched(
 
 
 def _is_suppressed() -> bool:
-    """Whether the program has turned instrumentation off here with `suppress_instrumentation()`."""
+    """Whether the program has called `suppress_instrumentation()` around this call."""
     from opentelemetry.context import get_current
 
     return any(value for key, value in get_current().items() if key.partition("-")[0] == _SUPPRESSED)
@@ -150,7 +150,7 @@ def _watch_flow(flow: Generator[Step, Any, _T], watch: _Watch) -> Generator[Step
 
 
 def _steps(flow: Generator[Step, Any, _T], watch: _Watch) -> Generator[Step, Any, _T]:
-    """Passes steps to the driver and their results to the flow, and watches them up to the first chunk."""
+    """Passes the steps to the driver and the results to the flow. Records the steps before the first chunk."""
     result: Any = None
     problem: Exception | None = None
     while True:
@@ -268,7 +268,7 @@ class _Watch:
         self._end(None)
 
     def failed(self, error: BaseException) -> None:
-        """Records that the exchange failed, with the partial answer, because this is billed."""
+        """Records that the exchange failed, and what a partial answer contains, because a partial answer is billed."""
         if isinstance(error, GLMVError):
             if error.partial is not None:
                 self._facts(error.partial)
@@ -280,13 +280,13 @@ class _Watch:
         self._end(type(error).__name__)
 
     def left(self) -> None:
-        """Records that the caller left: it closed a stream that it had begun to read, or the call was cancelled."""
+        """Records that the caller ended the call early: after the first chunk of a stream, or before an answer."""
         if self._handed:
             self._span.set_attribute("glmv.left_early", True)
         self._end(None if self._handed else "cancelled")
 
     def _facts(self, answer: Any) -> None:
-        """Records the attributes of an answer (of a chat or any other operation) and the metric of its tokens."""
+        """Records the attributes of an answer, of a chat or any other operation, and the metric for the tokens used."""
         facts: dict[str, Any] = {}
         if answer.model:
             self._common["gen_ai.response.model"] = facts["gen_ai.response.model"] = answer.model
@@ -339,7 +339,7 @@ def _no_span() -> Span:
 
 
 def _provider(where: Address) -> str:
-    """The name of the provider. The conventions have none for this platform yet, and allow custom names."""
+    """The name of the provider. The conventions do not list this platform yet, but allow custom names."""
     if where.dialect.name not in ("platform", "openai"):
         return where.dialect.name
     host = urlsplit(where.base_url).hostname or ""

@@ -103,7 +103,7 @@ def part_of(item: object) -> Part | None:
 
 
 def parts_of(content: str | Part | Iterable[str | Part]) -> tuple[Part, ...]:
-    """Content in any accepted form -> parts. Strings become `Text`.
+    """Converts content in any accepted form to parts. Strings become `Text`.
 
     Raises:
         UnsupportedContent: for anything that is not a part.
@@ -147,7 +147,7 @@ def modality(part: Media) -> Literal["image", "video", "file"]:
 
 
 def in_pixels(grid: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
-    """A region of the grid -> the same region in pixels of a picture of this size."""
+    """Converts a region from the grid to pixels of a picture with this width and height."""
     x1, y1, x2, y2 = grid
     return tuple(round(v * side / GRID) for v, side in ((x1, width), (y1, height), (x2, width), (y2, height)))  # type: ignore[return-value]  # four numbers
 
@@ -159,9 +159,9 @@ class Box:
 
     Attributes:
         grid: x1, y1, x2, y2 in the model's own grid, 0 to 1000 over the picture's width and height.
-        pixels: the same region in pixels of the original picture. This picture is the only one in the request, or the
-            one with the index `boxes_of`. None if there is no such picture or its size is not known. The method `on`
-            returns the region in pixels of any picture.
+        pixels: the same region in pixels of the original picture. If the request has several
+            pictures, the option `boxes_of` is the index of this picture. None if there is no such picture or its size
+            is not known. The method `on` returns the region in pixels of any picture.
         image: the index in the request of the picture to which `pixels` refers; None if `pixels` is None.
     """
 
@@ -173,7 +173,7 @@ class Box:
         """The region in pixels of a picture: x1, y1, x2, y2.
 
         Raises:
-            InvalidRequestError: the size of the picture is not known, because it is a URL.
+            InvalidRequestError: the picture is a URL, so its size is not known.
         """
         if not (picture.width and picture.height):
             raise InvalidRequestError(
@@ -185,7 +185,10 @@ class Box:
 @public_class
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of a call, as the platform counted them. `total_tokens` need not be the sum."""
+    """Tokens of a call, as the platform counted them.
+
+    `total_tokens` may differ from the sum of `prompt_tokens` and `completion_tokens`.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -212,9 +215,8 @@ class Delta:
 
     The last delta of a stream has `last=True` and no text. Only the last delta has `finish_reason`, `usage`, `notes`,
     `boxes` and `attempts`, even if the server repeats them in several chunks. `raw` is the chunk as received.
-    `replaces` is True for a delta that replaces all deltas before it: the first delta of a second answer, or a delta
-    that moves text into the reasoning, after a server sent the reasoning as text. Only streams with
-    `may_replace=True` have such deltas.
+    `replaces` is True for a delta that replaces all deltas before it. Such a delta begins a second answer, or corrects
+    the stream of a server that sent reasoning as text. Only streams with `may_replace=True` have such deltas.
     """
 
     text: str = ""
@@ -248,8 +250,8 @@ class Completion:
         finish_reason: as the platform sent it: "stop", "length", "tool_calls", "sensitive", ...
         usage: tokens, or None when the platform sent none.
         id, request_id, created, model: as the platform sent them; `model` may differ from the requested one.
-        content_filter: roles and levels, when the platform filtered content.
-        web_search: results of the platform's search, as data.
+        content_filter: entries with `role` and `level`, if the platform filtered content.
+        web_search: results of the platform's web search, as the platform sent them.
         boxes: regions of pictures that the answer's text contains as coordinates.
         notes: what the client changed or left out, and other remarks, one line each.
         attempts: number of requests that were sent for this call.
@@ -297,9 +299,9 @@ _shared_of = attrgetter(*_SHARED)
 
 @public_class
 class Accumulator:
-    """Adds deltas up: the text so far at any time, and the completion at the end.
+    """Collects deltas. It has the text so far at any time, and the completion at the end.
 
-    A delta with `replaces=True` starts over.
+    A delta with `replaces=True` discards all deltas before it.
     """
 
     __slots__ = ("_calls", "_first", "_last", "_reasoning", "_text")
@@ -358,7 +360,7 @@ class Accumulator:
         return tuple(ToolCall(i, name, arguments[0] if arguments else "{}") for (i, name), arguments in self._calls)
 
     def completion(self) -> Completion:
-        """The answer so far. Values such as the id come from the last delta, or from the first if the last has none."""
+        """The answer so far. A value that the last delta lacks, such as the id, comes from the first delta."""
         first, last = self._first, self._last or self._first
         if first is None or last is None:
             return Completion()

@@ -20,7 +20,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"to the front of messages\[\d+\]", "to the front"),
     # Keys and servers.
     (r"pass api_key=\.\.\., or set ZHIPUAI_API_KEY", "set ZHIPUAI_API_KEY"),
-    (r" Pickles do not contain the key: for worker processes, set the variable\.", ""),
+    (r" Pickles do not contain the key: for worker processes, set one of these variables\.", ""),
     (r"pass the key as api_key instead", "set the key as ZHIPUAI_API_KEY instead"),
     (r", or pass allow_http=True if you trust that network \(containers, for instance\)", ""),
     (r"\bcheck base_url\b", "check --base-url"),

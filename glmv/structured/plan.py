@@ -130,7 +130,7 @@ class RepairPlan(Plan):
         """The last deltas of an answer that fits; none if the model is asked again. Raises the errors of `judge`."""
         last = self._last
         if self._spoiled:
-            problem = "the stream has shown JSON of the reasoning, which the server sent as text"
+            problem = "the stream has shown JSON of the reasoning, because the server sent the reasoning as text"
             raise _unfit(self._expected.what, problem, answer, self._attempts(answer))
         stream_answer = answer
         answer = self.judge(answer)
@@ -229,7 +229,7 @@ class RepairPlan(Plan):
             messages=(*self.request.messages, *_second_turn(answer, message)),
             notes=(
                 *self.request.notes,
-                f"The model was asked a second time. The problem of its first answer: {problem}.",
+                f"The model was asked a second time. The problem with its first answer: {problem}.",
             ),
         )
         return True

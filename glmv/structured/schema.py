@@ -1,10 +1,11 @@
 """Checks whether a value fits a JSON Schema. Nothing is read from files or the network.
 
-The validator is `jsonschema`, from the extra `schema`, which `langchain`, `llama-index`, `batch` and `cli` contain. Not
-checked are: a `$ref` to another document, a keyword with an invalid value in the schema, and `format`. Patterns are
-matched by pydantic's regular expressions, in linear time (https://docs.rs/regex), because answers are not trusted. They
-do not support look-around and back references: such patterns are not checked. Python's `re` is used only for
-`unevaluatedProperties` beside `patternProperties`, where `jsonschema` matches the names.
+The validator is `jsonschema`, from the extra `schema`; the extras `langchain`, `llama-index`, `batch` and `cli` include
+it. `format`, a `$ref` to another document, and a keyword whose value in the schema is invalid are not checked. Patterns
+are matched by pydantic's regular expressions, in linear time (https://docs.rs/regex), because answers are not trusted.
+These expressions do not support look-around and back references, so patterns with them are not checked. Python's `re`
+is used only in schemas that have both `unevaluatedProperties` and `patternProperties`: there `jsonschema` matches the
+names of the properties itself.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def misfit(value: object, schema: object) -> str | None:
 
     Args:
         value: parsed JSON.
-        schema: a JSON Schema, of the draft in its `$schema`, else 2020-12. Anything but a mapping accepts every value.
+        schema: a JSON Schema; `$schema` names its draft, by default 2020-12. A schema that is not a mapping accepts
+            every value.
 
     Raises:
         InvalidRequestError: `jsonschema` is not installed.
@@ -69,7 +71,7 @@ def misfit(value: object, schema: object) -> str | None:
 
 @lru_cache(maxsize=16)
 def _validator(draft: str) -> Callable[[Any], Validator]:
-    """A function that makes validators for a draft, named by its URI; "" names the newest draft."""
+    """Returns a function that makes validators. `draft` is the URI of a draft; "" means draft 2020-12."""
     from functools import partial
 
     from jsonschema import Draft202012Validator, validators
@@ -84,7 +86,7 @@ def _validator(draft: str) -> Callable[[Any], Validator]:
 
 
 def _careful(keyword: _Keyword) -> _Keyword:
-    """The check of a keyword, changed so that an invalid value of the keyword in the schema accepts everything."""
+    """The check of a keyword, changed to accept everything if the schema has an invalid value for the keyword."""
     from jsonschema.exceptions import UnknownType
     from referencing.exceptions import Unresolvable
 
@@ -160,7 +162,7 @@ _WORDS = {
 
 
 def _problem(errors: list[ValidationError]) -> str:
-    """The error nearest to the top: its position and the expected value."""
+    """Describes the error nearest to the root of the value: its position and what the schema expects there."""
     error = min(errors, key=lambda each: len(each.absolute_path))
     keyword, value = str(error.validator), error.validator_value
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
@@ -170,7 +172,7 @@ def _problem(errors: list[ValidationError]) -> str:
         case "anyOf" | "oneOf" if error.context:
             words = f"fits none of the {len(value)} allowed forms"
         case "oneOf":
-            words = f"fits several of the {len(value)} allowed forms, and has to fit exactly one"
+            words = f"fits several of the {len(value)} allowed forms, but has to fit exactly one"
         case "required" if isinstance(value, list):
             words = f"lacks {', '.join(repr(name) for name in value if name not in error.instance)}"
         case "type":

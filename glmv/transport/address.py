@@ -1,4 +1,4 @@
-"""Settings and environment -> the server's address, with the key. The environment is a parameter."""
+"""Finds the server's address and key in the settings and in the environment, which is a parameter."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Address:
         signer: makes the Authorization header; None without a key.
         dialect: the dialect of the server.
         secrets: the credentials in every request.
-        named_by: "base_url", or the variable with the address; "" for the platform's default address.
+        named_by: the source of the address: "base_url" or the name of an environment variable; "" for the platform's
+            default address.
     """
 
     base_url: str
@@ -116,10 +117,11 @@ def _headers(settings: Connection) -> Iterator[tuple[str, str]]:
 
 
 def _belonging(key: SecretStr | None, environ: Mapping[str, SecretStr]) -> tuple[str, str, str]:
-    """The row of `_KEYS` for a key; if the key is None, the first row whose key variable is set.
+    """Chooses the entry of `_KEYS` to use with a key.
 
-    The row for a key is the one whose key variable holds this key; else the first row whose base URL variable is set
-    and whose key variable is not. If no row qualifies, the result is the first row, with or without a key.
+    It is the entry whose key variable has this key as its value. If there is none, it is the first entry whose base URL
+    variable is set and whose key variable is not. If the key is None, it is the first entry whose key variable is set.
+    If no entry qualifies, it is the first entry.
     """
     if key is None:
         return next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])
@@ -130,10 +132,10 @@ def _belonging(key: SecretStr | None, environ: Mapping[str, SecretStr]) -> tuple
 
 
 def _likely(environ: Mapping[str, SecretStr]) -> tuple[str, str, str]:
-    """The row of `_KEYS` for a key that is not known yet, because a function will return it.
+    """Chooses the entry of `_KEYS` to use with an api_key function, before the function has returned a key.
 
-    It is the first row whose base URL variable is set and whose key variable is not; else the first row whose key
-    variable is set; else the first row.
+    It is the first entry whose base URL variable is set and whose key variable is not. If there is none, it is the
+    first entry whose key variable is set, or the first entry if no key variable is set.
     """
     alone = (row for row in _KEYS if environ.get(row[1]) and not environ.get(row[0]))
     return next(alone, None) or next((row for row in _KEYS if environ.get(row[0])), _KEYS[0])

@@ -157,7 +157,7 @@ class AsyncDriver(Driver):
         return response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
 
     async def drop(self, *, busy: Busy | None = None, good: bool = False) -> None:
-        """Close the response, if there is one, and release the slot. Calling it again does nothing."""
+        """Close the response, if there is one, and release the slot. A second call has no effect."""
         response, self._response, self._chunks = self._response, None, None
         try:
             if response is not None:

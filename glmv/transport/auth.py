@@ -1,4 +1,6 @@
-"""A key -> the Authorization header: the key itself, or a short-lived token signed with it. Time is a parameter.
+"""Makes the Authorization header: it contains the key, or a short-lived token signed with the key.
+
+The time is a parameter.
 
 Source: the official SDKs (zhipuai and zai `_jwt_token.py`, Java `TokenManager`): HS256, header
 `{"alg":"HS256","sign_type":"SIGN"}`, payload `{"api_key", "exp", "timestamp"}` in **milliseconds**, signed with the
@@ -20,7 +22,7 @@ from glmv.errors import AuthenticationError
 
 NO_KEY = (
     "No API key: pass api_key=..., or set ZHIPUAI_API_KEY (bigmodel.cn) or ZAI_API_KEY (z.ai). Pickles do not contain "
-    "the key: for worker processes, set the variable."
+    "the key: for worker processes, set one of these variables."
 )
 # A token is replaced when this share of its lifetime is left, so that no request has a token that is about to expire.
 _EARLY = 0.15
@@ -41,7 +43,7 @@ def checked_key(key: SecretStr) -> SecretStr:
 
 
 def sign(key: SecretStr, now: float, ttl: float) -> str:
-    """A key "id.secret" and the time in seconds -> a token valid for `ttl` seconds.
+    """Returns a token that is signed with the key "id.secret" and valid from `now` (epoch seconds) for `ttl` seconds.
 
     Raises:
         AuthenticationError: the key does not have two parts with one dot between them.
@@ -77,11 +79,11 @@ class Signer:
 
     @property
     def signs(self) -> bool:
-        """Whether requests have signed tokens, so that an expired one can be replaced."""
+        """Whether requests have signed tokens: an expired token can be replaced, a key cannot."""
         return self._ttl > 0
 
     def header(self, now: float) -> str:
-        """The value of `Authorization` at a time in seconds since the epoch."""
+        """The value of `Authorization` for a request at the time `now`, in seconds since the epoch."""
         if not self._ttl:
             return f"Bearer {self._key.get_secret_value()}"
         age = now - self._signed_at
@@ -98,7 +100,7 @@ class Signer:
         return self._key.get_secret_value() == key.get_secret_value().strip()
 
     def register(self, keys: NewKeys) -> None:
-        """Add the key to the keys that are masked."""
+        """Add the key to `keys`, which are masked in responses."""
         keys.add(self._key.get_secret_value())
 
     def __repr__(self) -> str:

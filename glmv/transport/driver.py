@@ -73,7 +73,7 @@ class Driver:
         self._sent_at = 0.0
 
     def _request(self, step: Send, body: Any, signer: Signer | None) -> Any:
-        """A `Send` step -> a request of the HTTP library."""
+        """Makes the HTTP library's request for a `Send` step."""
         headers: dict[str, str | bytes] = dict(self._pool.headers)
         if step.body is not None:
             headers["content-length"] = str(len(step.body))
@@ -97,7 +97,7 @@ class Driver:
         )  # fmt: skip
 
     def _late(self, started: float) -> GLMVError:
-        """The error when the api_key function took longer than the deadline allows."""
+        """The error for an api_key function that took longer than the deadline allows."""
         seconds = time.monotonic() - started
         return DeadlineExceeded(f"The api_key function took {seconds:.1f} s, longer than the deadline allows.")
 
@@ -129,7 +129,7 @@ class Driver:
         return Opened(response.status_code, headers, intermediate)
 
     def _failure(self, error: Exception) -> Failure | GLMVError:
-        """An error of the HTTP library -> an error for the flow."""
+        """Converts an error of the HTTP library to an error for the flow."""
         if isinstance(error, Failure):
             problem: Failure | GLMVError = error
         else:
@@ -140,12 +140,12 @@ class Driver:
 
     @property
     def through(self) -> str | None:
-        """The forward proxy, for messages, or None."""
+        """The forward proxy as text for messages, or None if there is no proxy."""
         return None if self._pool.proxy is None else str(self._pool.proxy)
 
     @property
     def _is_half_open(self) -> bool:
-        """Whether a SOCKS proxy did not make the tunnel: the HTTP library leaves such a connection open."""
+        """Whether a SOCKS proxy is connected but has made no tunnel. The HTTP library leaves such a connection open."""
         proxy = self._pool.proxy
         return proxy is not None and proxy.scheme == "socks5" and self._network.stage == "connected"
 
@@ -169,7 +169,8 @@ class Driver:
         Args:
             gate: the gate of the call.
             ticket: the call's ticket for a slot.
-            step: the step of the flow; it has the deadline and the longest time without a free slot, in seconds.
+            step: the step of the flow. Its `until` is the deadline; its `patience` is the longest time without a free
+                slot, in seconds.
             started: when the wait began, in monotonic seconds.
             blocking: whether the wait blocks the thread.
 
@@ -233,7 +234,7 @@ class Driver:
 
 @functools.lru_cache(maxsize=64)
 def _url(library: ModuleType, url: str) -> Any:
-    """A URL object of the library. It is cached, because parsing takes as long as reading a small answer."""
+    """A URL object of the library. It is cached, because parsing a URL takes as long as reading a small answer."""
     return library.URL(url)
 
 

@@ -1,6 +1,6 @@
-"""Errors of the HTTP library -> failures for the flow. The library is a parameter, so that it is not imported here.
+"""Converts errors of the HTTP library, which is a parameter and not imported here, to failures for the flow.
 
-The library's error objects are not passed on: they contain the request, and their tracebacks the header with the key.
+The library's error objects are not passed on: they contain the request, and their tracebacks contain the key.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Way(NamedTuple):
     Attributes:
         base_url, host, named_by: see `Address`.
         proxy: the forward proxy, if there is one.
-        ours: whether the HTTP client is one of this package, and not one of the user.
+        ours: whether this package made the HTTP client; False if the user passed it in.
         stage, encrypts_with: see `NetworkCall`.
     """
 
@@ -73,7 +73,7 @@ class Way(NamedTuple):
 
     @property
     def at_proxy(self) -> bool:
-        """Whether the connection has not got past the proxy yet."""
+        """Whether this stage of the connection involves only the proxy, and not the server yet."""
         if self.proxy is None:
             return False
         match self.stage:
@@ -284,7 +284,7 @@ def _not_passed_on(proxy: Proxy | None, host: str, reason: str) -> Failure:
 
 
 def _wants_password(proxy: Proxy | None) -> Failure:
-    encoded = "special characters of the password percent-encoded (@ is %40, : is %3A, / is %2F, # is %23)"
+    encoded = "with special characters of the password percent-encoded (@ is %40, : is %3A, / is %2F, # is %23)"
     if proxy is None:
         advice = f"requires a correct user name and password: write them into its URL, {encoded}."
     elif proxy.has_user:

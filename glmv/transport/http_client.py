@@ -66,7 +66,7 @@ class Transport(httpx.HTTPTransport):
 
     Attributes:
         keeps_deadlines: False if this version of httpx stores its pool elsewhere than expected. Then httpx's own pool
-            is used, and deadlines are checked between reads only.
+            is used, and deadlines are checked only between reads.
     """
 
     def __init__(self, proxy: Proxy | None, context: ssl.SSLContext) -> None:
@@ -77,7 +77,7 @@ class Transport(httpx.HTTPTransport):
 
 
 class AsyncTransport(httpx.AsyncHTTPTransport):
-    """`Transport` for the asynchronous client. It also closes connections that its pool has lost."""
+    """`Transport` for the asynchronous client. It also closes connections that its pool no longer tracks."""
 
     def __init__(self, proxy: Proxy | None, context: ssl.SSLContext) -> None:
         super().__init__(verify=context, limits=LIMITS, proxy=_library_proxy(proxy, context))
@@ -87,7 +87,7 @@ class AsyncTransport(httpx.AsyncHTTPTransport):
             self._pool = _pool("Async", proxy, context, self.backend)
 
     async def aclose(self) -> None:
-        """Close all connections, including those of cancelled calls, which the pool may have lost."""
+        """Close all connections, including those of cancelled calls, which the pool may no longer track."""
         try:
             await super().aclose()
         finally:
@@ -95,7 +95,7 @@ class AsyncTransport(httpx.AsyncHTTPTransport):
 
 
 def _context(settings: NetworkSettings) -> ssl.SSLContext:
-    """The TLS context; without encryption an empty one, which needs no certificate file."""
+    """The TLS context. For unencrypted connections it is an empty context, which needs no certificate file."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if settings.tls is None else tls_context()
 
 
@@ -139,7 +139,7 @@ def http_client(settings: NetworkSettings) -> tuple[httpx.Client, Transport]:
 
 
 def async_http_client(settings: NetworkSettings) -> tuple[httpx.AsyncClient, AsyncTransport]:
-    """`http_client` for the asynchronous client.
+    """An asynchronous HTTP client with these settings, and its transport.
 
     Raises:
         InvalidRequestError: see `http_client`.

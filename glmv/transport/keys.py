@@ -19,7 +19,7 @@ _MOST_QUOTED = 300
 
 
 class KeyFunction:
-    """A function that returns the key. Drivers call it before each attempt, and get a `Signer` for its key.
+    """A function that returns the key. Drivers call it before each attempt, and get a `Signer` for the returned key.
 
     Args:
         function: takes no arguments; it returns a key, or an awaitable whose result is a key.
@@ -53,7 +53,7 @@ class KeyFunction:
         self._signer_in_use = None
 
     def ask(self) -> Signer:
-        """Call the function in a blocking call.
+        """Call the function and return a signer for its key. Blocking drivers use this method.
 
         Raises:
             AuthenticationError: the function raised an error, did not return a key, or is asynchronous.
@@ -83,7 +83,7 @@ class KeyFunction:
         return self._signer(key) if isinstance(key, SecretStr) else key
 
     async def awaited(self, pending_key: Awaitable[Any]) -> Signer:
-        """The awaitable that the function returned -> a signer.
+        """Await the awaitable that the function returned, and return a signer for its key.
 
         Raises:
             AuthenticationError: the function raised an error, or did not return a key.
@@ -132,7 +132,7 @@ def _not_a_string(returned: object) -> AuthenticationError:
 
 
 def _failed(error: Exception) -> AuthenticationError:
-    """An exception of the user's function -> the error to raise."""
+    """The error to raise for an exception of the user's function."""
     message = str(error)[:_MOST_QUOTED]
     return AuthenticationError(f"The api_key function raised {type(error).__name__}{message and f': {message}'}")
 
@@ -150,7 +150,7 @@ _permanent: list[object] = []
 
 
 def name_of(function: Callable[[], Any]) -> str:
-    """The name of the account whose keys a function returns. The same function or bound method has the same name."""
+    """The name of the account whose keys a function returns. A function or bound method has the same name each time."""
     owner = getattr(function, "__self__", function)  # each access to a method makes a new object
     number = _owners.get(id(owner))
     if number is None:

@@ -26,8 +26,8 @@ class NetworkCall:
 
     Attributes:
         tunnels: whether each new connection needs a tunnel of a proxy.
-        handshake_timeout: seconds that a proxy may take to make a tunnel, from the moment when it is connected; None
-            for no limit. The HTTP library has no limit for the tunnels of SOCKS proxies; for the tunnels of other
+        handshake_timeout: seconds that a proxy may take to make a tunnel, counted from the connection to the proxy;
+            None for no limit. The HTTP library has no limit for the tunnels of SOCKS proxies; for the tunnels of other
             proxies it has the read timeout.
         secrets: credentials that are masked in received data. This happens here because the HTTP library logs the head
             of a response.
@@ -66,7 +66,7 @@ class NetworkCall:
         self._connected_at = time.monotonic()
 
     def seconds(self, timeout: float | None) -> float | None:
-        """A timeout in seconds, shortened to the call's deadline and to the time limit for a proxy's tunnel."""
+        """A timeout in seconds, shortened if the call's deadline or the time limit for a proxy's tunnel is earlier."""
         ends = [] if self.until is None else [self.until]
         if self.tunnels and self.stage == "connected" and self.handshake_timeout is not None:
             ends.append(self._connected_at + self.handshake_timeout)
@@ -118,7 +118,7 @@ def _is_whole_head(data: bytes) -> bool:
 
 
 def _is_http(data: bytes) -> bool:
-    """Whether bytes begin an HTTP request, with a method, and are not a message for a SOCKS proxy."""
+    """Whether bytes begin with an HTTP method: then they are a request, and not a message for a SOCKS proxy."""
     return data[:1].isalpha()
 
 
@@ -216,8 +216,8 @@ class Backend(httpcore.NetworkBackend):
 class AsyncStream(httpcore.AsyncNetworkStream):
     """A connection of the asynchronous client.
 
-    A response that arrives before the whole request is written is read immediately, because it would be lost when the
-    server closes the connection.
+    A response that arrives before the whole request is written is read immediately, because the response would
+    be lost when the server closes the connection.
 
     Args:
         opened: the open streams of the backend; this stream removes itself from the set when it is closed.
@@ -309,7 +309,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
 
 
 class AsyncBackend(httpcore.AsyncNetworkBackend):
-    """Opens the connections of the asynchronous client, and closes those that its pool has lost."""
+    """Opens the connections of the asynchronous client, and closes them even if the pool no longer tracks them."""
 
     def __init__(self) -> None:
         self._backend = httpcore.AnyIOBackend()

@@ -1,4 +1,4 @@
-"""HTTP clients with their connection pools: one for each process, or one for each event loop.
+"""HTTP clients with their connection pools: one blocking client for each process, one asynchronous for each event loop.
 
 If a task is cancelled at certain points of httpcore, its connection stays in the pool and is never used again. The
 driver closes the socket of a cancelled call, but the entry in the pool remains. So an asynchronous pool is replaced
@@ -42,7 +42,7 @@ class _Process:
             os.register_at_fork(after_in_child=self.read)
 
     def read(self) -> None:
-        """Ask the operating system."""
+        """Get the number from the operating system."""
         self.number = os.getpid()
 
 
@@ -54,10 +54,10 @@ class Pool:
 
     Attributes:
         http: the client.
-        library: the module that it comes from, `httpx` or `httpx2`.
-        keeps_deadlines: whether its reads and writes end at the deadline of the call.
+        library: the module of the client, `httpx` or `httpx2`.
+        keeps_deadlines: whether the client's reads and writes end at the deadline of the call.
         headers: headers of every request; empty if the client adds them itself.
-        settings: the network settings when it was made; None for a client of the user.
+        settings: the network settings with which the client was made; None for a client of the user.
         proxy: the forward proxy of the environment; None also for a client of the user, whose proxy is unknown.
         in_doubt: whether the last request failed, or a proxy may have refused it. If so, the next call reads the
             environment again.
@@ -81,10 +81,10 @@ class Pool:
         return self.in_doubt and self.settings != network_settings(base_url)
 
     def enter(self) -> None:
-        """Count a call that begins."""
+        """Does nothing. `AsyncPool` counts the calls that begin."""
 
     async def leave(self, call: NetworkCall, *, cancelled: bool) -> None:
-        """Count a call that has ended."""
+        """Does nothing. `AsyncPool` counts the calls that end."""
 
 
 class AsyncPool(Pool):
@@ -126,7 +126,7 @@ class AsyncPool(Pool):
         await anext(self._closing)
 
     async def retire(self) -> None:
-        """Take no new calls, and close the connections when the running calls have ended."""
+        """Close the connections when the running calls have ended. New calls use another pool."""
         self._retired = True
         if not self.calls:
             await self.aclose()
@@ -137,7 +137,7 @@ class AsyncPool(Pool):
 
 
 async def _closed_with_its_loop(http: httpx.AsyncClient) -> AsyncGenerator[None]:
-    """Closes a client when its loop ends, because `asyncio.run` then closes all open asynchronous generators."""
+    """A generator whose end closes the client: `asyncio.run` closes all open asynchronous generators at its end."""
     try:
         yield
     finally:
@@ -159,7 +159,7 @@ def needs_loop() -> None:
     """Check that an event loop of asyncio is running.
 
     Raises:
-        InvalidRequestError: none is running.
+        InvalidRequestError: no event loop of asyncio is running.
     """
     if not _runs():
         raise InvalidRequestError(
@@ -169,7 +169,7 @@ def needs_loop() -> None:
 
 
 class Pools:
-    """The pool of a blocking client. A forked child process gets its own."""
+    """The pool of a blocking client. A forked child process gets a pool of its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -90,7 +90,7 @@ def is_loopback(host: str) -> bool:
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy for a URL by the environment and the operating system's settings, or None.
+    """The proxy that the environment or the operating system's settings name for a URL, or None.
 
     Args:
         url: the server's URL. This machine is never reached through a proxy.
@@ -109,7 +109,7 @@ def proxy_for(url: str) -> Proxy | None:
 
 
 def _proxy_or_problem(scheme: str, host: str, port: int | None) -> Proxy | str | None:
-    """The proxy, or the problem with it. The caller raises the error, because variables here hold the password."""
+    """The proxy, or the problem with it. The caller raises the error, so that no traceback shows the password."""
     proxies = getproxies()
     kind = scheme if proxies.get(scheme) else "all"
     value = proxies.get(kind, "").strip()
@@ -119,9 +119,9 @@ def _proxy_or_problem(scheme: str, host: str, port: int | None) -> Proxy | str |
 
 
 def _variable_of(name: str) -> str | None:
-    """The environment variable with a name such as "https_proxy", in upper or lower case; None if none has a value.
+    """The name of the variable that is set, in upper or lower case, for a name such as "https_proxy"; or None.
 
-    The variable in lower case comes first, as in `getproxies`: if it exists but is empty, the result is None.
+    The variable in lower case takes precedence, as in `getproxies`: if it exists but is empty, the result is None.
     """
     if name in os.environ:
         return name if os.environ[name] else None
@@ -162,12 +162,12 @@ class _Bypass:
     """One value of NO_PROXY.
 
     Attributes:
-        scheme: "http" or "https"; "" for all.
+        scheme: "http" or "https"; "" for both.
         host: a name in lower case; "" for all hosts.
         network: a range of addresses; None if the value is a host name.
         itself: whether the value covers the host itself.
         below: whether the value covers the subdomains of the host.
-        port: None for all.
+        port: the port of the host; None for all ports.
     """
 
     scheme: str = ""
@@ -197,10 +197,11 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _bypass(value: str) -> _Bypass | None:
-    """A value of NO_PROXY as httpx, curl or requests read it, or None if none of them accepts it.
+    """Parses one value of NO_PROXY. Returns None for a value that neither httpx nor curl nor requests accepts.
 
-    `host` and `.host` (the host and its subdomains), `*.host` (its subdomains), `host:port`, addresses with or without
-    brackets, networks such as 10.0.0.0/8, and patterns of httpx: `https://host` (only that host), `all://*.host`.
+    Accepted are `host` and `.host` (the host and its subdomains), `*.host` (only its subdomains), `host:port`,
+    addresses with or without brackets, networks such as 10.0.0.0/8, and the patterns of httpx: `https://host` (only
+    that host), `all://*.host`.
     """
     scheme, slashes, rest = value.lower().rpartition("://")
     if slashes and scheme not in ("http", "https", "all"):

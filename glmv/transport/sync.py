@@ -128,7 +128,7 @@ class SyncDriver(Driver):
         return response.iter_bytes() if response.is_stream_consumed else response.iter_raw()
 
     def drop(self, *, busy: Busy | None = None, good: bool = False) -> None:
-        """Close the response, if there is one, and release the slot. Calling it again does nothing."""
+        """Close the response, if there is one, and release the slot. A second call has no effect."""
         response, self._response, self._chunks = self._response, None, None
         try:
             if response is not None:

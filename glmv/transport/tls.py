@@ -1,4 +1,4 @@
-"""The trusted certificates: those of SSL_CERT_FILE or SSL_CERT_DIR, else of `certifi`, as in `httpx`."""
+"""The trusted certificates, as in `httpx`: of SSL_CERT_FILE or SSL_CERT_DIR, or of `certifi` if neither is set."""
 
 from __future__ import annotations
 

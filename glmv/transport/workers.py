@@ -43,7 +43,7 @@ async def worked(function: Callable[[], T], until: float | None = None) -> T:
     """Calls a function in a worker thread, with the context variables of the caller, and returns its result.
 
     If the caller is cancelled or the deadline passes, a function that waits in the queue is removed from it. A function
-    that is running cannot be interrupted, but it stops before its next picture, which frees its thread.
+    that is running cannot be interrupted, but it stops before its next picture. Then its thread is free.
 
     Args:
         function: takes no arguments.

@@ -1,4 +1,4 @@
-"""Converts the texts of a tool call's arguments to values by the JSON Schema of the function. No I/O."""
+"""Converts the arguments of a tool call from text to values, as the function's JSON Schema says. No I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 
 def value_of(text: str, schema: Mapping[str, Any], key: str) -> Any:
-    """The text of an argument -> its value. Models write a string without quotes, and any other value as JSON.
+    """The value of an argument. In GLM's markup a string has no quotes, and any other value is JSON.
 
     Args:
         text: the text of the argument.

@@ -1,8 +1,8 @@
 """Tables for the codes, names and HTTP statuses of errors.
 
 Sources of the platform's codes: docs.bigmodel.cn "错误码" and docs.z.ai "Errors" (codes, HTTP statuses),
-docs.bigmodel.cn "安全审核" (1301). The retry column is derived from the documented meaning. Messages differ by host
-and language, so codes and names are looked up first; sentences are used only without a known code (`envelopes.py`).
+docs.bigmodel.cn "安全审核" (1301). The retry column follows from the documented meaning. Messages differ by host and
+language, so they are searched for known sentences only if the code or name of the error is not known (`envelopes.py`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Retry(StrEnum):
 
 
 class Code(NamedTuple):
-    """One row: the error class, whether to retry, and advice for the user."""
+    """One row of the tables: the error class, whether to retry, and advice for the user."""
 
     kind: type[GLMVError]
     retry: Retry
@@ -189,7 +189,7 @@ WITHDRAWN = frozenset({"1301", *(name for name, entry in NAMES.items() if entry 
 
 
 def row(status: int | None, code: str | None) -> Code:
-    """The row for a status and a code. A known code decides; else the status."""
+    """The row of the tables for an error: by its code if the code is known, otherwise by its HTTP status."""
     code = code or ""
     entry = CODES.get(code) or NAMES.get(code)
     if entry is None and (status in (None, 200) or (status == 400 and code in _ABOVE_400)):
@@ -207,5 +207,5 @@ def row(status: int | None, code: str | None) -> Code:
 
 
 def reason_of(code: str | None) -> str:
-    """The finish reason with which a server reports flagged content if its errors for such content have this code."""
+    """The finish reason for flagged content: "sensitive" if the code is the platform's 1301, else "content_filter"."""
     return "sensitive" if code == "1301" else "content_filter"

@@ -1,7 +1,7 @@
-"""Bytes of a response -> completions and deltas. No I/O, no clock.
+"""Converts the bytes of a response to completions and deltas. No I/O, no clock.
 
-Source of every shape: docs.bigmodel.cn and docs.z.ai, "Chat Completion". tests/core/wire/test_wire.py has
-further shapes from SDKs, gateways and their bug reports, most of them of text models.
+The shapes are those of docs.bigmodel.cn and docs.z.ai, "Chat Completion". tests/core/wire/test_wire.py has more shapes,
+most of them of text models, from SDKs, gateways and their bug reports.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_VALUES = 300_000
 
 
 def parse(data: bytes | bytearray, what: str = "The response", secrets: Secrets | None = None) -> Any:
-    """JSON bytes -> a value. Invalid UTF-8 and lone surrogates become U+FFFD.
+    """Parses the bytes of a JSON value. Invalid UTF-8 and lone surrogates become U+FFFD.
 
     Args:
         data: the bytes, in which credentials are masked already.
@@ -34,7 +34,7 @@ def parse(data: bytes | bytearray, what: str = "The response", secrets: Secrets 
         secrets: credentials that are masked again in the value, because escapes may hide them in the bytes.
 
     Raises:
-        MalformedResponse: the data is not JSON, or has more values than any answer; the message quotes the beginning.
+        MalformedResponse: the data is not JSON, or has more than `MAX_VALUES` values; the message quotes its beginning.
     """
     if len(data) > MAX_VALUES and data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
         raise MalformedResponse(f"{what} has more than {MAX_VALUES} values; it was dropped: {excerpt(data)}")
@@ -82,11 +82,11 @@ _EVERY = (*_FACTS, "created")
 
 
 class DeltaDecoder:
-    """Chunks of one answer, in order -> deltas. An answer that is not streamed is one chunk.
+    """Converts the chunks of one answer, in order, to deltas. An answer that is not streamed is one chunk.
 
     It handles the differences between servers: usage and finish reason may be in any chunk, once or twice; content may
-    be a string, a list, an object or null; of several choices, the one with index 0 is the answer, or else the one with
-    the lowest index. `ToolCalls` handles differences in tool calls.
+    be a string, a list, an object or null; of several choices, choice 0 is the answer, or the choice with the
+    lowest index if there is no choice 0. `ToolCalls` handles differences in tool calls.
 
     Args:
         thought: whether text may begin with reasoning, see `TagFilter`.
@@ -145,7 +145,7 @@ class DeltaDecoder:
         return self.finish_reason is not None
 
     def feed(self, chunk: dict[str, Any]) -> Delta | None:
-        """One chunk -> its delta, or None if it has no content.
+        """The delta of a chunk, or None if the chunk has no content.
 
         A delta with `replaces` means that all text before was reasoning, see `TagFilter.feed`.
         """
@@ -228,7 +228,7 @@ class DeltaDecoder:
         return delta
 
     def _rarely(self, choice: Mapping[str, Any], piece: Mapping[str, Any]) -> object:
-        """Tool calls in older forms, for a chunk without text and reasoning. Records the content that is not read."""
+        """The tool calls, also in older forms, of a chunk without text and reasoning. Records what is not read."""
         if not KNOWN.isdisjoint(piece):
             self._has_known_field = True
         elif not (self._has_known_field or self._unread):
@@ -283,19 +283,19 @@ class DeltaDecoder:
         return (self._markup.feed(text) if text else ""), reasoning
 
     def finish(self) -> Delta:
-        """The last delta. It has no text: call `rest` before for the text that was held back."""
+        """The last delta. It has no text: call `rest` first to get the text that was held back."""
         return Delta(last=True, finish_reason=self.finish_reason, usage=self.usage, raw=self._raw(), **self.facts)
 
     @property
     def has_others(self) -> bool:
-        """Whether choices with another index than 0 are kept: one may be the answer if choice 0 has no content."""
+        """Whether choices other than choice 0 are kept: one of them may be the answer if choice 0 has no content."""
         return bool(self._others)
 
     def other(self) -> list[Delta]:
         """The deltas of an answer that is not in choice 0.
 
-        The answer is the choice with the lowest index. But if the index grows by 1 with each chunk, and only the last
-        chunk has a finish reason, all chunks together are the answer.
+        The answer is the choice with the lowest index. But if the index grows by 1 with each chunk, and no
+        chunk before the last has a finish reason, all chunks together are the answer.
         """
         others, rising = self._others, self._rising or []
         self._others, self._rising = {}, None
@@ -309,7 +309,7 @@ class DeltaDecoder:
         return [delta for chunk in chunks if (delta := self.feed(chunk)) is not None]
 
     def rest(self) -> Delta | None:
-        """The text and calls that were held back, at the end of the stream."""
+        """The text and the tool calls that were held back until the end of the stream."""
         text, reasoning, replaces = self._filter.finish()
         markup_calls: list[tuple[str, str]] = []
         if self._markup is not None:
@@ -371,7 +371,7 @@ _ROWS = {"content_filter": "contentFilter", "web_search": ""}
 
 
 def usage_of(usage: Mapping[str, Any]) -> Usage:
-    """Usage of the platform or a gateway -> `Usage`. Nulls and strings are accepted; a missing total is the sum."""
+    """Converts usage of the platform or a gateway. Accepts nulls and strings, and computes a missing total."""
     prompt = _integer(usage.get("prompt_tokens")) or _integer(usage.get("input_tokens")) or 0
     completion = _integer(usage.get("completion_tokens")) or _integer(usage.get("output_tokens")) or 0
     total = _integer(usage.get("total_tokens"))

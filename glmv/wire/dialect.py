@@ -20,18 +20,18 @@ _OWN_FIELDS = {"do_sample", "user_id", "request_id"}
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One row for each kind of server.
+    """The properties of one kind of server.
 
     Attributes:
         name: a value of `dialect=`.
-        base64: the form of base64 in `url` fields: "raw", or in a "data_uri".
+        base64: the form of base64 in `url` fields: "raw" or "data_uri".
         thinking: the body key that switches thinking.
         own_fields: whether the body has the fields `do_sample`, `user_id` and `request_id`. Other servers get them as
             `temperature`, `user` and the header X-Request-Id.
-        limits: how to treat a request over a limit or range of the platform (see `glmv/catalog`). "refuse": for the
-            platform and servers that imitate it, which would refuse the request. "note": for a proxy, behind which the
-            platform or a host with other limits may be; the request is sent, and `answer.notes` names the limit.
-            "none": for an engine, whose own settings decide its limits. Pictures are fitted if the value is "refuse"
+        limits: what to do with a request that exceeds a limit or range of the platform (see `glmv/catalog`).
+            "refuse": for the platform and servers that imitate it, which would refuse the request. "note": for a proxy,
+            behind which the platform or a host with other limits may be; the request is sent, and `answer.notes` names
+            the limit. "none": for an engine, which has limits of its own. Pictures are fitted if the value is "refuse"
             or "note". For servers other than the platform, the platform's number of concurrent calls is used only if
             the model has the platform's own name or a `base_model` (`glmv.find_model`).
         stream_usage: whether a stream reports usage only on request (`stream_options`).
@@ -40,9 +40,9 @@ class Dialect:
         chooses_tools: which values of `tool_choice` work besides "auto". "no": none; "required": only "required";
             "name": "required" and the name of a function.
         takes_json: whether `response_format` works, with and without a JSON Schema.
-        least_side: the fewest pixels of a picture's side; a note is recorded for fewer. 0 for any.
-        most_aspect: the largest ratio of a picture's longer side to its shorter one; None for any.
-        allows: keys that must be listed in `allowed_openai_params` to be passed on.
+        least_side: the fewest pixels of a picture's side; a note is recorded for a shorter side. 0 means no minimum.
+        most_aspect: the largest ratio of a picture's longer side to its shorter side; None means no maximum.
+        allows: body keys that the server passes on only if `allowed_openai_params` lists them.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Dialect:
     most_aspect: float | None = None
 
     def translated(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Options in the platform's form -> the same for this server. Translated options are not changed again."""
+        """Converts options from the platform's form to that of this server. Converted options are not changed again."""
         if self.own_fields or not _OWN_FIELDS & options.keys():
             return options
         translated = {name: value for name, value in options.items() if name not in _OWN_FIELDS}
@@ -141,8 +141,8 @@ _HOSTS = {"openrouter.ai": "openrouter"}
 def dialect_of(base_url: str, name: str | None = None) -> Dialect:
     """The dialect by its name, or by the base URL if the name is None.
 
-    bigmodel.cn, z.ai and openrouter.ai are recognized by the host; servers that imitate the platform by the path
-    `/api/paas/v4`.
+    bigmodel.cn, z.ai and openrouter.ai are recognized by the host. Servers that imitate the platform are recognized by
+    the path `/api/paas/v4`.
     """
     if name is not None:
         return DIALECTS[name]

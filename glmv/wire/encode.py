@@ -1,6 +1,6 @@
-"""A request -> the bytes of its body. No I/O, no clock.
+"""Converts a request to the bytes of its body. No I/O, no clock.
 
-Source of every shape: docs.bigmodel.cn and docs.z.ai, "Chat Completion".
+The shapes are those of docs.bigmodel.cn and docs.z.ai, "Chat Completion".
 """
 
 from __future__ import annotations
@@ -66,14 +66,14 @@ class Body:
 def encode(
     request: ChatRequest, dialect: Dialect, *, stream: bool, lists: bool = False, request_id: str | None = None
 ) -> Body:
-    """A request -> its JSON body.
+    """Makes the JSON body of a request.
 
     Args:
         request: checked by `request.check.check`.
         dialect: the server's dialect.
         stream: ask for server-sent events.
-        lists: send a user's content as a list of parts even if it is one text (the 2024 glm-4v requires it).
-        request_id: the id of this attempt; "" sends none, None uses the option.
+        lists: always send the content of user messages as a list of parts (the glm-4v of 2024 requires a list).
+        request_id: the id of this attempt. "" sends no id; None sends the id from the request's options.
 
     Raises:
         InvalidRequestError: a value cannot be written as JSON.
@@ -172,7 +172,7 @@ _MERGED = ("chat_template_kwargs", "reasoning", "stream_options", "allowed_opena
 
 
 def _with_extra(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """The body with the keys of `extra_body`, which override others."""
+    """The body with the keys of `extra_body`. They override keys of the body; the keys in `_MERGED` are merged."""
     merged = {name: _merged(body[name], extra[name]) for name in _MERGED if name in body and name in extra}
     return {**body, **extra, **merged}
 

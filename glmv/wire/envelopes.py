@@ -1,4 +1,4 @@
-"""Error bodies -> errors: by the form of the body, and by the code, name or sentence in it."""
+"""Converts error bodies to errors, by the form of the body and by the code, name or sentence in it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SEARCHED = 2048
 
 
 class Envelope(NamedTuple):
-    """The facts in an error body."""
+    """What an error body says."""
 
     code: str | None
     message: str
@@ -54,7 +54,7 @@ _ITEMS = 5
 
 
 def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
-    """A parsed body -> the error in it, or None.
+    """The error in a parsed body, or None.
 
     Forms: `{"error": {...}}` (also with `request_id`, `contentFilter`), `{"error": "text"}`, the flat
     `{"code", "msg", "success": false}` that comes with HTTP 200, `{"code", "message"}`, Anthropic's form,
@@ -63,7 +63,7 @@ def envelope(payload: object, *, refused: bool = False) -> Envelope | None:
 
     Args:
         payload: parsed JSON.
-        refused: whether the response has an error status; then a body with only a `message` is an error, too.
+        refused: whether the response has an error status. If so, a body with only a `message` is an error, too.
     """
     if refused and isinstance(payload, list) and len(payload) == 1:
         payload = payload[0]  # Google's gateway puts it into a list
@@ -151,7 +151,7 @@ def _is_specific(code: str | None) -> bool:
 
 
 def _lone_reason(payload: Mapping[str, Any], *, refused: bool) -> str:
-    """The reason in an error body of no other known form; "" if the body is not an error or has no reason."""
+    """The reason in a body that has none of the other known forms; "" if the body is not an error or has no reason."""
     if not (refused or _BESIDE_REASONS.issuperset(payload)):
         return ""
     reasons = {name: value for name in _REASONS if (value := payload.get(name))}
@@ -206,7 +206,7 @@ def error_from(status: int | None, reported: Envelope, *, retry_after: float | N
 
 
 def meaning(status: int | None, reported: Envelope) -> tuple[Code, str | None]:
-    """The row of the table for an error, and its code: the body's own, or a known code in the message of a gateway."""
+    """The row of the tables for an error, and the error's code: that of the body, or a known code in its message."""
     code, message = reported.code, own_words(reported.message[:_SEARCHED])
     if "404 NOT_FOUND" in message:
         return row(404, None), code  # the code ({"code":500,"msg":"404 NOT_FOUND"}) says less

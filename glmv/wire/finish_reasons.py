@@ -45,7 +45,7 @@ def ending_of(finish_reason: str | None) -> Ending | None:
     """The kind of a finish reason in any spelling ("CONTENT_FILTER", "content-filter", "contentFilter").
 
     Returns:
-        None for a success.
+        The kind; None if the finish reason means success.
     """
     if not finish_reason or len(finish_reason) > _LONGEST_REASON:
         return None

@@ -1,4 +1,6 @@
-"""Reads `<think>`, boxes and stop words in the text of an answer. No I/O; the sizes of the pieces do not matter.
+"""Reads `<think>`, boxes and stop words in the text of an answer. No I/O.
+
+The result does not depend on the sizes of the pieces in which the text arrives.
 
 Sources: github.com/zai-org/GLM-V README ("Grounding", `<|begin_of_box|>`), docs.bigmodel.cn "对话补全": the answer of
 glm-4.5v may contain `<think> </think>` and `<|begin_of_box|> <|end_of_box|>`; GLM-4.1V writes
@@ -63,13 +65,13 @@ class TagFilter:
         return self._run(self._held + content, end=False)
 
     def finish(self) -> tuple[str, str, bool]:
-        """The held content at the end of the answer, as `feed` returns it."""
+        """At the end of the answer, returns the content that was held back, in the form of `feed`."""
         if self._state == "text" and not (self._held or self._open):
             return "", "", False
         return self._run(self._held, end=True)
 
     def settle(self, *, thought: bool) -> None:
-        """Report that reasoning (`thought`) or a tool call came in a separate field, so the text is not reasoning."""
+        """Report that a separate field had reasoning (`thought=True`) or a tool call, so the text is not reasoning."""
         self._open = False
         self._apart = self._apart or (thought and self._state == "start")
 
@@ -132,7 +134,7 @@ class TagFilter:
         return self._plain(content), reasoning, closed
 
     def _split_waiting(self, content: str, *, end: bool) -> tuple[str, str]:
-        """Splits text that may be reasoning into text and reasoning. Changes the state once this is decided."""
+        """Splits text that may be reasoning into text and reasoning. Changes the state when the split is certain."""
         assert self._waiting is not None
         match, certain = self._mark_in(content, end=end) if self._open else (None, 0)
         if match is None and self._open and not end:
@@ -157,7 +159,7 @@ class TagFilter:
         return self._apart and len(content) < len(_ANSWER[0]) and _ANSWER[0].startswith(content)
 
     def _mark_in(self, content: str, *, end: bool) -> tuple[re.Match[str] | None, int]:
-        """The first unquoted `<think>` or `</think>` (or None), and the position of the tag that is undecided.
+        """Returns the first unquoted `<think>` or `</think>`, or None, and the position of an undecided tag.
 
         A tag is undecided if it may be incomplete, or if the next character decides whether it is quoted. Without such
         a tag the position is the length of the content.
@@ -185,7 +187,7 @@ class TagFilter:
 
 
 def _split_tail(text: str, marks: Sequence[str]) -> tuple[str, str]:
-    """Splits off the end of a text if it may be the beginning of one of the tags; else the second value is ""."""
+    """Splits off the end of a text if it may be the beginning of a tag. If not, the second value is ""."""
     at = text.rfind("<", max(0, len(text) - max(map(len, marks)) + 1))
     tail = text[at:] if at >= 0 else ""
     if tail and any(len(tail) < len(mark) and mark.startswith(tail) for mark in marks):
@@ -243,9 +245,9 @@ def read_boxes(
     A box is four numbers in one pair of brackets, or two corners (upper left and lower right), each in its own
     brackets. Decimals are rounded. Coordinates slightly outside of the grid are clipped to it, and a note says so. Four
     numbers are a box if they are alone in their line (a line for several objects may also have their labels), or if
-    they follow a word for a place ("at", "bbox_2d"). After other words and keys the numbers may be counts. There they
-    are a box only if they span at least 1 % of the picture's width and height, and do not grow in equal steps such as
-    "1, 2, 3, 4".
+    they follow a word for a place ("at", "bbox_2d"). After other words and keys the numbers may be counts. Such
+    numbers are a box only if they span at least 1 % of the picture's width and height, and do not grow in equal steps
+    such as "1, 2, 3, 4".
 
     Args:
         text: the answer, with any kind of brackets.
@@ -284,7 +286,7 @@ def _corners_in(text: str) -> Iterator[re.Match[str]]:
 
 
 def _grid_of(numbers: Sequence[float], *, named: bool) -> tuple[int, int, int, int] | None:
-    """Four numbers -> a box in the grid, or None; `named` is whether the text says that they are a position."""
+    """The box of four numbers in the grid, or None. `named`: whether the text says that they are a position."""
     if not all(-_BEYOND <= number <= GRID + _BEYOND for number in numbers):
         return None
     x1, y1, x2, y2 = (min(max(round(number), 0), GRID) for number in numbers)
@@ -324,7 +326,7 @@ def _holds_places(line: str) -> bool:
 class StopCutter:
     """Cuts streamed text at stop words that were not sent to the server, even if a stop word is split over chunks.
 
-    The returned text never contains a stop word or anything after the first one.
+    The returned text never contains a stop word, nor any text after the first stop word.
     """
 
     __slots__ = ("_held", "_words", "hit")
@@ -352,6 +354,6 @@ class StopCutter:
         return text
 
     def finish(self) -> str:
-        """The held text at the end of the answer."""
+        """At the end of the answer, returns the text that was held back."""
         held, self._held = self._held, ""
         return "" if self.hit else held

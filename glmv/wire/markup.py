@@ -46,8 +46,9 @@ def tools_of(tools: object) -> Tools:
 class MarkupFilter:
     """Removes tool calls in markup from the text of an answer.
 
-    Text is passed on at once, up to `<tool_call>`, or up to the name of a function if the answer begins with one. The
-    rest is held back until the answer ends, and is read as a whole then: only markup at the end of an answer is a call.
+    Text before `<tool_call>` is passed on at once. The rest is held back until the answer ends, and then read as a
+    whole: only markup at the end of an answer is a call. An answer that begins with a function's name, in the form of
+    GLM-4, is held back from its beginning.
     Markup in quotes, in code or before other text stays text: the answer may quote a picture that shows markup.
 
     Args:
@@ -103,7 +104,7 @@ class MarkupFilter:
         """The held text, split into text and calls as (name, arguments).
 
         Args:
-            cut: whether the answer was cut off, so that arguments without an end are incomplete.
+            cut: whether the answer was cut off. If so, arguments without a closing tag stay incomplete JSON.
         """
         text = self.held
         if not self._begun and (calls := _calls_of_glm_4(text, self._offered)):
@@ -152,11 +153,12 @@ def _is_quoted(quoting: Quoting) -> bool:
 def calls_in(
     text: str, offered: Tools, quoting: Quoting | None = None, *, cut: bool = False
 ) -> tuple[str, list[tuple[str, str]]]:
-    """Text that ends with calls in GLM's markup -> the text before them, and calls as (name, JSON of the arguments).
+    """Splits text that ends with calls in GLM's markup.
 
-    A call of an unknown function is text, and so is a quoted call or a call with text after it. The closing tag of a
-    call may be missing. If it is missing at the end of an answer that was `cut`, the JSON of these arguments has no
-    closing brace. `quoting` says whether a quotation or code is open at the start of `text`.
+    Returns the text before the calls, and the calls as (name, JSON of the arguments). A call of an unknown function is
+    text, and so is a quoted call or a call with text after it. The closing tag of a call may be missing. If it is
+    missing at the end of an answer that was `cut`, the JSON of its arguments has no closing brace. `quoting` says
+    whether a quotation or code is open at the start of `text`.
     """
     if CALL not in text:
         return text, []
@@ -188,7 +190,7 @@ def calls_in(
 def _call_at(
     tokens: list[str], following: list[str], at: int, offered: Tools, *, cut: bool
 ) -> tuple[str, str, int] | None:
-    """The call that begins at token `at` -> its name, its arguments, and the index of the token after it; or None."""
+    """Reads a call from token `at`. Returns its name, its arguments and the index of the token after it, or None."""
     head = TEMPLATE.sub("", tokens[at]).strip()
     if head.startswith("{"):
         call = object_of(head)
@@ -272,7 +274,7 @@ def following_of(tokens: list[str]) -> list[str]:
 
 
 def _calls_of_glm_4(text: str, offered: Tools) -> list[tuple[str, str]]:
-    """Text with only calls in GLM-4's form -> the calls; an empty list for any other text."""
+    """The calls in a text that has only calls in GLM-4's form; an empty list for any other text."""
     calls: list[tuple[str, str]] = []
     for part in re.split(r"<\|\w+\|>", text):
         if not part.strip():

@@ -67,12 +67,12 @@ WAYS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_boxes_have_pixels_if_boxes_of_names_the_picture_and_else_only_the_grid(glm: glmv.Client, way: str) -> None:
+def test_boxes_in_one_of_several_pictures_have_pixels_only_if_boxes_of_is_set(glm: glmv.Client, way: str) -> None:
     assert WAYS[way](glm, boxes_of=1).boxes == (BOX,)
     assert WAYS[way](glm).boxes == (glmv.Box(BOX.grid),)
 
 
-def test_boxes_of_is_refused_if_it_is_not_the_index_of_a_picture(glm: glmv.Client) -> None:
+def test_the_option_boxes_of_is_refused_if_it_is_not_the_index_of_a_picture(glm: glmv.Client) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="boxes_of=2 is out of range: there are 2 pictures"):
         glm.chat(PICTURES, boxes_of=2)
     with pytest.raises(glmv.InvalidRequestError, match="boxes_of"):

@@ -130,7 +130,7 @@ def test_a_model_name_with_the_prefixes_and_suffixes_of_hosts_is_recognized(name
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: model.name)
-def test_the_row_of_each_model_is_found_by_its_name_with_a_prefix_or_suffix(model: Model) -> None:
+def test_the_catalog_row_of_each_model_is_found_by_a_name_with_a_prefix_or_suffix(model: Model) -> None:
     for name in (
         model.name,
         f"zai-org/{model.name}",
@@ -141,7 +141,7 @@ def test_the_row_of_each_model_is_found_by_its_name_with_a_prefix_or_suffix(mode
         assert row(name).name == model.name
 
 
-def test_a_model_name_with_the_suffix_free_costs_nothing_at_any_host() -> None:
+def test_a_model_whose_name_has_the_suffix_free_costs_nothing_at_any_host() -> None:
     assert row("z-ai/glm-4.6v").prices == row("glm-4.6v").prices != ()
     for name in ("z-ai/glm-4.6v:free", "z-ai/glm-4.5v:free", "openrouter/z-ai/glm-4.5-air:free"):
         assert row(name).prices
@@ -210,13 +210,13 @@ def test_cached_tokens_and_long_prompts_have_separate_prices() -> None:
     assert without.amount(100, 0, cached=90) == without.amount(100, 0)
 
 
-def test_glm_ocr_has_a_row_although_it_is_not_a_chat_model() -> None:
+def test_glm_ocr_has_a_catalog_row_although_it_is_not_a_chat_model() -> None:
     pages = row("glm-ocr")
     assert (pages.chats, pages.sees, pages.endpoint) == (False, False, "/layout_parsing")
     assert (pages.image_bytes, pages.file_bytes) == (10 * 1024**2, 50 * 1024**2)
 
 
-def test_rows_are_frozen_and_names_are_unique() -> None:
+def test_rows_of_the_catalog_are_frozen_and_have_unique_names() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         models()[0].images = 3  # type: ignore[misc]  # the point of the test
     assert len({model.name for model in models()}) == len(models())
@@ -243,7 +243,7 @@ HEAD = '[sources]\nguide = "docs.bigmodel.cn"\n[doubts]\nwhich = "images: one or
 ROW = f'{HEAD}[[model]]\nnames = ["one"]\nsource = "guide"\nimages = 1\n'
 
 
-def test_a_row_takes_missing_values_from_the_row_that_its_key_like_names() -> None:
+def test_a_catalog_row_gets_missing_values_from_the_row_in_its_field_like() -> None:
     rows = rows_of(
         ROW
         + '[[model]]\nnames = ["two", "three"]\nlike = "one"\nimages = "undocumented"\ndoubts = ["which"]\nfile_mib = 2'

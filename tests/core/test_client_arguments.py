@@ -58,7 +58,7 @@ def test_with_retry_budget_0_a_failed_call_is_not_retried_and_the_error_says_so(
     assert len(requests) == 1
 
 
-def test_a_client_refuses_to_get_only_the_http_client_of_the_other_client_class() -> None:
+def test_a_client_with_only_the_http_client_for_the_other_client_class_is_refused() -> None:
     with httpx.Client() as http:
         http_async = httpx.AsyncClient()
         with pytest.raises(glmv.InvalidRequestError, match=r"^AsyncClient sends with http_async_client; got only"):

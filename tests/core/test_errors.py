@@ -91,7 +91,7 @@ def test_the_text_of_an_error_has_http_status_and_code_and_request_id_and_attemp
     assert str(error) == "busy. (HTTP 429, code 1302, request_id r1, 4 attempts)"
 
 
-def test_fill_does_not_overwrite_attributes_that_are_set() -> None:
+def test_the_method_fill_does_not_overwrite_attributes_that_are_set() -> None:
     error = glmv.ServerError("m", request_id="theirs").fill(request_id="ours", attempts=2, partial=None)
     assert (error.request_id, error.attempts) == ("theirs", 2)
 

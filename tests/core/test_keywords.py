@@ -29,7 +29,7 @@ def fields(kind: Any) -> dict[str, Any]:
     return {name: WIDER.get(name, hints[name]) for name in kind.model_fields}
 
 
-def test_client_keywords_has_every_field_of_settings_but_the_key() -> None:
+def test_client_keywords_has_every_field_of_settings_except_the_key() -> None:
     expected = fields(glmv.Settings)
     del expected["api_key"]
     assert types(glmv.ClientKeywords) == expected

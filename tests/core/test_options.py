@@ -104,7 +104,7 @@ def test_a_single_stop_word_becomes_a_list_of_one() -> None:
     assert options(stop_sequences=["x", "y"]) == {"stop": ["x", "y"]}
 
 
-def test_the_model_of_a_call_replaces_the_default_and_stream_is_left_out() -> None:
+def test_the_model_of_a_call_replaces_the_default_and_the_option_stream_is_left_out() -> None:
     request = chat_request("hi", Settings(model="glm-4v"), {"model": "glm-4.5v", "stream": True})
     assert (request.model, dict(request.options)) == ("glm-4.5v", {})
 
@@ -162,7 +162,7 @@ def test_settings_neither_show_nor_pickle_secrets() -> None:
     assert (copied.base_url, copied.default_headers) == ("https://example.org", {"X-Org": "o"})
 
 
-def test_base_model_is_kept_by_copies_pickles_and_dumps() -> None:
+def test_copies_and_pickles_and_dumps_of_settings_keep_the_base_model() -> None:
     settings = Settings(model="ours", base_model="zai-org/GLM-4.6V", api_key="k")
     row = glmv.find_model("glm-4.6v")
     copies = [
@@ -181,7 +181,7 @@ def test_base_model_is_kept_by_copies_pickles_and_dumps() -> None:
     assert "base_model='glm-4.6v'" in repr(settings)
 
 
-def test_the_range_of_a_dialect_applies_for_any_order_of_arguments() -> None:
+def test_the_dialect_decides_the_range_of_an_option_given_before_or_after_it() -> None:
     assert Settings(temperature=1.5, dialect="vllm").temperature == 1.5
     assert Settings(dialect="vllm", temperature=1.5).temperature == 1.5
     with pytest.raises(glmv.InvalidRequestError, match=r"0\.0 to 1\.0"):
@@ -194,7 +194,7 @@ def test_base_model_is_refused_for_embeddings() -> None:
 
 
 @pytest.mark.parametrize("name", ["image_url", "images", "video", "file_path"])
-def test_an_option_for_media_is_refused_and_the_error_names_the_messages(name: str) -> None:
+def test_an_option_for_media_is_refused_with_advice_to_use_parts_of_a_message(name: str) -> None:
     expected = rf"unknown option '{name}'\. Pictures, videos and files are parts of a message\.$"
     with pytest.raises(glmv.InvalidRequestError, match=expected):
         glmv.Client("a.b").chat("hi", **{name: "https://example.com/a.png"})  # type: ignore[misc]  # it is refused
@@ -209,7 +209,7 @@ def test_an_option_for_media_is_refused_and_the_error_names_the_messages(name: s
         ({"stop": [3], "seed": "x"}, "stop.0: Input should be a valid string; got 3; seed: "),
     ],
 )
-def test_an_error_for_an_option_of_several_types_names_no_type_of_pydantic(
+def test_the_error_for_an_option_of_several_types_does_not_name_pydantic_types(
     options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError) as raised:

@@ -146,7 +146,7 @@ def test_a_stream_split_into_single_bytes_gives_the_answer_of_the_unsplit_stream
 
 
 @given(chunks=answers())
-def test_the_sum_of_a_stream_equals_the_unstreamed_answer(flow: Any, chunks: list[dict[str, Any]]) -> None:
+def test_the_answer_joined_from_a_stream_equals_the_unstreamed_answer(flow: Any, chunks: list[dict[str, Any]]) -> None:
     chunks = json.loads(json.dumps(chunks).encode("utf-8", "replace"))
     from_stream = flow.decode(chunks, cut=("STOP",)).whole
     whole = flow.run(flow.body(as_whole(chunks)), stream=False, cut=("STOP",)).whole

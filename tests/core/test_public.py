@@ -63,7 +63,7 @@ def test_a_public_pydantic_model_and_its_subclass_are_built_at_their_first_use(k
 
 
 @pytest.mark.parametrize("value", [USAGE, COMPLETION, glmv.models()[0]], ids=["Usage", "Completion", "Model"])
-def test_pydantic_takes_a_public_dataclass_as_a_field(value: Any) -> None:
+def test_pydantic_accepts_a_public_dataclass_as_a_field(value: Any) -> None:
     adapter = pydantic.TypeAdapter(type(value))
     again = adapter.validate_json(adapter.dump_json(value))
     assert again == value

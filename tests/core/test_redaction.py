@@ -164,7 +164,7 @@ def test_a_span_without_base64_is_exported_as_the_same_object() -> None:
     assert shortened is whole
 
 
-def test_redact_spans_passes_calls_on_to_the_exporter_and_returns_its_results() -> None:
+def test_the_exporter_made_by_redact_spans_forwards_calls_and_returns_their_results() -> None:
     calls: list[Any] = []
 
     class Exporter(SpanExporter):
@@ -187,7 +187,7 @@ def test_redact_spans_passes_calls_on_to_the_exporter_and_returns_its_results() 
     assert calls == [0, 5, "shutdown"]
 
 
-def test_a_batch_processor_with_an_exporter_of_json_gets_redacted_spans() -> None:
+def test_a_json_exporter_behind_a_batch_processor_gets_redacted_spans() -> None:
     out = io.StringIO()
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(redact_spans(ConsoleSpanExporter(out=out))))

@@ -127,7 +127,7 @@ def test_sync_and_async_classes_differ_only_by_async_and_await(blocking: Any, aw
 
 
 @pytest.mark.parametrize(("blocking", "awaiting"), PAIRS, ids=lambda kind: kind.__name__)
-def test_the_list_of_different_methods_contains_no_method_with_equal_code(blocking: Any, awaiting: Any) -> None:
+def test_every_method_that_is_listed_as_different_has_different_code(blocking: Any, awaiting: Any) -> None:
     sync_code, async_code = methods(blocking), methods(awaiting)
     assert [name for name in DIFFERENT.get(blocking.__name__, {}) if sync_code[name] == async_code[name]] == []
 

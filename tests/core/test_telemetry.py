@@ -309,7 +309,7 @@ def test_questions_and_answers_are_not_recorded_by_default(recorder: Recorder, g
     assert answer.text not in recorder.text()
 
 
-def test_content_is_recorded_on_request_but_never_a_picture(
+def test_content_is_recorded_on_request_but_pictures_are_never_recorded(
     recorder: Recorder, glm: glmv.Client, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CAPTURE, "true")
@@ -439,7 +439,7 @@ def test_a_job_makes_no_spans_while_its_caller_suppresses_instrumentation(
         (None, None, True),
     ],
 )
-def test_spans_can_be_switched_off_while_metrics_stay(
+def test_spans_can_be_switched_off_without_switching_off_metrics(
     recorder: Recorder,
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,

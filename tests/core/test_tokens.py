@@ -76,7 +76,7 @@ def test_the_token_count_of_a_large_picture_is_the_maximum_of_its_model_family(
     assert 0.97 * tokens <= row.processor.picture(*size) <= tokens + 2
 
 
-def test_every_model_with_published_weights_has_a_processor_in_its_row() -> None:
+def test_every_model_with_published_weights_has_a_processor_in_its_catalog_row() -> None:
     without = {row.name for row in models() if row.images != 0 and row.processor is None}
     assert without == {"glm-4v", "glm-4v-plus", "glm-4v-plus-0111", "glm-4v-flash"}
 

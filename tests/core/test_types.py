@@ -56,7 +56,7 @@ def test_the_message_of_an_answer_has_the_role_assistant_and_its_tool_calls() ->
     assert answer.message() == Message("assistant", "a", tool_calls=[ToolCall("1", "f", "{}")], reasoning="r")
 
 
-def test_the_sum_of_deltas_is_available_at_any_time() -> None:
+def test_an_accumulator_has_the_text_so_far_after_each_delta() -> None:
     accumulator = Accumulator()
     for piece, sofar in (("a", "a"), ("", "a"), ("b", "ab"), ("c", "abc")):
         accumulator.add(Delta(piece, reasoning=piece.upper()))
@@ -81,7 +81,7 @@ def test_metadata_comes_from_the_last_delta_or_else_from_the_first() -> None:
     )
 
 
-def test_the_sum_of_no_deltas_is_an_empty_answer() -> None:
+def test_an_accumulator_without_deltas_has_an_empty_answer() -> None:
     assert sum_of() == Completion()
 
 

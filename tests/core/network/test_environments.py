@@ -42,6 +42,6 @@ def test_the_error_of_an_unpickled_client_without_a_key_says_where_to_set_the_ke
         monkeypatch.delenv(name, raising=False)
     worker = pickle.loads(pickle.dumps(glmv.Client("id.secret")))
     with pytest.raises(
-        glmv.AuthenticationError, match="do not contain the key: for worker processes, set the variable"
+        glmv.AuthenticationError, match="do not contain the key: for worker processes, set one of these variables"
     ):
         worker.chat("hi")

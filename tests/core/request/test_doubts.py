@@ -75,7 +75,7 @@ def test_a_note_names_every_doubt_of_the_catalog_on_which_a_request_relies(row: 
 
 
 @pytest.mark.parametrize(("row", "field"), DOUBTS)
-def test_no_note_names_a_doubt_of_the_catalog_on_which_the_request_does_not_rely(row: Model, field: str) -> None:
+def test_a_request_that_does_not_rely_on_a_doubt_of_the_catalog_gets_no_note_of_it(row: Model, field: str) -> None:
     messages, options = DOES_NOT.get(field, lambda row: ("hi", {}))(row)
     doubt = row.doubt(field)
     assert field == "status" or not [note for note in checked(row, messages, **options).notes if str(doubt) in note]
@@ -106,7 +106,7 @@ def test_a_doubt_about_media_is_named_only_for_media_that_rely_on_it(field: str,
 
 
 @pytest.mark.parametrize(("wanted", "named"), [(None, False), (1, True)])
-def test_any_max_tokens_is_noted_if_the_documents_agree_on_no_number(wanted: int | None, named: bool) -> None:
+def test_any_max_tokens_causes_a_note_if_the_documents_disagree_on_the_limit(wanted: int | None, named: bool) -> None:
     row = find_model("glm-4.6v")
     assert row is not None
     request = checked(replace(row, doubts=("max_output: one or two",), output_sure=None), "hi", max_tokens=wanted)

@@ -95,7 +95,7 @@ BEGAN = "You began this conversation with these words:\n"
         ([A, S, A, U], [f"{BEGAN}Two metres.", f"Be exact.\n\n{BEGAN}Two metres."]),
     ],
 )
-def test_leading_assistant_messages_get_one_introduction_in_each_system_message(
+def test_each_system_message_introduces_the_leading_assistant_texts_only_once(
     messages: list[Message], texts: list[str]
 ) -> None:
     assert [message.text for message in checked(messages).messages] == [*texts, U.text]
@@ -204,13 +204,13 @@ class TestKeepPictures:
     def test_all_pictures_of_a_history_are_sent_by_default(self) -> None:
         assert len(self.urls(self.run())) == 5
 
-    def test_text_replaces_all_but_the_two_newest_pictures_if_keep_pictures_is_2(self) -> None:
+    def test_text_replaces_every_picture_except_the_newest_two_if_keep_pictures_is_2(self) -> None:
         request = self.run(keep_pictures=2)
         assert self.urls(request) == [png_at(3).url, png_at(4).url]
         assert sum("older picture" in message.text for message in request.messages) == 3
         assert request.notes == ("3 of 5 pictures, the oldest, were left out: keep_pictures=2.",)
 
-    def test_pictures_of_the_last_message_are_sent_even_beyond_keep_pictures(self) -> None:
+    def test_pictures_of_the_last_message_are_sent_even_if_they_exceed_keep_pictures(self) -> None:
         request = chat_request([png_at(1), png_at(2), png_at(3)], Options(), {"keep_pictures": 1})
         assert len(self.urls(request)) == 3
         assert request.notes == ()

@@ -218,7 +218,7 @@ def test_an_answer_dumped_by_the_openai_client_can_be_sent_back() -> None:
     assert request.notes == ()
 
 
-def test_fields_of_a_message_that_are_sent_cause_no_notes() -> None:
+def test_message_fields_that_are_sent_cause_no_notes() -> None:
     parts = [
         {"type": "text", "text": "hi"},
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},

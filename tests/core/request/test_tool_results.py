@@ -168,7 +168,7 @@ def test_long_tool_results_are_read_in_linear_time(text: str) -> None:
         {"type": "image", "base64": b64encode(b"no picture at all").decode()},
     ],
 )
-def test_media_of_a_tool_result_that_cannot_be_sent_are_reported_to_the_model(block: dict[str, str]) -> None:
+def test_the_model_is_told_that_media_of_a_tool_result_cannot_be_sent(block: dict[str, str]) -> None:
     result = request(json.dumps(["See:", block]))
     assert "of this result cannot be shown to you" in result.messages[2].text
     assert any("was replaced by a sentence" in note for note in result.notes)
@@ -214,7 +214,7 @@ SMALL = b64encode(picture("PNG", (3, 2))).decode()
 
 
 @pytest.mark.parametrize("block", [{"type": "image", "base64": SMALL}, {"type": "image", "base64": TEXT}])
-def test_a_content_block_of_any_size_after_words_is_sent_as_a_picture(block: dict[str, str]) -> None:
+def test_a_content_block_of_any_size_inside_text_is_sent_as_a_picture(block: dict[str, str]) -> None:
     for text in (
         f"Here it is: {json.dumps(block)}",
         f"Here it is: {block}",

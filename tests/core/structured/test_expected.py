@@ -78,7 +78,7 @@ def test_a_required_call_must_name_one_of_the_tools_and_fit_its_schema(
         ([("moon", "{}"), ("clock", "{}")], "tool_calls", None),
     ],
 )
-def test_arguments_that_the_caller_checks_need_only_be_complete(
+def test_arguments_are_checked_only_for_completeness_if_the_caller_checks_them(
     calls: list[tuple[str, str]], reason: str | None, problem: str | None
 ) -> None:
     expected = ToolCallExpected([WEATHER, CLOCK], None, judged=False)
@@ -194,7 +194,7 @@ def test_the_problem_says_whether_an_answer_was_cut_off_inside_its_json(
     assert JSONExpected(TOWN).check(Completion(text, finish_reason=reason)) == (text, problem)
 
 
-def test_a_check_function_gets_only_json_that_fits_and_its_error_is_shortened() -> None:
+def test_a_check_function_gets_json_that_fits_the_schema_and_its_error_is_shortened() -> None:
     def check(text: str) -> None:
         if json.loads(text)["town"] != "Jinan":
             raise ValueError("z" * 2000)
@@ -225,7 +225,7 @@ def test_a_stream_shows_lists_only_where_a_list_is_expected() -> None:
     assert JSONExpected(None).stream().feed('{"moon": 1}') == '{"moon": 1}'
 
 
-def test_fields_of_a_class_and_properties_of_its_schema_count_as_properties() -> None:
+def test_json_with_a_field_of_the_class_is_found_even_if_the_schema_lacks_the_field() -> None:
     class Renamed(BaseModel):
         city: str = ""
 

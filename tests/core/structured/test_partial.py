@@ -52,7 +52,7 @@ class Page(BaseModel):
         ({"a": {"u"}}, {"a": {"u"}}, True),
     ],
 )
-def test_grows_says_whether_partial_data_was_only_extended(before: object, after: object, grown: bool) -> None:
+def test_grows_is_true_if_data_was_extended_and_not_changed(before: object, after: object, grown: bool) -> None:
     assert grows(before, after) is grown
 
 
@@ -74,7 +74,7 @@ def test_grows_compares_only_the_fields_of_a_pydantic_object_that_are_set(
     assert grows(before, after) is grown
 
 
-def test_nan_extends_nan_but_does_not_extend_a_number() -> None:
+def test_data_with_nan_counts_as_extended_only_if_nan_stays_nan() -> None:
     nan = float("nan")
     assert grows({"total": nan}, {"total": float("nan"), "note": ""})
     assert not grows({"total": nan}, {"total": 1.0})

@@ -298,7 +298,7 @@ def test_the_reasoning_of_a_replaced_answer_is_replaced(emu: Emulator, glm: glmv
     assert [delta.replaces for delta in deltas].count(True) == 1
 
 
-def test_the_sum_of_a_stream_that_was_replaced_is_its_second_answer(emu: Emulator, glm: glmv.Client) -> None:
+def test_the_answer_joined_from_a_replaced_stream_is_the_second_answer(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(call("weather", '{"town": 3}'), call("weather", '{"town": "Jinan"}'))
     answer = ask(glm, True, tools=[WEATHER], tool_choice="required", may_replace=True)
     assert [(each.name, each.arguments) for each in answer.tool_calls] == [("weather", '{"town": "Jinan"}')]
@@ -339,7 +339,7 @@ def test_a_streamed_answer_cut_off_by_max_tokens_raises_without_a_second_request
     assert len(emu.requests) == 1
 
 
-def test_shown_text_is_not_replaced_unless_may_replace_is_set(emu: Emulator, glm: glmv.Client) -> None:
+def test_a_misfit_in_shown_text_raises_if_may_replace_is_not_set(emu: Emulator, glm: glmv.Client) -> None:
     emu.say(text(WRONG))
     with pytest.raises(glmv.MalformedResponse, match="at least 0"):
         ask(glm, True, response_format=PERSON)
@@ -518,7 +518,7 @@ def test_the_second_turn_names_the_problem_of_the_call(
     reply = emu.requests[1].body["messages"][-1]["content"]
     assert reply.startswith(f"Your last reply cannot be used, since {problem}")
     assert "Call one of the tools weather, clock now." in reply
-    assert f"The model was asked a second time. The problem of its first answer: {problem}" in answer.notes[-1]
+    assert f"The model was asked a second time. The problem with its first answer: {problem}" in answer.notes[-1]
 
 
 @pytest.mark.parametrize(
@@ -568,7 +568,7 @@ def test_an_invalid_tool_choice_or_response_format_is_refused_with_the_valid_for
     assert emu.requests == []
 
 
-def test_llama_cpp_gets_a_named_tool_alone_with_tool_choice_required(emu: Emulator) -> None:
+def test_llama_cpp_gets_only_the_named_tool_and_tool_choice_required(emu: Emulator) -> None:
     emu.say(call("clock", "{}"), call("weather", '{"town": "A"}'))
     with glmv.Client(emu.api_key, base_url=emu.proxy_url, dialect="llama.cpp") as server:
         ask(server, False, tools=[WEATHER, CLOCK], tool_choice="clock")
@@ -588,7 +588,7 @@ def test_llama_cpp_gets_a_named_tool_alone_with_tool_choice_required(emu: Emulat
         ("Ada.", "return", True),
     ],
 )
-def test_on_misfit_decides_if_a_second_answer_that_does_not_fit_is_returned(
+def test_on_misfit_decides_whether_a_second_answer_that_does_not_fit_is_returned(
     words: str, policy: str, returned: bool, emu: Emulator, glm: glmv.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     emu.say(text(words), text(words))
@@ -612,7 +612,7 @@ def test_prose_before_a_required_call_is_part_of_the_answer(stream: bool, emu: E
     assert answer.attempts == 1
 
 
-def test_second_turn_quotes_tool_calls_and_shows_an_empty_answer_as_nothing() -> None:
+def test_second_turn_quotes_tool_calls_and_the_word_nothing_for_an_empty_answer() -> None:
     calling = glmv.Completion(text="", tool_calls=(glmv.ToolCall("1", "f", "{"),), finish_reason="stop")
     silent = glmv.Completion(text="", finish_reason="stop")
     for partial, quoted in ((calling, "{"), (silent, "(nothing)")):
@@ -645,7 +645,7 @@ THOUGHT = f"Maybe {DRAFT}? No.</think>{RIGHT}"
 def test_json_in_reasoning_that_was_sent_as_text_is_not_the_answer(emu: Emulator) -> None:
     emu.say(text(THOUGHT))
     with glmv.Client(emu.api_key, base_url=emu.proxy_url) as server:
-        message = r"the stream has shown JSON of the reasoning, which the server sent as text\."
+        message = r"the stream has shown JSON of the reasoning, because the server sent the reasoning as text\."
         with pytest.raises(glmv.MalformedResponse, match=message) as failed:
             ask(server, True, response_format=PERSON)
     assert failed.value.partial is not None
@@ -710,9 +710,7 @@ def test_a_server_with_a_json_field_gets_no_instruction_and_a_class_checks_the_j
     [(PERSON, None), (PERSON, str.upper), ({"type": "structural_tag"}, BaseModel), ({"type": "text"}, BaseModel)],
     ids=["no class", "function", "tag", "text"],
 )
-def test_without_a_class_for_json_no_answer_of_a_server_with_a_json_field_is_checked(
-    wanted: Any, validate: Any
-) -> None:
+def test_a_server_with_a_json_field_is_not_checked_without_a_class_for_the_json(wanted: Any, validate: Any) -> None:
     request = chat_request("Who?", glmv.Settings(), {"response_format": wanted, "validate": validate})
     plan = plan_for(request, DIALECTS["vllm"])
     plan.judge(glmv.Completion(text="nobody", finish_reason="stop"))

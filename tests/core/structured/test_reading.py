@@ -182,7 +182,7 @@ def stream_output(need: JSONExpected, text: str, cuts: list[int]) -> str:
 @given(st.lists(st.one_of(prose, drafts), max_size=4), values, marks, st.text(alphabet="ab 南.,!\n", max_size=9))
 @example(['{"', "a"], ANSWER, ("", ""), "")
 @example(['["'], ANSWER, ("[", "]"), "")
-def test_a_fitting_object_is_read_after_any_text(
+def test_an_object_that_fits_the_schema_is_found_after_any_text(
     before: list[str], value: dict[str, object], mark: tuple[str, str], after: str
 ) -> None:
     result = json.dumps(value, ensure_ascii=False)
@@ -305,7 +305,7 @@ def test_a_common_wrapper_key_around_the_answer_is_removed(key: str) -> None:
     "beside",
     ["type", "title", "name", "description", "required", "additionalProperties", "$schema", "$defs", "id", "$id"],
 )
-def test_keys_of_schemas_and_tool_calls_beside_a_wrapped_answer_are_ignored(beside: str) -> None:
+def test_a_key_such_as_type_or_title_beside_a_wrapped_answer_is_ignored(beside: str) -> None:
     assert NEED.check_text(json.dumps({beside: "x", "result": ANSWER})) == (ANSWER_TEXT, None)
     assert NEED.check_text(json.dumps({"result": ANSWER, beside: {}})) == (ANSWER_TEXT, None)
 
@@ -313,7 +313,7 @@ def test_keys_of_schemas_and_tool_calls_beside_a_wrapped_answer_are_ignored(besi
 @pytest.mark.parametrize(
     "text", [{"result": ANSWER, "other": 1}, {"result": ANSWER, "data": ANSWER}, {"type": ANSWER}, {"": ANSWER}]
 )
-def test_a_wrapper_with_further_keys_is_not_removed(text: object) -> None:
+def test_a_wrapper_with_an_unknown_key_or_with_several_keys_is_not_removed(text: object) -> None:
     assert NEED.check_text(json.dumps(text))[1]
 
 
@@ -369,7 +369,9 @@ LISTED = {"$ref": "#/$defs/All", "$defs": {"All": {"type": "array", "items": {"t
          {f"a{number}" for number in range(16)}),
     ],
 )  # fmt: skip
-def test_the_form_of_an_answer_is_read_from_its_schema(schema: Any, array: bool | None, names: set[str] | None) -> None:
+def test_the_schema_tells_whether_a_list_is_expected_and_names_the_properties(
+    schema: Any, array: bool | None, names: set[str] | None
+) -> None:
     shape = shape_of(schema)
     assert (shape.array, shape.names) == (array, names)
 
@@ -443,7 +445,7 @@ def test_json_inside_reasoning_is_not_the_answer(text: str, expected: str | None
         ('"{\\"a\\": \\"[1]\\"}"', '{"a": "[1]"}'),
     ],
 )
-def test_json_in_a_string_is_read_if_the_string_holds_nothing_else(text: str, expected: str | None) -> None:
+def test_json_in_a_string_is_read_if_the_string_contains_only_json(text: str, expected: str | None) -> None:
     assert json_in(text) == expected
 
 

@@ -209,7 +209,7 @@ def test_importing_glmv_does_not_import_jsonschema() -> None:
         (
             1,
             {"oneOf": [{"type": "number"}, {"minimum": 0}]},
-            "the answer fits several of the 2 allowed forms, and has to fit exactly one",
+            "the answer fits several of the 2 allowed forms, but has to fit exactly one",
         ),
         ([1], {"contains": {"type": "string"}}, 'the answer has to meet contains: {"type": "string"}'),
     ],

@@ -278,7 +278,7 @@ def test_self_hosted_engines_accept_no_documents_and_no_tools_except_functions(n
 
 
 @each
-def test_tool_choice_is_a_field_if_the_server_obeys_it_else_an_instruction(name: str) -> None:
+def test_tool_choice_becomes_an_instruction_for_servers_that_ignore_the_field(name: str) -> None:
     _, body = url_and_body("hi", CALLED, tools=[LOOK, WAIT], tool_choice="look", **at(name))
     _, required = url_and_body("hi", CALLED, tools=[LOOK, WAIT], tool_choice="required", **at(name))
     names = [tool["function"]["name"] for tool in body["tools"]]
@@ -295,7 +295,7 @@ def test_tool_choice_is_a_field_if_the_server_obeys_it_else_an_instruction(name:
 
 
 @each
-def test_response_format_is_a_field_if_the_server_obeys_it_else_an_instruction(name: str) -> None:
+def test_response_format_becomes_an_instruction_for_servers_that_ignore_the_field(name: str) -> None:
     answer = {**ANSWER, "choices": [{"finish_reason": "stop", "message": {"content": "{}"}}]}
     _, body = url_and_body("hi", answer, response_format={"type": "json_object"}, **at(name))
     obeys = name in ("openrouter", "vllm", "llama.cpp")
@@ -320,7 +320,7 @@ def test_pictures_that_vllm_or_transformers_would_refuse_are_named_in_a_note(nam
 
 
 @each
-def test_exceeded_limits_raise_on_the_platform_give_notes_for_proxies_else_nothing(name: str) -> None:
+def test_an_exceeded_limit_raises_on_the_platform_and_is_noted_only_for_proxies(name: str) -> None:
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(6)]
     http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER)))
     glm = glmv.Client(KEY, http_client=http, **{**at(name), "model": "glm-4v"})
