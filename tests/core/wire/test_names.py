@@ -334,7 +334,7 @@ def test_quoted_user_text_does_not_decide_the_error_class(name: str, status: int
         (400, "The users' \"model\" has a maximum context length of 5", glmv.ContextLengthError),
     ],
 )  # fmt: skip
-def test_a_specific_status_or_unquoted_text_decides_the_error_class(
+def test_a_specific_status_or_the_servers_own_words_decide_the_error_class(
     status: int, message: str, kind: type[glmv.GLMVError]
 ) -> None:
     assert type(error(error_body(message), status)) is kind

@@ -572,7 +572,7 @@ def test_every_type_of_content_part_is_encoded_under_its_own_type() -> None:
     ]
 
 
-def test_a_conversation_with_tools_keeps_calls_and_results() -> None:
+def test_tool_calls_and_tool_results_of_a_conversation_are_sent() -> None:
     call = ToolCall("call_1", "f", '{"a":1}')
     messages = [
         Message("system", "s"),

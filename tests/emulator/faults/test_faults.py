@@ -433,6 +433,6 @@ def _of(names: Callable[[Any], bool]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", _of(lambda row: row.apply is None))
-def test_the_error_for_a_fault_that_no_response_can_cause_says_what_to_do(name: str) -> None:
+def test_the_error_for_a_fault_that_inject_cannot_cause_says_what_to_do_instead(name: str) -> None:
     with pytest.raises(ValueError, match=re.escape(Emulator.FAULTS[name].instead[:30])):
         Emulator().inject(name)
