@@ -34,7 +34,7 @@ _OPTIONS = tuple(glmv.Options.model_fields)
 
 
 def _store(value: Any) -> Any:
-    """The store in a folder, if `value` is the folder's path, as JSON files contain it; else `value` unchanged."""
+    """Returns the store in a folder if `value` is the folder's path, as in a loaded JSON file; else returns `value`."""
     return glmv.PictureStore(value) if isinstance(value, str | os.PathLike) else value
 
 
@@ -46,7 +46,8 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
 
     Attributes:
         streaming: True makes `invoke` use a streamed request; an explicit False makes `stream` yield one whole message.
-        stream_usage: whether streams end with `usage_metadata`; if a server sends it only on request, glmv requests it.
+        stream_usage: whether streams end with `usage_metadata`. If a server sends usage on request only, glmv requests
+            usage.
         picture_store: a `glmv.PictureStore`, or its folder. Blocks that name a picture or a video by reference (made by
             `image("photo.jpg", store=store)`) are resolved from this store only, when they are sent. Copies, pickles
             and the output of `dumps` contain the path of its folder.
@@ -115,7 +116,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
     async def _arequest(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> tuple[glmv.ChatRequest, ChunkMapper]:
-        """`_request`, in a worker thread when messages contain large content or references to stored files."""
+        """Runs `_request`; in a worker thread if the messages contain large content or references to stored files."""
         content = [message.content for message in messages]
         if not (glmv.is_large(content) or (self.picture_store is not None and holds_reference(content))):
             return self._request(messages, stop, kwargs)
@@ -208,11 +209,11 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
             tool_choice: "auto", "none", a tool's name, or a dict that names a tool; "any", "required" and True each
                 mean that the model must call some tool. The platform supports "auto" only. With "none" no tools are
                 sent. For all other values glmv adds an instruction to the prompt, and repeats the request once if the
-                answer has no call. Arguments are not validated here: agents and tools validate them, and report errors
-                to the model.
+                answer has no tool call. glmv does not validate the arguments of tool calls: agents and tools validate
+                them, and report errors to the model.
             strict: accepted and not sent.
-            parallel_tool_calls: False keeps the first call only.
-            kwargs: bound as further options of each call, such as `response_format`. If an answer does not fit the
+            parallel_tool_calls: False keeps only the first tool call of an answer.
+            kwargs: more options for each request, such as `response_format`. If an answer does not fit the
                 `response_format`, the request is repeated once. If the second answer does not fit either, it is
                 returned with a note in `response_metadata["notes"]`; `on_misfit="raise"` raises MalformedResponse
                 instead.
@@ -244,18 +245,18 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
                 answers that do not fit.
             strict: accepted and ignored: answers are always validated. If an answer does not fit, the model gets it
                 back once, with the validation error.
-            kwargs: further options of each call, such as `tools`; an answer that calls one of these tools is parsed
-                as None. With `on_misfit="raise"`, a second answer that does not fit a TypedDict or JSON Schema raises
-                an error, as for a class.
+            kwargs: more options for each request. An answer that calls a tool of the option `tools` is parsed as
+                None. With `on_misfit="raise"`, the runnable raises an error if the second answer does not fit a
+                TypedDict or JSON Schema; for a pydantic class this is the default.
 
         Returns:
             A runnable. For a pydantic class it answers with a valid instance. Otherwise it answers with a dict. If the
-            second answer is JSON but does not fit the schema, the dict is returned all the same, because in LangChain
-            callers validate dicts themselves; the model's message, which traces show, has a note.
+            second answer is JSON that does not fit the TypedDict or JSON Schema, the runnable still returns the dict:
+            LangChain expects callers to validate dicts. The model's message, which traces show, then has a note.
 
         Raises:
             OutputParserException: the runnable raises it when two answers in a row have neither JSON nor a tool call,
-                or when the second answer does not fit the class.
+                or when the second answer does not fit the pydantic class.
             ModelRefusalError: the runnable raises it when the platform withdraws the answer, even if `on_sensitive` is
                 "return". With `include_raw` this error is the `parsing_error`.
         """
@@ -364,7 +365,7 @@ class ChatGLMV(glmv.Settings, glmv.Component, BaseChatModel):
             self.profile = profile_for(self.model, self.base_model, self.profile)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy with some fields changed. If `model` changes, so does the profile, unless the user set it."""
+        """Return a copy with some fields changed. A new `model` gets its own profile, unless the user set a profile."""
         if update and "picture_store" in update:
             update = {**update, "picture_store": _store(update["picture_store"])}
         copied = super().model_copy(update=update, deep=deep)

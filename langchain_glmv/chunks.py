@@ -1,8 +1,8 @@
-"""Delta -> AIMessageChunk, and the content blocks of the resulting messages.
+"""Converts deltas to AIMessageChunks, and messages to content blocks.
 
-A whole answer is mapped as a stream of one delta, so all answers take this path. The fields of each chunk follow from
-how LangChain merges chunks (langchain_core.messages.ai, `add_ai_message_chunks`): it sums usage and joins strings, so
-only the last chunk has usage and facts. Every chunk has the `model_provider`, because LangChain does not join that.
+A whole answer is converted as a stream of one delta. The fields of each chunk follow from how LangChain merges chunks
+(langchain_core.messages.ai, `add_ai_message_chunks`): it adds up usage and joins strings, so only the last chunk has
+usage and data about the answer. Every chunk has `model_provider`, because LangChain does not join this string.
 
 langchain-core numbers the content blocks of a streamed message in order of arrival and merges blocks of the same number
 even if their types differ; a tool call after reasoning or text would vanish from the content. So `chunk_blocks` gives
@@ -61,7 +61,7 @@ class ChunkMapper:
         self._replaces = False  # whether the next chunk is the first of a second answer
 
     def feed(self, delta: glmv.Delta) -> AIMessageChunk | None:
-        """One delta -> its chunk, or None when everything in it is held back."""
+        """One delta -> its chunk, or None if the whole content of the delta is held back."""
         if self._may_replace:
             return self._replaceable(delta)
         if delta.text and not (delta.reasoning or delta.tool_calls or delta.last):  # most deltas are of this kind
@@ -120,7 +120,7 @@ class ChunkMapper:
             yield _chunk(call)
 
     def _rest(self, finish_reason: str | None) -> tuple[list[ToolCallChunk], list[dict[str, Any]]]:
-        """At the end of the answer: the pending calls as chunks, or as dicts if the token limit has cut the answer."""
+        """The calls pending at the answer's end: as dicts if the token limit cut the answer, else as chunks."""
         calls = [self._pending[index].call() for index in sorted(self._pending)]
         if finish_reason in _CUT_OFF:
             return [], [{"id": call.id, "name": call.name, "args": call.arguments} for call in calls]
@@ -225,7 +225,7 @@ _FACTS = ("id", "request_id", "created", "finish_reason", "content_filter", "web
 
 
 def _facts(delta: glmv.Delta) -> dict[str, Any]:
-    """The facts that the last chunk has about the answer, as plain JSON, so that checkpointers can store them."""
+    """Data about the answer for the last chunk's `response_metadata`, in plain JSON that checkpointers can store."""
     facts: dict[str, Any] = {}
     if delta.model:
         facts["model_name"] = delta.model
@@ -279,7 +279,7 @@ def message_blocks(message: AIMessage) -> list[ContentBlock]:
 
 
 def _refusals(message: AIMessage) -> list[Any]:
-    """The block that tells middleware of withdrawn content, or []. Its text is empty, as the platform sends none."""
+    """The block that tells middleware of withdrawn content, or []. Its text is empty: the platform sends no text."""
     reason = message.response_metadata.get("finish_reason")
     if not (HAS_REFUSALS and glmv.is_withdrawn(reason)):
         return []

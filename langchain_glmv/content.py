@@ -19,16 +19,16 @@ import glmv
 Part = glmv.Text | glmv.Image | glmv.Video | glmv.File
 Block = Mapping[str, Any]
 
-WORKS = "What works: text, image, video and file (a document) blocks, by url or base64."
+WORKS = "What works: blocks of type text, image, video or file (a document), by url or base64."
 _KINDS = {glmv.Image: "an image", glmv.Video: "a video"}
-_NO_AUDIO = "The GLM-4V family takes no audio (glm-4-voice does, elsewhere on the platform): send a transcript as text."
+_NO_AUDIO = "The GLM-4V family does not accept audio (the platform's glm-4-voice does): send a transcript as text."
 
 
 @dataclass(slots=True)
 class MessageContext:
-    """The index and role of the message that contains a block, for errors; `notes` is shared by all messages.
+    """The message that contains a block: its index and role, which error messages name. All messages share `notes`.
 
-    References are resolved from `store`; without a store they are refused.
+    References are resolved from `store`; a reference raises an error if there is no store.
     """
 
     index: int
@@ -85,7 +85,9 @@ _REFERENCE = re.compile(
 
 
 def with_blocks(text: str) -> str | list[Any]:
-    """Finds blocks with references in the text of a tool's result. Returns texts and blocks, or else the whole text.
+    """Finds blocks with references in the text of a tool's result.
+
+    Returns a list of these blocks and the texts between them, or the text unchanged if it contains no such block.
 
     LangGraph turns the result of a tool into text, unless the result is a list of blocks.
     """
@@ -133,7 +135,8 @@ def parts_of(block: object, context: MessageContext) -> list[Part]:
     """A block -> its parts, usually one.
 
     Raises:
-        UnsupportedContent: the block cannot be sent; the error names its type and message, the model, and what works.
+        UnsupportedContent: the block cannot be sent; the error names the block's type, its message, the model, and
+            the supported blocks.
         InvalidRequestError: the block's content is invalid; the error begins with the block's position.
     """
     try:
@@ -200,7 +203,7 @@ def medium_in(block: object, *, by: tuple[str, ...]) -> str | None:
     """What a block contains: "picture", "video" or "file"; None for any other block.
 
     Args:
-        by: in which ways the block may give its content: "url", "base64" or "id"; for other ways the result is None.
+        by: the allowed sources of the content: "url", "base64", "id". The result is None for a block with another one.
     """
     if not isinstance(block, Mapping) or _way_and_value(block)[0] not in by:
         return None
@@ -238,7 +241,7 @@ _HEAD = 64 * 1024
 
 
 def _begins_as(base64: str) -> str | None:
-    """The media type of a picture. Only the beginning of a large one is read, because this runs on event loops."""
+    """The media type of a picture. Reads only the beginning of a large picture, so as not to block an event loop."""
     for end in (_HEAD, _HEAD + 1) if len(base64) > _HEAD else ():
         try:
             return glmv.Image.from_base64(base64[:end]).mime

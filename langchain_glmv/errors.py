@@ -52,7 +52,7 @@ try:
 except ImportError:  # langchain-core before 1.7.5 has no refusals
 
     class ModelRefusalError(ModelError):  # type: ignore[no-redef]  # the older core has none
-        """Replaces a class that older versions of langchain-core lack, and which their middleware does not use."""
+        """Replaces a class that older versions of langchain-core lack. Their middleware does not use this class."""
 
         def __init__(self, message: str = "", *, raw_message: Any = None) -> None:
             super().__init__(message)
@@ -100,7 +100,7 @@ class QuotaError(glmv.QuotaError, ModelPermissionDeniedError, PermissionError):
 
 
 class ContentFilterError(glmv.ContentFilterError, ModelInvalidRequestError, ValueError):
-    """The platform refused or withdrew content; `partial` is the part of the answer that was streamed before."""
+    """The platform refused or withdrew content; `partial` is the part of the answer that was streamed until then."""
 
 
 class ContentWithdrawnError(ContentFilterError, ModelRefusalError):
@@ -185,7 +185,7 @@ _TRIMMED = 'If you shorten a history, let it begin with a human message: trim_me
 
 
 def in_terms(text: str) -> str:
-    """A message or note of glmv -> the text in LangChain's terms: `langchain_glmv.image` for `glmv.Image.from_path`."""
+    """Replaces names of glmv in a message or note by names of this package, such as `Image.from_path` by `image`."""
     text = text.replace(_SHORTENED, _TRIMMED).replace("send it with glmv.File", "send it in a file block")
     text = _CLASSES.sub(lambda kind: f"use langchain_glmv.{kind[1].lower()}", text)
     return _MAKERS.sub(lambda maker: f"langchain_glmv.{maker[1].lower()}({_GIVEN[maker[2]]})", text)
@@ -233,7 +233,7 @@ def _is_withdrawn(error: glmv.ContentFilterError) -> bool:
 
 
 class joined_errors:  # noqa: N801  # a context manager, read like a function
-    """`with joined_errors():` raises errors of glmv in the classes of this module, with the same traceback."""
+    """`with joined_errors():` converts errors of glmv to the classes of this module and keeps their tracebacks."""
 
     def __enter__(self) -> None:
         return None

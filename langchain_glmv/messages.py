@@ -112,7 +112,9 @@ async def avideo(source: Source | glmv.Video, *, store: glmv.PictureStore | None
 
 
 def block_of(media: glmv.Image | glmv.Video, store: glmv.PictureStore | None = None) -> dict[str, Any]:
-    """A picture or a video -> its content block: with its URL, else (with a store) a reference, else base64."""
+    """The content block of a picture or video: with the URL if there is one, else a reference if `store` is given,
+    else base64.
+    """
     kind = "image" if isinstance(media, glmv.Image) else "video"
     if media.url is not None:
         return {"type": kind, "url": media.url}
@@ -124,7 +126,7 @@ def block_of(media: glmv.Image | glmv.Video, store: glmv.PictureStore | None = N
 
 
 def typed(prompt: PromptValue) -> PromptValue:
-    """A prompt -> the same with a MIME type in every base64 picture, without which LangChain's tracing raises.
+    """Adds missing MIME types to the base64 pictures of a prompt, because LangChain's tracing requires MIME types.
 
     Raises:
         InvalidRequestError: an image block contains something other than a picture, and is not a tool's result.
@@ -166,12 +168,13 @@ def to_glmv(
     Args:
         messages: the messages as LangChain passes them to a model.
         model: the model's name, for error messages.
-        store: resolves references; without one they are refused.
+        store: resolves references; a reference raises an error if there is no store.
         may_be_empty: whether the newest message may be an empty user message; True when tokens are counted. An empty
             user message before other messages is kept: whether it is sent depends on the server.
 
     Raises:
-        UnsupportedContent: a block or message cannot be sent; the error names its type, its position and what works.
+        UnsupportedContent: a block or message cannot be sent; the error names its type, its position and an
+            alternative.
         InvalidRequestError: the newest message is an empty user message.
     """
     answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
@@ -299,7 +302,7 @@ def _lines(
     context: MessageContext,
     convert: Callable[[object, MessageContext], list[glmv.Part]] = parts_of,
 ) -> list[glmv.Part]:
-    """The parts of content that is sent as one string: each block begins a new line."""
+    """Converts content to parts that are sent as one string, in which each block begins a new line."""
     parts: list[glmv.Part] = []
     for block in _blocks(content):
         for part in convert(block, context):

@@ -43,7 +43,7 @@ _UNKNOWN_TO_GLM = {
     "frequency_penalty": "GLM has no such field.",
     "presence_penalty": "GLM has no such field.",
     "modalities": "The GLM-4V family answers in text only.",
-    "audio": "The GLM-4V family takes and gives no audio.",
+    "audio": "The GLM-4V family neither accepts nor returns audio.",
     "functions": "Use bind_tools().",
     "function_call": "Use bind_tools(..., tool_choice=...).",
 }
@@ -126,7 +126,7 @@ def response_format(schema: Mapping[str, Any] | type) -> dict[str, Any]:
 
 
 def titled(schema: Any) -> Any:
-    """A schema as langchain-core reads it: with a title, and without the wrapping of OpenAI's `response_format`."""
+    """Converts a schema for langchain-core: adds a title and removes the wrapping of OpenAI's `response_format`."""
     match schema:
         case {"type": "json_schema", "json_schema": Mapping() as inner}:
             return titled(inner)
@@ -189,7 +189,7 @@ def _wire_tool(tool: Tool) -> dict[str, Any]:
     if converted.get("type") != "function":
         raise glmv.InvalidRequestError(
             f"A tool of type {glmv.shown(converted.get('type'))} is run by another provider. What works: functions, "
-            f"and {', '.join(PLATFORM_TOOLS)} of the platform."
+            f"and the platform's own tools ({', '.join(PLATFORM_TOOLS)})."
         )
     function = dict(converted["function"])
     function.pop("strict", None)  # a flag of OpenAI's API

@@ -53,7 +53,7 @@ def profile_of(model: str, base_model: str | None = None) -> ModelProfile | None
 
 
 def profile_for(model: str, base_model: str | None, profile: ModelProfile | None) -> ModelProfile | None:
-    """The profile to use after `model` changed: the user's own `profile`, or else the catalogue's for the new model."""
+    """The profile after `model` changed: the user's own `profile`, or else the profile that `profile_of` returns."""
     return (
         profile_of(model, base_model)
         if profile is None or profile == profile_of(profile.get("name") or "")

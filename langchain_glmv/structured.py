@@ -46,7 +46,7 @@ def structured_model(
 ) -> Runnable[LanguageModelInput, Any]:
     """A model, a schema and a method -> a runnable that answers with data; see `ChatGLMV.with_structured_output`."""
     if method not in METHODS:
-        raise ValueError(f"method is one of {', '.join(METHODS)}; got {glmv.shown(method)}.")
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {glmv.shown(method)}.")
     if schema is None and method != "json_mode":
         raise ValueError(f"method {method!r} needs a schema: a pydantic class, a TypedDict or a JSON Schema.")
     if tools := extra.pop("tools", None):

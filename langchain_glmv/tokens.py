@@ -67,7 +67,7 @@ def _of_part(
 
 
 def _row(model: glmv.Model | None) -> glmv.Model:
-    """The row whose processor counts the tokens of pictures and videos."""
+    """The catalogue row whose processor counts the tokens of pictures and videos."""
     row = model if model is not None and model.processor is not None else glmv.find_model(_USUAL)
     assert row is not None
     return row

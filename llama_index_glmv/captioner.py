@@ -1,4 +1,4 @@
-"""Descriptions of pictures, so that text indexes find them."""
+"""Writes descriptions of pictures, so that text indexes find the pictures."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class GLMVImageCaptioner(TransformComponent):
         return "glmv_image_captioner"
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
-        """Return the nodes in the same order, with copies that have text in place of described pictures; see `nodes`.
+        """Return the nodes in the same order. Each described picture is replaced by a copy with text; see `nodes`.
 
         Raises:
             GLMVError: a picture cannot be described and `on_error` is "raise"; or, with any `on_error`, the key is

@@ -1,4 +1,4 @@
-"""Zhipu's text embeddings in LlamaIndex; they use the same key as the model."""
+"""Zhipu's text embeddings in LlamaIndex, with the same key as `GLMV`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MAX_TEXTS = 64
 class GLMVEmbedding(SharesClient, BaseEmbedding):
     """embedding-3 and embedding-2 for indexes and retrievers: `GLMVEmbedding(dimensions=1024)`.
 
-    The fields for server, key and connection are those of `GLMV`. Pictures cannot be embedded, since the platform has
-    no model for them; embed their descriptions.
+    The fields for server, key and connection are those of `GLMV`. Pictures cannot be embedded, because the platform
+    has no model for this; embed their descriptions.
 
     Attributes:
         model: "embedding-3" or "embedding-2"; `model_name` is the same.

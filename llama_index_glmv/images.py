@@ -1,4 +1,7 @@
-"""Folders, files and URLs -> documents with pictures -> nodes for an index; only llama-index-core is needed."""
+"""Loads pictures from files, folders and URLs as documents, and converts these to nodes for an index.
+
+llama-index-core is the only LlamaIndex package that this module needs.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +100,7 @@ class PictureReader(BaseReader):
         """One file -> one document, or none if it cannot be read and `on_error` is "skip".
 
         Args:
-            file: its path, on `fs` if that is given.
+            file: the file's path; a path of `fs` if `fs` is given.
             extra_info: further metadata.
             fs: a remote fsspec file system; the document then contains the picture itself.
         """
@@ -119,8 +122,8 @@ def index_nodes(nodes: Sequence[BaseNode]) -> list[BaseNode]:
 
     Returns:
         One node for each input node. An `ImageNode` whose id is a UUID keeps its id and its source. Any other picture
-        gets a new id: a UUID computed from its absolute path, or else from its URL, old id or content. If it has no
-        source, the input node becomes its source. All paths become absolute.
+        gets a new id: a UUID computed from its absolute path, or else from its URL, old id or content. If such a
+        picture has no source, the input node becomes its source. All paths become absolute.
     """
     counts: Counter[str] = Counter()
     return [_index_node(node, counts) for node in nodes]
@@ -348,5 +351,5 @@ def _document(name: str, picture: glmv.Image, content: dict[str, Any], metadata:
 
 
 def _hidden_keys(metadata: dict[str, Any]) -> Sequence[str]:
-    """The metadata keys to hide from models and indexes: all but the file name, which may describe the picture."""
+    """The metadata keys to hide from models and indexes: all except `file_name`, which may describe the picture."""
     return [key for key in metadata if key != "file_name"]

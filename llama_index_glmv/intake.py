@@ -35,7 +35,7 @@ def is_base64(text: str) -> bool:
 
 
 def in_terms(text: str) -> str:
-    """glmv's message or note -> the same in LlamaIndex's terms: `ImageBlock(path=...)` for `glmv.Image.from_path`."""
+    """Replaces glmv's functions in a message or note by blocks: `glmv.Image.from_path` by `ImageBlock(path=...)`."""
     text = text.replace(_SHORTENED, _BUFFERED).replace("send it with glmv.File", "send it in a DocumentBlock")
     text = _CLASSES.sub(r"use \1Block", text)
     return _MAKERS.sub(
@@ -143,7 +143,7 @@ class Intake:
         return content
 
     def _allowed(self, path: str | os.PathLike[str]) -> Path:
-        """The path to open, with links resolved if only some folders are allowed; raises if it is not allowed."""
+        """The path to open, with links resolved unless every file is allowed. Raises if `local_files` excludes it."""
         roots = folders(self._local_files)
         if roots is True:
             return Path(path)
@@ -155,7 +155,7 @@ class Intake:
             return real
         raise glmv.InvalidRequestError(
             f"the file {glmv.shown(os.fspath(path))} is not read, because local_files is {glmv.shown(roots)}. "
-            "Pass the content as bytes, or add its folder to local_files."
+            "Pass the content as bytes, or add the file's folder to local_files."
         )
 
 

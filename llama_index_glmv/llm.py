@@ -46,7 +46,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class AskKeywords(glmv.CallKeywords, total=False):
-    """Options of one call: those of `glmv.Client.chat`, the model, and two media keywords of LlamaIndex's ZhipuAI.
+    """Options of one call: those of `glmv.Client.chat`, plus `model`, `image_url` and `video_url`.
 
     The base classes accept any keyword. This class lists the valid ones, so that a misspelt one is a type error.
     """
@@ -252,16 +252,16 @@ class GLMV(glmv.Settings, SharesClient, StructuredOutput):
     def predict_and_call(self, *args: Any, **kwargs: Any) -> AgentChatResponse:
         """Let the model call a tool, and run the tool.
 
-        LlamaIndex does not report invalid arguments back to the model here. So if `tool_required` or `tool_choice`
-        forces a call, the arguments are validated first; if they do not fit, the request is repeated once.
+        LlamaIndex does not report invalid arguments to the model in this method. So if `tool_required` or
+        `tool_choice` forces a tool call, glmv validates the arguments, and repeats the request once if they do not fit.
 
         Args:
             args: `tools`, `user_msg` and `chat_history`, as in LlamaIndex's method.
-            kwargs: the other arguments of LlamaIndex's method, and options of the call.
+            kwargs: the other arguments of LlamaIndex's method, and options of the request.
 
         Raises:
-            MalformedResponse: a call is forced, and two answers in a row have no call with valid arguments.
-            ValueError: the answer has no call and `error_on_no_tool_call` is set.
+            MalformedResponse: a tool call is forced, and two answers in a row have no tool call with valid arguments.
+            ValueError: the answer has no tool call and `error_on_no_tool_call` is set.
         """
         return super().predict_and_call(*args, **{"on_misfit": "raise", **kwargs})
 

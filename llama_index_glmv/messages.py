@@ -246,7 +246,7 @@ def _parts_of_block(block: object, where: str, intake: Intake) -> Iterator[glmv.
             raise intake.no_place("Put it into an assistant message.")
         case _:
             raise intake.no_place(
-                "GLM-4V takes text, pictures, videos and files: send the content as a TextBlock, such as a transcript."
+                "GLM-4V takes text, pictures, videos and files: describe other content in a TextBlock."
             )
 
 

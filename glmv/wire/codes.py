@@ -83,7 +83,7 @@ CODES: dict[str, Code] = {
     "1234": Code(ServerError, Retry.TRANSIENT, "Try again later; give the request id to the platform's support."),
     "1261": Code(ContextLengthError, Retry.NEVER, "Shorten the conversation, or send fewer or smaller pictures."),
     "1300": Code(ContentFilterError, Retry.NEVER, "The call is blocked by policy."),
-    "1301": Code(ContentFilterError, Retry.NEVER, "The platform flagged the input or the answer as unsafe: change it."),
+    "1301": Code(ContentFilterError, Retry.NEVER, "The platform flagged input or answer as unsafe: change the input."),
     "1302": Code(RateLimitError, Retry.BUSY, _BUSY),
     "1303": Code(RateLimitError, Retry.BUSY, _BUSY),
     "1304": Code(QuotaError, Retry.NEVER, "Today's calls are used up: wait until tomorrow, or ask for a higher limit."),
@@ -123,7 +123,7 @@ _REDIRECT = Code(MalformedResponse, Retry.NEVER, "Redirects are not followed, so
 
 _RECHARGE = "Recharge the account, or raise its limit."
 _SHORTEN = "Shorten the conversation, or send fewer or smaller pictures."
-_UNSAFE = "The server flagged the input or the answer as unsafe: change it."
+_UNSAFE = "The server flagged input or answer as unsafe: change the input."
 
 _QUOTA = Code(QuotaError, Retry.NEVER, _RECHARGE)
 _FILTERED = Code(ContentFilterError, Retry.NEVER, _UNSAFE)

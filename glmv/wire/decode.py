@@ -37,7 +37,7 @@ def parse(data: bytes | bytearray, what: str = "The response", secrets: Secrets 
         MalformedResponse: the data is not JSON, or has more than `MAX_VALUES` values; the message quotes its beginning.
     """
     if len(data) > MAX_VALUES and data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
-        raise MalformedResponse(f"{what} has more than {MAX_VALUES} values; it was dropped: {excerpt(data)}")
+        raise MalformedResponse(f"{what} has more than {MAX_VALUES} values and was dropped: {excerpt(data)}")
     try:
         payload = from_json(data)
     except ValueError:

@@ -1,6 +1,6 @@
 """Follows quotes and code in a text that arrives in pieces. No I/O.
 
-Blocks of code are those of CommonMark (spec.commonmark.org, "Fenced code blocks"), as far as one line shows them.
+Blocks of code are recognized by their fences, line by line (spec.commonmark.org, "Fenced code blocks").
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def code_meant(message: str) -> str | None:
 
 
 def own_words(message: str) -> str:
-    """A message without quotes of the request, because the user's text is not the server's code or sentence."""
+    """Returns a message without the parts that quote the request: codes in the user's text are not error codes."""
     if begins := re.search(_REQUEST, message):
         message = message[: begins.start()]
     return re.sub(_IN_QUOTES, _replacement, message)

@@ -115,7 +115,7 @@ def piece_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def unread_in(choice: Mapping[str, Any], piece: Mapping[str, Any]) -> set[str]:
-    """The kinds of content in a choice that are not read, such as audio."""
+    """The kinds of content, such as audio, that a choice contains and glmv does not read."""
     kinds = {name for name in ("audio", "images") if piece.get(name)}
     if "message" in choice and not choice["message"] and not piece:
         kinds.add("message")
@@ -130,7 +130,7 @@ _TEXTS = ("text", "thinking", "reasoning", "content", "refusal")
 
 
 def unread(choice: Mapping[str, Any], piece: Mapping[str, Any]) -> set[str]:
-    """The names of unknown fields. They are not read, although one of them may contain an answer."""
+    """The names of a choice's unknown fields. glmv does not read unknown fields, even if one contains an answer."""
     return {str(name) for name in {**choice, **piece} if name not in _ABOUT}
 
 

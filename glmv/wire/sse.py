@@ -35,10 +35,10 @@ def is_event_stream(head: bytes) -> bool | None:
 
 
 def is_json_lines(head: bytes, kind: str) -> bool | None:
-    """Whether a body is a stream of JSON objects, one in each line, by its first bytes; None if more are needed.
+    """Whether a body is a stream of JSON objects, one in each line, by its first bytes; None if more bytes are needed.
 
     A single line of JSON may be a whole answer that is not streamed. So a second line is needed, unless `kind`, the
-    content type, says that the body is such a stream.
+    content type, says that the body is a stream of JSON lines.
     """
     head = head.removeprefix(_BOM).lstrip()
     if head[:1] != b"{":

@@ -109,7 +109,7 @@ class ToolCalls:
         return self._out(call)
 
     def rest(self) -> list[ToolCallDelta]:
-        """The deltas that were held back, at the end of the answer."""
+        """Returns the deltas that were held back until the end of the answer."""
         return [delta for call in list(self._pending.values()) for delta in self._out(call)]
 
     def _take(self, piece: Mapping[str, Any], deltas: list[ToolCallDelta]) -> None:
@@ -154,7 +154,7 @@ class ToolCalls:
         deltas += self._ready(call)
 
     def _continued(self, index: int | None, call_id: str, name: str, arguments: str) -> _Call | None:
-        """The call that a piece continues, or None if it begins a new one."""
+        """The call that a piece continues, or None if the piece begins a new call."""
         if call_id:
             if match := self._by_pair.get((index, call_id)):
                 return match
@@ -254,7 +254,7 @@ class ToolCalls:
         return []
 
     def _out(self, call: _Call) -> list[ToolCallDelta]:
-        """The deltas for the pieces of a call that are not returned yet. Later pieces of the call are not held back."""
+        """Returns deltas for a call's pieces that were held back. Later pieces of the call are not held back."""
         self._pending.pop(call.place, None)
         if call.returned_pieces >= 0:
             pieces = call.arguments[call.returned_pieces :]

@@ -174,8 +174,12 @@ def test_pictures_keep_their_positions_between_texts(red: str, blue: str) -> Non
 @pytest.mark.parametrize(
     ("block", "named", "hint"),
     [
-        ({"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"}, "'audio'", "no audio"),
-        ({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}, "'input_audio'", "no audio"),
+        ({"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"}, "'audio'", "not accept audio"),
+        (
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+            "'input_audio'",
+            "not accept audio",
+        ),
         ({"type": "image", "file_id": "file-7"}, "'image'", "url or base64"),
         ({"type": "image"}, "'image'", "url or base64"),
         ({"type": "image_url", "image_url": {}}, "'image_url'", "url or base64"),

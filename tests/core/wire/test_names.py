@@ -281,7 +281,7 @@ def test_an_upstream_error_code_in_a_gateways_message_is_read(name: str, own: st
         "request 1301 failed",
     ],
 )
-def test_numbers_such_as_ports_or_dates_or_unknown_codes_are_not_error_codes(message: str) -> None:
+def test_unlabelled_numbers_and_unknown_codes_in_a_message_are_not_error_codes(message: str) -> None:
     result = error(error_body(message, code="400"))
     assert (type(result), result.code) == (glmv.InvalidRequestError, "400")
 
@@ -334,7 +334,7 @@ def test_quoted_user_text_does_not_decide_the_error_class(name: str, status: int
         (400, "The users' \"model\" has a maximum context length of 5", glmv.ContextLengthError),
     ],
 )  # fmt: skip
-def test_a_specific_status_or_unquoted_text_decides_the_error_class(
+def test_a_specific_status_or_the_servers_own_words_decide_the_error_class(
     status: int, message: str, kind: type[glmv.GLMVError]
 ) -> None:
     assert type(error(error_body(message), status)) is kind
@@ -416,7 +416,7 @@ def test_the_reason_of_an_error_is_read_from_any_known_field(name: str) -> None:
     assert words in str(error(payload, 400))
 
 
-def test_a_body_with_only_a_message_is_an_error_only_with_an_error_status() -> None:
+def test_a_body_with_the_single_field_message_is_an_error_only_with_an_error_status() -> None:
     assert envelope({"message": "working on it"}) is None
     assert "no upstream" in str(error({"message": "no upstream"}, 502))
 
@@ -434,7 +434,7 @@ def test_a_body_with_only_a_message_is_an_error_only_with_an_error_status() -> N
         {"detail": {"unknown": {"shape": "x"}}},
     ],
 )
-def test_a_field_named_detail_or_errors_does_not_make_every_body_an_error(payload: object) -> None:
+def test_a_field_named_detail_or_errors_is_not_enough_to_make_a_body_an_error(payload: object) -> None:
     assert envelope(payload) is None
 
 

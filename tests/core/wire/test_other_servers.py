@@ -25,7 +25,7 @@ CALLS = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
 
 
-def test_the_settings_and_the_table_of_dialects_have_the_same_names() -> None:
+def test_the_setting_dialect_allows_exactly_the_names_in_the_table_of_dialects() -> None:
     assert set(get_args(DialectName)) == set(DIALECTS)
     limits = {name: row.limits for name, row in DIALECTS.items()}
     assert limits == {"platform": "refuse", **dict.fromkeys(PROXIES, "note"), **dict.fromkeys(ENGINES, "none")}
@@ -138,7 +138,7 @@ def test_thinking_is_sent_to_self_hosted_engines_as_chat_template_kwargs(
         ("openrouter", {"reasoning": {"enabled": False}}),
     ],
 )
-def test_thinking_is_sent_to_each_proxy_in_the_field_that_it_reads(dialect: str, fields: dict[str, Any]) -> None:
+def test_thinking_is_sent_to_each_proxy_in_the_field_that_the_proxy_reads(dialect: str, fields: dict[str, Any]) -> None:
     server = OtherServer(MESSAGES | fields.keys())
     glmv.Client(**server.options(dialect=dialect)).chat("hi", thinking=False)
     assert server.body.items() >= fields.items()
@@ -175,7 +175,7 @@ def test_extra_body_replaces_fields_of_the_same_name() -> None:
     assert server.body["response_format"] == {"type": "json_object"}
 
 
-def test_the_field_allowed_openai_params_from_glmv_and_extra_body_is_merged() -> None:
+def test_extra_body_extends_the_list_allowed_openai_params_that_glmv_sends() -> None:
     server = OtherServer(OPENAI | {"thinking", "allowed_openai_params", "top_k"})
     extra = {"allowed_openai_params": ["top_k", "thinking"], "top_k": 3}
     glmv.Client(**server.options(dialect="litellm")).chat("hi", thinking=True, extra_body=extra)
@@ -183,14 +183,14 @@ def test_the_field_allowed_openai_params_from_glmv_and_extra_body_is_merged() ->
 
 
 @pytest.mark.parametrize("bad", ["späße-1", "line\nbreak", "nul\0byte"])
-def test_a_request_id_invalid_in_a_header_is_refused(bad: str) -> None:
+def test_a_request_id_that_is_invalid_in_a_header_is_refused(bad: str) -> None:
     server = OtherServer()
     with pytest.raises(glmv.InvalidRequestError, match="X-Request-Id"):
         glmv.Client(**server.options()).chat("hi", request_id=bad)
     assert server.bodies == []
 
 
-def test_errors_have_the_users_request_id_and_a_users_header_replaces_the_sent_id() -> None:
+def test_an_error_has_the_users_request_id_and_extra_headers_replace_the_sent_id() -> None:
     server = OtherServer(())
     client = glmv.Client(**server.options())
     with pytest.raises(glmv.InvalidRequestError) as caught:
@@ -329,7 +329,7 @@ def test_tool_choice_is_sent_as_far_as_the_server_supports_it(
 
 @pytest.mark.parametrize("dialect", ENGINES)
 @pytest.mark.parametrize("kind", ["web_search", "retrieval", "mcp"])
-def test_requests_to_self_hosted_engines_with_tools_of_the_platform_are_refused(dialect: str, kind: str) -> None:
+def test_requests_with_platform_tools_to_self_hosted_engines_are_refused(dialect: str, kind: str) -> None:
     server = OtherServer()
     with pytest.raises(glmv.UnsupportedContent, match=rf"tools\[1\].*{kind}.*{dialect}"):
         glmv.Client(**server.options(dialect=dialect)).chat("hi", tools=[TOOL, {"type": kind}])
@@ -509,7 +509,7 @@ def test_pictures_are_sent_as_data_uris_to_servers_other_than_the_platform(diale
 
 
 @pytest.mark.parametrize("options", [{"model": "zai-org/GLM-4.5V-FP8"}, {"model": "mine", "base_model": "glm-4.5v"}])
-def test_limits_follow_the_model_name_but_slots_depend_on_an_explicit_base_model(options: dict[str, Any]) -> None:
+def test_a_model_name_sets_limits_and_only_an_explicit_base_model_also_sets_slots(options: dict[str, Any]) -> None:
     server = OtherServer(OPENAI)
     client = glmv.Client(**server.options(**options))
     pictures = [glmv.Image.from_url(f"https://example.com/{n}.png") for n in range(51)]

@@ -156,7 +156,7 @@ def test_the_last_event_id_is_kept_as_the_standard_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RETRIES)
-def test_the_reconnection_time_takes_ascii_digits_only(name: str) -> None:
+def test_a_reconnection_time_is_accepted_only_if_it_consists_of_ascii_digits(name: str) -> None:
     stream, expected = RETRIES[name]
     decoder = SSEDecoder()
     decoder.feed(stream)
@@ -172,7 +172,7 @@ def test_the_events_do_not_depend_on_how_the_stream_is_split(stream: bytes) -> N
 
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r\n", b"\r\n\n", b"\n\r"])
-def test_an_event_comes_with_the_byte_that_completes_its_blank_line(end: bytes) -> None:
+def test_an_event_is_returned_at_the_byte_that_completes_its_blank_line(end: bytes) -> None:
     # A CR is a complete line end: the parser does not wait for a possible LF.
     decoder = SSEDecoder()
     results = [decoder.feed(bytes([byte])) for byte in b"data: x" + end + b"data: y" + end]
@@ -196,7 +196,7 @@ def test_an_event_id_takes_effect_only_when_its_event_ends() -> None:
         assert decoder.last_event_id == last_id
 
 
-def test_the_unfinished_last_event_can_be_read_once() -> None:
+def test_flush_returns_an_unfinished_last_event_only_the_first_time() -> None:
     decoder = SSEDecoder()
     assert decoder.feed(b"event: a\ndata: 1\ndata: 2") == []
     assert decoder.flush() == [("a", b"1\n2")]

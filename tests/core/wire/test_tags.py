@@ -117,7 +117,7 @@ def test_a_box_is_given_in_pixels_of_the_only_picture() -> None:
     assert boxes_in("[0, 500, 1000, 1000]", [(640, 480)]) == (Box((0, 500, 1000, 1000), (0, 240, 640, 480), 0),)
 
 
-def test_with_two_pictures_boxes_have_pixels_only_for_the_selected_picture() -> None:
+def test_if_there_are_two_pictures_a_box_has_pixels_only_if_a_picture_is_selected() -> None:
     sizes = [(100, 100), (2000, 1000)]
     assert boxes_in("[0, 0, 500, 500]", sizes) == (Box((0, 0, 500, 500)),)
     assert boxes_in("[0, 0, 500, 500]", sizes, image=1) == (Box((0, 0, 500, 500), (0, 0, 1000, 500), 1),)
@@ -190,7 +190,7 @@ def test_a_box_is_read_in_spellings_that_models_use(text: str, grids: list[tuple
         "Version (1.0, 2, 3, 4)",
     ],
 )
-def test_four_numbers_such_as_ids_scores_or_colours_are_not_a_box(text: str) -> None:
+def test_four_numbers_such_as_ids_or_scores_or_years_are_not_a_box(text: str) -> None:
     assert boxes_in(text) == ()
 
 
@@ -366,7 +366,7 @@ def test_coordinates_up_to_a_tenth_outside_the_grid_are_clipped_to_its_edge(
         ("The scores are these: [100, 200, 300, 401] here", True),
     ],
 )
-def test_four_numbers_are_a_box_depending_on_their_values_and_the_words_before(text: str, is_box: bool) -> None:
+def test_values_and_preceding_words_decide_whether_four_numbers_are_a_box(text: str, is_box: bool) -> None:
     assert bool(boxes_in(text)) is is_box
 
 
@@ -407,13 +407,13 @@ def test_two_ordered_corners_are_a_box_and_three_points_are_not(text: str, count
     assert len(boxes_in(text)) == count
 
 
-def test_a_box_on_a_picture_index_that_does_not_exist_has_only_grid_coordinates() -> None:
+def test_a_box_has_only_grid_coordinates_if_the_picture_index_does_not_exist() -> None:
     assert boxes_in("[0, 0, 500, 500]", [(100, 100)], image=1) == (Box((0, 0, 500, 500)),)
     assert boxes_in("[0, 0, 500, 500]", [], image=0) == (Box((0, 0, 500, 500)),)
 
 
 @pytest.mark.parametrize("length", [1900, 2100])
-def test_a_box_alone_in_a_very_long_line_needs_a_word_before_it(length: int) -> None:
+def test_a_box_in_a_very_long_line_is_read_only_after_a_word(length: int) -> None:
     assert len(boxes_in(" " * length + "[1, 2, 3, 4]")) == (length < 2000)
     assert len(boxes_in("[1, 2, 3, 4]" + " " * length)) == (length < 2000)
     assert len(boxes_in("-" * length + " at [1, 2, 3, 4]")) == 1

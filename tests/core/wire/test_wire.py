@@ -208,7 +208,7 @@ def test_finish_reason_sensitive_after_finish_reason_stop_raises_an_error(flow: 
     assert isinstance(outcome.failure, glmv.ContentFilterError)
 
 
-def test_ids_become_strings_and_the_model_name_is_that_of_the_answer(flow: Any) -> None:
+def test_ids_become_strings_and_the_model_name_comes_from_the_answer(flow: Any) -> None:
     answer = flow.decode(
         [chunk({"content": "x"}, "stop", id=8305986882425703351, request_id=12, model="GLM-4V-Plus")]
     ).whole
@@ -572,7 +572,7 @@ def test_every_type_of_content_part_is_encoded_under_its_own_type() -> None:
     ]
 
 
-def test_a_conversation_with_tools_keeps_calls_and_results() -> None:
+def test_tool_calls_and_tool_results_of_a_conversation_are_sent() -> None:
     call = ToolCall("call_1", "f", '{"a":1}')
     messages = [
         Message("system", "s"),
@@ -624,7 +624,7 @@ def test_text_that_looks_like_internal_markers_is_sent_unchanged() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"a": {1, 2}}, {"a": object()}, {"a": float("nan")}, {"a": "\ud800"}])
-def test_values_that_json_cannot_hold_raise_a_glmv_error(bad: dict[str, Any]) -> None:
+def test_values_that_json_cannot_represent_raise_an_invalid_request_error(bad: dict[str, Any]) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="JSON"):
         written("hi", extra_body=bad)
 
@@ -696,7 +696,9 @@ def test_files_in_a_request_to_vllm_are_refused(file: File) -> None:
         (DIALECTS["llama.cpp"], True, {"chat_template_kwargs": {"enable_thinking": True}}),
     ],
 )  # fmt: skip
-def test_thinking_is_written_in_the_field_of_each_server(dialect: Any, thinking: Any, expected: dict[str, Any]) -> None:
+def test_thinking_is_sent_in_the_field_that_each_server_uses(
+    dialect: Any, thinking: Any, expected: dict[str, Any]
+) -> None:
     body = written("hi", dialect, thinking=thinking)
     assert {key: value for key, value in body.items() if key not in ("model", "messages")} == expected
 
@@ -751,7 +753,7 @@ def test_options_of_the_platform_are_sent_as_fields_that_each_server_knows(
     assert {key: value for key, value in body.items() if key not in ("model", "messages")} == expected
 
 
-def test_the_request_id_of_an_attempt_is_in_the_body_for_the_platform_only() -> None:
+def test_the_request_id_of_an_attempt_is_in_the_body_only_for_the_platform() -> None:
     request = chat_request("hi", Options(), {"request_id": "of-the-user"})
 
     def request_id_in(dialect: Any, request_id: str | None) -> Any:
@@ -807,7 +809,7 @@ def test_a_broken_answer_is_quoted_by_its_first_160_characters() -> None:
     assert excerpt(b"  a\tb  ") == "'a b'"
 
 
-def test_id_model_and_time_come_from_the_first_chunk_that_has_them(flow: Any) -> None:
+def test_the_id_and_the_model_and_the_time_come_from_the_first_chunk_that_has_them(flow: Any) -> None:
     chunks = [
         chunk({"content": "The "}, id="", model=None, created="then"),
         chunk({"content": "sky"}, id="i2", created="7", request_id="r2"),
@@ -830,7 +832,7 @@ def test_a_request_id_that_comes_in_a_later_chunk_is_recorded(flow: Any) -> None
     assert flow.decode([first, *others, chunk({}, "stop")]).whole.request_id == "late"
 
 
-def test_the_raw_chunk_of_the_last_delta_is_the_one_with_the_finish_reason(flow: Any) -> None:
+def test_the_raw_chunk_of_the_last_delta_is_the_chunk_with_the_finish_reason(flow: Any) -> None:
     chunks = [chunk({"content": "a"}), chunk({"content": "b"}, "stop"), chunk({"content": "c"}), chunk(None)]
     outcome = flow.decode(chunks)
     assert [delta.raw for delta in outcome.deltas] == [*chunks[:3], chunks[1]]
@@ -899,7 +901,7 @@ def of_choice(index: Any, text: str | None = None, finish_reason: str | None = N
         ([{"choices": of_choice(1, "A")["choices"] + of_choice(2, "X")["choices"]}, of_choice(2, "Y", "stop")], "A"),
     ],
 )
-def test_the_answer_is_choice_0_or_the_one_with_the_lowest_index(
+def test_the_answer_is_choice_0_or_else_the_choice_with_the_lowest_index(
     flow: Any, chunks: list[dict[str, Any]], text: str
 ) -> None:
     assert flow.decode(chunks).whole.text == text

@@ -85,7 +85,7 @@ def test_a_file_in_a_request_is_described_by_its_type_and_by_its_content_or_size
     assert all(part in text for part in parts)
 
 
-def test_a_medium_has_measured_attributes_only_if_it_was_opened() -> None:
+def test_a_picture_has_measured_attributes_only_if_it_was_opened() -> None:
     data = picture(RED, 120, 80)
     medium = Medium("image", 0, 0, None, look_image(data), data)
     assert (medium.width, medium.height, medium.seconds, medium.colours) == (120, 80, None, ("red",))

@@ -91,7 +91,7 @@ def test_a_tool_named_in_the_last_paragraph_of_the_system_text_is_called() -> No
         "必须调用工具。",
     ],
 )
-def test_a_prompt_without_the_exact_name_of_a_tool_gets_no_call(words: str) -> None:
+def test_a_prompt_without_the_exact_name_of_a_tool_causes_no_tool_call(words: str) -> None:
     assert calls(words, system="get_weather is offered.\n\nBe brief.", tools=BOTH) == []
 
 
@@ -254,7 +254,7 @@ def test_the_result_of_a_tool_fills_a_property_of_the_json() -> None:
     assert json.loads(text(*turn, system=json.dumps(schema))) == {"degrees": 31}
 
 
-def test_the_seed_decides_whether_json_is_bare_fenced_or_boxed() -> None:
+def test_the_seed_decides_whether_json_is_sent_bare_or_in_a_code_fence_or_in_a_box() -> None:
     bare, fenced, boxed = (text(json.dumps(SCHEMA), pictures=1, seed=seed) for seed in range(3))
     assert json.loads(bare) == TRUTH
     assert json.loads(fenced.removeprefix("```json").removesuffix("```")) == TRUTH
@@ -267,7 +267,7 @@ def test_json_for_a_response_format_is_bare_for_any_seed() -> None:
         assert json.loads(text("Hm.", pictures=1, response_format=wanted, seed=seed, stubborn=True)) == TRUTH
 
 
-def test_a_stubborn_emulator_gives_json_only_when_the_schema_is_sent_again() -> None:
+def test_with_the_option_stubborn_json_is_sent_only_if_the_schema_is_repeated() -> None:
     wanted = json.dumps(SCHEMA)
     prose = text(wanted, pictures=1, stubborn=True)
     assert prose == text("Hm.", pictures=1)
@@ -316,7 +316,7 @@ def test_an_answer_has_reasoning_only_if_thinking_is_on() -> None:
         ("看图", 2, 1, "我查看了 2 张图片。有 1 个视频没有查看。我只根据测量结果回答。"),
     ],
 )
-def test_the_reasoning_states_the_numbers_of_opened_pictures_and_unopened_videos(
+def test_the_reasoning_counts_the_opened_pictures_and_the_unopened_videos(
     question: str, pictures: int, unseen: int, reasoning: str
 ) -> None:
     request = ask(question, thinking=True, pictures=pictures)
@@ -324,7 +324,7 @@ def test_the_reasoning_states_the_numbers_of_opened_pictures_and_unopened_videos
     assert default_answer(replace(request, media=[*request.media, *elsewhere])).reasoning == reasoning
 
 
-def test_the_reasoning_states_the_numbers_of_opened_pictures_and_opened_videos() -> None:
+def test_the_reasoning_counts_the_opened_pictures_and_the_opened_videos() -> None:
     request = ask("Hm.", thinking=True, pictures=1)
     video = Medium("video", 0, 9, None, None, b"a film")
     reply = default_answer(replace(request, media=[*request.media, video])).reasoning

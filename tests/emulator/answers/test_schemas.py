@@ -182,7 +182,7 @@ def test_a_pattern_that_cannot_be_filled_does_not_affect_other_properties() -> N
         (obj(city=STRING, count=INTEGER), "查一下上海的情况", {"city": "", "count": 0}),
     ],
 )  # fmt: skip
-def test_properties_are_filled_with_values_of_the_request_by_name_or_in_order(
+def test_properties_are_filled_from_the_request_by_name_or_else_in_order(
     schema: Any, request_: str, expected: Any
 ) -> None:
     assert filled(schema, request_) == expected

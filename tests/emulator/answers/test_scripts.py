@@ -382,7 +382,7 @@ def batch(glm: Any, *bodies: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def test_scripted_answers_go_in_order_to_the_valid_lines_of_a_batch_only(glm: Any) -> None:
+def test_only_valid_lines_of_a_batch_use_scripted_answers_and_in_order(glm: Any) -> None:
     glm.emu.say("one", "two", "three")
     good, bad = (
         glm.hello(model="glm-4-plus", messages=[{"role": "user", "content": "Hm."}]),
@@ -602,7 +602,7 @@ def test_pytest_fail_or_skip_in_an_answer_function_fails_or_skips_the_test(run_t
     result.stdout.fnmatch_lines(["*The function given to answer() raised*", "*by my own hand*"])
 
 
-def test_texts_given_as_say_options_become_scripted_answers(
+def test_each_text_of_the_command_line_option_say_becomes_a_scripted_answer(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from glmv_emulator.__main__ import main

@@ -35,7 +35,7 @@ def video(
 
 
 @pytest.mark.parametrize(("name", "called"), [("mp4", "mp4"), ("mov", "mov"), ("matroska", "mkv"), ("avi", "avi")])
-def test_format_size_duration_and_colours_of_a_video_are_measured(name: str, called: str) -> None:
+def test_the_format_and_size_and_duration_and_colours_of_a_video_are_measured(name: str, called: str) -> None:
     result = look_video(video(name))
     assert (result.container, result.width, result.height) == (called, 160, 120)
     assert result.duration == pytest.approx(2, abs=0.15)

@@ -95,7 +95,7 @@ def test_the_value_of_a_label_is_the_number_next_to_the_label_in_the_picture() -
         assert sheet(page((40, 40, "Total"), (400, 40, figure))).values_of("total", "") == [figure]
 
 
-def test_a_description_lists_the_text_the_labelled_values_and_the_bars_of_a_chart() -> None:
+def test_a_description_lists_text_and_labelled_values_and_the_bars_of_a_chart() -> None:
     text = answer_to("What is this?", form(), chart())
     assert "Picture 1 reads:\nVisitor card\nName Ida Holm\n" in text
     assert "Pairs: Name: Ida Holm; City: Berlin; Phone: 030 123456; Cancel: Save." in text
@@ -185,7 +185,7 @@ def test_properties_without_a_label_in_the_pictures_get_empty_values() -> None:
     assert filled(obj(country=STRING, weight=NUMBER), bill(), form()) == {"country": "", "weight": 0}
 
 
-def test_medium_text_is_the_text_that_stands_in_the_picture() -> None:
+def test_the_attribute_text_of_a_medium_is_the_text_read_from_the_picture() -> None:
     assert Medium("image", 0, 0, None, look_image(form()), form()).text.startswith("Visitor card\nName Ida Holm")
 
 

@@ -183,7 +183,7 @@ def test_the_fault_drip_sends_a_slow_body_that_causes_no_read_timeout(glm: Any) 
     assert time.monotonic() - began > 0.002 * len(answer.content)
 
 
-def test_the_delay_of_the_method_slow_applies_with_other_faults_until_the_reset(glm: Any) -> None:
+def test_the_method_slow_delays_failing_and_successful_requests_until_a_reset(glm: Any) -> None:
     glm.emu.slow(first=0.2)
     glm.emu.fail(code=1305)
     began = time.monotonic()
@@ -341,7 +341,7 @@ def test_the_error_for_an_impossible_fault_says_why_it_is_impossible(glm: Any, f
             Emulator(faults=[fault])
 
 
-def test_faults_given_to_the_constructor_occur_once_each_in_order(emulate: Any) -> None:
+def test_faults_given_to_the_constructor_occur_in_order_and_again_after_a_reset(emulate: Any) -> None:
     glm = emulate(faults=["busy", "code-1234"])
     assert [glm.chat("Hello").status_code for _ in range(3)] == [429, 500, 200]
     glm.emu.reset()
@@ -433,6 +433,6 @@ def _of(names: Callable[[Any], bool]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", _of(lambda row: row.apply is None))
-def test_the_error_for_a_fault_that_no_response_can_cause_says_what_to_do(name: str) -> None:
+def test_the_error_for_a_fault_that_inject_cannot_cause_says_what_to_do_instead(name: str) -> None:
     with pytest.raises(ValueError, match=re.escape(Emulator.FAULTS[name].instead[:30])):
         Emulator().inject(name)

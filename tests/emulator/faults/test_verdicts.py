@@ -154,7 +154,7 @@ def test_taking_a_broken_stream_for_an_answer_is_detected(emu: Emulator, client:
     assert names(emu) == ["trusted-truncated-stream"]
 
 
-def test_a_broken_stream_noticed_by_the_application_gets_no_verdict(emu: Emulator, client: Client) -> None:
+def test_a_broken_stream_that_the_application_notices_gets_no_verdict(emu: Emulator, client: Client) -> None:
     emu.inject("cut")
     with pytest.raises(httpx.RemoteProtocolError):
         client.post(more={"stream": True})
@@ -249,7 +249,9 @@ def test_a_corrected_request_counts_as_a_new_call(
     assert report.verdicts == []
 
 
-def test_requests_that_differ_only_in_text_left_out_of_the_journal_are_two_calls(emu: Emulator, client: Client) -> None:
+def test_requests_are_two_calls_if_they_differ_only_in_text_that_the_journal_omits(
+    emu: Emulator, client: Client
+) -> None:
     assert client.post("x" * 5000 + " EMU-SENSITIVE-INPUT").status_code == 400
     assert client.post("x" * 5000 + " and all is very good").status_code == 200
     assert names(emu, errors=1) == []
