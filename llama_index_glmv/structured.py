@@ -48,7 +48,8 @@ class Schema(dict[str, Any]):
 class StructuredOutput(FunctionCallingLLM):
     """`structured_predict` and its three variants: the request asks for JSON that fits the schema of the class.
 
-    If `pydantic_program_mode` is not DEFAULT, LlamaIndex's own programs run: with tools, or with text and a parser.
+    If `pydantic_program_mode` is not DEFAULT, LlamaIndex's own programs run. These use a tool call, or text with a
+    parser.
     """
 
     def _messages_and_options(
@@ -69,7 +70,7 @@ class StructuredOutput(FunctionCallingLLM):
         return messages, options
 
     def _checked_by(self, output_cls: type[BaseModel], llm_kwargs: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Options for LlamaIndex's own program. If the program calls a tool, `output_cls` validates the arguments."""
+        """The options for LlamaIndex's own program. If the mode is FUNCTION, `output_cls` validates the tool call."""
         if self.pydantic_program_mode is not PydanticProgramMode.FUNCTION:
             return llm_kwargs
         return {"validate": output_cls, **(llm_kwargs or {})}
@@ -198,8 +199,9 @@ def _next_object(
 def _so_far(text: str, output_cls: type[Model]) -> tuple[Model | FlexibleModel, dict[str, Any]]:
     """Unfinished JSON -> (object, JSON as a dict); a flexible class is used if `output_cls` refuses the JSON.
 
-    If the JSON ends inside a string, `output_cls` must also accept the string with one more character, and the object
-    with that character must extend the object without it. Otherwise the flexible class is used, too.
+    If the JSON ends inside a string, a second object is made from the JSON with one more character in that string. The
+    flexible class is also used if `output_cls` refuses the longer JSON, or if the second object does not extend the
+    first.
     """
     flexible: type[FlexibleModel] = create_flexible_model(output_cls)
     try:
