@@ -186,7 +186,7 @@ class Calls:
     async def _quiet(self, seconds: float) -> None:
         """Pause, so that the platform can become less busy; the progress shows the reason."""
         some = "1 row" if len(self._aside) == 1 else f"{len(self._aside):,} rows"
-        times = f"time {self._pass + 1} of {len(BUSY_PAUSES)}"
+        times = f"retry {self._pass + 1} of {len(BUSY_PAUSES)}"
         self._progress.waiting = f"The platform was too busy for {some}; trying again in {seconds:.0f} s ({times})."
         await self._rest(seconds)
         self._progress.waiting = None

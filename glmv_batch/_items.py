@@ -295,8 +295,8 @@ def _each(rows: Iterable[Any], column: str | None) -> Iterator[Item]:
                 yield _item(row, column, "item 1" if number == 1 else None, None)
             case str() | os.PathLike() if Path(row).suffix.lower() in TABLES:
                 raise glmv.InvalidRequestError(
-                    f"Item {number} is a table, {glmv.shown(os.fspath(row))}: pass one table as the source, or for "
-                    "several tables a pattern such as 'shards/*.parquet'."
+                    f"Item {number} is a table, {glmv.shown(os.fspath(row))}: pass the path of one table as the "
+                    "source, or a pattern for several tables, such as 'shards/*.parquet'."
                 )
             case str() | os.PathLike():
                 yield Item(_name_of(os.fspath(row)), row)

@@ -187,8 +187,8 @@ class Job:
         self._check_output(out, beside)
         if self._is_read and isinstance(self._source, Iterator):
             raise glmv.InvalidRequestError(
-                "The source of this job can be read only once, and it was read: the output would lose rows. Make a new "
-                "job."
+                "The source of this job can be read only once and has already been read: the new output would lack "
+                "these rows. Make a new job."
             )
         # Closed here, because a notebook keeps the last error, and with it the run and its ledger would stay open.
         with (
@@ -264,7 +264,7 @@ class Job:
             asyncio.get_running_loop()
         except RuntimeError:
             raise glmv.InvalidRequestError(
-                "arows needs a running event loop of asyncio. With trio, read `rows` in a thread "
+                "arows needs a running event loop of asyncio. With trio, iterate over `rows` in a thread "
                 "(`trio.to_thread.run_sync`)."
             ) from None
         ready: asyncio.Queue[Row | None] = asyncio.Queue()

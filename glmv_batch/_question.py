@@ -129,7 +129,7 @@ class Question:
         return row if self.json_schema is None or not row.ok else self._fitting(row, row.text or "")
 
     def _fitting(self, row: Row, text: str) -> Row:
-        """The row with the parsed answer, or with an error if the text does not fit the schema; either row has the text."""
+        """The row with the parsed answer. If the text does not fit the schema, the row has the text and an error."""
         try:
             return replace(row, parsed=self.parsed(text))
         except ValueError as wrong:
