@@ -1,8 +1,8 @@
 """Sources -> items, one after the other: folders, patterns, tables, data sets, any iterable.
 
 Nothing is read ahead, so memory does not grow with the number of items. Files that the programmer names are read, and
-so are the paths in the picture column of a table; a file is refused if its first bytes are not
-those of a picture or video.
+so are the paths in the picture column of a table. A file is refused if its first bytes are not those of a picture or
+video.
 """
 
 import csv

@@ -20,8 +20,8 @@ class Question:
 
     Args:
         prompt: the question about each picture.
-        messages: messages, to the last user message of which the picture is added, or a function from `Item` to
-            messages. They replace `prompt`.
+        messages: messages, or a function from `Item` to messages; replaces `prompt`. If it is not a function, the
+            picture is added to the last user message.
         schema: a pydantic class or JSON Schema that the answer must fit.
         model, options: the model and the options of each call, as for `glmv.Client.chat`.
 
@@ -161,8 +161,8 @@ def failed(item: Item, error: Exception, seconds: float) -> Row:
 def is_final(error: Exception) -> bool:
     """Whether the same request would fail again whenever it is sent.
 
-    `retryable` of an error says only whether an immediate retry may succeed. A call is not retried at once after its
-    second timeout, after its deadline or if the model does not exist; but it may succeed another day.
+    `retryable` of an error says only whether an immediate retry may succeed. After a second
+    timeout, after the deadline, or if the model does not exist, it is False; but the call may succeed another day.
     """
     match error:
         case glmv.NotFoundError():

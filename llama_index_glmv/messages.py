@@ -92,7 +92,7 @@ def to_glmv(messages: Iterable[ChatMessage], intake: Intake) -> list[glmv.Messag
 
     Args:
         messages: the conversation; neither the messages nor their blocks are changed.
-        intake: the rules for content; it gets a note about each content that is left out.
+        intake: the rules for content; it collects notes about content that is left out.
 
     Returns:
         The messages that have content or tool calls, and all tool messages. Their parts are in the order of the
