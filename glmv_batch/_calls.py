@@ -93,7 +93,7 @@ class Lookup:
 
 
 class Later(NamedTuple):
-    """The row of an item that failed because the platform is busy, and that is sent again later."""
+    """The row of an item that failed because the platform is busy. The item is sent again later."""
 
     row: Row
 
@@ -107,7 +107,7 @@ class _CallResult(NamedTuple):
 
 
 class Calls:
-    """One run of a job. `run` belongs to one event loop. All methods but `stop` are called on that loop.
+    """One run of a job. `run` belongs to one event loop. Other threads may call only `stop`.
 
     Args:
         hand: called with each row; must not block. The consumer calls `taken` when it has taken the row.
@@ -184,9 +184,9 @@ class Calls:
                 group.create_task(self._work(source, readers))
 
     async def _quiet(self, seconds: float) -> None:
-        """Wait until the platform may be less busy, and show that in the progress."""
+        """Pause, so that the platform can become less busy; the progress shows the reason."""
         some = "1 row" if len(self._aside) == 1 else f"{len(self._aside):,} rows"
-        times = f"time {self._pass + 1} of {len(BUSY_PAUSES)}"
+        times = f"retry {self._pass + 1} of {len(BUSY_PAUSES)}"
         self._progress.waiting = f"The platform was too busy for {some}; trying again in {seconds:.0f} s ({times})."
         await self._rest(seconds)
         self._progress.waiting = None
@@ -207,7 +207,7 @@ class Calls:
                 pass
 
     def _wake(self) -> None:
-        """Wake the workers that wait until the consumer takes a row, so that they see that the run ends."""
+        """Wake the workers that are waiting for the consumer, so that they notice the end of the run."""
         for _ in range(self._width):
             self._window.release()
         self._move()
@@ -242,7 +242,12 @@ class Calls:
             return None
 
     def _hand_on(self, number: int, row: Row | None) -> None:
-        """Pass on the row of the item with this number, in the requested order. None: the item has no row for now."""
+        """Pass on the row of the item with this number, in the order that the user requested.
+
+        Args:
+            number: the item's position in the source.
+            row: the row; None if the item has no row yet, or will not get one.
+        """
         self._waiting[number if self._ordered else self._next] = row
         while self._next in self._waiting:
             ready = self._waiting.pop(self._next)
@@ -253,7 +258,7 @@ class Calls:
                 self._hand(ready)
 
     async def _row(self, item: Item, readers: Executor) -> Row | Later | None:
-        """The row of an item. If rows keep their order, this method repeats calls that met a busy platform."""
+        """The row of an item. If rows keep the source's order, this method repeats a call if the platform was busy."""
         if not self._ordered:
             return await self._row_now(item, readers, self._pass)
         for time_of, seconds in enumerate(BUSY_PAUSES):
@@ -300,7 +305,7 @@ class Calls:
         return row
 
     def _find(self, item: Item, future: asyncio.Future[Row | Later | None], begun: float) -> Lookup:
-        """Look up an item, or prepare its messages. Runs in a worker thread, as it reads and encodes pictures.
+        """Look up an item, or prepare its messages. Runs in a worker thread, because it reads and encodes pictures.
 
         `future`, the future of the item's row, is published under the item's key before the ledger is read. So a later
         item with the same key finds either this future or the answer in the ledger.
@@ -326,7 +331,7 @@ class Calls:
         return lookup
 
     def _encode(self, part: Any) -> None:
-        """Fit and encode a picture, or encode a video, off the event loop; the part caches the result."""
+        """Scale a picture to the limits and encode it, or encode a video; the part caches the result."""
         match part:
             case glmv.Image() if part.url is None and part.fit and self._limits is not None:
                 part.fitted_for(self._limits)[0].base64()
@@ -369,7 +374,7 @@ class Calls:
         return result.row
 
     def _may_wait(self, item: Item, time_of: int) -> bool:
-        """Whether an item that met a busy platform is sent again later. If so, the memory that it takes is counted."""
+        """Decide whether an item is sent again later because the platform was busy; if so, count the item's memory."""
         if time_of >= len(BUSY_PAUSES) or self._ended_early:
             return False
         size = 0 if self._ordered else _size(item)

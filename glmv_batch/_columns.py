@@ -1,7 +1,7 @@
 """Converts a JSON Schema to typed columns, and the JSON of an answer to values of these columns.
 
-Values without one Arrow type (a schema of several types, a schema that refers to itself, free objects) are stored as
-JSON text, so nothing in an answer is lost.
+A value is stored as JSON text if its schema has no single Arrow type (several types, a reference to itself, an object
+without properties), so nothing in an answer is lost.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ class _Reader:
         self._within: frozenset[str] = frozenset()
 
     def properties(self) -> Mapping[str, Any] | None:
-        """The properties of an object's schema; None if it has none or the schema is not that of an object."""
+        """The properties of an object's schema; None for an object without properties and for other schemas."""
         whole, _ = self.resolved(self._root)
         properties = whole.get("properties")
         is_object = whole.get("type", "object") == "object" and isinstance(properties, Mapping)
         return properties or None if is_object else None
 
     def column(self, schema: Any) -> Column:
-        """The column for one schema; JSON text if the schema refers to itself."""
+        """The column for one schema. If the schema refers to itself, the column contains JSON text."""
         whole, followed = self.resolved(schema)
         outer = self._within
         if outer & followed:
@@ -72,7 +72,7 @@ class _Reader:
     def resolved(self, schema: Any) -> tuple[Mapping[str, Any], frozenset[str]]:
         """Follow the references of a schema; return the schema they lead to, and the references.
 
-        The alternative null is removed from the schema, since every column may be null.
+        If null is one of the schema's types or alternatives, it is removed, because every column can contain null.
         """
         followed: set[str] = set()
         while isinstance(schema, Mapping):

@@ -1,4 +1,4 @@
-"""The columns of an output: the facts of each row, and columns copied from the source."""
+"""The columns of an output: those that every output has, such as `text` and `error`, and copies from the source."""
 
 from __future__ import annotations
 

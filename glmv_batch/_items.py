@@ -1,7 +1,8 @@
 """Sources -> items, one after the other: folders, patterns, tables, data sets, any iterable.
 
 Nothing is read ahead, so memory does not grow with the number of items. Files that the programmer names are read, and
-so are the paths in the picture column of a table; a file that is not a picture is refused by its first bytes.
+so are the paths in the picture column of a table. A file is refused if its first bytes are not those of a picture or
+video.
 """
 
 import csv
@@ -45,11 +46,11 @@ class Item:
     """One item of a job, usually a picture.
 
     Attributes:
-        name: the key of its row in the output, with the type that it has in the table.
+        name: the key of the item's row in the output. A key from a table keeps its type.
         source: a path, an http(s) URL, base64 of a picture, bytes, a Pillow picture, or a part of `glmv`. None if there
             is no picture: then `messages` must be a function that makes the request from the columns, else the item
             fails.
-        columns: the row of the table that it comes from.
+        columns: the item's row in the table, if it comes from a table.
     """
 
     name: Any
@@ -116,12 +117,12 @@ def items(
               and videos, the Parquet files are read. Paths in a file are relative to that file.
             - a pattern such as `photos/*.jpg` or `shards/*.parquet`.
             - a table of pyarrow, pandas, polars or DuckDB, or another object with `__arrow_c_stream__`.
-            - a data set of Hugging Face or Ray, or one of PyTorch that has a length and indices.
+            - a data set of Hugging Face or Ray, or a data set of PyTorch with a length and indices.
             - an iterable of `Item`, paths, URLs, bytes, Pillow pictures, parts of `glmv` or rows (mappings).
         column: the table's column with the picture; None means the first column of `PICTURE_COLUMNS` that is not
             empty.
         keep: columns that the first item must have.
-        but: the output, which is not read if it is in the folder.
+        but: the output file. If it is in the source folder, it is not an item.
 
     Raises:
         InvalidRequestError: the source does not exist or is empty, or its first row lacks `column` or one of `keep`.
@@ -294,8 +295,8 @@ def _each(rows: Iterable[Any], column: str | None) -> Iterator[Item]:
                 yield _item(row, column, "item 1" if number == 1 else None, None)
             case str() | os.PathLike() if Path(row).suffix.lower() in TABLES:
                 raise glmv.InvalidRequestError(
-                    f"Item {number} is a table, {glmv.shown(os.fspath(row))}: pass one table as the source, or for "
-                    "several tables a pattern such as 'shards/*.parquet'."
+                    f"Item {number} is a table, {glmv.shown(os.fspath(row))}: pass the path of one table as the "
+                    "source, or a pattern for several tables, such as 'shards/*.parquet'."
                 )
             case str() | os.PathLike():
                 yield Item(_name_of(os.fspath(row)), row)

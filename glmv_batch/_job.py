@@ -47,7 +47,7 @@ class Job:
             pandas, polars and DuckDB (whatever has `__arrow_c_stream__`), and data sets of Hugging Face, Ray and
             PyTorch. Items are read one by one.
         prompt: the question about each item.
-        messages: instead of the prompt: messages to which the picture is added, or a function from `Item` to messages.
+        messages: messages to which the picture is added, or a function from `Item` to messages. They replace `prompt`.
         schema: a pydantic class or JSON Schema that each answer must fit; see `Row.parsed`.
         column: the table's column with the picture; None means, in each row, the first of these columns that
             is not empty: `image`, `picture`, `photo`, `path`, `file`, `url`, `image_url` or `video`.
@@ -129,8 +129,8 @@ class Job:
         """The settings of the user's client, or the settings passed to the job.
 
         Raises:
-            InvalidRequestError: a client and settings other than `model` are passed, a setting is wrong, or the
-                only HTTP client is blocking where the job needs an asynchronous one, or the reverse.
+            InvalidRequestError: settings other than `model` are passed together with a client, a setting is wrong, or
+                only the HTTP client that the job does not use is passed (`http_client` or `http_async_client`).
         """
         connection = {name: value for name, value in settings.items() if value is not None}
         if self._own is None:
@@ -169,8 +169,9 @@ class Job:
             order: "arrival" writes each row when its answer arrives; "input" keeps the order of the source.
             retry_failed: send again the items that failed in an earlier run and may succeed now.
             on_row: called with each row, for instance to show the `progress`.
-            keep_columns: names of the table's columns to copy into the output, or True for all. A column with the name
-                of a fact (`text`, `model`, ...) becomes `source_<name>`; pictures are not copied.
+            keep_columns: names of the table's columns to copy into the output, or True for all. If the output
+                already has a column of that name (`text`, `model`, ...), the copy is called `source_<name>`. Pictures
+                are not copied.
 
         Returns:
             `progress`; its `str` is a summary.
@@ -186,8 +187,8 @@ class Job:
         self._check_output(out, beside)
         if self._is_read and isinstance(self._source, Iterator):
             raise glmv.InvalidRequestError(
-                "The source of this job can be read only once, and it was read: the output would lose rows. Make a new "
-                "job."
+                "The source of this job can be read only once and has already been read: the new output would lack "
+                "these rows. Make a new job."
             )
         # Closed here, because a notebook keeps the last error, and with it the run and its ledger would stay open.
         with (
@@ -215,7 +216,7 @@ class Job:
         stores their answers.
 
         Raises:
-            GLMVError: as `write`.
+            GLMVError: for the same reasons as in `write`.
         """
         yield from self._rows(self._run(ledger, order, retry_failed))
 
@@ -263,7 +264,7 @@ class Job:
             asyncio.get_running_loop()
         except RuntimeError:
             raise glmv.InvalidRequestError(
-                "arows needs a running event loop of asyncio. With trio, read `rows` in a thread "
+                "arows needs a running event loop of asyncio. With trio, iterate over `rows` in a thread "
                 "(`trio.to_thread.run_sync`)."
             ) from None
         ready: asyncio.Queue[Row | None] = asyncio.Queue()
@@ -335,7 +336,7 @@ class Job:
         """Check that writing the output destroys neither the source nor stored answers.
 
         Raises:
-            InvalidRequestError: writing would destroy one of them, or no file can have the name of the output.
+            InvalidRequestError: writing would destroy one of them, or the output's path is not a valid path.
         """
         source = Path(self._source) if isinstance(self._source, str | os.PathLike) else None
         try:

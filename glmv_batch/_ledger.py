@@ -53,7 +53,7 @@ _Write = tuple[str, Sequence[Any], "Future[None]"]
 
 
 class LedgerUnreadable(glmv.InvalidRequestError):
-    """The ledger cannot be read. This ends the job, since the cause is not a single item."""
+    """The ledger cannot be read. This ends the job, because the cause is not a single item."""
 
     def __init__(self, path: Path, error: Exception) -> None:
         if isinstance(error, sqlite3.Error) and not _is_damage(error):
@@ -186,7 +186,7 @@ class Ledger:
         self._looked = time.monotonic()
 
     def answer(self, key: str, *, retry_failed: bool = False) -> dict[str, Any] | None:
-        """The stored facts of a row, as `Row.as_dict` returns them but without `key`; None if there are none.
+        """The stored row as a dict, as from `Row.as_dict` but without `key`; None if no row is stored.
 
         Args:
             retry_failed: also return None for failures that may succeed next time.
@@ -279,7 +279,7 @@ class Ledger:
         return done
 
     def _write_all(self) -> None:
-        """The writer thread: the writes that wait in the queue, up to `_GROUP`, go into one transaction."""
+        """Do the queued writes until the ledger closes, up to `_GROUP` in one transaction; runs in its own thread."""
         ended = False
         while not ended:
             first = self._writes.get()
@@ -327,7 +327,7 @@ def _fits(name: str, value: object) -> bool:
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    """Whether an error means that the file is damaged; a full disk or a lock raises other classes."""
+    """Whether an error means that the file is damaged; a full disk and a locked file raise errors of other classes."""
     return type(error) is sqlite3.DatabaseError or isinstance(error, sqlite3.DataError)
 
 

@@ -2,7 +2,7 @@
 
 Some failures prove that the server was not reached. Others (a broken connection, a timeout, a gateway's page) can also
 be caused by one picture. They count as an outage if several different rows fail this way without an answer in between.
-A row that fails this way repeatedly while other rows are answered, or while it is alone, is a failed row.
+A row that fails this way repeatedly is a failed row if other rows are answered meanwhile, or if no other row is left.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _GATEWAY = {502, 503, 504, *range(520, 528), 530}
 
 
 def kind_of(error: Exception) -> str | None:
-    """The `kind` of a failed connection or an invalid request, or of one that caused a passed deadline; else None."""
+    """The `kind` of a ConnectionFailed or InvalidRequestError, also as the cause of a DeadlineExceeded; else None."""
     if isinstance(error, glmv.DeadlineExceeded) and error.__cause__ is not None:
         return kind_of(error.__cause__) if isinstance(error.__cause__, Exception) else None
     return error.kind if isinstance(error, glmv.ConnectionFailed | glmv.InvalidRequestError) else None
@@ -112,7 +112,7 @@ class Outage:
         self._queue: deque[Hashable] = deque()
 
     async def turn(self, row: Hashable, stopped: Callable[[], bool]) -> bool:
-        """Wait until a row's call may start. In an outage the row that has waited longest probes first.
+        """Wait until a row's call may start. In an outage, rows probe in the order of arrival.
 
         Returns:
             Whether the call is a probe. The caller must then call `failed`, `heard` or `let_go`.

@@ -20,10 +20,10 @@ ROW_GROUP = 5_000
 
 
 class Parquet(Part):
-    """A table: the key, columns of the source, a typed column for each property of the schema, the facts of each row.
+    """A table: the key, columns of the source, a typed column for each property of the schema, the row's other fields.
 
-    A property with the name of a fact (`text`, `model`, ...) becomes `parsed_<name>`. The types of the key and of the
-    source's columns come from the rows: if later rows need a wider type, the file is rewritten.
+    A property whose name is that of a field (`text`, `model`, ...) becomes `parsed_<name>`. The types of the key and
+    of the source's columns come from the rows: if later rows need a wider type, the file is rewritten.
     """
 
     def __init__(self, path: Any, schema: Mapping[str, Any] | None, keep: Any = False) -> None:
@@ -82,7 +82,7 @@ class Parquet(Part):
         self._writer = parquet.ParquetWriter(self._file, schema, compression="zstd")
 
     def _begin_again(self, schema: Any) -> None:
-        """Rewrite the rows so far with other types. They stay in the same file, because this job holds its lock."""
+        """Rewrite the rows so far with other types. No new file replaces this one, because this job has locked it."""
         from pyarrow import parquet
 
         self._writer.close()

@@ -23,7 +23,7 @@ _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 class Part(ABC):
     """A writer to `<file>.part`, which is renamed to `<file>` when the run ends.
 
-    `claim` locks the file. The lock is the operating system's, so it ends with the process, even if that is killed.
+    `claim` locks the file. The operating system removes the lock when the process ends or is killed.
 
     Attributes:
         source_columns: the columns of the source that are written.
@@ -110,7 +110,7 @@ class Part(ABC):
             self._begun = True
 
     def _finish(self, *, whole: bool) -> None:
-        """Rename the file, unless the run failed and an older file exists. If possible, keep it locked until then."""
+        """Rename the file, unless the run failed and an older file exists. On Windows, close and so unlock it first."""
         assert self._locked_file is not None
         self._locked_file.flush()
         if sys.platform == "win32":

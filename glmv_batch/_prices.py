@@ -101,7 +101,7 @@ class Budget:
 
         Args:
             model: the model's name.
-            base_model: its name in the catalogue, if `model` is a server's alias.
+            base_model: the model's name in the catalogue, if `model` is a server's alias.
             share: the fraction of the listed price to pay.
 
         Raises:

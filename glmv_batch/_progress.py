@@ -21,7 +21,7 @@ class Progress:
     Attributes:
         total: number of items; None before they are counted, or if they cannot be counted.
         answered, failed: rows of this run.
-        known: rows that were not sent, because the ledger has their answer or an equal item got it in this run.
+        known: rows that were not sent, because this run or an earlier run has already sent an equal item.
         known_failed: how many of the `known` rows are errors.
         input_tokens, output_tokens: tokens of this run, as far as the server reported them.
         errors: number of failed rows by the name of the error class.

@@ -20,8 +20,8 @@ class Question:
 
     Args:
         prompt: the question about each picture.
-        messages: instead of the prompt: messages to whose last user message the picture is added, or a function from
-            `Item` to messages.
+        messages: messages, or a function from `Item` to messages; replaces `prompt`. If it is not a function, the
+            picture is added to the last user message.
         schema: a pydantic class or JSON Schema that the answer must fit.
         model, options: the model and the options of each call, as for `glmv.Client.chat`.
 
@@ -123,13 +123,13 @@ class Question:
     def row_of_facts(self, item: Item, facts: Mapping[str, Any]) -> Row:
         """The facts in the ledger -> the item's row.
 
-        The answer's text is parsed again, because a pydantic class need not accept the JSON that it writes itself.
+        `parsed` is made from the stored text of the answer, because a pydantic class can refuse JSON that it wrote.
         """
         row = restored(facts, item.name, item.columns)
         return row if self.json_schema is None or not row.ok else self._fitting(row, row.text or "")
 
     def _fitting(self, row: Row, text: str) -> Row:
-        """The row with the parsed answer. If the answer does not fit, its text stays, since it is paid for."""
+        """The row with the parsed answer. If the text does not fit the schema, the row has the text and an error."""
         try:
             return replace(row, parsed=self.parsed(text))
         except ValueError as wrong:
@@ -161,8 +161,8 @@ def failed(item: Item, error: Exception, seconds: float) -> Row:
 def is_final(error: Exception) -> bool:
     """Whether the same request would fail again whenever it is sent.
 
-    The attribute `retryable` of an error means an immediate retry. If the call timed out twice, its deadline passed or
-    the model does not exist, the call is not retried at once, but may succeed another day.
+    `retryable` of an error says only whether an immediate retry may succeed. After a second
+    timeout, after the deadline, or if the model does not exist, it is False; but the call may succeed another day.
     """
     match error:
         case glmv.NotFoundError():

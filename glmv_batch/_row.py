@@ -25,7 +25,7 @@ class Row:
         error, error_class, code, retryable: the error's message, the name of its class in `glmv`, the platform's
             code, and whether the same request may succeed later.
         notes: what was changed or left out in the request.
-        columns: the row of the table that the item comes from.
+        columns: the item's row in the table, if the item comes from a table.
     """
 
     key: Any

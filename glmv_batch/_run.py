@@ -203,8 +203,8 @@ class ByBatches:
     def _pass_on_rows(self, hand: Callable[[Row], Any], *, all_of_them: bool = False) -> None:
         """Pass on the rows that have been written to disk; with `all_of_them`, wait until all are written.
 
-        Without it, up to `_GROUP` rows that are not written yet stay in the queue, so that they share one wait for the
-        disk.
+        Without `all_of_them`, up to `_GROUP` unwritten rows stay in the queue, so that one wait for the disk covers
+        them all.
         """
         while self._queue and (all_of_them or len(self._queue) > _GROUP or _done(self._queue[0][0])):
             future, row, emulated = self._queue.popleft()

@@ -101,8 +101,8 @@ def rows_of(source: Any) -> Iterable[Any]:
         return (value.as_py() for value in source)
     if isinstance(source, IOBase):  # iterated, a picture would be cut at each byte that is the code of a line end
         raise glmv.InvalidRequestError(
-            f"The source is an open file ({type(source).__name__}): pass its path or, for one picture, its bytes "
-            "(read())."
+            f"The source is an open file ({type(source).__name__}): pass its path. If it is one picture, you can "
+            "also pass the result of its read()."
         )
     if isinstance(source, Iterable):
         return source

@@ -92,7 +92,7 @@ def to_glmv(messages: Iterable[ChatMessage], intake: Intake) -> list[glmv.Messag
 
     Args:
         messages: the conversation; neither the messages nor their blocks are changed.
-        intake: the rules; it gets a note for content that is left out.
+        intake: the rules for content; it collects notes about content that is left out.
 
     Returns:
         The messages that have content or tool calls, and all tool messages. Their parts are in the order of the
@@ -195,14 +195,15 @@ def _in_lines(parts: list[glmv.Part]) -> list[glmv.Part]:
 def parts_of_block(block: object, where: str, intake: Intake) -> list[glmv.Part]:
     """One block -> its parts.
 
+    If media in a tool's result cannot be sent, a sentence for the model replaces them, unless the block gives a path.
+
     Args:
-        block: a content block of a kind that every role may have.
-        where: the position for messages, such as "messages[2] (tool)".
-        intake: the rules; it collects the notes.
+        block: a content block of a type that messages of every role can contain.
+        where: the block's position, for errors and notes, such as "messages[2] (tool)".
+        intake: the rules for content; it collects notes about content that is left out.
 
     Raises:
-        InvalidRequestError: the block cannot be sent; the error names its position and type. But media in a tool's
-            result are replaced by a sentence for the model, unless the block gives a path.
+        InvalidRequestError: the block cannot be sent; the error names its position and type.
     """
     try:
         return list(_parts_of_block(block, where, intake))
@@ -255,7 +256,7 @@ def parts_of_documents(documents: ImageDocuments | None, intake: Intake) -> list
 
     Args:
         documents: one or several of: blocks, nodes, scored nodes, documents, paths, URLs, bytes, Pillow pictures.
-        intake: the rules; it collects the notes.
+        intake: the rules for content; it collects notes about content that is left out.
 
     Raises:
         InvalidRequestError: an item cannot be sent or has no picture; the error names its position and type.
@@ -331,7 +332,7 @@ def with_linked(messages: Sequence[glmv.Message], kwargs: dict[str, Any], intake
     Args:
         messages: the conversation.
         kwargs: options of the call; both keywords are removed. Their value is a URL, base64, or a list of these.
-        intake: the rules; it collects the notes.
+        intake: the rules for content; it collects notes about content that is left out.
 
     Raises:
         InvalidRequestError: a value cannot be sent; the error names its keyword.

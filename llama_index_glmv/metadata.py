@@ -1,6 +1,6 @@
 """The metadata of a model for LlamaIndex, and the class names in LlamaIndex's tables.
 
-Metadata comes from the catalogue row. llama-index-core reads it at every call, so reading it never raises an error.
+Metadata comes from the model's catalogue row. llama-index-core reads it at every call, so reading it never raises.
 
 `load_llm` and `load_embed_model` look up class names in tables. The modules of these tables import every installed
 integration, which takes about one second. So a class is added to a table only after the program has imported the
@@ -39,12 +39,13 @@ def metadata_of(
     Args:
         model: the model's name; a model that is not in the catalogue has no known limits.
         base_model: the model's name in the catalogue, if `model` is a server's alias.
-        context_window: the user's setting in tokens; overrides the row.
-        max_tokens: the user's setting for the length of an answer; overrides the row.
+        context_window: the user's setting, in tokens; overrides the catalogue's value.
+        max_tokens: the user's limit for the length of an answer, in tokens; overrides the catalogue's.
 
     Returns:
-        The metadata. Without `max_tokens`, `num_output` is the row's default length of an answer, or else the row's
-        maximum. `num_output` is -1 if the length is unknown or would fill the context window.
+        The metadata. Without `max_tokens`, `num_output` is the default length of an answer in the catalogue row;
+        if the row has no default, it is the row's maximum length. `num_output` is -1 if the length is unknown or would
+        fill the context window.
     """
     row = glmv.find_model(base_model or model)
     window = context_window or (row and row.context) or UNKNOWN_WINDOW
@@ -72,7 +73,14 @@ def written_metadata(
 
 
 def register_name(component: type[BaseComponent], where: tuple[str, str]) -> None:
-    """Add a class to a table under its `class_name` once the table's module is imported, or now if it already is."""
+    """Add a class to a table, with its `class_name` as the key.
+
+    If the table's module is not imported yet, the class is added when the program imports the module.
+
+    Args:
+        component: the class.
+        where: the name of the table's module, and the name of the table in it.
+    """
     module, table = where
 
     def enter(loaded: Any) -> None:

@@ -35,7 +35,7 @@ _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 class Answer:
     """An answer while it streams: it takes deltas, and returns LlamaIndex's cumulative responses.
 
-    It sums the deltas passed to it. glmv's own accumulator may be ahead, since it sums all that the server sent.
+    It sums only the deltas passed to `add`. glmv's own accumulator sums all that the server sent, so it can be ahead.
     """
 
     __slots__ = ("_blocks", "_calls", "_sum", "_wire")
@@ -54,9 +54,9 @@ class Answer:
         """Add one delta.
 
         Returns:
-            The response. `message` is the answer so far, in new blocks, so that a consumer may keep it; `delta` is the
-            new visible text; `additional_kwargs["thinking_delta"]` is the new reasoning, which agents read there; `raw`
-            is the server's chunk as a dict. The last response has the usage in `raw` and in `additional_kwargs`, so
+            The response. `message` is the answer so far; later deltas do not change it. `delta` is the new visible
+            text. `additional_kwargs["thinking_delta"]` is the new reasoning, where agents look for it. `raw` is the
+            server's chunk as a dict. The last response has the usage in `raw` and in `additional_kwargs`, so
             that token counters need not estimate. If a second answer replaces the first, the first response of
             the second answer has `additional_kwargs["replaces"]`.
         """
@@ -223,7 +223,7 @@ def first_only(response: ChatResponse) -> ChatResponse:
 
 
 def _tool_kwargs(arguments: object, *, partial: bool) -> dict[str, Any]:
-    """Arguments -> a dict; {} if those of a finished answer are incomplete, because a cut value must not be used."""
+    """Arguments -> a dict. Incomplete arguments of a finished answer give {}, because a cut value must not be used."""
     match arguments:
         case dict():
             return arguments

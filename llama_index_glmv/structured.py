@@ -46,7 +46,8 @@ class Schema(dict[str, Any]):
 class StructuredOutput(FunctionCallingLLM):
     """`structured_predict` and its three variants: the request asks for JSON that fits the schema of the class.
 
-    If `pydantic_program_mode` is not DEFAULT, LlamaIndex's own programs run: with tools, or with text and a parser.
+    If `pydantic_program_mode` is not DEFAULT, LlamaIndex's own programs run. These use a tool call, or text with a
+    parser.
     """
 
     def _messages_and_options(
@@ -67,7 +68,7 @@ class StructuredOutput(FunctionCallingLLM):
         return messages, options
 
     def _checked_by(self, output_cls: type[BaseModel], llm_kwargs: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Options for LlamaIndex's own program. If the program calls a tool, `output_cls` validates the arguments."""
+        """The options for LlamaIndex's own program. If the mode is FUNCTION, `output_cls` validates the tool call."""
         if self.pydantic_program_mode is not PydanticProgramMode.FUNCTION:
             return llm_kwargs
         return {"validate": output_cls, **(llm_kwargs or {})}

@@ -109,7 +109,7 @@ def test_busy_rows_of_a_run_stopped_during_its_wait_are_retried_by_the_next_run(
 
     quiet.meanwhile = meanwhile
     progress = running.write(tmp_path / "o.jsonl")
-    assert messages == ["The platform was too busy for 3 rows; trying again in 2 s (time 1 of 3)."]
+    assert messages == ["The platform was too busy for 3 rows; trying again in 2 s (retry 1 of 3)."]
     assert (progress.answered, progress.failed, progress.waiting) == (COUNT - 3, 0, None)
     quiet.meanwhile = lambda: None
     again = job(emulator, photos).write(tmp_path / "o.jsonl")

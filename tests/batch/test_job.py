@@ -567,7 +567,7 @@ def test_a_job_over_an_iterator_refuses_a_second_write_and_keeps_the_first_outpu
     running = job(emulator, (str(path) for path in sorted(photos.iterdir())))
     with pytest.raises(glmv.InvalidRequestError, match="has no column"):
         running.write(tmp_path / "none.tsv", keep_columns=["none"])
-    with pytest.raises(glmv.InvalidRequestError, match="can be read only once, and it was read"):
+    with pytest.raises(glmv.InvalidRequestError, match="can be read only once and has already been read"):
         running.write(out)
     running = job(emulator, (str(path) for path in sorted(photos.iterdir())))
     out.with_name("blocked").touch()
@@ -575,7 +575,7 @@ def test_a_job_over_an_iterator_refuses_a_second_write_and_keeps_the_first_outpu
         running.write(out, ledger=tmp_path / "blocked" / "ledger")  # nothing was read
     running.write(out)
     whole = out.read_bytes()
-    with pytest.raises(glmv.InvalidRequestError, match="the output would lose rows"):
+    with pytest.raises(glmv.InvalidRequestError, match="the new output would lack these rows"):
         running.write(out)
     assert out.read_bytes() == whole
     again = job(emulator, [str(path) for path in sorted(photos.iterdir())])
@@ -585,7 +585,7 @@ def test_a_job_over_an_iterator_refuses_a_second_write_and_keeps_the_first_outpu
 def test_the_asynchronous_iterator_raises_outside_of_asyncio_and_says_what_to_do(
     emulator: Emulator, photos: Path
 ) -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="With trio, read `rows` in a thread"):
+    with pytest.raises(glmv.InvalidRequestError, match="With trio, iterate over `rows` in a thread"):
         anext(job(emulator, photos).arows()).send(None)  # as an event loop that is none of asyncio would
 
 

@@ -95,7 +95,7 @@ TESTING = [code for page in ("testing.md", "zh/testing.md") for code in blocks(p
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("code", [code for code in TESTING if "def test_" in code])
-def test_the_tests_shown_on_the_testing_page_pass(code: str) -> None:
+def test_every_test_that_the_testing_page_shows_passes(code: str) -> None:
     names: dict[str, Any] = {"__name__": "document"}
     exec(compile(code, "document", "exec"), names)
     tests = [value for name, value in names.items() if name.startswith("test_")]
@@ -205,7 +205,7 @@ def test_the_reference_page_of_each_package_equals_the_generated_page(package: s
     assert (DOCS / "reference" / f"{package}.md").read_text("utf-8") == page(package)
 
 
-def test_the_table_of_validators_in_structured_md_equals_the_judging_table() -> None:
+def test_the_table_of_validators_in_structured_md_is_the_output_of_judging_py() -> None:
     judging = runpy.run_path(str(DOCS / "judging.py"))
     text = (DOCS / "structured.md").read_text("utf-8")
     assert judging["filled"](text) == text, "python docs/judging.py writes it"
@@ -255,7 +255,7 @@ def test_no_line_of_a_code_block_is_wider_than_the_page(page: Path) -> None:
 
 
 @pytest.mark.parametrize("package", ["glmv", "langchain_glmv", "llama_index_glmv", "glmv_batch", "glmv_emulator"])
-def test_docstring_examples_have_the_heading_examples_and_fit_the_page_width(package: str) -> None:
+def test_docstring_examples_are_below_the_word_examples_and_fit_the_page_width(package: str) -> None:
     for path in (ROOT / package).rglob("*.py"):
         text = path.read_text("utf-8")
         assert not re.search(r"^ *Example:$", text, re.MULTILINE), f"{path}: Google's style has `Examples:`"

@@ -59,7 +59,7 @@ def inspect(load: Callable[[str], ModuleType], emulator: Emulator, tmp_path: Pat
     return inspected
 
 
-def test_each_tin_gets_the_verdict_that_its_label_and_code_call_for(load: Any, inspect: Any) -> None:
+def test_the_verdict_on_each_tin_follows_from_its_label_and_its_code(load: Any, inspect: Any) -> None:
     tins = load("draw").TINS
     result = inspect(*tins.values())
     verdicts = [one["verdict"] for one in sorted(result["findings"], key=lambda one: one["photo"])]
@@ -90,7 +90,7 @@ def test_an_account_in_arrears_stops_the_inspection_at_the_first_call(
     assert len(emulator.requests) == 1
 
 
-def test_the_verdict_is_by_hand_for_a_photo_whose_answer_was_withdrawn(
+def test_a_photo_whose_answer_was_withdrawn_must_be_inspected_by_hand(
     load: Any, inspect: Any, emulator: Emulator
 ) -> None:
     emulator.inject("content-filter")  # whichever photo comes first
@@ -98,7 +98,7 @@ def test_the_verdict_is_by_hand_for_a_photo_whose_answer_was_withdrawn(
     assert sorted(one["verdict"] for one in result["findings"]) == ["by hand", "pass"]
 
 
-def test_the_verdict_is_by_hand_for_a_file_that_is_not_a_picture(load: Any, emulator: Emulator, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_must_be_inspected_by_hand(load: Any, emulator: Emulator, tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("no picture at all")
     model = ChatGLMV(model="glm-4.6v", base_url=emulator.base_url, api_key=emulator.api_key)
     flow = load("flow").inspection(model, load("rules").Order())

@@ -69,7 +69,7 @@ def test_the_first_output_of_the_notebook_says_that_the_emulator_answers(path: P
     assert first.startswith("Answers come from the emulator")
 
 
-def test_the_output_of_each_cell_with_scripted_answers_begins_with_scripted(path: Path) -> None:
+def test_the_output_of_a_cell_is_marked_as_scripted_if_its_answers_are_scripted(path: Path) -> None:
     if path.stem.startswith("6"):
         return  # it is about scripts, and says at its top that it always asks the emulator
     scripted = re.compile(r"^(?: {4})?(?:scripted\(|emu\.(?:say|call|answer)\()", re.MULTILINE)

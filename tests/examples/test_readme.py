@@ -64,7 +64,7 @@ def test_every_glmv_command_of_the_readme_ends_without_an_error(
     assert result.exit_code == 0, result.output
 
 
-def test_the_readme_shows_the_commands_ask_batch_and_doctor() -> None:
+def test_the_readme_shows_the_three_commands_ask_and_batch_and_doctor() -> None:
     assert {"ask", "batch", "doctor"} <= {command.split()[1] for command in COMMANDS}
 
 

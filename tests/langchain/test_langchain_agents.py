@@ -201,7 +201,7 @@ def test_retry_middleware_retries_a_busy_platform_but_not_a_wrong_key(new_model:
     assert requests(new_model, 1) == 1
 
 
-def test_fallback_middleware_calls_the_fallback_model_if_the_first_one_is_busy(new_model: ModelMaker) -> None:
+def test_fallback_middleware_calls_the_fallback_model_if_the_first_model_is_busy(new_model: ModelMaker) -> None:
     busy, free = new_model(concurrency={"glm-4.6v": 0}), new_model()
     agent = create_agent(busy, [], middleware=[ModelFallbackMiddleware(free)])
     assert agent.invoke({"messages": [HumanMessage("Hi")]})["messages"][-1].text
@@ -220,7 +220,7 @@ def test_tools_bound_to_a_model_with_fallbacks_reach_the_fallback_model(
     assert [call["name"] for call in answer.tool_calls] == ["screenshot"]
 
 
-def test_a_model_made_by_with_retry_retries_errors_of_the_given_class(new_model: ModelMaker) -> None:
+def test_with_retry_makes_a_model_that_retries_errors_of_the_given_class(new_model: ModelMaker) -> None:
     busy = new_model(concurrency={"glm-4.6v": 0})
     again = busy.with_retry(
         retry_if_exception_type=(ModelRateLimitError,), wait_exponential_jitter=False, stop_after_attempt=2
@@ -308,7 +308,7 @@ def test_a_tool_choice_that_names_an_unknown_tool_is_refused(new_model: ModelMak
         new_model().bind_tools([add], tool_choice="subtract").invoke("Hello")
 
 
-def test_streaming_is_off_only_with_bound_tools_if_disable_streaming_is_tool_calling(new_model: ModelMaker) -> None:
+def test_disable_streaming_set_to_tool_calling_applies_only_to_a_model_with_tools(new_model: ModelMaker) -> None:
     model = new_model(disable_streaming="tool_calling")
     list(model.stream("Hello"))
     list(model.bind_tools([add]).stream("Hello"))

@@ -119,7 +119,7 @@ class Starts(BaseCallbackHandler):
         self.messages += messages[0]
 
 
-def test_a_trace_holds_the_whole_picture_and_redact_removes_it(model: ChatGLMV, red: str) -> None:
+def test_a_trace_contains_the_whole_picture_and_redact_removes_it(model: ChatGLMV, red: str) -> None:
     """LangChain hands messages to tracers before it calls a model, so no model can keep pictures out of them."""
     starts = Starts()
     model.invoke(question(red), {"callbacks": [starts]})
@@ -129,7 +129,7 @@ def test_a_trace_holds_the_whole_picture_and_redact_removes_it(model: ChatGLMV, 
     assert "What is the main colour?" in repr(redact(inputs))
 
 
-def test_a_langsmith_client_with_redact_as_hide_inputs_hides_the_base64(red: str) -> None:
+def test_redact_as_hide_inputs_of_a_langsmith_client_removes_the_base64(red: str) -> None:
     from langsmith import Client
 
     client = Client(api_key="test", hide_inputs=redact, hide_outputs=redact, auto_batch_tracing=False)

@@ -123,7 +123,9 @@ def test_a_chain_streams_the_answer(model: ChatGLMV, red: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["stream", "invoke", "events"])
-def test_handlers_get_every_chunk_once_before_it_is_yielded(model: ChatGLMV, question: Any, way: str) -> None:
+def test_handlers_get_every_chunk_exactly_once_and_before_it_is_yielded(
+    model: ChatGLMV, question: Any, way: str
+) -> None:
     handler = Tokens()
     config: Any = {"callbacks": [handler]}
     match way:

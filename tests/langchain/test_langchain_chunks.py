@@ -38,7 +38,7 @@ def chunks(*deltas: glmv.Delta) -> list[AIMessageChunk]:
     return [chunk for delta in deltas if (chunk := mapper.feed(delta)) is not None]
 
 
-def test_text_chunks_equal_constructed_chunks_and_share_no_state_with_each_other() -> None:
+def test_text_chunks_equal_chunks_from_the_constructor_and_share_no_state() -> None:
     result = AIMessageChunk(content="word", response_metadata={"model_provider": "glmv"})
     one, other = chunks(glmv.Delta("word"), glmv.Delta("word"))
     for chunk in (one, other):

@@ -108,7 +108,7 @@ async def test_stored_pictures_are_not_read_on_the_event_loop(
         ({"type": "image", "base64": "AAAA"}, "picture"),
     ],
 )
-def test_a_sentence_replaces_media_that_cannot_be_sent_in_a_tool_result(block: dict[str, Any], kind: str) -> None:
+def test_in_a_tool_result_a_sentence_replaces_media_that_cannot_be_sent(block: dict[str, Any], kind: str) -> None:
     call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
     mapped, notes = to_glmv([HumanMessage("?"), call, ToolMessage([block], tool_call_id="c")], "glm-4.6v")
     assert mapped[-1].text.startswith(f"[A {kind} of this result cannot be shown to you: ")
@@ -124,7 +124,7 @@ def test_a_sentence_replaces_media_that_cannot_be_sent_in_a_tool_result(block: d
         {"type": "image"},
     ],
 )
-def test_a_block_that_cannot_be_mapped_is_refused_in_a_tool_result(block: dict[str, Any]) -> None:
+def test_in_a_tool_result_a_block_of_an_unsupported_type_is_refused(block: dict[str, Any]) -> None:
     call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
     with pytest.raises(glmv.UnsupportedContent, match=r"^messages\[2\] \(tool\)"):
         to_glmv([HumanMessage("?"), call, ToolMessage([block], tool_call_id="c")], "glm-4.6v")
@@ -160,7 +160,7 @@ def test_the_function_typed_returns_a_prompt_without_pictures_as_the_same_object
 
 
 @pytest.mark.parametrize("prefix", ["", "data:image/png;base64,", "data:image/jpeg;base64,"])
-def test_the_type_of_a_large_picture_is_read_only_from_its_first_bytes(prefix: str) -> None:
+def test_only_the_first_bytes_of_a_large_picture_are_read_to_find_its_type(prefix: str) -> None:
     text = b64encode(LARGE + bytes(100_000)).decode()
     assert mime_types({"type": "image", "base64": f"{prefix}{text}"}) == ["image/png"]
     assert mime_types({"type": "image", "base64": f"{prefix}{text}*"}) == ["image/png"]

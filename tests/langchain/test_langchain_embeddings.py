@@ -77,7 +77,7 @@ def test_a_misspelled_option_and_invalid_dimensions_are_refused(embeddings: GLMV
         embeddings.model_copy(update={"dimensions": 77}).embed_query("a")
 
 
-def test_the_repr_and_json_and_pickle_of_an_embedding_model_do_not_hold_the_key() -> None:
+def test_the_repr_and_json_and_pickle_of_an_embedding_model_do_not_contain_the_key() -> None:
     ours = GLMVEmbeddings(api_key="test-id.test-secret")
     assert "test-secret" not in repr(ours) + ours.model_dump_json()
     assert b"test-secret" not in pickle.dumps(ours)

@@ -40,7 +40,7 @@ def pictures(glm: Any) -> list[httpx.Response]:
     return [page(glm, path) for path in paths]
 
 
-def test_the_page_shows_the_content_parts_and_measured_facts_and_answer_of_a_request(glm: Any) -> None:
+def test_the_page_shows_a_requests_content_parts_and_picture_size_and_answer(glm: Any) -> None:
     picture = glm.drawn("red", (320, 200))
     answer = glm.chat("Look at this:", (glm.base64(picture),), "What size is it?", temperature=0.5).json()
     words = page_text(glm)
@@ -117,7 +117,7 @@ def test_the_page_shows_an_injected_fault_and_the_verdict_on_the_retry(glm: Any)
     assert "ignored-retry-after" in words
 
 
-def test_the_page_says_no_verdicts_if_there_are_no_verdicts(glm: Any) -> None:
+def test_the_page_says_that_there_are_no_verdicts(glm: Any) -> None:
     glm.chat("Hello")
     assert "No verdicts." in page_text(glm)
 
@@ -257,7 +257,7 @@ def test_the_page_loads_a_new_request_once_and_a_changed_request_again(glm: Any)
     assert ["attempt 1 of 2" in entry or "attempt 2 of 2" in entry for entry in again["entries"]] == [True, True]
 
 
-def test_the_page_shows_a_request_that_is_not_yet_answered_as_under_way(glm: Any) -> None:
+def test_the_page_marks_an_unanswered_request_as_under_way(glm: Any) -> None:
     glm.emu.stall(after=1)
     with glm.streaming() as answer:
         next(answer.iter_raw())
@@ -301,7 +301,7 @@ def test_a_lone_surrogate_in_the_name_of_a_model_does_not_break_the_page(glm: An
     ],
 )
 @pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
-def test_an_unreadable_answer_is_read_as_an_empty_answer(body: bytes, kind: str) -> None:
+def test_an_answer_that_cannot_be_parsed_is_treated_as_empty(body: bytes, kind: str) -> None:
     events = b"data: " + body + b"\n\n" if kind == "text/event-stream" else body
     answer = read(events, kind)
     assert (answer.text, answer.calls, answer.usage) == ("", [], {})
@@ -322,7 +322,7 @@ def test_the_page_drops_the_oldest_stored_answers_first(glm: Any, monkeypatch: p
     assert lost[-1] is True
 
 
-def test_the_page_says_whether_a_script_a_function_or_the_rules_gave_an_answer(emulate: Any) -> None:
+def test_the_page_says_if_an_answer_is_by_a_script_or_by_a_function_or_by_the_rules(emulate: Any) -> None:
     glm = emulate()
     assert (
         "It gives scripted answers, or says what it measured in a picture; it is not GLM-4V."
@@ -339,7 +339,7 @@ def test_the_page_says_whether_a_script_a_function_or_the_rules_gave_an_answer(e
     assert re.findall(r"<dt>answered by</dt><dd>(\w+)</dd>", markup) == ["function", "rules", "script"]
 
 
-def test_the_page_names_no_source_of_the_answer_for_an_injected_refusal(emulate: Any) -> None:
+def test_the_page_does_not_say_who_answered_if_a_refusal_was_injected(emulate: Any) -> None:
     glm = emulate()
     glm.emu.fail(code=1302)
     glm.chat("Hm.")

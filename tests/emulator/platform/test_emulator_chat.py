@@ -46,7 +46,7 @@ def test_a_stream_is_written_one_chunk_at_a_time(glm: Any) -> None:
     assert max(len(piece) for piece in pieces) < 30
 
 
-def test_the_ids_and_fields_of_a_stream_differ_by_era_as_documented(emulate: Any) -> None:
+def test_the_ids_and_fields_of_a_stream_depend_on_the_option_era(emulate: Any) -> None:
     first = {era: emulate(era=era).frames("Hello", model="glm-4.5")[0] for era in ("2024", "2025", "2026")}
     assert isinstance(first["2024"]["created"], str)
     assert isinstance(first["2025"]["created"], int)
@@ -294,7 +294,7 @@ def test_max_tokens_truncates_the_answer_with_finish_reason_length(glm: Any) -> 
     assert answer["usage"]["completion_tokens"] == 3
 
 
-def test_reasoning_may_use_up_max_tokens_so_that_the_answer_has_no_text(glm: Any) -> None:
+def test_reasoning_can_use_up_max_tokens_so_that_the_answer_has_no_text(glm: Any) -> None:
     url = glm.emu.host(glm.drawn())
     answer = glm.chat((url,), "Describe it", model="glm-4.6v", max_tokens=2).json()
     message = answer["choices"][0]["message"]
@@ -365,7 +365,7 @@ def test_a_strict_emulator_sends_arguments_as_an_object_and_content_as_a_list(em
 
 
 @pytest.mark.parametrize("choice", ["none", "required", {"type": "function", "function": {"name": "get_weather"}}])
-def test_on_the_platforms_path_any_tool_choice_counts_as_auto(glm: Any, choice: Any) -> None:
+def test_under_the_platforms_base_url_every_tool_choice_counts_as_auto(glm: Any, choice: Any) -> None:
     asks = {ORDER: "tool_calls", "Say hello": "stop"}
     for text, finish in asks.items():
         answer = glm.chat(text, model="glm-4.6v", tools=[WEATHER], tool_choice=choice).json()
@@ -373,7 +373,9 @@ def test_on_the_platforms_path_any_tool_choice_counts_as_auto(glm: Any, choice: 
 
 
 @pytest.mark.parametrize(("era", "index"), [("2024", 0), ("2025", -1), ("2026", 0)])
-def test_a_streamed_tool_call_has_the_index_and_finish_reasons_of_its_era(emulate: Any, era: str, index: int) -> None:
+def test_the_option_era_sets_the_index_and_finish_reasons_of_a_streamed_tool_call(
+    emulate: Any, era: str, index: int
+) -> None:
     frames = emulate(era=era).frames(ORDER, model="glm-4.6v", tools=[WEATHER])
     choices = [choice for frame in frames[:-1] for choice in frame["choices"]]
     (call,) = [call for choice in choices for call in choice["delta"].get("tool_calls", ())]
@@ -414,7 +416,7 @@ def test_bare_base64_is_refused_on_v1_with_an_error_in_the_openai_format(glm: An
     assert refused.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_on_v1_thinking_is_switched_by_chat_template_kwargs_as_in_vllm(glm: Any) -> None:
+def test_on_v1_chat_template_kwargs_can_turn_thinking_on_and_off_as_in_vllm(glm: Any) -> None:
     on, off = (
         proxied(glm, "Hello", chat_template_kwargs={"enable_thinking": choice}).json()["choices"][0]["message"]
         for choice in (True, False)

@@ -80,7 +80,7 @@ def test_v1_accepts_any_key_but_refuses_a_request_without_a_key(glm: Any) -> Non
 @pytest.mark.parametrize(
     "settings", [{"host": "0.0.0.0"}, {"upstream": "http://127.0.0.1:1/v1", "upstream_key": "another-servers-key"}]
 )
-def test_v1_requires_the_emulators_key_on_the_network_or_with_an_upstream(
+def test_v1_requires_the_key_if_the_host_is_not_loopback_or_an_upstream_is_set(
     emulate: Any, settings: dict[str, Any]
 ) -> None:
     glm = emulate(**settings)

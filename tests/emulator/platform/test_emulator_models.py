@@ -22,7 +22,7 @@ def test_each_model_has_one_row_with_a_source_in_the_table_of_models() -> None:
     assert all(row.source for row in MODELS.values())
 
 
-def test_an_uncertain_value_has_a_name_and_a_loose_and_a_strict_reading() -> None:
+def test_an_uncertain_limit_has_a_name_and_a_loose_and_a_strict_value() -> None:
     row = find("GLM-4V-Flash")
     assert row is not None
     assert row.context == Doubt("context-flash", loose=131072, strict=16384)

@@ -203,7 +203,7 @@ def test_a_request_of_a_well_known_agent_is_answered(emulate: Any, case: str, st
 
 
 @pytest.mark.parametrize("role", ["system", "developer", "user", "assistant", "tool"])
-def test_on_v1_messages_of_every_role_may_have_list_content_with_pictures(glm: Any, role: str) -> None:
+def test_on_v1_a_message_of_any_role_can_have_a_content_list_with_a_picture(glm: Any, role: str) -> None:
     message: Body = {"role": role, "content": [text("Look"), PICTURE]}
     if role == "tool":
         message["tool_call_id"] = "call_1"
@@ -217,7 +217,7 @@ def test_on_v1_messages_of_every_role_may_have_list_content_with_pictures(glm: A
 @pytest.mark.parametrize(
     "roles", [["system"], ["developer"], ["assistant", "user"], ["system", "assistant", "user"], ["user", "system"]]
 )
-def test_on_v1_messages_may_have_their_roles_in_any_order(glm: Any, roles: list[str]) -> None:
+def test_on_v1_the_order_of_message_roles_is_not_checked(glm: Any, roles: list[str]) -> None:
     body = {"model": "glm-4.6v", "messages": [{"role": role, "content": "Hello"} for role in roles]}
     assert post(glm, body).status_code == 200
 

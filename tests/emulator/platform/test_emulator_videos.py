@@ -55,7 +55,7 @@ def test_a_video_costs_as_many_tokens_as_the_published_processor_counts(model: s
 @pytest.mark.parametrize("model", [name for name, row in MODELS.items() if row.videos])
 @pytest.mark.parametrize("seconds", [0, 1, 29, 31, 299, 301, 2500, 36_000])
 @pytest.mark.parametrize("size", [(16, 16), (640, 480), (3840, 2160), (200, 4000)])
-def test_no_video_costs_more_tokens_than_the_row_of_its_model_allows(
+def test_a_video_never_costs_more_tokens_than_the_maximum_of_its_model(
     model: str, seconds: int, size: tuple[int, int]
 ) -> None:
     sampling = MODELS[model].video_sampling

@@ -107,7 +107,7 @@ def test_a_second_emulator_starts_quickly(glm: Any) -> None:
     assert took < 0.3
 
 
-def test_each_run_generates_a_key_in_the_platforms_form() -> None:
+def test_each_emulator_generates_a_key_in_the_format_of_the_platform() -> None:
     one, other = Emulator(), Emulator()
     assert one.api_key != other.api_key
     assert [emu.api_key.count(".") for emu in (one, other)] == [1, 1]
@@ -197,7 +197,7 @@ def test_the_command_prints_the_base_url_and_the_key_and_the_word_emulator() -> 
     assert results[3].split()[-1].count(".") == 1
 
 
-def test_the_error_of_an_emulator_without_its_dependencies_names_the_extra() -> None:
+def test_the_error_of_start_without_starlette_names_the_extra_to_install() -> None:
     code = (
         "import sys; sys.modules['starlette'] = None; import glmv_emulator, glmv_emulator.pytest_plugin\n"
         "try: glmv_emulator.Emulator().start()\n"

@@ -164,7 +164,7 @@ def test_a_tool_call_has_finish_reason_tool_calls_although_the_server_says_stop(
     assert body["choices"][0]["finish_reason"] == "tool_calls"
 
 
-def test_arguments_of_a_tool_call_that_are_not_json_are_passed_on_unchanged(before: Any) -> None:
+def test_tool_call_arguments_that_are_not_json_are_passed_on_unchanged(before: Any) -> None:
     glm = before(says(whole(None, "tool_calls", tool_calls=[tool_call("get_weather", '{"city": "Ber')])))
     message = glm.chat("Weather?", model="glm-4.6v", tools=[WEATHER]).json()["choices"][0]["message"]
     assert message["tool_calls"][0]["function"]["arguments"] == '{"city": "Ber'
@@ -318,7 +318,7 @@ def test_injected_faults_apply_to_answers_of_an_upstream_server(before: Any, ser
     assert glm.chat("Hello").json()["choices"][0]["message"]["content"] == "0 1 2 3 4 5"
 
 
-def test_a_picture_reaches_an_emulator_behind_another_emulator_unchanged(emulate: Any) -> None:
+def test_an_emulator_sends_a_picture_unchanged_to_an_emulator_that_is_its_upstream(emulate: Any) -> None:
     behind = emulate()
     front = emulate(upstream=behind.emu.proxy_url, upstream_model="glm-4.6v", upstream_key="sk-any")
     picture = glmv.Image.from_bytes(front.drawn(size=(61, 43)))

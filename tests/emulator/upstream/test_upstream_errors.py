@@ -54,7 +54,7 @@ POLICY = {"error": {"message": "The response was filtered", "code": "content_fil
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_upstream_error_becomes_a_documented_code_with_the_address_of_the_server(
+def test_an_upstream_error_gets_a_documented_code_and_names_the_servers_address(
     before: Any, server: Server, status: int, body: Any, expected: int, code: str, stream: bool
 ) -> None:
     answer = before(says(body, status)).chat("Hello", stream=stream)
@@ -157,7 +157,7 @@ def test_an_asynchronous_task_fails_and_is_logged_if_the_upstream_server_refuses
     assert "boom <key>" in caplog.text
 
 
-def test_the_upstream_key_is_not_on_the_page_and_not_in_the_journal_or_the_report(before: Any) -> None:
+def test_neither_the_page_nor_the_journal_nor_the_report_contains_the_upstream_key(before: Any) -> None:
     glm = before(says({"error": {"message": f"bad key {KEY}"}}, 401))
     glm.chat("Hello")
     glm.chat("Hello", stream=True)

@@ -93,7 +93,7 @@ def test_response_format_is_sent_upstream_and_the_tool_web_search_is_not(before:
     assert (request_body(server)["response_format"], request_body(server)["tools"]) == (wanted, [WEATHER])
 
 
-def test_requests_on_v1_send_fields_of_openai_compatible_servers_upstream(before: Any, server: Server) -> None:
+def test_on_v1_fields_that_only_openai_compatible_servers_have_are_sent_upstream(before: Any, server: Server) -> None:
     glm = before()
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
     body = {
@@ -112,7 +112,7 @@ def test_requests_on_v1_send_fields_of_openai_compatible_servers_upstream(before
     assert "max_completion_tokens" not in forwarded
 
 
-def test_tool_calls_are_sent_upstream_with_arguments_as_text_and_results_with_ids(before: Any, server: Server) -> None:
+def test_upstream_gets_tool_call_arguments_as_text_and_tool_results_with_their_id(before: Any, server: Server) -> None:
     glm = before()
     call = {"id": "call_7", "type": "function", "function": {"name": "get_weather", "arguments": {"city": "Berlin"}}}
     messages = [
