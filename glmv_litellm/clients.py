@@ -75,6 +75,6 @@ class ClientCache:
             clients.close()
 
     async def aclose(self) -> None:
-        """Close all clients. Of the asynchronous clients, only the connections of the running event loop are closed."""
+        """Close the blocking clients, and the connections of the asynchronous clients in the running event loop."""
         for clients in self._remove_all():
             await clients.aclose()

@@ -53,7 +53,7 @@ class Scripted:
 
 
 class Script:
-    """The queue of answers, and the function that answers when it is empty. Any thread may use it."""
+    """The queue of answers, and the function that answers when it is empty. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -71,7 +71,7 @@ class Script:
         return added
 
     def extend(self, scripted: Scripted, call: ToolCall) -> None:
-        """Add a call to an answer in the queue."""
+        """Add a tool call to an answer in the queue."""
         with self._lock:
             if scripted not in self._waiting:
                 raise RuntimeError(f"cannot add a call to {scripted!r}: it was already used or removed")
@@ -83,7 +83,7 @@ class Script:
             return self._waiting.pop(0) if self._waiting else None
 
     def put_back(self, scripted: Scripted) -> None:
-        """Return an answer that did not reach its client to its place in the queue, unless `reset` removed it."""
+        """Put an answer that its client did not receive back in its old place. No effect if `reset` removed it."""
         with self._lock:
             if scripted.number > self._first:
                 insort(self._waiting, scripted)

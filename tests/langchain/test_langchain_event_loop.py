@@ -126,7 +126,9 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-async def test_aimage_runs_image_in_a_worker_thread(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_function_aimage_runs_the_function_image_in_a_worker_thread(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = image(SOURCES[kind](tmp_path))
     threads = Threads(monkeypatch)
     assert await aimage(SOURCES[kind](tmp_path)) == expected

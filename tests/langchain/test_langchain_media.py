@@ -91,7 +91,7 @@ def test_boxes_are_drawn_at_the_coordinates_of_the_answer() -> None:
     assert picture.getpixel((200, 100)) == (255, 255, 255)
 
 
-def test_draw_boxes_does_not_draw_boxes_of_a_picture_with_another_index() -> None:
+def test_draw_boxes_ignores_boxes_of_a_picture_with_another_index() -> None:
     message = AIMessage("There.", response_metadata={"boxes": [{"grid": [0, 0, 500, 500], "pixels": None, "image": 1}]})
     picture = draw_boxes(Pillow.new("RGB", (40, 20), "white"), index=0).invoke(message)
     assert picture.getcolors() == [(800, (255, 255, 255))]

@@ -28,7 +28,7 @@ def test_message_keys_that_litellm_and_frameworks_add_are_left_out() -> None:
     ]
 
 
-def test_a_message_object_is_converted_by_its_model_dump() -> None:
+def test_a_message_object_is_converted_with_its_method_model_dump() -> None:
     message = SimpleNamespace(model_dump=lambda: {"role": "user", "content": "Hello", "images": None})
     assert to_glmv([message]) == [{"role": "user", "content": "Hello"}]
 
