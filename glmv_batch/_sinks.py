@@ -1,7 +1,7 @@
 """Writes rows to a file of JSON lines, CSV or Parquet. The file is always complete.
 
 The rows are written to `<file>.part`, which is renamed to `<file>` when the run ends, so readers never see half a line.
-An interrupted or killed run leaves the output of an earlier run unchanged; its own rows are in the ledger.
+If a run is interrupted or killed, the output of an earlier run is unchanged, and the ledger has the new rows.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def length_of(source: Any) -> int | None:
 
 
 def _stream(source: Any) -> Any:
-    """A reader of Arrow's C stream; None if the source is a single column, which is iterated instead."""
+    """A reader of the source's Arrow stream; None for a single column, which the caller iterates."""
     try:
         import pyarrow as pa
     except ImportError as error:

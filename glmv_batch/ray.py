@@ -308,7 +308,7 @@ class _Coordinator:
 
 
 async def _is_dead(worker: Any) -> bool:
-    """Whether an actor has ended permanently, and is not just busy or restarting."""
+    """Whether an actor has ended permanently. False if the actor is busy or restarting."""
     try:
         await asyncio.wait_for(worker.__ray_ready__.remote(), PATIENCE)
     except ActorDiedError:
@@ -351,8 +351,9 @@ def _key(api_key: Callable[[], str] | None) -> str | None:
 def _question(*, prompt: Any, messages: Any, schema: Any, make: Any, api_key: Any) -> Question:
     if api_key is not None and not callable(api_key):
         raise glmv.InvalidRequestError(
-            "api_key must be a function that returns the key; each worker calls the function. A key would be sent with "
-            "the tasks. Instead of api_key, you can set ZHIPUAI_API_KEY or ZAI_API_KEY where the workers run."
+            "api_key must be a function that returns the key; each worker calls the function. A key passed here "
+            "would be sent with the tasks. Instead of api_key, you can set ZHIPUAI_API_KEY or ZAI_API_KEY where the "
+            "workers run."
         )
     if make is not None:
         if prompt is not None or messages is not None:

@@ -54,8 +54,8 @@ class Emulator:
         keep_alive: seconds after which an idle connection is closed.
         clock_offset: seconds by which the emulator's clock is ahead.
         tls: paths of a certificate and its key; `base_url` is then https.
-        faults: faults to cause, written "name; option=value". Each is caused once, in this order; or at random, if
-            `chance` is set.
+        faults: faults to cause, written "name; option=value". Without `chance`, each is caused once, in this order;
+            with `chance`, they are caused at random.
         chance: probability of a fault in a request, 0 to 1; equal seeds give the same faults.
         profile: the name of a set of faults, chance and concurrency, such as "busy evening"; see `Emulator.PROFILES`.
         upstream: the base URL of an OpenAI-compatible server (Ollama, vLLM, llama.cpp), such as
@@ -66,7 +66,7 @@ class Emulator:
             answer, the whole answer is read before it is sent.
         upstream_model: the model to request from that server; None means the name in the request.
         upstream_key: the server's own key, sent as a bearer token. It does not appear in messages, journal or page.
-        upstream_timeout: maximum seconds without any data from that server.
+        upstream_timeout: the longest time in seconds without data from that server.
 
     Raises:
         ValueError: a setting is invalid, such as an upstream that is not a URL, or an unknown model.
@@ -282,7 +282,7 @@ class Emulator:
 
     @property
     def unused(self) -> list[Reply]:
-        """The answers of `say` and `call` that were not used; the pytest fixture fails a test that leaves any."""
+        """The answers of `say` and `call` that were not used; the pytest fixture fails a test if there are any."""
         return self._script.unused()
 
     @property

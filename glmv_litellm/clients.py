@@ -50,7 +50,7 @@ class ClientCache:
             connection: keywords of `glmv.Settings` whose values are strings, numbers or booleans.
 
         Raises:
-            InvalidRequestError: the settings refuse a value.
+            InvalidRequestError: a connection setting has an invalid value.
         """
         environment = tuple(SecretStr(os.environ.get(name, "")) for name in _VARIABLES)
         place = (SecretStr(api_key) if api_key else None, repr(sorted(connection.items())), environment)

@@ -18,7 +18,7 @@ def register() -> None:
     """Add the provider `glmv` to LiteLLM, for this process: `litellm.completion("glmv/glm-4.6v", ...)`.
 
     The models of the catalogue are added to LiteLLM's table of models, which frameworks ask what a model can do
-    (`litellm.supports_vision("glmv/glm-4.6v")`). An entry has the model's price at z.ai, in dollars, if it is listed.
+    (`litellm.supports_vision("glmv/glm-4.6v")`). An entry has the model's price in dollars if z.ai lists a price.
     `register` does not replace an earlier provider named `glmv`, or an earlier entry of a model. Calling `register`
     again changes nothing.
     """

@@ -126,7 +126,7 @@ class Evidence:
                 yield word in _TRUE, NAMED
 
     def lists(self, name: str) -> Iterator[tuple[list[Any], int]]:
-        """Lists for a property: measured lists, then all unused quoted strings, and then all unused numbers."""
+        """Lists for a property: measured lists, then a list of unused quoted strings, then a list of unused numbers."""
         yield from ((value, NAMED) for value in find_facts(self.facts, name) if isinstance(value, list))
         for values in (self._quoted, self._numbers):
             if unused := [value for value in values if str(value) not in self._used]:

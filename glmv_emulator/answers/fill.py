@@ -58,7 +58,7 @@ class _Impossible(Exception):
 
 
 def fill(schema: Any, evidence: Evidence) -> Any:
-    """A value that is valid for ``schema``. If none is found, patterns are ignored; if that does not help, {}."""
+    """A value that is valid for ``schema``. If there is none, patterns are ignored; if there is still none, {}."""
     schema = {} if schema is None else schema
     if isinstance(schema, dict) and schema.get("type") == "object" and not set(schema) - {"type", *_NO_PROPERTIES}:
         return evidence.everything()

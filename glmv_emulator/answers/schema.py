@@ -22,7 +22,7 @@ LONGEST_FOR_PYTHON = 16
 
 
 class TooMuch(Exception):
-    """A schema needs more work than the limit for one answer."""
+    """A schema needs more steps than the limit for one answer."""
 
 
 @lru_cache(maxsize=512)

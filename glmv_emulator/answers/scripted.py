@@ -105,7 +105,7 @@ class Script:
             TypeError: the object cannot be called with an `Ask`, or is an async function.
         """
         if not callable(function):
-            raise TypeError(f"answer() takes a function from Ask to Reply or str; got {function!r}")
+            raise TypeError(f"answer() takes a function from an Ask to a Reply or a str; got {function!r}")
         if inspect.iscoroutinefunction(function):
             raise TypeError("answer() calls its function in a thread: the function must not be async")
         try:

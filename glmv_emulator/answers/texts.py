@@ -209,8 +209,8 @@ def of_format(text: str, form: str) -> list[str]:
 def iso_date(text: str) -> str | None:
     """Convert a date to YYYY-MM-DD; None if it is not a date.
 
-    If the year is last, the first number is the day ("3.4.2026", "14/3/2026"). In a date with slashes, it is the month
-    if it is at most 12 ("3/4/2026").
+    If the year is last, the first number is the day ("3.4.2026", "14/3/2026"). With slashes, a first
+    number of at most 12 is the month ("3/4/2026").
     """
     parts = re.findall(r"\d+", text)
     if len(parts) != 3:

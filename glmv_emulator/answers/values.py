@@ -160,7 +160,7 @@ class Reply:
         text: the visible text.
         reasoning: the reasoning; it is sent even if the request turned thinking off.
         tool_calls: the tool calls.
-        finish_reason: the finish reason; with None, tool calls, `max_tokens` and content filters decide it.
+        finish_reason: the finish reason; None means that it follows from tool calls, `max_tokens` and filters.
         usage: token counts by the names prompt_tokens, completion_tokens, cached_tokens and reasoning_tokens; missing
             counts are computed. The total is prompt_tokens + completion_tokens.
         boxes: regions (x1, y1, x2, y2) in the model's grid of 0 to 1000; they follow the text in GLM's form,

@@ -26,7 +26,7 @@ def test_a_video_can_be_given_as_a_path_or_bytes_or_a_url(model: ChatGLMV, emula
         assert "2" in answer.text
 
 
-def test_a_model_without_video_refuses_videos_and_accepts_frames(model: ChatGLMV, clip: Path) -> None:
+def test_a_model_without_video_support_refuses_videos_and_accepts_frames(model: ChatGLMV, clip: Path) -> None:
     with pytest.raises(glmv.UnsupportedContent, match="frames"):
         model.invoke([HumanMessage([video(clip), "What colour?"])], model="glm-4v")
     frames = [image(frame) for frame in glmv.Video.from_path(clip).frames(3)]

@@ -446,7 +446,7 @@ def test_resolve_replaces_references_by_the_stored_bytes(store: PictureStore) ->
     assert b64decode(result[2].content[0]["base64"]) == png("blue")  # type: ignore[index]
 
 
-def test_resolve_accepts_prompt_values_message_tuples_and_strings(store: PictureStore) -> None:
+def test_resolve_accepts_prompt_values_and_message_tuples_and_strings(store: PictureStore) -> None:
     block = image(png(), store=store)
     prompt = ChatPromptTemplate.from_messages([("human", "{q}"), ("placeholder", "{shown}")])
     value = prompt.invoke({"q": "What?", "shown": [HumanMessage([block])]})

@@ -109,7 +109,7 @@ def test_the_default_timeouts_of_litellm_are_ignored() -> None:
     assert call_settings({}, timeout=7.0).options["timeout"] == 7.0
 
 
-def test_a_base_model_option_that_is_not_in_the_catalogue_is_ignored() -> None:
+def test_a_base_model_that_is_not_in_the_catalogue_is_ignored() -> None:
     assert call_settings({}, base_model="glm-4.6v").options["base_model"] == "glm-4.6v"
     assert "base_model" not in call_settings({}, base_model="azure/gpt-4").options
 

@@ -38,7 +38,7 @@ class Unsendable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A valid request. `body` is the original body; `messages`, `response_format` and `stream` replace those in it.
+    """A valid request. `body` is the original body; `messages`, `response_format` and `stream` override it.
 
     `model` is the model's name on the server; `proxied` means that the request came to `/v1`.
     """
