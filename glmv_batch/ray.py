@@ -83,9 +83,9 @@ def over(
         prompt, messages, schema: as for `glmv_batch.Job`.
         actors: number of workers; they share the slots.
         slots: number of concurrent calls for the account and model; None means the model's documented number.
-        make: instead of prompt or messages: a function that is called once in each worker with the number of its slots.
-            It returns an asynchronous function from `Item` to an answer (a text, a mapping, a pydantic object, a
-            `Completion`).
+        make: instead of prompt or messages: a function that is called once in each worker, with the worker's number of
+            slots. It returns an asynchronous function from `Item` to an answer (a text, a mapping, a pydantic object,
+            a `Completion`).
         column: the column with the picture; None has the same meaning as for `glmv_batch.Job`.
         api_key: a function that returns the key, called in each worker; None means the key in the worker's environment.
         rows_per_task: rows that Ray passes to a worker at a time; None leaves the blocks unchanged.

@@ -26,8 +26,9 @@ class GLMVProvider(CustomLLM):
     `max_concurrency` and `allow_http` of `glmv.Settings`. LiteLLM refuses `thinking` and `reasoning_effort` unless they
     are in `extra_body` or listed in `allowed_openai_params`.
 
-    Calls with the same key and connection settings share clients. A call without a key reads ZHIPUAI_API_KEY or
-    ZAI_API_KEY.
+    Calls with the same key and connection settings share clients. A call without a key uses the key in
+    ZHIPUAI_API_KEY or ZAI_API_KEY.
+
     `glmv` retries calls (`max_retries`, by default 3), unless `num_retries` is set or LiteLLM's router makes the call;
     in these two cases LiteLLM retries. An HTTP client passed to the call is ignored.
 

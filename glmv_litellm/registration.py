@@ -34,7 +34,7 @@ def register() -> None:
 
 
 def model_facts(row: glmv.Model) -> dict[str, Any]:
-    """The entry in LiteLLM's table of models for a model of the catalogue."""
+    """The entry for a model of the catalogue in LiteLLM's table of models."""
     facts: dict[str, Any] = {
         "litellm_provider": PROVIDER,
         "mode": "chat",

@@ -3,8 +3,8 @@
 1. A tool call, if the newest user text, or the last paragraph of the system messages, contains the exact name of an
    offered tool, and this turn has no tool result yet: the first tool named there is called. A name must be a whole
    word: a Latin letter, a digit, `_` or `-` next to it makes it another word, a dot does not. Names within JSON do not
-   count. On `/v1`, `tool_choice` can also force a call or forbid it ("none"). A forced call
-   calls the tool that `tool_choice` names, else the tool named in these texts, else the first tool.
+   count. On `/v1`, `tool_choice` can also force a call or forbid it ("none"). If a
+   call is forced, its tool is the one that `tool_choice` names, else the one named in these texts, else the first.
 2. JSON, if the request has a `response_format`, or if the newest user text or a system message contains a JSON Schema.
 3. A description of all that was measured and read (`describe`), if there are media. The results of this turn's tools
    come before it.

@@ -83,7 +83,7 @@ class Script:
             return self._waiting.pop(0) if self._waiting else None
 
     def put_back(self, scripted: Scripted) -> None:
-        """Put an answer that its client did not receive back in its old place. No effect if `reset` removed it."""
+        """Put an answer back in its old place if its client did not get it. No effect if `reset` removed the answer."""
         with self._lock:
             if scripted.number > self._first:
                 insort(self._waiting, scripted)
