@@ -1,7 +1,7 @@
 """Writes rows to a file of JSON lines, CSV or Parquet. The file is always complete.
 
 The rows are written to `<file>.part`, which is renamed to `<file>` when the run ends, so readers never see half a line.
-An interrupted or killed run does not change an older file; the ledger has every row.
+If a run is interrupted or killed, the output of an earlier run is unchanged, and the ledger has the new rows.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class CSV(Part):
         self._file.write(line.getvalue().removesuffix("\r\n") + "\n")
 
     def _widen(self, header: list[str]) -> None:
-        """Rewrite the rows so far with more columns. They stay in the same file, because this job holds its lock."""
+        """Rewrite the file with more columns. It is not replaced by a new file, because this job has locked it."""
         self._file.flush()
         with tempfile.TemporaryFile(dir=self._part.parent) as copy:
             self._binary.seek(0)

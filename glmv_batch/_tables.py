@@ -1,4 +1,4 @@
-"""Tables -> rows, one after the other: table files, and the tables and data sets of other libraries."""
+"""Reads rows one at a time from table files, and from the tables and data sets of other libraries."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ def rows_in(path: Path) -> int:
 
 
 def rows_of(source: Any) -> Iterable[Any]:
-    """A table or data set of another library -> its rows; an iterable is returned unchanged.
+    """The rows of a table or data set of another library. Any other iterable is returned unchanged.
 
     Raises:
-        InvalidRequestError: the source is none of these.
+        InvalidRequestError: the source is none of these, is an open file, or has no rows yet.
     """
     if hasattr(source, "iter_rows") and hasattr(source, "map_batches"):  # ray.data.Dataset
         return source.iter_rows()  # type: ignore[no-any-return]  # Ray is not imported here
@@ -126,7 +126,7 @@ def length_of(source: Any) -> int | None:
 
 
 def _stream(source: Any) -> Any:
-    """A reader of Arrow's C stream; None if the source is a single column, which is iterated instead."""
+    """A reader of the source's Arrow stream; None for a single column, which the caller iterates."""
     try:
         import pyarrow as pa
     except ImportError as error:

@@ -8,7 +8,7 @@
 One small actor, the coordinator, divides the account's slots among the workers and stores the latest answers. When a
 worker dies, Ray runs its unfinished tasks again, and rows that were already answered are not sent again.
 
-During an outage of the network or the server, each worker waits like a job on one machine, and logs a warning.
+During an outage of the network or the server, each worker waits, as a job on one machine does, and logs a warning.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def over(
     num_cpus: float = 0.5,
     **options: Any,
 ) -> Any:
-    """A data set of pictures -> the same rows with the model's answers; lazy, like everything in Ray Data.
+    """Add the model's answers to the rows of a data set of pictures. Lazy, like everything in Ray Data.
 
     Args:
         dataset: a `ray.data.Dataset` with a column of pictures: paths that each worker can open, URLs, bytes, or
@@ -83,11 +83,11 @@ def over(
         prompt, messages, schema: as for `glmv_batch.Job`.
         actors: number of workers; they share the slots.
         slots: number of concurrent calls for the account and model; None means the model's documented number.
-        make: instead of prompt or messages: a function that is called once in each worker with its share of the slots.
-            It returns an asynchronous function from `Item` to an answer (a text, a mapping, a pydantic object, a
-            `Completion`).
-        column: the column with the picture; None as in `glmv_batch.Job`.
-        api_key: a function that returns the key, called in each worker; None reads the environment there.
+        make: instead of prompt or messages: a function that is called once in each worker, with the worker's number of
+            slots. It returns an asynchronous function from `Item` to an answer (a text, a mapping, a pydantic object,
+            a `Completion`).
+        column: the column with the picture; None has the same meaning as for `glmv_batch.Job`.
+        api_key: a function that returns the key, called in each worker; None means the key in the worker's environment.
         rows_per_task: rows that Ray passes to a worker at a time; None leaves the blocks unchanged.
         num_cpus: CPUs that Ray reserves for a worker.
         options: fields of `glmv.Settings`, such as model, temperature, base_url.
@@ -147,7 +147,7 @@ def shares(slots: int, actors: int) -> list[int]:
 
 
 class Vision:
-    """One worker: rows in, the same rows with their answers out. Started by `over` or by `Dataset.map_batches`.
+    """A worker, which adds answers to the rows it is given. Started by `over` or by `Dataset.map_batches`.
 
         ds.map_batches(Vision, fn_constructor_kwargs={"prompt": "Describe it.", "share": 2}, batch_size=8,
                        batch_format="pyarrow", compute=ray.data.ActorPoolStrategy(size=5))
@@ -187,7 +187,7 @@ class Vision:
         self._types, self._parsed = table_columns(json_schema_of(schema, "serialization"))
 
     async def __call__(self, table: pa.Table) -> AsyncIterator[pa.Table]:
-        """A table -> the same rows in order, with the columns of the answers."""
+        """Yield the table's rows in the same order, with the columns of the answers."""
         rows = await asyncio.to_thread(table.to_pylist)
         task = await asyncio.to_thread(_digest, table) if self._coordinator is not None else ""
         stored = await self._stored_answers(task)
@@ -238,7 +238,7 @@ class Vision:
         return replace(row, parsed=plain(row.parsed), columns={})
 
     def _is_asked_again(self, error: Exception, row: int, *, trying: bool) -> bool:
-        """Whether a row is sent again because of an outage; never after an error that all rows would get."""
+        """Whether a row is sent again because of an outage. False after an error that every row would get."""
         if isinstance(error, _FATAL):
             self._fatal = error
             return False
@@ -270,7 +270,7 @@ class Vision:
 
 
 class _Coordinator:
-    """The one actor of a job that gives each worker its share and stores the latest answers."""
+    """The actor that gives each worker of a job its share of the slots and stores the latest answers."""
 
     def __init__(self, divided: list[int]) -> None:
         self._free = divided
@@ -300,7 +300,7 @@ class _Coordinator:
         return self._answers.get(task, {})
 
     async def keep(self, task: str, place: int, row: Row) -> None:
-        """Store an answer. If there are too many, the answers to the oldest task are removed."""
+        """Store an answer. If there are too many answers, those of the oldest task are removed."""
         self._answers.setdefault(task, {})[place] = row
         self._count += 1
         while self._count > REMEMBERED:
@@ -308,7 +308,7 @@ class _Coordinator:
 
 
 async def _is_dead(worker: Any) -> bool:
-    """Whether an actor has ended permanently, and is not just busy or restarting."""
+    """Whether an actor has ended permanently. False if the actor is busy or restarting."""
     try:
         await asyncio.wait_for(worker.__ray_ready__.remote(), PATIENCE)
     except ActorDiedError:
@@ -319,7 +319,7 @@ async def _is_dead(worker: Any) -> bool:
 
 
 def _share_of(coordinator: Any) -> int:
-    """The share of the slots for this process's worker; waits while other living workers hold all shares."""
+    """The number of slots for the worker in this process. Waits until a share is free."""
     me = ray.get_runtime_context()
     while True:
         try:
@@ -332,7 +332,7 @@ def _share_of(coordinator: Any) -> int:
 
 
 def _problem(api_key: Callable[[], str] | None, options: Mapping[str, Any]) -> glmv.GLMVError | None:
-    """The error that calls of a worker would raise, or None. Runs where workers run, with their environment."""
+    """The error that the calls of a worker would raise, or None. Ray runs this function in a worker's environment."""
     try:
         _ = glmv.AsyncClient(_key(api_key), **options).address
     except glmv.GLMVError as problem:
@@ -351,8 +351,9 @@ def _key(api_key: Callable[[], str] | None) -> str | None:
 def _question(*, prompt: Any, messages: Any, schema: Any, make: Any, api_key: Any) -> Question:
     if api_key is not None and not callable(api_key):
         raise glmv.InvalidRequestError(
-            "api_key must be a function, which each worker calls to get the key: a key itself would be sent with the "
-            "tasks. Or set ZHIPUAI_API_KEY or ZAI_API_KEY where the workers run."
+            "api_key must be a function that returns the key; each worker calls the function. A key passed here "
+            "would be sent with the tasks. Instead of api_key, you can set ZHIPUAI_API_KEY or ZAI_API_KEY where the "
+            "workers run."
         )
     if make is not None:
         if prompt is not None or messages is not None:
@@ -370,7 +371,7 @@ def _documented(model: str | None, base_model: str | None) -> int:
 
 
 def _item(columns: Mapping[str, Any], column: str | None) -> Item:
-    """A row -> its item. Arrays, as `ray.data.read_images` makes them, become pictures."""
+    """The item for a row. Arrays, as `ray.data.read_images` makes them, become pictures."""
     pictures = {name: _picture(value) for name, value in columns.items() if hasattr(value, "__array_interface__")}
     return next(items([{**columns, **pictures}], column))
 
@@ -382,7 +383,7 @@ def _picture(array: Any) -> Any:
 
 
 def _digest(table: pa.Table) -> str:
-    """The id of a task: a hash of its rows, so that it is the same in every worker."""
+    """The id of a task: a hash of its rows. Every worker computes the same id."""
     import pyarrow as pa
 
     out = pa.BufferOutputStream()

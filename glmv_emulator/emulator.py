@@ -38,8 +38,8 @@ class Emulator:
         host: the address to listen on. With an address that is not a loopback address, such as 0.0.0.0 for all
             addresses of this machine, anybody on the network can see what was sent to the emulator, and anybody with
             its key can use it.
-        port: the port to listen on; 0 uses a free one.
-        api_key: the key to accept; None creates one for each run. `/v1` accepts any key, unless `host` is not a
+        port: the port to listen on; 0 selects a free port.
+        api_key: the key to accept; None creates a key for each run. `/v1` accepts any key, unless `host` is not a
             loopback address or `upstream_key` is given.
         era: the year whose response shapes are used, "2024", "2025" or "2026" (docs/fidelity.md).
         strict: names of doubts (`Emulator.DOUBTS`). A doubt is a point on which the documents disagree; for each named
@@ -54,7 +54,8 @@ class Emulator:
         keep_alive: seconds after which an idle connection is closed.
         clock_offset: seconds by which the emulator's clock is ahead.
         tls: paths of a certificate and its key; `base_url` is then https.
-        faults: faults to cause, written "name; option=value": once each in this order, or randomly with `chance`.
+        faults: faults to cause, written "name; option=value". Without `chance`, each is caused once, in this order;
+            with `chance`, they are caused at random.
         chance: probability of a fault in a request, 0 to 1; equal seeds give the same faults.
         profile: the name of a set of faults, chance and concurrency, such as "busy evening"; see `Emulator.PROFILES`.
         upstream: the base URL of an OpenAI-compatible server (Ollama, vLLM, llama.cpp), such as
@@ -65,7 +66,7 @@ class Emulator:
             answer, the whole answer is read before it is sent.
         upstream_model: the model to request from that server; None means the name in the request.
         upstream_key: the server's own key, sent as a bearer token. It does not appear in messages, journal or page.
-        upstream_timeout: seconds for which that server may send nothing.
+        upstream_timeout: the longest time in seconds without data from that server.
 
     Raises:
         ValueError: a setting is invalid, such as an upstream that is not a URL, or an unknown model.
@@ -238,7 +239,7 @@ class Emulator:
         answer, in the order of the lines, and an asynchronous task takes one when it is submitted. `max_tokens`, stop
         words and the test words of the content filter also apply to scripted answers. But if a `Reply` sets a finish
         reason or token counts, they are sent unchanged, and with a finish reason the content filter does not apply.
-        When the queue is empty, the function given to `answer` is called, or else the default rules answer
+        When the queue is empty, the function given to `answer` answers; without a function, the default rules answer
         (docs/testing.md).
 
         Args:
@@ -251,7 +252,7 @@ class Emulator:
             self._script.add(reply)
 
     def call(self, name: str, /, **arguments: Any) -> Scripted:
-        """Add a tool call to the queue of answers (see `say`); `.also(name, ...)` adds a call to the same answer.
+        """Add a tool call to the queue of answers (see `say`); `.also(name, ...)` adds another call to the same answer.
 
         Args:
             name: the tool's name; it need not be one of the request's tools.
@@ -281,7 +282,7 @@ class Emulator:
 
     @property
     def unused(self) -> list[Reply]:
-        """The answers of `say` and `call` that were not used; the pytest fixture fails a test that leaves any."""
+        """The answers of `say` and `call` that were not used; the pytest fixture fails a test if there are any."""
         return self._script.unused()
 
     @property
@@ -303,8 +304,8 @@ class Emulator:
             options: options of the fault.
 
         Raises:
-            ValueError: the fault or an option does not exist, or no response can cause the fault. In the last case the
-                message says how to cause the fault.
+            ValueError: the fault or an option does not exist, or no response can cause the fault; the message then
+                says how to cause it.
         """
         self._schedule.add(name, times, path, options)
 

@@ -1,10 +1,10 @@
-"""GLM-4V in LiteLLM: a provider with which every program that uses LiteLLM can use the features of glmv.
+"""A provider of LiteLLM for GLM-4V. Programs that use LiteLLM can use the features of glmv through it.
 
     import litellm, glmv_litellm
     glmv_litellm.register()
     litellm.completion("glmv/glm-4.6v", messages=[{"role": "user", "content": "Hello"}])
 
-LiteLLM's proxy takes `glmv_litellm.provider` as the `custom_handler` of a `custom_provider_map`.
+For LiteLLM's proxy, set `custom_handler` in `custom_provider_map` to `glmv_litellm.provider`.
 """
 
 from glmv import why_not_imported as _why_not_imported

@@ -50,7 +50,7 @@ class ClientCache:
             connection: keywords of `glmv.Settings` whose values are strings, numbers or booleans.
 
         Raises:
-            InvalidRequestError: the settings refuse a value.
+            InvalidRequestError: a connection setting has an invalid value.
         """
         environment = tuple(SecretStr(os.environ.get(name, "")) for name in _VARIABLES)
         place = (SecretStr(api_key) if api_key else None, repr(sorted(connection.items())), environment)
@@ -75,6 +75,6 @@ class ClientCache:
             clients.close()
 
     async def aclose(self) -> None:
-        """Close all clients. Of the asynchronous clients, only the connections of the running event loop are closed."""
+        """Close the blocking clients, and the connections of the asynchronous clients in the running event loop."""
         for clients in self._remove_all():
             await clients.aclose()

@@ -1,4 +1,4 @@
-"""Converts errors of `glmv` to LiteLLM's exception classes, by one table.
+"""Converts errors of `glmv` to LiteLLM's exception classes, with one table.
 
 LiteLLM's router decides by the class and the status of an exception whether to retry a call, and on which deployment.
 LiteLLM does not convert exceptions of its own classes.
@@ -60,7 +60,7 @@ _TERMS = (
 
 
 def in_terms(text: str) -> str:
-    """The text of an error, with advice for LiteLLM: chat messages are dicts there, not objects of `glmv`."""
+    """The text of an error. Advice to use a class of `glmv` is replaced by advice for LiteLLM's messages (dicts)."""
     for pattern, instead in _TERMS:
         text = pattern.sub(instead, text)
     return text
@@ -75,7 +75,7 @@ def as_litellm(error: glmv.GLMVError, model: str) -> Exception:
 
     Returns:
         An exception with LiteLLM's `message`, `model`, `llm_provider` and `status_code`. Its
-        `provider_specific_fields` has the other facts that are known: `code`, `request_id`, `retry_after`,
+        `provider_specific_fields` has the other known attributes: `code`, `request_id`, `retry_after`,
         `attempts`, `content_filter`, and the part of the answer that was received, as `partial_text` and
         `partial_reasoning`.
     """

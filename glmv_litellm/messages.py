@@ -16,7 +16,7 @@ _KEYS = frozenset(
 
 
 def to_glmv(messages: Iterable[object]) -> list[Any]:
-    """A conversation from LiteLLM, with only the keys that `glmv` knows.
+    """The messages of a conversation from LiteLLM as dicts, with only the keys that `glmv` knows.
 
     Args:
         messages: dicts or LiteLLM's `Message` objects; they are not changed.
@@ -69,7 +69,7 @@ def _file(part: Mapping[Any, Any], source: str, name: str, rest: Mapping[Any, An
 
 
 def _media_type(source: str, media_type: object) -> str:
-    """The media type in the data URI of a file; for another URL or an id, `media_type`; "" if there is none."""
+    """The media type in a data URI. If the source is another URL or an id: `media_type`, or "" if that is missing."""
     if source[:5].lower() == "data:":
         return source[5:].partition(",")[0].partition(";")[0].lower()
     return str(media_type or "").lower()

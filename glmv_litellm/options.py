@@ -64,7 +64,7 @@ def call_settings(
         drop: whether options that GLM does not have are left out instead of refused (LiteLLM's `drop_params`).
 
     Raises:
-        NotOfGLM: an option that GLM has no field for.
+        NotOfGLM: GLM has no field for an option, and `drop` is False.
     """
     options = {_RENAMED.get(name, name): value for name, value in optional_params.items() if value is not None}
     body = options.pop("extra_body", None)

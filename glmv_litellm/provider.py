@@ -19,19 +19,20 @@ from glmv_litellm.responses import StreamMapper, response_of
 
 
 class GLMVProvider(CustomLLM):
-    """A custom provider of LiteLLM that uses `glmv`: pictures are fitted, tools may be forced, answers fit a schema.
+    """A custom provider of LiteLLM that uses `glmv` to fit pictures, force tool calls and make answers fit a schema.
 
     LiteLLM calls its methods with the arguments of `litellm.completion`, after checking them. Besides OpenAI's options,
     a call may have those of `glmv.Client.chat` (`do_sample`, `deadline`, `keep_pictures`, ...), and `auth`, `dialect`,
     `max_concurrency` and `allow_http` of `glmv.Settings`. LiteLLM refuses `thinking` and `reasoning_effort` unless they
     are in `extra_body` or listed in `allowed_openai_params`.
 
-    Calls with the same key and connection settings share clients. A call without a key reads ZHIPUAI_API_KEY or
-    ZAI_API_KEY.
-    `glmv` retries calls (`max_retries`, by default 3), unless `num_retries` is set or LiteLLM's router makes the call:
-    then LiteLLM retries. An HTTP client passed to the call is ignored.
+    Calls with the same key and connection settings share clients. A call without a key uses the key in
+    ZHIPUAI_API_KEY or ZAI_API_KEY.
 
-    Every call raises LiteLLM's exceptions; the error of `glmv` is their `__cause__`.
+    `glmv` retries calls (`max_retries`, by default 3), unless `num_retries` is set or LiteLLM's router makes the call;
+    in these two cases LiteLLM retries. An HTTP client passed to the call is ignored.
+
+    Calls raise LiteLLM's exceptions, whose `__cause__` is the error of `glmv`.
     """
 
     def __init__(self) -> None:
@@ -93,7 +94,7 @@ class GLMVProvider(CustomLLM):
         self._clients.close()
 
     async def aclose(self) -> None:
-        """Close all connections. The next call opens new ones."""
+        """Close all connections, except those in other event loops. The next call opens new ones."""
         await self._clients.aclose()
 
 

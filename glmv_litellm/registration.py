@@ -18,9 +18,9 @@ def register() -> None:
     """Add the provider `glmv` to LiteLLM, for this process: `litellm.completion("glmv/glm-4.6v", ...)`.
 
     The models of the catalogue are added to LiteLLM's table of models, which frameworks ask what a model can do
-    (`litellm.supports_vision("glmv/glm-4.6v")`). A model has its price at z.ai, in dollars, if z.ai lists a price.
-    `register` does not replace a provider named `glmv` or facts about a model that were registered earlier. Calling
-    `register` again changes nothing.
+    (`litellm.supports_vision("glmv/glm-4.6v")`). An entry has the model's price in dollars if z.ai lists a price.
+    `register` does not replace an earlier provider named `glmv`, or an earlier entry of a model. Calling `register`
+    again changes nothing.
     """
     providers = litellm.custom_provider_map
     if all(item["provider"] != PROVIDER for item in providers):
@@ -34,7 +34,7 @@ def register() -> None:
 
 
 def model_facts(row: glmv.Model) -> dict[str, Any]:
-    """The entry in LiteLLM's table of models for a row of the catalogue."""
+    """The entry for a model of the catalogue in LiteLLM's table of models."""
     facts: dict[str, Any] = {
         "litellm_provider": PROVIDER,
         "mode": "chat",

@@ -44,7 +44,7 @@ def response_of(answer: glmv.Completion, response: ModelResponse, model: str) ->
 class StreamMapper:
     """Converts the deltas of one answer, in order, to LiteLLM's chunks.
 
-    LiteLLM drops everything else in a chunk with a finish reason, so usage and facts come in an earlier chunk.
+    If a chunk has a finish reason, LiteLLM drops everything else in it, so usage and facts come in earlier chunks.
 
     Args:
         model: the name of the requested model.
@@ -57,7 +57,7 @@ class StreamMapper:
         self._called = False
 
     def feed(self, delta: glmv.Delta) -> Iterator[ModelResponseStream]:
-        """The chunks for one delta: one with its content; for the last delta also facts, usage and finish reason."""
+        """The chunks for one delta. The last delta also has chunks with the facts, the usage and the finish reason."""
         self._id = self._id or delta.id
         self._created = self._created or delta.created
         if delta.text or delta.reasoning or delta.tool_calls:
@@ -110,7 +110,7 @@ def _usage(usage: glmv.Usage) -> Usage:
 
 
 def _facts(answer: glmv.Completion | glmv.Delta) -> dict[str, Any]:
-    """Facts that LiteLLM has no field for, as plain data for the message's `provider_specific_fields`."""
+    """Values of an answer that have no field in LiteLLM. They are plain data for `provider_specific_fields`."""
     facts: dict[str, Any] = {
         "request_id": answer.request_id,
         "notes": list(answer.notes),

@@ -1,4 +1,4 @@
-"""Answers to requests: those of a script, or else those of four rules (see the module `rules`).
+"""Answers to requests. They come from a script; without a script, four rules make them (see the module `rules`).
 
 The rules give equal requests equal answers. They contain nothing about particular pictures or tests, and do not
 interpret sentences.

@@ -1,8 +1,8 @@
 """Descriptions of media, in English and in Chinese. They state all that was measured and read.
 
-A picture: format, size in pixels, shape, bytes, main colours, brightness and the beginning of its SHA-256; then the
-words and codes that were read, the pairs and rows among them, and the bars of a chart. A video: container, length,
-size and the colours of some frames. A file: kind, bytes and its beginning.
+For a picture: format, size in pixels, shape, bytes, main colours, brightness and the beginning of its SHA-256; then the
+words and codes that were read, labels with their values, table rows, and the bars of a chart. For a video: container,
+length, size and the colours of some frames. For a file: kind, bytes and its beginning.
 """
 
 # ruff: noqa: E501 - a row of words and patterns is easier to read on one line
@@ -41,7 +41,7 @@ def percent(share: float) -> str:
 
 
 def colours(items: Sequence[Colour], language: Language) -> str:
-    """Names, mean values and shares: "red #ff0000 (60%), ..."."""
+    """The names, mean RGB values and shares of colours: "red #ff0000 (60%), ..."."""
     if language == "en":
         return ", ".join(f"{colour.name} {colour.hex} ({percent(colour.share)})" for colour in items)
     return "、".join(f"{colour.chinese} {colour.hex}（{percent(colour.share)}）" for colour in items)

@@ -83,7 +83,7 @@ class Evidence:
             yield from labelled(text, name)
 
     def strings(self, name: str, hint: str, form: str) -> Iterator[Offer]:
-        """Strings for a property, each with its rank. For a ``form`` in `FORMATS`, only strings of that format."""
+        """Strings for a property, each with its rank. If ``form`` is one of `FORMATS`: only strings of that format."""
         named = (str(value) for value in self.named(name, hint) if not isinstance(value, (bool, list)))
         if form not in FORMATS:
             yield from ((value, NAMED) for value in named)
@@ -95,7 +95,7 @@ class Evidence:
 
     def words(self) -> Iterator[str]:
         """Candidates for a pattern: quoted strings, and single words that were read in pictures. Other words of the
-        texts are not used, since they may be an instruction."""
+        texts are not used, because they may be an instruction."""
         yield from self._quoted
         read = self.page.text() if self.page is not None else ""
         yield from (word.strip(",.;:!?()[]，。；：！？（）") for word in read.split())
@@ -126,7 +126,7 @@ class Evidence:
                 yield word in _TRUE, NAMED
 
     def lists(self, name: str) -> Iterator[tuple[list[Any], int]]:
-        """Lists for a property: measured ones, then one of all unused quoted strings and one of all unused numbers."""
+        """Lists for a property: measured lists, then a list of unused quoted strings, then a list of unused numbers."""
         yield from ((value, NAMED) for value in find_facts(self.facts, name) if isinstance(value, list))
         for values in (self._quoted, self._numbers):
             if unused := [value for value in values if str(value) not in self._used]:
@@ -141,7 +141,7 @@ class Evidence:
         return None
 
     def everything(self) -> dict[str, Any]:
-        """All measured values by `Fact.key`, for a schema without properties. Several media make {"media": [...]}."""
+        """All measured values by `Fact.key`, for a schema without properties. For several media: {"media": [...]}."""
         if len(self.each) > 1:
             return {"media": [one.everything() for one in self.each]}
         return {fact.key: fact.get() for fact in self.facts if not fact.in_words}

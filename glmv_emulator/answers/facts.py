@@ -16,7 +16,7 @@ from glmv_emulator.eyes.words import key_words
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A value for properties. A property's name must contain all words of at least one set in ``names``.
+    """A value that can fill a property. The property's name must contain all words of at least one set in ``names``.
 
     ``key`` is the fact's own name. ``value`` may be a function that returns the value. ``in_words`` marks a
     description or an answer in words, which `Evidence.everything` leaves out.

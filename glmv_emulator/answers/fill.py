@@ -1,11 +1,11 @@
 """Makes a value that is valid for a JSON Schema, and fills its properties by their names.
 
-A property gets the first of these: a measurement with its name; a text in a picture that belongs to its name (next to a
-label, in a column of a table or at a bar of a chart); the text after `name:` or `name=` in the newest user text (then
+A property gets the first of these: a measurement with its name; a text in a picture that belongs to this name (next to
+a label, in a column of a table or at a bar of a chart); the text after `name:` or `name=` in the newest user text (then
 in tool results, then in earlier texts); the next quoted string or number of these texts; the smallest valid value. If
-an object has required properties, its optional ones are filled by name only. For a `pattern` the candidates are a value
-with the name, quoted strings, words read in a picture, and some simple texts; if none matches, the value does not match
-the pattern.
+an object has required properties, its optional properties get only values that belong to their names. For a `pattern`
+the candidates are a value with the name, quoted strings, words read in a picture, and some simple texts; if none
+matches, the value does not match the pattern.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Impossible(Exception):
 
 
 def fill(schema: Any, evidence: Evidence) -> Any:
-    """A value that is valid for ``schema``, if necessary without its patterns; {} if none is found within the limit."""
+    """A value that is valid for ``schema``. If there is none, patterns are ignored; if there is still none, {}."""
     schema = {} if schema is None else schema
     if isinstance(schema, dict) and schema.get("type") == "object" and not set(schema) - {"type", *_NO_PROPERTIES}:
         return evidence.everything()
@@ -236,7 +236,7 @@ class _Filler:
             yield _distinct(items, self.document, rest), NOTHING
 
     def _rows(self, item: Any, depth: int) -> list[Any]:
-        """One object for each row of a table that was read, or for each picture that was measured."""
+        """One object for each row of a table that was read, or for each medium that was measured."""
         fields = properties(flat := self.document.flat(item))
         if "object" not in types(flat) or not fields:
             return []

@@ -1,13 +1,13 @@
-"""The default answers, if nothing is scripted. There are four rules, and the first that applies makes the answer.
+"""The answers if nothing is scripted. There are four rules, and the first that applies makes the answer.
 
 1. A tool call, if the newest user text, or the last paragraph of the system messages, contains the exact name of an
    offered tool, and this turn has no tool result yet: the first tool named there is called. A name must be a whole
    word: a Latin letter, a digit, `_` or `-` next to it makes it another word, a dot does not. Names within JSON do not
-   count. On `/v1`, `tool_choice` can also force a call or forbid it ("none"). A forced call
-   calls the tool that `tool_choice` names, else the tool named in these texts, else the first tool.
+   count. On `/v1`, `tool_choice` can also force a call or forbid it ("none"). If a
+   call is forced, its tool is the one that `tool_choice` names, else the one named in these texts, else the first.
 2. JSON, if the request has a `response_format`, or if the newest user text or a system message contains a JSON Schema.
-3. A description of all that was measured and read (`describe`), if there is media. The results of this turn's tools
-   stand before it.
+3. A description of all that was measured and read (`describe`), if there are media. The results of this turn's tools
+   come before it.
 4. The results of this turn's tools. If there are none: one sentence that says that this is an emulator.
 
 Arguments and JSON are filled by the names of properties, see `fill`. A turn is everything since the last text answer.
@@ -76,10 +76,10 @@ def _schema_in_texts(conversation: Conversation) -> dict[str, Any] | None:
 
 
 def in_json(conversation: Conversation, schema: dict[str, Any], words: str) -> str:
-    """JSON for a schema, without anything around it if a `response_format` requests JSON.
+    """JSON for a schema. If a `response_format` requests JSON, the answer has no other text.
 
-    Otherwise `Ask.seed` selects what is around the JSON, as models vary it; with `Ask.stubborn` the first answer is
-    ``words``, and only the next one is JSON.
+    Otherwise `Ask.seed` selects the text around the JSON, which models vary too. If `Ask.stubborn` is set, the first
+    answer is ``words``, and the next answer is JSON.
     """
     ask = conversation.ask
     enforced = (ask.response_format or {}).get("type") in ("json_object", "json_schema")

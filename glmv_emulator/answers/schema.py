@@ -1,4 +1,4 @@
-"""Reads a JSON Schema: follows local references, joins schemas that apply together, and validates by `jsonschema`.
+"""Reads a JSON Schema: follows local references, joins schemas that apply together, validates with `jsonschema`.
 
 Nothing is fetched: a reference to another document counts as a schema that allows everything.
 """
@@ -22,7 +22,7 @@ LONGEST_FOR_PYTHON = 16
 
 
 class TooMuch(Exception):
-    """A schema needs more work than the limit for one answer."""
+    """A schema needs more steps than the limit for one answer."""
 
 
 @lru_cache(maxsize=512)
@@ -53,7 +53,7 @@ _LOOSE = validators.extend(Draft202012Validator, {"pattern": None})
 
 
 class Document:
-    """One schema document: the root for local references, and the remaining number of steps.
+    """A schema document. It resolves local references from its root, and counts the remaining steps.
 
     If ``patterns`` is false, `valid` ignores the keyword `pattern`.
     """
@@ -117,9 +117,9 @@ class Document:
 
 
 def join(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Two schemas -> one that requires both.
+    """Join two schemas into one that requires both.
 
-    It has the narrower bounds and all properties. Other keywords on which the two differ go into ``allOf``.
+    The result has the narrower bounds and all properties. Other keywords that differ go into ``allOf``.
     """
     joined = dict(one)
     for key, value in other.items():
@@ -167,7 +167,7 @@ _KEYWORDS_OF_TYPES = (
 
 
 def types(schema: Mapping[str, Any]) -> list[str]:
-    """The types that a schema names; if it names none, the type that its keywords imply; else an empty list."""
+    """The types that a schema names. If it names none: the type that its keywords imply, or an empty list."""
     if "type" in schema:
         return _names(schema["type"])
     return [kind for kind, keywords in _KEYWORDS_OF_TYPES if any(key in schema for key in keywords)][:1]
@@ -184,7 +184,7 @@ def properties(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def item_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
-    """The schemas of the first items by position, and the schema of all others."""
+    """The schemas of the first items by position, and the schema of all later items."""
     return _list(schema.get("prefixItems")), schema.get("items", True)
 
 

@@ -53,7 +53,7 @@ class Scripted:
 
 
 class Script:
-    """The queue of answers, and the function that answers when it is empty. Any thread may use it."""
+    """The queue of answers, and the function that answers when it is empty. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -71,7 +71,7 @@ class Script:
         return added
 
     def extend(self, scripted: Scripted, call: ToolCall) -> None:
-        """Add a call to an answer in the queue."""
+        """Add a tool call to an answer in the queue."""
         with self._lock:
             if scripted not in self._waiting:
                 raise RuntimeError(f"cannot add a call to {scripted!r}: it was already used or removed")
@@ -83,7 +83,7 @@ class Script:
             return self._waiting.pop(0) if self._waiting else None
 
     def put_back(self, scripted: Scripted) -> None:
-        """Return an answer that did not reach its client to its place in the queue, unless `reset` removed it."""
+        """Put an answer back in its old place if its client did not get it. No effect if `reset` removed the answer."""
         with self._lock:
             if scripted.number > self._first:
                 insort(self._waiting, scripted)
@@ -105,7 +105,7 @@ class Script:
             TypeError: the object cannot be called with an `Ask`, or is an async function.
         """
         if not callable(function):
-            raise TypeError(f"answer() takes a function from Ask to Reply or str; got {function!r}")
+            raise TypeError(f"answer() takes a function from an Ask to a Reply or a str; got {function!r}")
         if inspect.iscoroutinefunction(function):
             raise TypeError("answer() calls its function in a thread: the function must not be async")
         try:

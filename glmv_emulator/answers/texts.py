@@ -193,7 +193,7 @@ def numbers(text: str) -> list[int | float]:
 
 
 def to_number(text: str) -> int | float | None:
-    """A text that is a number, with or without thousands separators -> the number; else None."""
+    """Convert a text to a number; None if it is not a number. Thousands separators are accepted."""
     digits = text.strip().replace(",", "").replace("−", "-")
     if not re.fullmatch(r"[-+]?\d{1,300}(?:\.\d+)?", digits):
         return None
@@ -207,10 +207,10 @@ def of_format(text: str, form: str) -> list[str]:
 
 
 def iso_date(text: str) -> str | None:
-    """A date -> YYYY-MM-DD; None if it is not a date.
+    """Convert a date to YYYY-MM-DD; None if it is not a date.
 
-    If the year is last, a date with slashes begins with the month ("3/4/2026"), unless that number is above 12
-    ("14/3/2026"). All other dates begin with the day ("3.4.2026").
+    If the year is last, the first number is the day ("3.4.2026", "14/3/2026"). With slashes, a first
+    number of at most 12 is the month ("3/4/2026").
     """
     parts = re.findall(r"\d+", text)
     if len(parts) != 3:

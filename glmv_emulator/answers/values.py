@@ -160,9 +160,9 @@ class Reply:
         text: the visible text.
         reasoning: the reasoning; it is sent even if the request turned thinking off.
         tool_calls: the tool calls.
-        finish_reason: the finish reason; None derives it from tool calls, `max_tokens` and content filters.
+        finish_reason: the finish reason; None means that it follows from tool calls, `max_tokens` and filters.
         usage: token counts by the names prompt_tokens, completion_tokens, cached_tokens and reasoning_tokens; missing
-            ones are computed. The total is the sum of prompt and completion.
+            counts are computed. The total is prompt_tokens + completion_tokens.
         boxes: regions (x1, y1, x2, y2) in the model's grid of 0 to 1000; they follow the text in GLM's form,
             `<|begin_of_box|>[[x1,y1,x2,y2]]<|end_of_box|>`.
         chunking: how a stream is cut: the number of tokens in a delta, or the list of the text's pieces (then `text`
@@ -260,7 +260,7 @@ for _public in (Ask, Medium, Reply, ToolCall):
 
 
 def joined_text(content: Any) -> str:
-    """The text of an answer's content, a str or a list of parts; "" for anything else."""
+    """The text of an answer's content, which is a str or a list of parts; "" for other values."""
     match content:
         case str():
             return content

@@ -11,7 +11,7 @@ from glmv_emulator.eyes.picture import Unreadable
 
 @dataclass(slots=True)
 class Container:
-    """The fields of a header; missing ones are 0 or "".
+    """The fields of a header; a missing field is 0 or "".
 
     ``width`` and ``height`` are those of the stored frames; ``turned`` means that players rotate them by 90 degrees.
     """

@@ -127,7 +127,7 @@ def _look(data: bytes, digest: str) -> SeenImage:
 
 
 def upright(data: bytes, most_side: int) -> Image.Image:
-    """The first frame as RGB on white, rotated by its EXIF, with sides of at most ``most_side`` pixels."""
+    """The first frame as RGB on white, rotated by its EXIF orientation, with sides of at most ``most_side`` pixels."""
     with open_picture(data) as picture:
         try:
             picture.load()

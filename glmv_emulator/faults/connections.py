@@ -156,7 +156,7 @@ beyond(
     "fork, and compare `Exchange.connection` of the requests: two processes never share one",
 )  # fmt: skip
 beyond(
-    43, "loop-closed", "the event loop of the first call is closed", "connections are kept for each loop",
+    43, "loop-closed", "the event loop of the first call is closed", "each event loop has its own connections",
     "call `asyncio.run` three times with one client",
 )  # fmt: skip
 beyond(

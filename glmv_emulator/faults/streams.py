@@ -28,7 +28,7 @@ def _breaking(how: str) -> End:
             return End("fin")
         case "rst":
             return End("rst")
-    raise ValueError(f"how must be 'fin' or 'rst'; got {how!r}")
+    raise ValueError(f"the option how must be 'fin' or 'rst'; got {how!r}")
 
 
 @fault(29, "no-done", "the stream ends with its finish reason, without [DONE]", "a whole answer", needs="stream")
@@ -131,7 +131,9 @@ _ODDITIES = frozenset({"bom", "ends", "comments", "lines", "unicode"})
 def _odd(steps: Iterable[Step], what: frozenset[str]) -> Iterator[Step]:
     if unknown := what - _ODDITIES:
         names = ", ".join(sorted(unknown))
-        raise ValueError(f"what of 'odd-framing' names {names}; the names are {', '.join(sorted(_ODDITIES))}")
+        raise ValueError(
+            f"the option what of 'odd-framing' names {names}; the known names are {', '.join(sorted(_ODDITIES))}"
+        )
     if "bom" in what:
         yield b"\xef\xbb\xbf"
     if "comments" in what:

@@ -272,7 +272,7 @@ def _at_once(exchanges: Sequence[Exchange], allowed: Mapping[str, int]) -> Itera
             yield Verdict(
                 "too-many-at-once",
                 evidence,
-                "Queue calls, so that no more run at the same time than the account allows.",
+                "Queue calls: run at most as many at the same time as the account allows.",
             )
 
 
@@ -309,8 +309,10 @@ def _unseen(calls: Sequence[Call], errors: int) -> Iterator[Verdict]:
                 "trusted-truncated-stream", str(call), "A stream without a finish reason is not a complete answer."
             )
         elif call.last.status == 200:
-            yield Verdict("swallowed-error", str(call), "Check whether a body with status 200 holds an error.")
+            yield Verdict("swallowed-error", str(call), "Check whether a body with status 200 contains an error.")
         else:
             yield Verdict(
-                "swallowed-error", str(call), "Report the error to the user. If you do, call report(errors=...)."
+                "swallowed-error",
+                str(call),
+                "Report the error to the user. If you already do, pass the number of errors: report(errors=...).",
             )

@@ -161,7 +161,7 @@ def test_a_ray_job_with_more_actors_than_slots_is_refused() -> None:
 
 
 def test_an_api_key_given_as_text_to_a_ray_job_is_refused() -> None:
-    with pytest.raises(glmv.InvalidRequestError, match="which each worker calls"):
+    with pytest.raises(glmv.InvalidRequestError, match="each worker calls the function"):
         over(None, "Describe it.", actors=1, api_key=KEY)
 
 

@@ -92,7 +92,7 @@ def test_a_malformed_response_is_an_output_parser_exception() -> None:
     assert not isinstance(raised(glmv.StreamTruncated("cut")), OutputParserException)
 
 
-def test_the_attribute_is_retryable_equals_retryable_whatever_the_error_class() -> None:
+def test_the_attribute_is_retryable_has_the_value_of_the_argument_retryable() -> None:
     assert raised(glmv.RateLimitError("busy", retryable=False)).is_retryable is False  # type: ignore[attr-defined]  # see above
 
 
@@ -106,5 +106,5 @@ def test_an_error_that_was_already_converted_stays_the_same_object() -> None:
     assert raised(error) is error
 
 
-def test_errors_have_no_attribute_response_whose_headers_would_reach_traces() -> None:
+def test_errors_have_no_response_attribute_so_headers_do_not_reach_traces() -> None:
     assert not hasattr(raised(glmv.ServerError("down")), "response")

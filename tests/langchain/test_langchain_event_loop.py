@@ -126,7 +126,9 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-async def test_aimage_runs_image_in_a_worker_thread(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_function_aimage_runs_the_function_image_in_a_worker_thread(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = image(SOURCES[kind](tmp_path))
     threads = Threads(monkeypatch)
     assert await aimage(SOURCES[kind](tmp_path)) == expected
@@ -180,7 +182,7 @@ async def test_no_reference_is_resolved_on_the_event_loop(
     threads.hold_off(threading.get_ident())
 
 
-async def test_texts_and_urls_use_no_thread_although_the_model_has_a_store(
+async def test_texts_and_urls_are_prepared_without_threads_even_with_a_picture_store(
     model: ChatGLMV, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "_threads", lambda: pytest.fail("a thread was asked for"))

@@ -64,7 +64,7 @@ def test_histories_with_greetings_or_empty_messages_or_lone_tool_results_get_ans
 
 
 @pytest.mark.parametrize("history", REFUSED[:3])
-def test_the_error_for_an_incomplete_history_suggests_start_on_human(
+def test_the_error_for_an_incomplete_history_suggests_the_option_start_on(
     history: list[AnyMessage], emulator: Emulator
 ) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=r'messages\[\d\].*start_on="human"'):
@@ -143,14 +143,14 @@ def test_a_picture_that_langchain_turned_into_text_is_refused_with_advice(lost: 
         run(emulator, lost)
 
 
-def test_base64_of_a_picture_in_a_tools_text_is_counted_as_tokens_of_a_picture() -> None:
+def test_base64_of_a_picture_in_a_tools_text_is_counted_like_a_picture() -> None:
     large = b64encode(png((900, 700))).decode()
     count = ChatGLMV().get_num_tokens_from_messages([HUMAN, ASKED, ToolMessage(large, tool_call_id="m1")])
     result = ChatGLMV().get_num_tokens_from_messages([HumanMessage([image(png((900, 700)))])])
     assert result < count < result + 200
 
 
-def test_all_but_the_newest_two_pictures_are_left_out_if_keep_pictures_is_2(emulator: Emulator) -> None:
+def test_only_the_newest_two_pictures_are_sent_if_keep_pictures_is_2(emulator: Emulator) -> None:
     turns: list[AnyMessage] = [HUMAN]
     for number in range(4):
         call = {"name": "look", "args": {}, "id": f"l{number}", "type": "tool_call"}
@@ -167,16 +167,14 @@ def test_all_but_the_newest_two_pictures_are_left_out_if_keep_pictures_is_2(emul
     assert counted[0] < counted[1]
 
 
-def test_the_error_for_the_option_extra_headers_names_default_headers() -> None:
+def test_the_error_for_the_option_extra_headers_suggests_default_headers() -> None:
     with pytest.raises(glmv.InvalidRequestError, match="default_headers"):
         ChatGLMV(extra_headers={"X-Team": "a"})
 
 
 @pytest.mark.parametrize("value", [date(2026, 1, 2), uuid4(), b"x", {1}])
 @pytest.mark.parametrize("in_content", [False, True])
-def test_the_error_for_tool_call_arguments_that_json_cannot_hold_names_the_tool(
-    value: object, in_content: bool
-) -> None:
+def test_the_error_for_tool_call_arguments_that_cannot_be_json_names_the_tool(value: object, in_content: bool) -> None:
     call = {"name": "measure", "args": {"on": value}, "id": "m1", "type": "tool_call"}
     asked = AIMessage([call]) if in_content else AIMessage("", tool_calls=[call])
     for use in (ChatGLMV(api_key="a.b").invoke, ChatGLMV().get_num_tokens_from_messages):

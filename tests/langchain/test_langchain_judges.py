@@ -108,7 +108,7 @@ def request_text(emulator: Emulator, number: int) -> str:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("misfits", [MISFITS[:1], MISFITS[1:3], MISFITS], ids=len)
-def test_an_agent_with_a_tool_strategy_asks_again_until_the_arguments_fit(
+def test_an_agent_with_a_tool_strategy_asks_again_until_arguments_fit_the_schema(
     way: str, misfits: list[Any], emu: Emulator
 ) -> None:
     emu.say(*(ticket(one) for one in misfits), ticket(GOOD))
@@ -138,7 +138,9 @@ def test_an_agent_with_a_tool_strategy_asks_again_if_arguments_are_not_json(way:
     ],
     ids=["text", "function", "class", "classes"],
 )
-def test_the_text_of_handle_errors_reaches_the_model(handle_errors: Any, text: str, way: str, emu: Emulator) -> None:
+def test_the_text_of_the_option_handle_errors_is_sent_to_the_model(
+    handle_errors: Any, text: str, way: str, emu: Emulator
+) -> None:
     emu.say(ticket(MISFITS[1]), ticket(MISFITS[2]), ticket(GOOD))
     state = run(emu, way, response_format=ToolStrategy(Ticket, handle_errors=handle_errors))
     assert state["structured_response"] == Ticket(**GOOD)
@@ -146,7 +148,7 @@ def test_the_text_of_handle_errors_reaches_the_model(handle_errors: Any, text: s
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_arguments_that_do_not_fit_raise_langchains_error_if_handle_errors_is_false(way: str, emu: Emulator) -> None:
+def test_invalid_arguments_raise_langchains_error_if_handle_errors_is_false(way: str, emu: Emulator) -> None:
     emu.say(ticket(MISFITS[0]))
     with pytest.raises(StructuredOutputValidationError) as failed:
         run(emu, way, response_format=ToolStrategy(Ticket, handle_errors=False))
@@ -171,7 +173,7 @@ def test_an_agent_with_a_tool_strategy_asks_again_if_no_tool_is_called(way: str,
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_tool_with_invalid_arguments_returns_an_error_and_the_model_calls_again(way: str, emu: Emulator) -> None:
+def test_a_tool_call_with_invalid_arguments_gets_an_error_and_is_made_again(way: str, emu: Emulator) -> None:
     for arguments in ({"number": "seven"}, {"number": 7}):
         emu.say(ticket(arguments, name="refund"))
     emu.say(ticket({"number": 7, "reason": "late"}, name="refund"), ticket(GOOD))
@@ -222,7 +224,7 @@ def test_a_provider_strategy_repairs_once_and_then_raises_langchains_error(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_json_that_does_not_fit_raises_langchains_error_in_a_provider_strategy(way: str, emu: Emulator) -> None:
+def test_json_that_does_not_fit_the_schema_raises_in_a_provider_strategy(way: str, emu: Emulator) -> None:
     wrong = json.dumps(MISFITS[1])
     emu.say(wrong, wrong)
     with pytest.raises(StructuredOutputValidationError):
@@ -240,7 +242,7 @@ SELECTIONS: list[tuple[Any, set[str]]] = [
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "astream"])
 @pytest.mark.parametrize("selection", ['{"tool": "refund"}', '{"tools": "refund"}', '["refund"]', "{}"])
 @pytest.mark.parametrize(("fallback", "offered"), SELECTIONS, ids=["all", "none", "list", "function"])
-def test_the_tools_of_on_parsing_failure_are_sent_after_a_malformed_tool_selection(
+def test_the_option_on_parsing_failure_selects_tools_after_a_malformed_selection(
     fallback: Any, offered: set[str], selection: str, way: str, emu: Emulator
 ) -> None:
     selector = LLMToolSelectorMiddleware(model=connect(emu), on_parsing_failure=fallback, max_retries=1)
@@ -262,7 +264,7 @@ def test_a_malformed_tool_selection_raises_value_error_by_default(emu: Emulator)
     "choice", ["any", "required", True, "refund", {"type": "function", "function": {"name": "refund"}}]
 )
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_an_answer_without_the_forced_tool_call_is_repaired_once_by_any_arguments(
+def test_a_missing_forced_tool_call_is_repaired_once_with_unchecked_arguments(
     way: str, choice: Any, emu: Emulator
 ) -> None:
     bound = connect(emu).bind_tools([refund, timetable], tool_choice=choice)
@@ -358,7 +360,7 @@ def test_an_object_cut_by_the_token_limit_raises_output_parser_exception(emu: Em
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_returning_a_dict_that_does_not_fit_logs_a_warning_without_its_values(
+def test_returning_a_dict_that_does_not_fit_the_schema_logs_a_warning_without_values(
     way: str, method: Any, emu: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     wrong = {"seat": None, "coach": "restaurant"}
@@ -384,7 +386,7 @@ def last_of(structured: Any, way: str) -> Any:
             return list(structured.stream("Which seat?"))[-1]
 
 
-def test_a_bound_response_format_raises_after_two_answers_that_do_not_fit(emu: Emulator) -> None:
+def test_a_bound_response_format_raises_after_two_answers_that_do_not_fit_it(emu: Emulator) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "Ticket", "schema": Ticket.model_json_schema()}}
     emu.say(json.dumps(MISFITS[1]), json.dumps(MISFITS[0]))
     with pytest.raises(glmv.MalformedResponse):

@@ -26,7 +26,7 @@ def test_a_video_can_be_given_as_a_path_or_bytes_or_a_url(model: ChatGLMV, emula
         assert "2" in answer.text
 
 
-def test_a_model_without_video_refuses_videos_and_accepts_frames(model: ChatGLMV, clip: Path) -> None:
+def test_a_model_without_video_support_refuses_videos_and_accepts_frames(model: ChatGLMV, clip: Path) -> None:
     with pytest.raises(glmv.UnsupportedContent, match="frames"):
         model.invoke([HumanMessage([video(clip), "What colour?"])], model="glm-4v")
     frames = [image(frame) for frame in glmv.Video.from_path(clip).frames(3)]
@@ -91,7 +91,7 @@ def test_boxes_are_drawn_at_the_coordinates_of_the_answer() -> None:
     assert picture.getpixel((200, 100)) == (255, 255, 255)
 
 
-def test_draw_boxes_does_not_draw_boxes_of_a_picture_with_another_index() -> None:
+def test_draw_boxes_ignores_boxes_of_a_picture_with_another_index() -> None:
     message = AIMessage("There.", response_metadata={"boxes": [{"grid": [0, 0, 500, 500], "pixels": None, "image": 1}]})
     picture = draw_boxes(Pillow.new("RGB", (40, 20), "white"), index=0).invoke(message)
     assert picture.getcolors() == [(800, (255, 255, 255))]

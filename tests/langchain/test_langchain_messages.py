@@ -230,7 +230,7 @@ def test_unsupported_fields_of_blocks_are_left_out_with_one_note_for_each_field(
         {"type": "image", "url": URL, "extras": {"detail": "low"}},
     ],
 )
-def test_the_detail_of_a_picture_is_left_out_with_a_note(block: dict[str, Any]) -> None:
+def test_the_field_detail_of_a_picture_is_left_out_with_a_note(block: dict[str, Any]) -> None:
     assert notes(HumanMessage([block])) == ("detail was left out: GLM has no field for it.",)
 
 

@@ -107,7 +107,7 @@ def test_a_wrong_option_of_a_call_is_refused_before_sending(options: dict[str, A
 # ---- secrets
 
 
-def test_no_repr_or_json_or_cache_key_or_pickle_of_a_model_holds_the_key() -> None:
+def test_repr_and_json_and_cache_key_and_pickle_of_a_model_do_not_contain_the_key() -> None:
     ours = model(default_headers={"x-token": "header-secret"})
     texts = [repr(ours), str(ours), langchain_glmv.dumps(ours), json.dumps(dumpd(ours)), ours.model_dump_json()]
     texts += [repr(ours.bind(stop=["x"])), str(ours._get_llm_string()), str(ours._get_invocation_params())]
@@ -431,7 +431,7 @@ def test_init_embeddings_makes_glmv_embeddings_after_register(monkeypatch: pytes
         assert embeddings.model == "embedding-2"
 
 
-def test_register_needs_no_embeddings_table_in_langchain_to_add_chat_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_register_adds_chat_models_if_langchain_has_no_embeddings_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(langchain_base, "_BUILTIN_PROVIDERS", dict(langchain_base._BUILTIN_PROVIDERS))
     monkeypatch.delattr(langchain_embeddings, "_BUILTIN_PROVIDERS")
     langchain_glmv.register("without-vectors")

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("retries_at_once")
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-async def test_each_error_response_of_other_servers_raises_the_class_of_its_table_row(name: str) -> None:
+async def test_each_error_response_of_other_servers_raises_the_class_in_the_table(name: str) -> None:
     refusal = REFUSALS[name]
     for stream in (False, True):
         transport = Refusing(refusal)

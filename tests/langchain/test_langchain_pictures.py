@@ -32,7 +32,9 @@ def test_the_function_image_makes_the_same_block_of_base64_and_of_bytes(spelled:
     assert image(spelled(data).decode()) == image(data)
 
 
-def test_the_function_image_accepts_an_open_file_that_then_reaches_the_model(model: ChatGLMV, tmp_path: Path) -> None:
+def test_the_function_image_accepts_an_open_file_and_the_model_gets_its_picture(
+    model: ChatGLMV, tmp_path: Path
+) -> None:
     path = tmp_path / "a.tga"
     path.write_bytes(encoded("TGA"))
     with path.open("rb") as file:

@@ -162,7 +162,7 @@ def test_an_unknown_or_malformed_reference_is_refused_with_its_position(
     assert emulator.requests == []
 
 
-def test_a_model_without_a_store_refuses_references_and_names_picture_store(
+def test_the_error_for_a_reference_without_a_store_names_the_option_picture_store(
     model: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     for block in (image(png(), store=store), {"type": "file", "file_id": store.add(png())}):
@@ -251,7 +251,7 @@ def test_picture_store_can_be_set_on_an_existing_model(
         assigned.invoke(messages)
 
 
-def test_copies_and_pickles_and_json_of_a_model_name_the_folder_and_hold_no_picture(
+def test_copies_and_pickles_and_json_of_a_model_contain_the_folder_and_no_picture(
     model_with_store: ChatGLMV, store: PictureStore
 ) -> None:
     big = png(size=(900, 900))
@@ -307,7 +307,7 @@ def ten_turns(agent: Any, first: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("saver", ["memory", "sqlite"])
-def test_ten_agent_turns_with_a_3_mb_picture_keep_checkpoints_below_1_mb(
+def test_checkpoints_of_ten_agent_turns_with_a_3_mb_picture_are_below_1_mb(
     model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore, tmp_path: Path, saver: str
 ) -> None:
     from langchain.agents import create_agent
@@ -382,7 +382,7 @@ def test_a_cache_key_contains_the_reference_and_no_picture(
     assert b64encode(png()).decode() not in keys
 
 
-def test_a_trace_holds_the_reference_and_no_picture(model_with_store: ChatGLMV, store: PictureStore) -> None:
+def test_a_trace_contains_the_reference_and_no_picture(model_with_store: ChatGLMV, store: PictureStore) -> None:
     runs = RunCollectorCallbackHandler()
     chain = ChatPromptTemplate.from_messages([("human", [{"type": "text", "text": "{q}"}]), ("placeholder", "{shown}")])
     results = [HumanMessage([image(png(size=(300, 300)), store=store)])]
@@ -392,7 +392,7 @@ def test_a_trace_holds_the_reference_and_no_picture(model_with_store: ChatGLMV, 
     assert b64encode(png(size=(300, 300))).decode()[:100] not in traced
 
 
-async def test_events_of_a_stream_hold_the_reference_and_no_picture(
+async def test_events_of_a_stream_contain_the_reference_and_no_picture(
     model_with_store: ChatGLMV, store: PictureStore
 ) -> None:
     data = png(size=(300, 300))
@@ -446,7 +446,7 @@ def test_resolve_replaces_references_by_the_stored_bytes(store: PictureStore) ->
     assert b64decode(result[2].content[0]["base64"]) == png("blue")  # type: ignore[index]
 
 
-def test_resolve_accepts_prompt_values_message_tuples_and_strings(store: PictureStore) -> None:
+def test_resolve_accepts_prompt_values_and_message_tuples_and_strings(store: PictureStore) -> None:
     block = image(png(), store=store)
     prompt = ChatPromptTemplate.from_messages([("human", "{q}"), ("placeholder", "{shown}")])
     value = prompt.invoke({"q": "What?", "shown": [HumanMessage([block])]})
@@ -514,7 +514,7 @@ def test_a_reference_in_a_tools_text_becomes_a_sentence_if_the_picture_was_remov
     assert "cannot be shown to you: its reference is not in the store" in json.dumps(emulator.requests[-1].body)
 
 
-def test_a_reference_that_is_only_mentioned_by_a_tool_stays_text(
+def test_a_reference_inside_a_sentence_of_a_tool_result_stays_text(
     model_with_store: ChatGLMV, emulator: Emulator, store: PictureStore
 ) -> None:
     told = f"Saved as {store.add(png())}, see {{'file_id': '{store.add(png())}'}}."

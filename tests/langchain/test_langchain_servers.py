@@ -185,7 +185,7 @@ def test_the_error_for_an_unknown_base_model_lists_the_known_models() -> None:
 
 @pytest.mark.parametrize("dialect", ["openrouter", "vllm", "llama.cpp"])
 @pytest.mark.parametrize("said", ['```json\n{"name": "red"}\n```', 'It is {"name": "red"}.'], ids=["fence", "prose"])
-def test_an_object_is_found_in_prose_or_a_fence_although_the_server_got_a_schema(said: str, dialect: Any) -> None:
+def test_json_is_found_in_prose_or_a_code_fence_although_the_server_got_a_schema(said: str, dialect: Any) -> None:
     server = OtherServer(message={"role": "assistant", "content": said})
     reader = ChatGLMV(**server.options(dialect=dialect)).with_structured_output(Colour)
     assert reader.invoke("?") == Colour(name="red")

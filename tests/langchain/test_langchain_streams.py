@@ -96,9 +96,7 @@ async def test_the_error_of_a_broken_stream_has_the_text_so_far(
     assert handler.seen[0][0] is failure.value
 
 
-def test_a_model_made_by_with_retry_asks_again_for_the_answer_of_a_broken_stream(
-    make: Models, emulator: Emulator
-) -> None:
+def test_a_model_made_by_with_retry_repeats_the_request_after_a_broken_stream(make: Models, emulator: Emulator) -> None:
     emulator.inject("cut", after=3)
     patient = make(streaming=True).with_retry(
         retry_if_exception_type=(errors.ModelConnectionError,), wait_exponential_jitter=False, stop_after_attempt=2

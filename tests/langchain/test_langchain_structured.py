@@ -169,7 +169,7 @@ def test_an_answer_that_does_not_fit_the_schema_is_repaired_by_a_second_request(
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-async def test_a_streamed_object_that_does_not_fit_is_followed_by_the_repaired_object(
+async def test_a_streamed_object_that_does_not_fit_the_schema_is_followed_by_its_repair(
     new_model: Models, method: Any
 ) -> None:
     wrong = {"colour": "red", "width": 0}
@@ -197,7 +197,7 @@ def test_a_streamed_object_raises_if_its_repair_does_not_fit_the_schema(new_mode
     assert len(requests) == 2
 
 
-def test_a_streamed_object_is_one_traced_run(new_model: Models) -> None:
+def test_a_streamed_object_and_its_repair_are_one_run_in_the_trace(new_model: Models) -> None:
     from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 
     model, _ = new_model('{"colour": "red", "width": 0}', json.dumps(GOOD))
@@ -265,7 +265,9 @@ async def test_with_include_raw_the_message_and_the_parsed_object_are_returned(n
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-async def test_with_include_raw_an_answer_that_does_not_fit_does_not_raise(new_model: Models, method: Any) -> None:
+async def test_with_include_raw_an_answer_that_does_not_fit_the_schema_does_not_raise(
+    new_model: Models, method: Any
+) -> None:
     structured = new_model("I would rather not.")[0].with_structured_output(Picture, method=method, include_raw=True)
     streamed = list(structured.stream("What?"))
     for result in (structured.invoke("What?"), await structured.ainvoke("What?"), streamed[-1]):
@@ -275,7 +277,7 @@ async def test_with_include_raw_an_answer_that_does_not_fit_does_not_raise(new_m
     assert structured.invoke("What?")["raw"].text == "I would rather not."  # type: ignore[index]  # a dict
 
 
-def test_a_repaired_answer_is_one_traced_run(new_model: Models) -> None:
+def test_an_answer_and_its_repair_are_one_run_in_the_trace(new_model: Models) -> None:
     from langchain_core.callbacks import BaseCallbackHandler
 
     class Starts(BaseCallbackHandler):
@@ -432,7 +434,7 @@ def met(kind: str) -> str:
 
 @pytest.mark.parametrize("kind", MET)
 @pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "typeddict", "json_schema"])
-async def test_invoke_and_stream_and_their_async_forms_return_the_object_by_one_request(
+async def test_invoke_and_stream_and_their_async_forms_return_the_object_with_one_request(
     new_model: Models, schema: Any, kind: str
 ) -> None:
     name = "PictureDict" if schema is PictureDict else "Picture"
@@ -545,7 +547,7 @@ async def test_function_calling_repairs_arguments_that_a_validator_refuses(new_m
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_a_strict_class_accepts_a_date_string_but_no_number_in_quotes(new_model: Models, method: Any) -> None:
+def test_a_strict_class_accepts_a_date_string_and_refuses_a_number_in_quotes(new_model: Models, method: Any) -> None:
     from datetime import date
 
     class Day(BaseModel, strict=True):
@@ -565,7 +567,7 @@ def test_a_strict_class_accepts_a_date_string_but_no_number_in_quotes(new_model:
 
 @DIALECTS
 @TEXTS
-def test_a_stream_that_is_cut_inside_an_escape_or_has_nan_gives_the_object(dialect: Any, text: str, note: str) -> None:
+def test_an_object_is_read_from_a_stream_with_nan_or_a_cut_inside_an_escape(dialect: Any, text: str, note: str) -> None:
     with Emulator() as emulator:
         emulator.answer(lambda _: Reply(chunking=list(text)))
         base_url = emulator.proxy_url if dialect else emulator.base_url

@@ -133,7 +133,7 @@ SCHEMA = Size.model_json_schema()
         {"type": "json_object", "response_schema": SCHEMA},
     ],
 )
-def test_an_answer_that_does_not_fit_its_schema_is_asked_for_again(
+def test_an_answer_that_does_not_fit_its_schema_is_requested_again(
     emu: Emulator, ask: Ask, picture: str, response_format: Any
 ) -> None:
     emu.say('{"large": true}', '{"width": 64, "height": 48}')
@@ -141,7 +141,7 @@ def test_an_answer_that_does_not_fit_its_schema_is_asked_for_again(
     assert Size.model_validate_json(answer.choices[0].message.content) == Size(width=64, height=48)
 
 
-def test_the_second_answer_that_does_not_fit_is_returned_with_a_note(emu: Emulator, ask: Ask) -> None:
+def test_a_second_answer_that_does_not_fit_the_schema_is_returned_with_a_note(emu: Emulator, ask: Ask) -> None:
     emu.say("It is large.", "It is very large.")
     message = ask(response_format=Size).choices[0].message
     assert message.content == "It is very large."

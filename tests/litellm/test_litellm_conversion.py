@@ -28,7 +28,7 @@ def test_message_keys_that_litellm_and_frameworks_add_are_left_out() -> None:
     ]
 
 
-def test_a_message_object_is_converted_by_its_model_dump() -> None:
+def test_a_message_object_is_converted_with_its_method_model_dump() -> None:
     message = SimpleNamespace(model_dump=lambda: {"role": "user", "content": "Hello", "images": None})
     assert to_glmv([message]) == [{"role": "user", "content": "Hello"}]
 
@@ -109,7 +109,7 @@ def test_the_default_timeouts_of_litellm_are_ignored() -> None:
     assert call_settings({}, timeout=7.0).options["timeout"] == 7.0
 
 
-def test_a_base_model_option_that_is_not_in_the_catalogue_is_ignored() -> None:
+def test_a_base_model_that_is_not_in_the_catalogue_is_ignored() -> None:
     assert call_settings({}, base_model="glm-4.6v").options["base_model"] == "glm-4.6v"
     assert "base_model" not in call_settings({}, base_model="azure/gpt-4").options
 

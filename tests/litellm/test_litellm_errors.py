@@ -126,7 +126,7 @@ def test_with_max_retries_2_a_busy_platform_is_asked_3_times(emu: Emulator, ask:
 
 
 @pytest.mark.parametrize(("num_retries", "requests"), [(0, 1), (1, 2)])
-def test_a_call_of_the_router_is_retried_by_num_retries_and_not_by_max_retries(
+def test_the_router_retries_num_retries_times_and_ignores_max_retries(
     emu: Emulator, litellm: Any, settings: dict[str, Any], num_retries: int, requests: int
 ) -> None:
     emu.fail(code=1302, times=9, retry_after=0)

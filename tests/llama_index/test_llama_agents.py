@@ -146,7 +146,7 @@ async def test_the_method_predict_and_call_runs_tools_in_parallel(emu: Emulator,
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_only_the_first_tool_call_of_an_answer_is_kept_by_default(
+def test_get_tool_calls_from_response_returns_only_the_first_call_by_default(
     streamed: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.call("add", a=1, b=2).also("add", a=3, b=4)
@@ -160,7 +160,7 @@ def test_only_the_first_tool_call_of_an_answer_is_kept_by_default(
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("wish", [{"tool_required": True}, {"tool_choice": "add"}])
-def test_an_answer_without_the_required_tool_call_is_asked_for_again(
+def test_an_answer_without_the_required_tool_call_is_requested_again(
     streamed: bool, wish: dict[str, Any], emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say("It is 3.")
@@ -197,7 +197,7 @@ async def test_an_agent_run_does_not_change_the_callers_history(
     assert history == before
 
 
-async def test_the_first_request_of_an_agent_asks_for_its_initial_tool_choice(
+async def test_the_first_request_of_an_agent_names_the_initial_tool_choice(
     emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.call("add", a=1, b=2)

@@ -77,7 +77,9 @@ def test_an_answer_and_its_first_source_come_from_the_picture_asked_about(
 
 
 @pytest.mark.parametrize(("question", "file", "answer"), search.QUESTIONS)
-def test_the_answer_is_in_the_text_of_only_one_picture(question: str, file: str, answer: str, album: Album) -> None:
+def test_the_text_of_only_one_picture_node_contains_the_answer(
+    question: str, file: str, answer: str, album: Album
+) -> None:
     nodes = album.index.docstore.docs.values()
     assert {node.metadata["file_name"] for node in nodes if says(answer, node.get_content())} == {file}
 
@@ -99,7 +101,7 @@ def test_answers_cite_their_source_pictures(album: Album) -> None:
 
 @pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 @pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # Qdrant leaves its file to garbage collection
-def test_a_qdrant_store_on_disk_answers_from_the_picture_asked_about(
+def test_an_index_in_a_qdrant_store_on_disk_answers_from_the_right_picture(
     emulator: Emulator, album: Album, tmp_path: Path
 ) -> None:
     qdrant = pytest.importorskip("llama_index.vector_stores.qdrant")

@@ -223,7 +223,7 @@ def test_a_stream_left_before_its_end_frees_its_slot_when_the_event_loop_ends(
 
 
 @pytest.mark.parametrize("prompt", [None, ["What?"], ChatMessage(content="What?")], ids=["None", "list", "message"])
-def test_a_prompt_that_is_not_a_str_is_an_invalid_request(connect: Callable[..., GLMV], prompt: Any) -> None:
+def test_a_prompt_that_is_not_a_str_raises_invalid_request_error(connect: Callable[..., GLMV], prompt: Any) -> None:
     llm = connect()
     with pytest.raises(glmv.InvalidRequestError, match=r"a prompt must be a str; got .*chat\(\[message\]\)"):
         llm.complete(prompt)

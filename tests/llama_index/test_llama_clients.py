@@ -36,7 +36,7 @@ def test_a_model_with_an_async_client_answers_sync_and_async_calls(glmv_emulator
     assert asyncio.run(llm.acomplete("Say hello.")).text == llm.complete("Say hello.").text
 
 
-def test_an_embedding_with_a_chat_client_uses_its_own_model_and_default_length(shared: glmv.Client) -> None:
+def test_an_embedding_with_a_chat_client_uses_its_own_model_and_default_dimensions(shared: glmv.Client) -> None:
     embedding = GLMVEmbedding(client=shared)
     assert embedding.model == "embedding-3"
     assert len(embedding.get_text_embedding("hello")) == 2048

@@ -57,7 +57,7 @@ class Reader:
     """Accumulates one answer.
 
     Reasoning is read from `reasoning_content` (vLLM, llama.cpp, SGLang), from `reasoning` (Ollama, newer vLLM), and
-    from a leading `<think>` of the text. With `thinking` false, reasoning is left out. `begun` is True after the first
+    from a leading `<think>` of the text. If `thinking` is false, reasoning is left out. `begun` is True after the first
     choice; without a choice the answer is never `complete`.
     """
 

@@ -38,7 +38,7 @@ class Unsendable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A valid request. `body` is the original body; `messages`, `response_format` and `stream` replace its fields.
+    """A valid request. `body` is the original body; `messages`, `response_format` and `stream` override it.
 
     `model` is the model's name on the server; `proxied` means that the request came to `/v1`.
     """
@@ -53,7 +53,7 @@ class Question:
 
 
 def translated(question: Question) -> dict[str, Any]:
-    """The body of the request to the server. The function may take long, since it decodes frames of videos.
+    """The body of the request to the server. The function can be slow, because it decodes frames of videos.
 
     - Pictures whose bytes are known become data URIs; URLs of other pictures are passed on to the server.
     - Videos whose bytes are known become pictures of their frames; URLs of other videos are passed on to the server.
@@ -63,8 +63,8 @@ def translated(question: Question) -> dict[str, Any]:
     - Tools of the platform itself (`web_search`, `retrieval`, `mcp`) are left out.
 
     Raises:
-        Unsendable: a video cannot be decoded, or PyAV is not installed; or a file is neither text nor a picture, or its
-            bytes are unknown.
+        Unsendable: a video cannot be decoded, PyAV is not installed for a video, a file is neither text nor a picture,
+            or the bytes of a file are unknown.
     """
     fields = {name: value for name, value in question.body.items() if value is not None}
     body: dict[str, Any] = {"model": question.model, "messages": _messages(question), "stream": question.stream}
