@@ -114,7 +114,7 @@ def parser(prog: str) -> Parser:
 
 @contextmanager
 def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
-    """A running emulator with these options; None uses `sys.argv`. The emulator stops at the end of the block.
+    """A running emulator with these options; None means those in `sys.argv`. It stops at the end of the `with` block.
 
     A wrong option ends the process with code 2. If the network can reach the emulator, a warning is written to
     standard error.
