@@ -24,9 +24,9 @@ WRONG_USE = 2
 UPSTREAM_KEY = "GLMV_EMULATOR_UPSTREAM_KEY"
 HELP_WIDTH = 54  # of 80 columns
 NO_BREAK = "\xa0"
-NO_MODEL = """It answers
-from what it measures in the pictures; it is not GLM-4V."""
-ELSEWHERE = """Options with * may be given several times. docs/testing.md lists the faults,
+NO_MODEL = """The emulator
+answers from what it measures in the pictures; it is not GLM-4V."""
+ELSEWHERE = """You can give options with * several times. docs/testing.md lists the faults,
 docs/fidelity.md explains the doubts."""
 OPEN = """WARNING: this emulator listens on {}. Anybody on the network
 can see on the emulator's page what was sent to it, and anybody with its key
@@ -63,7 +63,7 @@ def parser(prog: str) -> Parser:
     row("--port", "the port; 0 uses a free port (default)", short=("-p",), type=_count, default=0, metavar="N")
     row(
         "--host",
-        f"{LOOPBACK} by default; other addresses open the emulator to the network",
+        f"the address, {LOOPBACK} by default; other addresses open the emulator to the network",
         default=LOOPBACK,
         metavar="ADDRESS",
     )
@@ -74,16 +74,17 @@ def parser(prog: str) -> Parser:
     eras = get_args(Era)
     row(
         "--era",
-        f"the year of its response format: {', '.join(eras[:-1])} or {eras[-1]} (default)",
+        f"the year whose response format is used: {', '.join(eras[:-1])} or {eras[-1]} (default)",
         choices=eras,
         default=eras[-1],
         metavar="YEAR",
     )
     row("--say", "the next answer, to any request; several are used in order", many=True, metavar="TEXT")
     doubts = ", ".join(sorted(DOUBTS))
-    row("--strict", f"use a doubt's narrower reading: {doubts}", many=True, choices=sorted(DOUBTS), metavar="DOUBT")
-    row("--stubborn", "answers in prose first if the prompt asks for JSON", action="store_true")
-    row("--seed", "varies random faults, and details that no document decides", type=int, default=0, metavar="N")
+    strict = f"be strict where the documents disagree: {doubts}"
+    row("--strict", strict, many=True, choices=sorted(DOUBTS), metavar="DOUBT")
+    row("--stubborn", "give a first answer in prose if only the prompt asks for JSON", action="store_true")
+    row("--seed", "varies random faults, and details that no document specifies", type=int, default=0, metavar="N")
     upstream = (
         "an OpenAI-compatible server (Ollama, vLLM, llama.cpp) that answers in place of the emulator, such as "
         "http://127.0.0.1:11434/v1"
@@ -100,7 +101,7 @@ def parser(prog: str) -> Parser:
     row("--pace", "seconds between two chunks of a stream", type=_seconds, default=0.0, metavar="SECONDS")
     polls = "number of polls before an asynchronous task ends (default: 1)"
     row("--async-polls", polls, type=_count, default=1, metavar="N")
-    most = "the most concurrent requests of a model; further requests are refused with 1302"
+    most = "maximum number of concurrent requests for a model; more requests are refused with 1302"
     row("--concurrency", most, many=True, type=_limit, metavar="MODEL=N")
 
     group = result.add_argument_group("what goes wrong")
@@ -114,7 +115,7 @@ def parser(prog: str) -> Parser:
 
 @contextmanager
 def running(arguments: Sequence[str] | None, prog: str) -> Iterator[Emulator]:
-    """A running emulator with these options; None uses `sys.argv`. The emulator stops at the end of the block.
+    """A running emulator with these options; None means those in `sys.argv`. It stops at the end of the `with` block.
 
     A wrong option ends the process with code 2. If the network can reach the emulator, a warning is written to
     standard error.

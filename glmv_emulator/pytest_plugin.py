@@ -82,5 +82,5 @@ def _check(emulator: Emulator) -> None:
 
         lines = "".join(f"\n  {shortened(reply)}" for reply in left)
         pytest.fail(
-            f"{len(left)} scripted answers were not used, since no request asked for them:{lines}", pytrace=False
+            f"{len(left)} scripted answers were not used, because no request asked for them:{lines}", pytrace=False
         )

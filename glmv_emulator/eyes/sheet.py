@@ -141,9 +141,9 @@ class Sheet:
         return next(row for row in self.grid if line in row)
 
     def _beside(self, line: Line) -> list[str]:
-        """The values of a label: the text to its right, or else the text below it and the number above it.
+        """The values of a label: the text to its right. If there is none, both the text below and the number above.
 
-        In a row of labels the text to the right does not count.
+        In a row of labels (more than two texts, most of them not numbers) the text to the right is not used.
         """
         row = self._row_of(line)
         right = [other for other in row if other.box[0] >= line.box[2] - 2]
@@ -177,7 +177,7 @@ class Sheet:
         return []
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Labels with their values as printed: in one line, or next to each other in a row of two."""
+        """Each label with its value: the two parts of one line, or the only two lines of a row."""
         pairs = []
         for row in self.grid:
             inside = [(label, rest) for line in row for label, _, rest in self._labels_of(line) if rest]

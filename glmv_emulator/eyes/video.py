@@ -31,7 +31,7 @@ class Frame:
 class SeenVideo:
     """The measurements of a video. ``frames`` is empty if PyAV is not installed.
 
-    ``width`` and ``height`` are those that players show: phones store an upright video in landscape, with a rotation.
+    ``width`` and ``height`` are the size in which players show the video: after its rotation, if it has one.
     ``duration`` is in seconds; it is 0 if the header does not state it and PyAV is not installed to measure it.
     """
 
@@ -87,7 +87,7 @@ def _measure_frames(data: bytes) -> tuple[tuple[Frame, ...], float, bool | None]
 
 
 def _seconds(container: Any) -> float:  # PyAV's container class has no stable public type
-    """The duration in the header, or the end of the last packet if the header has none, as in recordings."""
+    """The duration in the header, or the end of the last packet if the header has none."""
     if container.duration:
         return float(container.duration) / 1_000_000
     stream = container.streams.video[0]

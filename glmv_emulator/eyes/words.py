@@ -13,7 +13,7 @@ _IRREGULAR = {"colour": "color", "grey": "gray", "pictur": "imag", "photo": "ima
 
 
 def stem(word: str) -> str:
-    """The word without endings of plural and tense; good enough to match 'prices' with 'price'."""
+    """The word without plural and tense endings; good enough to match 'prices' with 'price'."""
     word = word.lower()
     for ending, least in (("ations", 4), ("ation", 4), ("ings", 3), ("ing", 3), ("ies", 2), ("ied", 2), ("ed", 3)):
         if word.endswith(ending) and len(word) - len(ending) >= least:

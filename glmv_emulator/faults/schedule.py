@@ -29,7 +29,7 @@ FOR = {
 
 @dataclass(slots=True)
 class Planned:
-    """A fault to cause in `left` more requests (None: in all) whose path contains `path`."""
+    """A fault to cause in the next `left` requests whose path contains `path`; in all of them if `left` is None."""
 
     fault: Fault
     options: dict[str, Any]
@@ -37,7 +37,7 @@ class Planned:
     path: str | None = None
 
     def suits(self, exchange: Exchange) -> bool:
-        """Whether the fault applies to a request; without `path`, only to a POST."""
+        """Whether the fault applies to a request. Without `path`, it applies only to POST requests."""
         there = exchange.method == "POST" if self.path is None else self.path in exchange.path
         return there and self.left != 0 and self.fault.suits(exchange)
 
@@ -90,7 +90,7 @@ PROFILES: Mapping[str, Profile] = {
 
 
 class Schedule:
-    """The faults to cause. Any thread may add a fault; the emulator's event loop takes it."""
+    """The faults to cause. Any thread may add a fault; only the emulator's event loop causes faults."""
 
     def __init__(
         self, *, faults: Sequence[str] = (), chance: float | None = None, profile: str | None = None, seed: int = 0
@@ -121,7 +121,10 @@ class Schedule:
             self._planned += [Planned(fault, options, None) for fault, options in self._always]
 
     def add(self, name: str, times: int | None, path: str | None, options: Mapping[str, Any]) -> None:
-        """Plan a fault for the next `times` requests that it applies to (None: all); `path` is a part of their path."""
+        """Plan a fault for the next `times` requests to which it applies; for all of them if `times` is None.
+
+        If `path` is given, the fault applies only to requests whose path contains it.
+        """
         fault, checked = chosen(name, options)
         with self._lock:
             self._planned.append(Planned(fault, checked, times, path))
@@ -182,7 +185,7 @@ class Schedule:
         return change
 
     def _taken(self, own: Planned | None, exchange: Exchange) -> list[Planned]:
-        """Take the faults for a request from the plan: `slow` if it is planned, and at most one other fault."""
+        """The faults for a request: `slow` if it is planned, and at most one other fault. Counts them as caused."""
         with self._lock:
             planned_faults = [planned for planned in self._planned if planned.suits(exchange)]
             slow = [planned for planned in planned_faults if planned.fault.name == "slow"][:1]

@@ -183,7 +183,10 @@ def _reason(frame: bytes) -> bool:
 
 
 def _spoilt(steps: Iterable[Step], after: int, spoil: Callable[[bytes], bytes]) -> list[Step]:
-    """A stream in which `spoil` changes the last frame with text up to index `after`, else the first with text."""
+    """A stream in which `spoil` changes one frame: the last frame with text up to index `after`.
+
+    If no frame up to this index has text, it changes the first frame with text.
+    """
     result = list(steps)
     places = [n for n, step in enumerate(result) if isinstance(step, bytes) and _CONTENT.search(step)]
     place = max((n for n in places if n <= after), default=places[0] if places else 0)

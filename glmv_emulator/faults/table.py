@@ -27,7 +27,7 @@ class Context:
     Attributes:
         exchange: the request's entry in the journal.
         refuse: makes the response of a refusal, in the form of the API and in the client's language.
-        hold: makes a step that waits until `Schedule.release`.
+        hold: makes a step that waits until `Schedule.release` is called.
         other_origin: the URL of this emulator under a different host name, so that clients see a different origin.
     """
 
@@ -97,12 +97,14 @@ def fault(number: int, name: str, what: str, advice: str, *, needs: Needs = "any
 
 
 def beyond(number: int, name: str, what: str, advice: str, instead: str) -> None:
-    """Add a fault that no response can cause to the table of faults."""
+    """Add to the table of faults a fault that no response can cause."""
     FAULTS[name] = Fault(name, number, what, advice, instead=instead)
 
 
 def chosen(name: str, options: Options) -> tuple[Fault, dict[str, Any]]:
-    """The fault with this name, and its converted options. `code-1302` and `status-503` are short forms of names.
+    """The fault with this name, and its converted options.
+
+    The name `code-1302` is short for `refusal; code=1302`, and `status-503` for `bare-status; status=503`.
 
     Raises:
         ValueError: the name or an option does not exist, or no response can cause the fault.
@@ -134,7 +136,7 @@ def _converted(name: str, option: str, value: Any, default: Any) -> Any:
 
 
 def written(text: str) -> tuple[str, dict[str, str]]:
-    """`name; option=value; option=value` -> the name and the options."""
+    """The name and the options in a text such as `name; option=value; option=value`."""
     name, *rest = (piece.strip() for piece in text.split(";"))
     options = {}
     for piece in filter(None, rest):

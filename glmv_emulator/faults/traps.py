@@ -88,7 +88,7 @@ def tls_self_signed() -> Trap:
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
-    """Create a self-signed certificate for this machine and its key, valid for two days.
+    """Create a self-signed certificate for this machine, valid for two days, and the certificate's key.
 
     Raises:
         OSError: `openssl` is not installed.

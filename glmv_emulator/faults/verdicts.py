@@ -96,10 +96,10 @@ class Report:
 
 
 def judge(exchanges: Sequence[Exchange], allowed: Mapping[str, int], errors: int) -> Report:
-    """Exchanges -> calls and verdicts.
+    """Group exchanges into calls, and judge the client by them.
 
     Args:
-        allowed: model -> number of requests that may run at the same time.
+        allowed: for each model name, the number of requests that may run at the same time.
         errors: the number of failed calls that the application noticed.
     """
     calls = calls_of([one for one in exchanges if one.method == "POST" and not _elsewhere(one)])
@@ -115,8 +115,8 @@ def calls_of(exchanges: Sequence[Exchange]) -> list[Call]:
     """Group requests into calls. A request that repeats a failed request is the next attempt of the same call.
 
     An application may make equal calls at the same time. Then a retry in one call looks like the first request of
-    another call.
-    So if equal requests have ever overlapped, a repetition that would break a rule counts as a new call.
+    another call. So if equal requests have ever overlapped, a repetition that would break a rule counts as a new
+    call.
     """
     calls: list[Call] = []
     alike: dict[str, list[Exchange]] = {}
@@ -139,7 +139,7 @@ def calls_of(exchanges: Sequence[Exchange]) -> list[Call]:
 
 
 def _due(exchange: Exchange, moment: float) -> bool:
-    """Whether a retry at this moment has waited as long as the response to the first request asked for."""
+    """Whether a retry at `moment` comes after the wait that the response to `exchange` asked for."""
     return moment - (exchange.ended or moment) >= (exchange.retry_after or 0.0) - CLOCK_IS_OFF
 
 
@@ -172,7 +172,7 @@ def _id_in(exchange: Exchange) -> object:
 
 
 def _counted(number: int, what: str) -> str:
-    """1 and "call" -> "1 call"; 2 -> "2 calls"."""
+    """The number with its noun, such as "1 call" or "2 calls"."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 

@@ -1,4 +1,4 @@
-"""Checks whether the name in a `Host` header is one of the emulator's.
+"""Checks whether the name in a `Host` header is a name of the emulator.
 
 A web page can make a browser connect to this machine under the page's host name (DNS rebinding). Only the `Host` header
 of a request shows that this has happened.
@@ -20,8 +20,9 @@ DEFAULT_PORTS = (80, 443)
 class Hosts:
     """The names of an emulator that listens on an address and a port.
 
-    On loopback these are the loopback names with that port. On other addresses they are all names that nobody can
-    register: IP addresses, names without a dot, and local names; with any port, since containers and routers change it.
+    On loopback these are the loopback names with that port. On another address they are the address itself and all
+    names that nobody can register: IP addresses, names without a dot, and local names. There the port is not checked,
+    because containers and routers change it.
     """
 
     def __init__(self, address: str = LOOPBACK, port: int = 0) -> None:

@@ -36,15 +36,22 @@ Source = Literal["script", "function", "rules", "upstream"]
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """One request and its response. Times are in seconds of a monotonic clock; `status` 0 means that nothing was sent.
+    """One request and its response. Times are in seconds of a monotonic clock.
 
-    `media` are the measurements of pictures and videos, None for those that were not measured; `code` is the error code
-    of a refusal; `client` is equal for all requests with one key, and is not the key; `ended_by` is "server" (normal),
-    "client" (it left early) or "fault". `answered_by` is the source of a chat's answer: "script", "function", "rules"
-    or "upstream"; None before it is known, and for other requests. `digest` is a hash of the body, "" for a form, whose
-    boundary is always different. The functions in `cleanup` are called at the end, those in `unanswered` as soon as it
-    is known that the client does not get a whole answer. `connection` counts connections from 1, `nth` the requests on
-    a connection; `last_sent` is the time of the last bytes.
+    Attributes:
+        client: an id, equal for all requests with the same key. The id does not contain the key.
+        digest: a hash of the body; "" for a multipart form, because its boundary is different in each request.
+        status: the HTTP status; 0 if no status was sent.
+        code: the error code of a refusal.
+        media: the measurements of pictures and videos; None for each that was not measured.
+        connection: the number of the connection, from 1.
+        nth: the number of the request on its connection, from 1.
+        last_sent: the time at which the last bytes were sent.
+        ended_by: "server" (normal), "client" (the client left early) or "fault".
+        answered_by: the source of a chat's answer: "script", "function", "rules" or "upstream". None if the source is
+            not known yet, or if the request is not a chat.
+        cleanup: functions that are called before the last byte is sent, or when the request ends without it.
+        unanswered: functions that are called as soon as it is known that the client does not get a whole answer.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""JSON from clients -> values that can be stored, shown and sent."""
+"""Parses JSON from clients into values that can be stored, shown and sent."""
 
 from __future__ import annotations
 

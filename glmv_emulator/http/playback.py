@@ -57,8 +57,8 @@ Step = bytes | Pause | End | Raw | Hold
 class Response:
     """A response as an ASGI application: its headers, and the steps of its body. `status` 0 sends no headers.
 
-    `before` are the steps before the headers; `live` makes further steps, which are sent after `steps` as
-    soon as they are made.
+    `before` are the steps before the headers. `live` makes more steps while the response is being sent; each is sent
+    at once, after all `steps`.
     """
 
     status: int

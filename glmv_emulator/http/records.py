@@ -1,4 +1,4 @@
-"""Data that the page shows and the journal lacks: the answers as sent, the times of their pieces, and thumbnails.
+"""Data that the page shows and the journal lacks: the bytes of the answers, their times of sending, and thumbnails.
 
 All of it is bounded. Thumbnails are made when the page is opened, so a request costs only a few appends to lists.
 """
@@ -57,15 +57,19 @@ class RecordedMedium:
 
     @property
     def thumbnail(self) -> str | None:
-        """The id of its thumbnail; None if there is no thumbnail and none can be made, because there are no bytes."""
+        """The id of the medium's thumbnail; None if it has no thumbnail and its bytes are not there to make one."""
         picture = self.picture
         return None if picture is None or (picture.data is None and picture.small is None) else picture.id
 
 
 @dataclass(slots=True, eq=False)
 class Record:
-    """One exchange as the page shows it. `at` is in seconds since the epoch, `moments` are (seconds, bytes),
-    `attempt` is (number of the attempt, number of attempts of its call)."""
+    """One exchange as the page shows it. `at` is in seconds since the epoch.
+
+    Each of `moments` is the time in seconds at which a piece of the response was sent, counted from the start of the
+    exchange, and the number of bytes of the piece. `attempt` is the number of this attempt and the number of attempts
+    of its call.
+    """
 
     exchange: Exchange
     number: int
@@ -96,7 +100,7 @@ class Record:
 
 
 class Records:
-    """The records of the journal's exchanges. The event loop writes, other threads may read."""
+    """The records of the journal's exchanges. Only the event loop adds records; other threads may read them."""
 
     def __init__(self) -> None:
         self.run = secrets.token_hex(4)
@@ -164,7 +168,10 @@ class Records:
             self._revision += 1
 
     def all(self) -> tuple[int, list[Record]]:
-        """The revision, and the records, newest first. Records changed since the last call get the new revision."""
+        """The number of the journal's revision, and the records, newest first.
+
+        If records have changed since this method was last called, the number increases, and they get the new number.
+        """
         with self._lock:
             records = list(reversed(self._records.values()))
             changed = [(record, state) for record in records if (state := record.now()) != record.state]

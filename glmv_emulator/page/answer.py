@@ -29,7 +29,7 @@ class Answer:
 
 
 def read(body: bytes, kind: str) -> Answer:
-    """Read the content from the body of a response, whose media type is `kind`; never raises."""
+    """Read the content from a response body with the media type `kind`; never raises."""
     answer = Answer()
     if kind.startswith("text/event-stream"):
         for event in _events(body):
@@ -61,7 +61,7 @@ def _parsed(data: bytes) -> Any:
 
 
 def _fold(answer: Answer, value: Any) -> bool:
-    """Add the content of an answer, a chunk or an error; returns False if the value is none of these."""
+    """Add the content of `value` to `answer`; returns False if `value` is not a whole answer, a chunk or an error."""
     if not isinstance(value, dict):
         return False
     if isinstance(value.get("error"), dict):

@@ -40,7 +40,7 @@ HEADERS = {
 
 
 def belongs(scope: Scope) -> bool:
-    """Whether a request is for the page, and so not recorded in the journal."""
+    """Whether a request is for the page. Such requests are not recorded in the journal."""
     path: str = scope["path"]
     return scope["method"] in ("GET", "HEAD") and (path in PATHS or path.startswith(FOLDER))
 

@@ -74,7 +74,7 @@ class Entry:
 
     @property
     def model(self) -> str | None:
-        """The model of the request; if the platform does not have it, the name in the request."""
+        """The platform's name of the model in the request, or the name as written if the platform has no such model."""
         one = self.record.exchange
         name = one.body.get("model") if isinstance(one.body, dict) else None
         return one.model or (name if isinstance(name, str) else None)
@@ -93,7 +93,7 @@ def chosen(entries: Sequence[Entry], choice: Choice) -> tuple[list[Entry], int]:
 
 
 def overview(entries: Sequence[Entry], choice: Choice, verdicts: Sequence[Verdict]) -> Data:
-    """The data of `panel.html` and the filter: figures of the whole journal, verdicts on the client, and models."""
+    """The data of `panel.html` and the filter: totals of the whole journal, verdicts on the client, and models."""
     outcomes = Counter(entry.outcome for entry in entries)
     tokens = [entry.answer.usage.get("total_tokens") for entry in entries]
     models = sorted({entry.model for entry in entries if entry.model})
@@ -284,7 +284,7 @@ def _figures(one: Exchange, answer: Answer) -> dict[str, str]:
 def _timeline(moments: Sequence[tuple[float, int]], duration: float) -> Data:
     """The drawing of a response: a line for the wait before the first piece, and a mark for each piece.
 
-    `moments` are (seconds, bytes).
+    Each of `moments` is the time of a piece in seconds and its number of bytes.
     """
     span = max(duration, moments[-1][0] if moments else 0.0, 1e-6)
 

@@ -105,7 +105,7 @@ def _look(state: State, places: list[Place], model: Model, dialect: Dialect) -> 
 
 
 def ask_of(state: State, prepared: Prepared, kind: Kind) -> Ask:
-    """A request -> the `Ask` for scripts and rules."""
+    """The `Ask` that describes a request to scripts and rules."""
     parameters = prepared.parameters
     return Ask(
         messages=prepared.messages,
@@ -136,7 +136,7 @@ async def answer(state: State, prepared: Prepared, scripted: Scripted | None = N
     """The answer to a request, cut to the request's limits. ``scripted`` is the scripted answer, if there is one.
 
     Raises:
-        Refusal: the upstream server does not answer, or cannot take the request.
+        Refusal: the upstream server does not answer or refuses the request, or the request cannot be converted for it.
         FunctionFailed: the function given to `Emulator.answer` failed.
     """
     parameters = prepared.parameters
@@ -231,7 +231,7 @@ def _within(
 
 def _calls_within(calls: Sequence[ToolCall], left: int) -> tuple[list[ToolCall], int]:
     """The tool calls that fit into `left` tokens, and the number of tokens of all calls, even those that do not fit.
-    As with a model, the arguments of the last call that is returned may be cut off."""
+    The arguments of the last call that is returned may be cut off, as when a real model reaches its limit."""
     result, total = [], 0
     for call in calls:
         written = tokens(f"{call.name}{call.written}")

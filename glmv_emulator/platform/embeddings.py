@@ -71,7 +71,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def vector(text: str, dimensions: int) -> list[float]:
-    """A vector of length 1; each feature of the text is added at its own position with its own sign."""
+    """A unit vector. A hash of each feature of the text selects the position and the sign of the feature's weight."""
     sums = [0.0] * dimensions
     for feature, weight in _features(text).items():
         number = int.from_bytes(hashlib.blake2b(feature.encode("utf-8", "replace"), digest_size=8).digest(), "big")

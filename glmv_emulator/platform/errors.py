@@ -124,7 +124,7 @@ class Refusal(Exception):
 
 
 class ThinkingCannotBeOff(Refusal):
-    """The refusal (1210) of `thinking: disabled` by a model that always thinks; its message was recorded by users."""
+    """The refusal (1210) of `thinking: disabled` by a model that always thinks. Users recorded the message."""
 
     def __init__(self) -> None:
         super().__init__("1210")
@@ -136,7 +136,7 @@ class ThinkingCannotBeOff(Refusal):
 
 
 class NotImplementedHere(Refusal):
-    """The emulator lacks an endpoint of the platform: 404 with code 1222, because clients would retry a 5xx."""
+    """The refusal of an endpoint that the emulator lacks: 404 with code 1222. Clients would retry a status 5xx."""
 
     def __init__(self, what: str) -> None:
         super().__init__("1222", what)

@@ -16,7 +16,7 @@ from glmv_emulator.platform.upstream import Upstream, pieces
 
 
 async def chunks(upstream: Upstream, state: State, prepared: Prepared) -> AsyncGenerator[dict[str, Any], None]:
-    """The chunks of an answer, without the `[DONE]`; each is yielded as soon as the server has sent its content.
+    """The chunks of an answer, without the `[DONE]`. A chunk is yielded as soon as the server has sent its content.
 
     Tool calls come in fragments if the request sets `tool_stream` or came to `/v1`. Otherwise they come together in the
     chunk before the last chunk.

@@ -88,5 +88,5 @@ STOP_WORDS: int | Doubt[int] = _value("stop", _FILE["stop"]["most"])
 
 
 def find(name: str) -> Model | None:
-    """The row of a model; names are matched without regard to case, as the platform does."""
+    """The model with this name, or None. As on the platform, the case of letters in the name does not matter."""
     return MODELS.get(name.strip().lower())

@@ -1,4 +1,4 @@
-"""Results of the tool `web_search` of text models: invented pages, since nothing is fetched.
+"""Results of the tool `web_search` of text models: invented pages, because nothing is fetched.
 
 The fields of a page are documented at docs.bigmodel.cn, chat completion, `web_search` of the response. The pages are
 sent only if the tool sets `search_result`, which is false by default (docs.z.ai, chat completion, WebSearchObject).

@@ -12,23 +12,23 @@ T = TypeVar("T")
 
 # If public sources disagree, the emulator uses the reading that allows more, unless `strict` contains the doubt's name.
 DOUBTS = {
-    "base64": "a data: URI in image_url or video_url is refused with 1210; the documents show raw base64 only",
+    "base64": "a data: URI in image_url or video_url is refused with 1210; the documents show only raw base64",
     "output-2024": "glm-4v and glm-4v-plus write at most 1024 tokens; another page says 4095",
     "output-4.1v": "glm-4.1v-thinking-flash writes at most 16384 tokens; another page says 32768",
     "images-50": "glm-4.6v and glm-5v-turbo take at most 50 pictures; another page says 150",
-    "video-mp4": "videos are mp4 only; newer pages add mkv and mov",
+    "video-mp4": "the only video format is mp4; newer pages add mkv and mov",
     "stop-one": "at most one stop word, in a list; newer pages say four, and OpenAI clients send a string",
     "request-id-6": "request_id has at least 6 characters; docs.bigmodel.cn only requires that it is unique",
     "system-2025": "glm-4v-flash and glm-4v-plus-0111 take only user and assistant messages; user content is a list",
     "tools-4.5v": "glm-4.5v takes no tools; they are absent from its schema",
-    "file-part": "the part `file` is for glm-5.3-flash only; another page calls it compatible with the older file_url",
-    "context-flash": "glm-4v-flash reads 16K tokens; another page says 128K",
-    "range-open": "temperature and top_p lie between 0 and 1, and are not 0 or 1 themselves",
-    "detail": "image_url has a url and nothing else; a shipped application sends detail too",
+    "file-part": "only glm-5.3-flash takes the part `file`; another page calls `file` compatible with file_url",
+    "context-flash": "glm-4v-flash has a context of 16K tokens; another page says 128K",
+    "range-open": "temperature and top_p are above 0 and below 1; the values 0 and 1 are refused",
+    "detail": "image_url has only the field url; a shipped application also sends the field detail",
     "tool-turns": "vision models take no tool messages and no tool_calls in messages; their schema lacks both",
-    "video-base64": "video_url takes a URL only; older examples send base64",
+    "video-base64": "video_url takes only a URL; older examples send base64",
     "arguments-object": "the arguments of a tool call are an object, as in the schema, and not a string",
-    "fields": "/v1 refuses body fields that OpenAI's API does not have, with 422, like strict servers",
+    "fields": "/v1 refuses with 422 a body that has fields unknown to OpenAI's API, like strict servers",
     "content-array": "vision models answer with content as a list of text parts, as the schema allows",
 }
 
@@ -59,7 +59,7 @@ class Doubt(Generic[T]):
 
     def __post_init__(self) -> None:
         if self.name not in DOUBTS:
-            raise ValueError(f"the doubt {self.name!r} is not listed")
+            raise ValueError(f"DOUBTS does not list the doubt {self.name!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,4 +111,4 @@ def answered_by(upstream: str | None) -> str:
     """
     if upstream is None:
         return "it gives scripted answers, or says what it measured in a picture; it is not GLM-4V"
-    return f"its answers come from {upstream}; it is not GLM-4V"
+    return f"its answers come from {upstream}; the emulator is not GLM-4V"

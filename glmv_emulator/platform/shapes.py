@@ -180,7 +180,7 @@ def _deltas(outcome: Outcome, era: Era) -> Iterator[dict[str, Any]]:
 
 
 def _cut(text: str, parts: Sequence[str]) -> Iterator[str]:
-    """Cut a text into pieces that are as long as `parts`. A shorter text gives fewer pieces, a longer text one more."""
+    """Cut a text into pieces that are as long as `parts`. A shorter text gives fewer, a longer text gives one more."""
     at = 0
     for piece in (*parts, text):
         if cut := text[at : at + len(piece)]:

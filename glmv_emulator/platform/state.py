@@ -19,7 +19,7 @@ from glmv_emulator.platform.upstream import Upstream
 
 @dataclass(slots=True)
 class State:
-    """The state of a running emulator. Its event loop changes it; `Emulator` adds scripts and hosted media."""
+    """The state of a running emulator. The event loop changes it; `Emulator` changes only scripts and hosted media."""
 
     settings: Settings
     key: str

@@ -70,7 +70,7 @@ def unreadable(name: str, problem: str) -> Refusal:
 
 
 def refused(name: str, status: int, error: Any, model: str, headers: Mapping[str, str] | None = None) -> Refusal:
-    """An error of the server -> the corresponding platform error.
+    """The platform error that corresponds to an error of the server.
 
     Args:
         name: the server's address without secrets.
@@ -120,7 +120,8 @@ async def pieces(upstream: Upstream, question: Question, reader: Reader) -> Asyn
     """The pieces of the server's answer as they arrive; the reader accumulates them.
 
     Raises:
-        Refusal: content cannot be sent, the server sends an error, or its answer is missing or incomplete.
+        Refusal: the request has content that cannot be converted for the server, the server sends an error, or its
+            answer is missing or incomplete.
     """
     try:
         # Large pictures and frames of videos are slow, so they are converted in a worker thread.

@@ -3,9 +3,9 @@
 A text token is one CJK character, or up to four letters or digits in a row, or one other character; blanks belong to
 the next token. A message costs three more tokens, a tool costs the tokens of its JSON. A picture costs one token for
 each started cell of 28 x 28 pixels, but at least 16 tokens and at most the limit of its model. A video is sampled at
-the frame rate of its model; two frames cost one token for each 28 x 28 pixels, rounded. If a video would exceed its
-model's limit, its frames are scaled down (like in the published processors of GLM-4.5V and GLM-4.6V). A medium that was
-not measured costs 640 tokens.
+the frame rate of its model; each pair of frames costs one token for each 28 x 28 pixels, rounded. If a video exceeds
+the limit of its model, its frames are scaled down (like in the published processors of GLM-4.5V and GLM-4.6V). A medium
+that was not measured costs 640 tokens.
 """
 
 from __future__ import annotations

@@ -110,8 +110,7 @@ def chat(state: State, dialect: Dialect, schedule: Schedule) -> Endpoint:
 
 
 async def _streamed(request: Request, state: State, prepared: Prepared, upstream: Upstream) -> Response:
-    """Stream the upstream's answer. An error before the first chunk gets its own HTTP status, so that chunk is awaited
-    here."""
+    """Stream the upstream's answer. Awaits the first chunk, because an error before it gets its own HTTP status."""
     pace, refuse = state.settings.pace, request.scope["emu.refuse"]
     arriving = live.chunks(upstream, state, prepared)
     first = await until_left(request.receive, anext(arriving))

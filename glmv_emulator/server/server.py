@@ -145,7 +145,7 @@ class Server:
         await _turns()
 
     async def connections(self) -> int:
-        """The number of open connections. It runs on the event loop, after the closes that are scheduled there."""
+        """The number of connections that are open after all closes that are scheduled on the event loop."""
         return len(self._state.connections)
 
 

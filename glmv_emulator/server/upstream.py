@@ -30,7 +30,7 @@ class HttpUpstream:
         base_url: the URL up to `/v1`, http or https; `/chat/completions` is appended.
         model: the model to request; None requests the model that the client names.
         key: sent as a bearer token; None sends no key. It does not appear in messages.
-        timeout: seconds for which the server may send nothing.
+        timeout: the longest time in seconds in which the server may send nothing.
 
     Raises:
         ValueError: the URL is invalid, or the key cannot be sent in a header.
@@ -96,7 +96,7 @@ class HttpUpstream:
             raise unreachable(self.name, f"{message} ({type(problem).__name__})") from None
 
     def _parsed(self, text: str) -> Any:
-        """Parse an answer or a chunk. An error may quote the API key, so the key is masked in errors only."""
+        """Parse an answer or a chunk. If it is an error, mask the API key, which the server may have quoted."""
         try:
             value = json.loads(text)
             return json.loads(self._without_key(text)) if isinstance(value, dict) and "error" in value else value

@@ -122,7 +122,7 @@ def test_the_option_upstream_uses_the_upstream_key_from_the_environment(monkeypa
         url = f"http://127.0.0.1:{server.port}/v1"
         with emulated("--upstream", url, "--upstream-model", "qwen") as emu:
             assert post(emu, "Hello").json()["choices"][0]["message"]["content"] == "A cat."
-            assert answered_by(emu.upstream) == f"its answers come from {url}; it is not GLM-4V"
+            assert answered_by(emu.upstream) == f"its answers come from {url}; the emulator is not GLM-4V"
         head, body = server.requests[0]
     finally:
         server.stop()

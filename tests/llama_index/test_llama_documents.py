@@ -100,7 +100,7 @@ def test_a_node_with_a_picture_and_a_video_becomes_two_content_parts(red: bytes)
 
 
 @pytest.mark.parametrize("document", [TextNode(text="x"), Document(text="x"), ImageNode(text="x")])
-def test_a_node_without_a_picture_is_refused_with_its_index(document: Any) -> None:
+def test_the_error_for_a_node_without_a_picture_contains_the_index_of_the_node(document: Any) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"image_documents\[0\]: this \w+ has no picture"):
         part(document)
 

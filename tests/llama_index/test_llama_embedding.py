@@ -19,12 +19,12 @@ def embedding(glmv_emulator: Any) -> GLMVEmbedding:
     return GLMVEmbedding(api_key=glmv_emulator.api_key, base_url=glmv_emulator.base_url)
 
 
-def test_a_vector_has_the_platforms_default_length(embedding: GLMVEmbedding) -> None:
+def test_a_vector_has_the_platforms_default_number_of_dimensions(embedding: GLMVEmbedding) -> None:
     assert len(embedding.get_text_embedding("a red wall")) == 2048
 
 
 @pytest.mark.parametrize("dimensions", [256, 512, 1024, 2048])
-def test_the_length_of_vectors_can_be_set(dimensions: int, glmv_emulator: Any) -> None:
+def test_the_number_of_dimensions_of_vectors_can_be_set(dimensions: int, glmv_emulator: Any) -> None:
     chosen = GLMVEmbedding(api_key=glmv_emulator.api_key, base_url=glmv_emulator.base_url, dimensions=dimensions)
     assert len(chosen.get_query_embedding("a red wall")) == dimensions
 
@@ -85,7 +85,7 @@ def test_copies_of_an_embedding_model_have_its_settings_and_show_no_key(again: A
         ({"embed_batch_size": 65}, "embed_batch_size"),
     ],
 )
-def test_embeddings_refuse_invalid_settings_and_options_of_chat_models(given: dict[str, Any], message: str) -> None:
+def test_embeddings_refuse_options_of_chat_models_and_invalid_settings(given: dict[str, Any], message: str) -> None:
     with pytest.raises(glmv.InvalidRequestError, match=message):
         GLMVEmbedding(**given)
 

@@ -47,7 +47,7 @@ RESULT = said("tool", "2 m", tool_call_id="m1")
         [USER, GREETING, said("user", ""), USER],
     ],
 )
-def test_histories_with_greetings_or_empty_messages_are_answered_with_a_note(
+def test_answers_to_histories_with_greetings_or_empty_messages_have_a_note(
     history: list[ChatMessage], emulator: Emulator
 ) -> None:
     answer = llm(emulator).chat(history)
@@ -120,7 +120,9 @@ def test_the_model_gets_a_sentence_in_place_of_an_invalid_picture_in_a_tool_resu
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_the_error_for_a_picture_that_needs_a_url_names_image_block(streamed: bool, emulator: Emulator) -> None:
+def test_the_error_mentions_image_block_if_the_model_accepts_pictures_only_as_urls(
+    streamed: bool, emulator: Emulator
+) -> None:
     model = llm(emulator, model="glm-4v-flash")
     history = [ChatMessage(role="user", blocks=[ImageBlock(image=PNG), TextBlock(text="?")])]
     with pytest.raises(glmv.InvalidRequestError, match=r"ImageBlock\(url=\.\.\.\)"):
@@ -134,7 +136,7 @@ def test_only_the_newest_picture_is_sent_if_keep_pictures_is_1(emulator: Emulato
     assert "2 of 3 pictures, the oldest, were left out: keep_pictures=1." in answer.additional_kwargs["notes"]
 
 
-def test_the_error_for_tool_arguments_that_json_cannot_hold_names_the_tool() -> None:
+def test_the_error_names_the_tool_if_its_arguments_cannot_be_written_as_json() -> None:
     circular: dict[str, Any] = {}
     circular["self"] = circular
     for value in (circular, {"count": 10**5000}):

@@ -87,7 +87,7 @@ def test_a_loaded_document_holds_path_and_size_of_a_picture_but_no_content(folde
     assert document.metadata["file_type"] == "image/png"
 
 
-def test_models_and_indexes_see_only_the_file_name_of_a_pictures_metadata(folder: Path) -> None:
+def test_the_file_name_is_the_only_metadata_that_models_and_indexes_see(folder: Path) -> None:
     (document,) = load_images(folder / "b.png")
     for mode in (MetadataMode.EMBED, MetadataMode.LLM):
         assert document.get_metadata_str(mode) == "file_name: b.png"
@@ -167,7 +167,7 @@ def test_the_captioner_with_overwrite_true_replaces_captions(
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
-def test_on_error_decides_whether_a_missing_picture_raises_or_is_marked(
+def test_for_a_missing_picture_on_error_raise_raises_and_skip_sets_caption_error(
     on_error: Any, emu: Emulator, connect: Callable[..., GLMV], folder: Path
 ) -> None:
     captioner = GLMVImageCaptioner(llm=connect(), on_error=on_error)
@@ -397,7 +397,7 @@ def test_a_missing_picture_gives_a_warning_and_no_node_if_on_error_is_skip(
     assert f"{folder / 'a.PNG'} was not described" in caplog.text
 
 
-def test_caption_error_is_not_embedded_and_is_removed_when_a_caption_succeeds(
+def test_the_field_caption_error_is_not_embedded_and_is_removed_by_a_later_caption(
     emu: Emulator, connect: Callable[..., GLMV], folder: Path, draw: Callable[..., bytes]
 ) -> None:
     documents = load_images(folder / "b.png")
@@ -551,7 +551,7 @@ def test_the_reader_error_for_a_failing_file_system_does_not_show_the_password()
 
 
 @pytest.mark.parametrize("pattern", ["**.png", "**x/*.png"])
-def test_stars_beside_other_characters_match_pictures_or_raise_invalid_request(folder: Path, pattern: str) -> None:
+def test_double_stars_in_a_longer_name_match_pictures_or_raise_invalid_request(folder: Path, pattern: str) -> None:
     with contextlib.suppress(glmv.InvalidRequestError):  # Python 3.13 reads the stars as one
         assert load_images(folder / pattern)
 

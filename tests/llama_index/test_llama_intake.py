@@ -127,7 +127,7 @@ def test_a_relative_allowed_folder_is_resolved_when_the_model_is_made(
         llm.complete("What?", image_documents=["red.png"])
 
 
-def test_the_error_for_a_file_that_is_not_allowed_is_the_same_if_it_does_not_exist(
+def test_the_error_for_a_forbidden_path_does_not_show_whether_the_file_exists(
     connect: Callable[..., GLMV], folders: tuple[Path, Path]
 ) -> None:
     results = []
@@ -148,7 +148,7 @@ def test_bytes_and_urls_are_accepted_if_local_files_is_false(
 
 
 @pytest.mark.parametrize("given", ["", [""], None, 3, [3]])
-def test_a_local_files_value_that_is_not_a_bool_or_folders_is_refused(given: Any) -> None:
+def test_a_value_of_local_files_is_refused_unless_it_is_a_bool_or_folders(given: Any) -> None:
     with pytest.raises(glmv.InvalidRequestError, match="local_files must be True, False or a list of folders"):
         GLMV(local_files=given)
 
@@ -274,7 +274,7 @@ def test_an_open_file_is_read_from_its_beginning_and_rewound(
         ),
     ],
 )
-def test_advice_names_llama_index_blocks_in_place_of_glmv_constructors(written: str, read: str) -> None:
+def test_glmv_constructors_in_advice_are_replaced_by_llama_index_blocks(written: str, read: str) -> None:
     assert in_terms(f"Use {written} here.") == f"Use {read} here."
 
 
@@ -345,13 +345,13 @@ def test_by_default_an_intake_reads_every_file_and_raises_for_unsupported_conten
 
 
 @pytest.mark.parametrize("rule", ["raise", "warn"])
-def test_on_unsupported_must_be_raise_or_warn(rule: Any, connect: Callable[..., GLMV]) -> None:
+def test_the_value_of_on_unsupported_must_be_raise_or_warn(rule: Any, connect: Callable[..., GLMV]) -> None:
     assert connect(on_unsupported=rule).on_unsupported == rule
     with pytest.raises(ValueError, match=r"on_unsupported"):
         connect(on_unsupported=f"{rule}s")
 
 
-def test_advice_names_llama_index_blocks_in_place_of_glmv_classes() -> None:
+def test_glmv_classes_in_advice_are_replaced_by_llama_index_blocks() -> None:
     assert (
         in_terms("this is a video (MP4); use glmv.Video. Supported")
         == "this is a video (MP4); use VideoBlock. Supported"

@@ -182,7 +182,7 @@ async def test_an_agent_reports_invalid_arguments_of_its_first_tool_call_to_the_
 
 
 @pytest.mark.parametrize("awaited", [False, True], ids=["called", "awaited"])
-def test_in_function_mode_structured_predict_repairs_arguments_that_do_not_fit(
+def test_in_function_mode_structured_predict_repairs_arguments_that_misfit_the_class(
     awaited: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     llm = connect(pydantic_program_mode=PydanticProgramMode.FUNCTION)

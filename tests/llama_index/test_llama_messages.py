@@ -325,7 +325,9 @@ def test_a_message_with_a_picture_and_empty_text_is_sent(red: bytes) -> None:
         (DocumentBlock(url="ftp://example.com/a.pdf"), "file"),
     ],
 )
-def test_a_sentence_and_a_note_replace_an_invalid_url_in_a_tool_result(block: ContentBlock, what: str) -> None:
+def test_a_sentence_replaces_an_invalid_url_in_a_tool_result_and_a_note_is_added(
+    block: ContentBlock, what: str
+) -> None:
     intake = Intake()
     result = ChatMessage(role="tool", blocks=[TextBlock(text="Seen:"), block], additional_kwargs={"tool_call_id": "c1"})
     (message,) = to_glmv([result], intake)
@@ -369,7 +371,7 @@ def test_the_repr_of_a_picture_object_as_text_of_a_tool_result_is_refused(text: 
 @pytest.mark.parametrize(
     "text", ["An ImageBlock shows it.", "See Image(red).", "b'red'", "Use Image(https://example.com/a.png) for it."]
 )
-def test_tool_texts_that_mention_a_picture_class_but_are_not_a_repr_are_sent(text: str) -> None:
+def test_a_tool_text_with_the_name_of_a_picture_class_is_sent_if_it_is_not_a_repr(text: str) -> None:
     assert mapped(ChatMessage(role="tool", content=text))[0].text == text
 
 
@@ -388,7 +390,7 @@ def test_tool_texts_that_mention_a_picture_class_but_are_not_a_repr_are_sent(tex
         ),
     ],
 )
-def test_notes_name_only_unsupported_fields_that_are_set(block: ContentBlock, notes: list[str]) -> None:
+def test_unsupported_fields_are_in_the_notes_only_if_they_are_set(block: ContentBlock, notes: list[str]) -> None:
     intake = Intake()
     to_glmv([ChatMessage(blocks=[block])], intake)
     assert intake.notes == [f"messages[0] (user): {note}" for note in notes]
@@ -411,7 +413,7 @@ def linked(messages: list[glmv.Message], **kwargs: Any) -> list[glmv.Message]:
     return result
 
 
-def test_media_of_url_options_come_first_in_the_newest_user_message(red: bytes) -> None:
+def test_media_from_url_options_come_first_in_the_newest_user_message(red: bytes) -> None:
     data = base64.b64encode(red).decode()
     first, answer, newest = (glmv.Message(role, role) for role in ("user", "assistant", "user"))
     messages = [first, answer, newest, answer]
@@ -432,7 +434,7 @@ def test_empty_url_options_do_not_change_the_messages(value: Any) -> None:
     assert linked([], image_url=value) == []
 
 
-def test_media_of_url_options_are_sent_in_a_new_message_if_there_is_no_user_message() -> None:
+def test_media_from_url_options_get_a_new_message_if_there_is_no_user_message() -> None:
     system = glmv.Message("system", "Be brief.")
     assert linked([system], image_url=URL) == [system, glmv.Message("user", [glmv.Image.from_url(URL)])]
 
@@ -492,7 +494,7 @@ def test_long_tool_descriptions_are_sent_whole_and_no_unneeded_fields_are_sent()
         (False, {"top_p": 0.5}, {"top_p": 0.5}),
     ],
 )
-def test_tool_required_sets_tool_choice_and_on_misfit_unless_the_call_sets_them(
+def test_the_option_tool_required_sets_defaults_of_tool_choice_and_on_misfit(
     required: bool, options: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     result = arguments([ZOOM], required=required, options=options)

@@ -26,7 +26,9 @@ def encoded(kind: str, **options: Any) -> bytes:
 
 @pytest.mark.parametrize("given", [lambda data: b64encode(data).decode(), io.BytesIO, lambda data: [io.BytesIO(data)]])
 @pytest.mark.parametrize("kind", ["PNG", "PPM", "JPEG2000"])
-def test_image_documents_accepts_base64_and_open_files(given: Any, kind: str, connect: Callable[..., GLMV]) -> None:
+def test_the_option_image_documents_accepts_base64_and_open_files(
+    given: Any, kind: str, connect: Callable[..., GLMV]
+) -> None:
     answer = connect().complete("How large is it?", image_documents=given(encoded(kind)))
     assert "48 x 32" in answer.text
 

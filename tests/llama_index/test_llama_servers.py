@@ -66,7 +66,7 @@ def test_streams_do_not_request_usage_if_stream_options_is_switched_off() -> Non
     assert list(GLMV(**server.options(stream_options=False)).stream_chat(HI))[-1].message.content == "Hi"
 
 
-def test_tool_required_sends_tool_choice_required_to_vllm() -> None:
+def test_the_option_tool_required_is_sent_to_vllm_as_tool_choice_required() -> None:
     server = OtherServer(message=CALLS)
     llm = GLMV(**server.options(dialect="vllm"))
     tools = [FunctionTool.from_defaults(look)]

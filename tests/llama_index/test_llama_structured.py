@@ -111,7 +111,7 @@ def test_an_answer_that_pydantic_refuses_is_repaired_once(
     assert "a total is not negative" in second["messages"][-1]["content"]
 
 
-def test_two_answers_that_do_not_fit_raise_an_error_with_the_second_answer(
+def test_two_answers_without_a_valid_object_raise_an_error_with_the_second_answer(
     emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say("I see bread.", "Bread and tea.")
@@ -152,7 +152,7 @@ def test_a_streamed_object_that_pydantic_refuses_is_repaired_once(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_two_streamed_objects_that_do_not_fit_raise_an_error_with_the_second_answer(
+def test_two_invalid_streamed_objects_raise_an_error_with_the_second_answer(
     asynchronous: bool, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(Reply(chunking=['{"shop": "A"', "}"]), Reply(chunking=['{"shop": "B"', "}"]))
@@ -262,7 +262,7 @@ def test_the_repaired_streamed_object_keeps_no_value_of_the_first_object(
     assert len(emu.requests) == 2
 
 
-def test_one_chunk_of_a_repaired_stream_is_marked_replaces_and_usage_is_summed(
+def test_one_chunk_of_a_repaired_stream_has_the_mark_replaces_and_usage_is_a_sum(
     emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 5}
@@ -292,7 +292,7 @@ MET = {
 
 @EVERY_WAY
 @pytest.mark.parametrize("said", MET.values(), ids=MET)
-def test_each_entry_point_returns_the_object_by_one_request(
+def test_each_entry_point_returns_the_object_after_only_one_request(
     ask: Callable[[GLMV], Any], said: str, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say(said)
@@ -417,7 +417,7 @@ def test_the_class_and_not_its_schema_validates_the_arguments_of_a_function_prog
     assert len(emu.requests) == 1
 
 
-def test_arguments_that_the_class_of_a_program_refuses_are_asked_for_once_more(
+def test_arguments_that_the_output_class_refuses_are_requested_a_second_time(
     emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     llm = connect(pydantic_program_mode=PydanticProgramMode.FUNCTION)

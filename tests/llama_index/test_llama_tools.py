@@ -53,7 +53,7 @@ def test_preparing_a_call_with_tools_does_not_change_the_history() -> None:
     assert [message.content for message in history] == ["before"]
 
 
-def test_user_msg_can_be_a_chat_message_with_a_picture() -> None:
+def test_the_argument_user_msg_can_be_a_chat_message_with_a_picture() -> None:
     message = ChatMessage(blocks=[TextBlock(text="see"), ImageBlock(url="https://example.com/a.png")])
     assert prepared(user_msg=message)["messages"] == [message]
 
@@ -244,7 +244,7 @@ def test_arguments_that_are_json_in_a_string_are_read() -> None:
     ("arguments", "warned"),
     [('{"path": "/ho', True), ("[1]", True), ("{'n': 5}", True), ("", False), ("null", False), ('{"n": 5}', False)],
 )
-def test_a_call_whose_arguments_cannot_be_read_is_logged(
+def test_a_tool_call_with_invalid_arguments_is_logged(
     arguments: str, warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     selected(response(ToolCallBlock(tool_call_id="c1", tool_name="remove", tool_kwargs=arguments)))
@@ -267,7 +267,7 @@ def test_a_note_names_the_image_node_in_a_list_that_a_tool_returns(
 
 
 @pytest.mark.parametrize("given", [{"type": "image_url"}, {"image": b"x"}], ids=["part", "other"])
-def test_a_dict_as_image_documents_is_refused_as_a_dict(given: Any, connect: Callable[..., GLMV]) -> None:
+def test_the_error_for_a_dict_as_image_documents_names_the_type_dict(given: Any, connect: Callable[..., GLMV]) -> None:
     with pytest.raises(glmv.UnsupportedContent, match=r"image_documents\[0\].*got dict"):
         connect().complete("What?", image_documents=given)
 

@@ -33,7 +33,7 @@ def test_image_url_and_video_url_are_sent_before_the_prompt(
 
 
 @pytest.mark.parametrize("form", ["{}", "data:image/png;base64,{}"])
-def test_image_url_accepts_base64_and_data_uris(
+def test_the_option_image_url_accepts_base64_and_data_uris(
     form: str, red: bytes, emu: Emulator, connect: Callable[..., GLMV]
 ) -> None:
     emu.say("Seen.")

@@ -95,7 +95,7 @@ def test_a_stream_that_the_platform_cuts_raises_an_error_with_the_text_so_far(cl
         pytest.param("nginx limited 429", glmv.RateLimitError, id="429"),
     ],
 )
-def test_one_connection_more_than_limit_conn_allows_raises_a_retryable_error(
+def test_a_connection_over_the_limit_of_limit_conn_raises_a_retryable_error(
     client: Way, emu: Emulator, settings: dict[str, Any], error: type[glmv.GLMVError]
 ) -> None:
     emu.stall()

@@ -57,7 +57,7 @@ def test_the_openai_sdk_and_langchain_and_glmv_return_the_same_text_and_usage(
         )
 
 
-def test_an_answer_without_the_forced_tool_call_is_asked_for_again(
+def test_a_second_request_is_sent_if_the_answer_lacks_the_forced_tool_call(
     openai: Any, emu: Emulator, messages: list[dict[str, Any]]
 ) -> None:
     emu.say("I would rather not.")

@@ -151,7 +151,7 @@ def test_a_call_to_a_host_that_squid_forbids_is_not_retried(
     assert (raised.value.kind, raised.value.attempts) == ("proxy_refused", 1)
 
 
-def test_an_http_request_that_squid_refuses_succeeds_after_no_proxy_is_set(
+def test_an_http_request_that_squid_refuses_succeeds_with_the_variable_no_proxy(
     plain: Server, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
 ) -> None:
     with proxies.squid(tmp_path_factory.mktemp("squid"), allows="deny") as squid:

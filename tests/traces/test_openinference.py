@@ -159,7 +159,7 @@ def token_counts(spans: Spans) -> list[tuple[str, Any]]:
 
 @pytest.mark.parametrize("switch", ["setting", "variable"])
 @pytest.mark.parametrize("framework", ["langchain", "llama_index"])
-def test_with_tracing_of_glmv_off_only_openinference_counts_tokens(
+def test_only_openinference_counts_tokens_if_tracing_of_glmv_is_off(
     request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, framework: str, switch: str
 ) -> None:
     spans: Spans = request.getfixturevalue(f"{framework}_spans")

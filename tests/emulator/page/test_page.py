@@ -353,6 +353,6 @@ def test_the_page_names_the_upstream_server_that_gives_the_answers(emulate: Any)
         glm.chat("Hm.")
         assert [one.answered_by for one in glm.emu.requests] == ["upstream"]
         markup = glm.http.get(glm.emu.origin).text
-        assert f"Its answers come from http://127.0.0.1:{server.port}/v1; it is not GLM-4V." in markup
+        assert f"Its answers come from http://127.0.0.1:{server.port}/v1; the emulator is not GLM-4V." in markup
     finally:
         server.stop()
