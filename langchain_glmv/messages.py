@@ -294,7 +294,7 @@ def _parts_of_result(block: object, context: MessageContext) -> list[glmv.Part]:
         context.notes.append(f"{where}: a {what} in a tool's result was replaced by a sentence. The reason: {reason}")
         # The error of a store names its folder, which the model must not see.
         why = reason.split(". ")[0] if medium_in(block, by=("url", "base64")) else "its reference is not in the store"
-        return [glmv.Text(f"[A {what} of this result cannot be shown to you: {why}]")]
+        return [glmv.Text(f"[A {what} in this result cannot be shown to you: {why}]")]
 
 
 def _lines(

@@ -211,7 +211,7 @@ def parts_of_block(block: object, where: str, intake: Intake) -> list[glmv.Part]
         if (what := _MEDIA.get(type(block))) is not None and where.endswith("(tool)") and not _path_of(block):
             # The output of a tool is not the programmer's mistake, and the model can continue without it.
             intake.note(where, f"a {what} in a tool's result was replaced by a sentence. The reason: {error.message}")
-            return [glmv.Text(f"[A {what} of this result cannot be shown to you: {error.message.split('. ')[0]}]")]
+            return [glmv.Text(f"[A {what} in this result cannot be shown to you: {error.message.split('. ')[0]}]")]
         intake.refuse(error, f"{where}, {type(block).__name__}")
         return []
 

@@ -20,8 +20,8 @@ class Format(NamedTuple):
         begins: returns whether the first `HEAD` bytes are those of such a file.
         reader: the module and the class of Pillow or pillow_heif that read it; two empty strings if none is needed.
         drawn: whether the format is usual for screenshots, charts and text, whose edges JPEG would blur.
-        many: what messages call one of several pictures in a file: "frame", "page" or "picture". It is "" if a file has
-            one picture, or copies of one.
+        many: the word in messages for each picture of a file with several: "frame", "page" or "picture". It is "" if
+            a file has one picture, or copies of one.
         spoken: its name in messages; "" means the name in capitals.
     """
 

@@ -162,7 +162,7 @@ class _ResultText:
         return parts
 
     def _block(self, block: Mapping[str, Any], *, links: bool) -> Part | None:
-        """The part for a content block with a picture or video, or a text if the content cannot be sent.
+        """The part for a content block with a picture or video; if its content cannot be sent, a text in its place.
 
         None for a dict that is not such a block, and for a block with a link unless `links` is true.
         """
@@ -291,7 +291,7 @@ def in_words(kind: type[Media], error: InvalidRequestError, where: str, add_note
     """
     what = {"Image": "picture", "Video": "video"}.get(kind.__name__, "file")
     add_note(f"{where}: a {what} in a tool's result was replaced by a sentence. The reason: {error.message}")
-    return Text(f"[A {what} of this result cannot be shown to you: {error.message.split('. ')[0]}]")
+    return Text(f"[A {what} in this result cannot be shown to you: {error.message.split('. ')[0]}]")
 
 
 # The most values of a repr that are parsed: `ast` takes 20 microseconds for each and blocks all threads meanwhile. In a

@@ -159,7 +159,7 @@ class RepairPlan(Plan):
 
     @staticmethod
     def _like(last: Delta, text: str, reasoning: str = "", *, replaces: bool = False) -> Delta:
-        """A new delta to show before the last one. It has the ids, the model and the time that all deltas have."""
+        """A new delta to show before the last one, with the same ids, model and time as all deltas of the stream."""
         return Delta(text, reasoning, replaces=replaces, **{name: getattr(last, name) for name in _OF_EVERY})
 
     def _begin_stream(self, *, spoiled: bool = False) -> None:

@@ -184,7 +184,7 @@ def _word_in(text: str) -> str | None:
 
 
 def candidates_in(text: str) -> tuple[list[Candidate], bool]:
-    """The JSON objects and lists of a text outside of reasoning, in order, and whether the text ends inside one."""
+    """The JSON objects and lists of a text without those in reasoning, and whether the text ends inside one of them."""
     scanner = Scanner()
     scanner.feed(text)
     unfinished = scanner.finish()

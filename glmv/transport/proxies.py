@@ -136,7 +136,7 @@ def _read(value: str, named_by: str) -> Proxy | str:
     )
     # Messages do not repeat the value: if it is parsed wrongly, the port may be a part of the password.
     if "://" not in value and _NO_SLASHES.match(value):
-        return f"{unusable}: two slashes are missing after http: (or another scheme); {form}"
+        return f"{unusable}: two slashes are missing after the scheme, as in http://; {form}"
     value = value if "://" in value else f"http://{value}"
     try:
         parts = urlsplit(value)

@@ -132,7 +132,7 @@ def _odd(steps: Iterable[Step], what: frozenset[str]) -> Iterator[Step]:
     if unknown := what - _ODDITIES:
         names = ", ".join(sorted(unknown))
         raise ValueError(
-            f"the option what of 'odd-framing' names {names}; the known names are {', '.join(sorted(_ODDITIES))}"
+            f"what={names!r} of the fault 'odd-framing' is unknown; the known values are {', '.join(sorted(_ODDITIES))}"
         )
     if "bom" in what:
         yield b"\xef\xbb\xbf"

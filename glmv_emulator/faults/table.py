@@ -97,7 +97,7 @@ def fault(number: int, name: str, what: str, advice: str, *, needs: Needs = "any
 
 
 def beyond(number: int, name: str, what: str, advice: str, instead: str) -> None:
-    """Add to the table of faults a fault that no response can cause."""
+    """Add a fault that the emulator cannot cause, because it is not part of a response; `instead` says what to do."""
     FAULTS[name] = Fault(name, number, what, advice, instead=instead)
 
 

@@ -124,7 +124,7 @@ class Refusal(Exception):
 
 
 class ThinkingCannotBeOff(Refusal):
-    """The refusal (1210) of `thinking: disabled` by a model that always thinks. Users recorded the message."""
+    """The refusal (1210) of `thinking: disabled` by a model that always thinks. Its words are from reports of users."""
 
     def __init__(self) -> None:
         super().__init__("1210")

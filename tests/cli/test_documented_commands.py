@@ -148,7 +148,7 @@ def test_the_command_ask_prints_no_price_for_an_answer_of_the_emulator(folder: P
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_error_for_switching_thinking_off_names_the_option_for_less_thinking() -> None:
+def test_the_error_for_thinking_false_names_the_option_for_less_thinking() -> None:
     with Emulator() as emu, glmv.Client(emu.api_key, base_url=emu.base_url, model="glm-5.3-flash") as glm:
         with pytest.raises(glmv.InvalidRequestError) as refused:
             glm.chat("hi", thinking=False)

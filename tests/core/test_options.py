@@ -90,7 +90,7 @@ def test_temperature_and_top_p_of_zero_or_one_are_not_changed(value: float) -> N
 
 
 @pytest.mark.parametrize("name", ["stop", "stop_sequences"])
-def test_the_value_none_removes_the_default_of_an_option_under_any_of_its_names(name: str) -> None:
+def test_passing_none_by_any_name_of_an_option_removes_its_default(name: str) -> None:
     defaults = Options(temperature=0.5, stop=["x"])
     assert options(defaults, **{name: None}) == {"temperature": 0.5}
 

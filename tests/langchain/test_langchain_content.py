@@ -111,7 +111,7 @@ async def test_stored_pictures_are_not_read_on_the_event_loop(
 def test_in_a_tool_result_a_sentence_replaces_media_that_cannot_be_sent(block: dict[str, Any], kind: str) -> None:
     call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
     mapped, notes = to_glmv([HumanMessage("?"), call, ToolMessage([block], tool_call_id="c")], "glm-4.6v")
-    assert mapped[-1].text.startswith(f"[A {kind} of this result cannot be shown to you: ")
+    assert mapped[-1].text.startswith(f"[A {kind} in this result cannot be shown to you: ")
     assert notes[0].startswith(f"messages[2]: a {kind} in a tool's result was replaced by a sentence. ")
 
 

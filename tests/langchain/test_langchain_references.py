@@ -62,7 +62,7 @@ def sent_digests(emulator: Emulator, number: int = -1) -> list[str]:
     ]
 
 
-def test_the_functions_image_and_video_with_a_store_make_blocks_with_a_reference(
+def test_image_and_video_return_blocks_with_a_reference_if_they_get_a_store(
     store: PictureStore, tmp_path: Path
 ) -> None:
     (tmp_path / "a.png").write_bytes(png())
@@ -181,7 +181,7 @@ def test_a_sentence_replaces_a_removed_picture_of_a_tool_result(
     call = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c1"}])
     answer = model_with_store.invoke([HumanMessage("Look."), call, ToolMessage([block], tool_call_id="c1")])
     text = emulator.requests[-1].body["messages"][-1]["content"]
-    assert text == "[A picture of this result cannot be shown to you: its reference is not in the store]"
+    assert text == "[A picture in this result cannot be shown to you: its reference is not in the store]"
     assert any("not in the store" in note for note in answer.response_metadata["notes"])
 
 

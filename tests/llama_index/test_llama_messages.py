@@ -331,7 +331,7 @@ def test_a_sentence_replaces_an_invalid_url_in_a_tool_result_and_a_note_is_added
     intake = Intake()
     result = ChatMessage(role="tool", blocks=[TextBlock(text="Seen:"), block], additional_kwargs={"tool_call_id": "c1"})
     (message,) = to_glmv([result], intake)
-    assert message.text.startswith(f"Seen:\n[A {what} of this result cannot be shown to you: ")
+    assert message.text.startswith(f"Seen:\n[A {what} in this result cannot be shown to you: ")
     assert message.text.endswith("]")
     assert message.text.count(". ") == 0
     [note] = intake.notes

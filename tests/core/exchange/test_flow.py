@@ -414,7 +414,7 @@ def test_text_before_a_filter_error_is_returned_with_the_option_on_sensitive_ret
 
 @pytest.mark.parametrize("stream", STREAM)
 @pytest.mark.parametrize("status", [200, 400])
-def test_a_filter_refusal_is_an_empty_answer_with_the_option_on_sensitive_return(
+def test_on_sensitive_set_to_return_turns_a_filter_refusal_into_an_empty_answer(
     flow: Any, stream: bool, status: int
 ) -> None:
     outcome = flow.run(flow.body(WITHDRAWN, status=status), stream=stream, sensitive="return")
@@ -424,7 +424,7 @@ def test_a_filter_refusal_is_an_empty_answer_with_the_option_on_sensitive_return
     assert [delta.last for delta in outcome.deltas] == [True] * stream
 
 
-def test_a_request_blocked_by_policy_raises_even_with_the_option_on_sensitive_return(flow: Any) -> None:
+def test_a_request_blocked_by_policy_raises_even_if_on_sensitive_is_set_to_return(flow: Any) -> None:
     outcome = flow.run(flow.body({"error": {"code": "1300", "message": "m"}}, status=400), sensitive="return")
     assert type(outcome.failure) is glmv.ContentFilterError
 

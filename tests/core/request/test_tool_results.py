@@ -170,7 +170,7 @@ def test_long_tool_results_are_read_in_linear_time(text: str) -> None:
 )
 def test_the_model_is_told_that_media_of_a_tool_result_cannot_be_sent(block: dict[str, str]) -> None:
     result = request(json.dumps(["See:", block]))
-    assert "of this result cannot be shown to you" in result.messages[2].text
+    assert "in this result cannot be shown to you" in result.messages[2].text
     assert any("was replaced by a sentence" in note for note in result.notes)
 
 

@@ -86,7 +86,7 @@ def test_arguments_are_checked_only_for_completeness_if_the_caller_checks_them(
     assert not expected.by_schema
 
 
-def test_a_class_instead_of_the_schema_checks_the_arguments_of_a_tool_call() -> None:
+def test_a_class_that_is_passed_checks_tool_call_arguments_in_place_of_the_schema() -> None:
     expected = ToolCallExpected([tool("weather", {"type": "object", "required": ["moon"]})], "weather", model=Weather)
     assert expected.check(with_calls(("weather", RIGHT))) == ("So:", None)
     assert "town" in (expected.check(with_calls(("weather", EMPTY)))[1] or "")

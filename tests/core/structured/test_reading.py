@@ -376,7 +376,7 @@ def test_the_schema_tells_whether_a_list_is_expected_and_names_the_properties(
     assert (shape.array, shape.names) == (array, names)
 
 
-def test_properties_and_wrappers_come_from_the_schema_and_the_class() -> None:
+def test_properties_and_wrappers_are_each_taken_from_both_the_schema_and_the_class() -> None:
     shape = shape_of(REFERRED, ["weight"], "Heavy-box")
     assert shape.names == {"grams", "weight"}
     assert shape.wrappers >= {"chest", "heavybox", "result"}

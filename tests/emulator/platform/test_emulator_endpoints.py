@@ -26,7 +26,7 @@ def error(answer: Any) -> str:
 # Tasks
 
 
-def test_an_asynchronous_task_has_the_same_answer_as_a_direct_call_after_two_polls(emulate: Any) -> None:
+def test_after_two_polls_an_asynchronous_task_has_the_same_answer_as_a_direct_call(emulate: Any) -> None:
     glm = emulate(async_polls=2)
     body = {"model": "glm-4v-flash", "messages": [glm.user((glm.emu.host(glm.drawn()),), "Describe it")]}
     ticket = glm.post(body | {"request_id": "my-task"}, "/async/chat/completions").json()

@@ -41,7 +41,7 @@ def test_claims_reported_by_users_name_their_source(fidelity: ModuleType) -> Non
     assert [claim["claim"] for claim in fidelity.claims() if claim["verified"] == "report" and not claim["shown"]] == []
 
 
-def test_every_test_that_a_claim_names_exists_and_sdk_claims_name_a_contract_test(fidelity: ModuleType) -> None:
+def test_each_test_cited_by_a_claim_exists_and_sdk_claims_cite_contract_tests(fidelity: ModuleType) -> None:
     for claim in fidelity.claims():
         if claim["test"]:
             file, _, name = claim["test"].partition("::")
