@@ -88,7 +88,7 @@ def check(
 
 
 def _with_notes(request: ChatRequest, limits: Limits, **changes: Any) -> ChatRequest:
-    """The request with the changes and their notes; the same object if there are no new notes, as each change has one."""
+    """The request with the changes and their notes; the same object without new notes, since each change has one."""
     if len(limits.notes) == len(request.notes):
         return request
     return request.but(notes=tuple(limits.notes), **changes)

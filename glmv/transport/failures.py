@@ -143,7 +143,7 @@ def _not_let_through(status: int, way: Way, *, sure: bool = True) -> Failure:
     assert proxy is not None
     detail = f"HTTP {status}"
     if not sure:
-        detail += ", with a page that is not in the server's format; perhaps not the proxy but a gateway of the server sent it"
+        detail += ", with a page that is not in the server's format and perhaps came from a gateway of the server"
     if status < 500 and status not in (408, 429):
         return Failure("proxy_refused", f"{_name(proxy)} does not allow {way.host} ({detail}).{_around(proxy, way)}")
     failure = _not_passed_on(proxy, way.host, detail)
