@@ -372,6 +372,7 @@ def _events(
                     raise _idle(idle) from failure.__cause__
                 raise
             data = b""
+        has_events = False
         try:
             pieces = unpack.feed(data) if is_new else (data,)
             for new_events in map(events.feed, pieces) if data else [events.flush()]:
@@ -384,9 +385,7 @@ def _events(
                         raise StreamTruncated(f"The stream ended inside an event: {broken}")
                     raise broken
                 if new_events:
-                    last_event = clock()
-                elif data and idle and decoder.finish_reason is None and clock() - last_event > idle:
-                    raise _idle(idle)  # the driver ends a read without data; this ends a stream of comments
+                    last_event, has_events = clock(), True
                 if decoder.ended:
                     break
         except MalformedResponse:
@@ -395,6 +394,8 @@ def _events(
             break  # the answer is complete: a failure after it does not matter
         if decoder.ended or not data:
             break
+        if not has_events and idle and decoder.finish_reason is None and clock() - last_event > idle:
+            raise _idle(idle)  # the driver ends a read without data; this ends a stream of comments
         if tries.deadline is not None and decoder.finish_reason is None:
             tries.check()
     if not (decoder.finished or decoder.ended):

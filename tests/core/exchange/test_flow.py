@@ -533,6 +533,28 @@ def test_comments_do_not_extend_the_idle_timeout_of_a_stream(flow: Any) -> None:
     assert flow.now <= 1007.0
 
 
+@pytest.mark.parametrize("encoding", ["identity", "deflate"])
+def test_data_without_events_that_arrives_late_ends_a_stream_at_its_idle_timeout(flow: Any, encoding: str) -> None:
+    first = flow.event(flow.piece("half"))
+    rest = b": ping\n\n"
+    if encoding == "deflate":
+        packer = zlib.compressobj()
+        first = packer.compress(first) + packer.flush(zlib.Z_SYNC_FLUSH)
+        rest = b"\0\0\0\xff\xff"  # a block of 0 bytes (RFC 1951, 3.2.4)
+    steps = exchange(Call("POST", "/x", lambda _: b""), flow.policy(idle_timeout=5.0), stream=True)
+    next(steps)
+    steps.send(None)
+    steps.send(Opened(200, {"content-type": "text/event-stream", "content-encoding": encoding}))
+    steps.send(first)
+    assert steps.send(None) == Read(1005.0)
+    flow.now += 4.0
+    assert steps.send(rest) == Read(1005.0)
+    flow.now += 2.0
+    assert steps.send(rest) == Drop()
+    with pytest.raises(glmv.StreamInterrupted, match="idle_timeout"):
+        steps.send(None)
+
+
 def test_comments_do_not_extend_an_idle_timeout_equal_to_the_read_timeout(flow: Any) -> None:
     pings = [item for _ in range(100) for item in (1.0, b": ping\n\n")]
     policy = flow.policy(idle_timeout=5.0, timeouts=timeouts(5.0))
