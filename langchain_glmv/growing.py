@@ -32,7 +32,8 @@ class GrowingJson(JsonOutputParser):
     """The name of langchain-core's parser in traces."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        if partial:  # some servers send the half of a number, which is another number than the whole
+        if partial and not _ends_in_string(result[0].text):
+            # Some servers send the half of a number, which is another number than the whole.
             result = [Generation(text=result[0].text.rstrip(_OF_NUMBERS))]
         return super().parse_result(result, partial=partial)
 
@@ -51,6 +52,11 @@ class GrowingJson(JsonOutputParser):
                 yield value
         if growth.pending is not None:
             yield growth.pending
+
+
+def _ends_in_string(text: str) -> bool:
+    """Whether unfinished JSON ends inside a string."""
+    return text.replace("\\\\", "").replace('\\"', "").count('"') % 2 == 1
 
 
 class GrowingObject(GrowingJson):

@@ -13,13 +13,14 @@ from typing import Any, TypedDict
 import pytest
 from langchain_core.exceptions import LangChainException, OutputParserException
 from langchain_core.load import dumpd
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field, HttpUrl, field_validator
 
 import glmv
 from glmv_emulator import Ask, Emulator, Reply, ToolCall
 from langchain_glmv import ChatGLMV, image
+from langchain_glmv.growing import GrowingJson
 from tests.support.streamed_objects import DIALECTS, TEXTS, Reading
 
 Models = Callable[..., tuple[ChatGLMV, list[Ask]]]
@@ -591,3 +592,10 @@ def test_no_streamed_dict_has_the_half_of_a_number(dialect: Any, number: str) ->
     assert {one["count"] for one in objects if "count" in one} == {float(number)}
     assert grows(objects)
     assert len(objects) > 5
+
+
+@pytest.mark.parametrize("note", ["the end e", "page 12", 'say \\"7', "back\\\\2"])
+def test_the_last_dict_of_a_stream_that_is_cut_in_a_string_has_all_of_the_string(note: str) -> None:
+    text = f'{{"count": 7, "note": "{note}'
+    parts = [AIMessageChunk(piece) for piece in (text[:9], text[9:20], text[20:])]
+    assert list(GrowingJson().transform(iter(parts)))[-1] == {"count": 7, "note": json.loads(f'"{note}"')}
