@@ -555,6 +555,19 @@ def test_data_without_events_that_arrives_late_ends_a_stream_at_its_idle_timeout
         steps.send(None)
 
 
+def test_a_complete_answer_is_returned_although_more_data_comes_after_the_deadline(flow: Any) -> None:
+    steps = exchange(Call("POST", "/x", lambda _: b""), flow.policy(deadline=5.0), stream=True)
+    next(steps)
+    steps.send(None)
+    steps.send(Opened(200, {"content-type": "text/event-stream"}))
+    steps.send(flow.event(flow.piece("whole", "stop")))
+    assert type(steps.send(None)) is Read
+    flow.now += 6.0
+    assert type(steps.send(b": ping\n\n")) is Read
+    deltas = steps.send(b"data: [DONE]\n\n")
+    assert [delta.finish_reason for delta in deltas] == ["stop"]
+
+
 def test_comments_do_not_extend_an_idle_timeout_equal_to_the_read_timeout(flow: Any) -> None:
     pings = [item for _ in range(100) for item in (1.0, b": ping\n\n")]
     policy = flow.policy(idle_timeout=5.0, timeouts=timeouts(5.0))
