@@ -113,10 +113,10 @@ def _steps(total: int, frame_rate: float, rate: float, until: int, most: int) ->
 
 
 def _nearest(width: int, height: int, layers: int, least: int, most: int) -> int:
-    """The cells of a picture whose sides are rounded to the nearest cell.
+    """The number of cells of a picture whose sides are rounded to the nearest cell.
 
-    If `layers` such pictures have over `most` cells, both sides are reduced by the same factor, and rounded down. If
-    they have under `least`, both sides are enlarged by the same factor, and rounded up.
+    The number of cells of the picture times `layers` is the total. If it is over `most`, both sides are reduced by the
+    same factor, and rounded down. If it is under `least`, both are enlarged by the same factor, and rounded up.
     """
     enlarge = max(1.0, CELL / min(width, height))
     width, height = int(width * enlarge), int(height * enlarge)

@@ -214,13 +214,13 @@ def _misfit(image: Image, position: Position, model: Model, limits: Limits) -> N
     if model.image_bytes is not None and (image.size or 0) > model.image_bytes:
         limits.over(
             LimitExceeded,
-            f"{position}: {model.name} takes pictures of at most {model.image_bytes // MIB} MB; {image!r} has "
+            f"{position}: {model.name} accepts pictures of at most {model.image_bytes // MIB} MB; {image!r} has "
             f"{human_size(image.size or 0)}. {hint}",
         )
     if model.image_side is not None and max(image.width or 0, image.height or 0) > model.image_side:
         limits.over(
             LimitExceeded,
-            f"{position}: {model.name} takes pictures of at most {model.image_side}x{model.image_side} pixels; "
+            f"{position}: {model.name} accepts pictures of at most {model.image_side}x{model.image_side} pixels; "
             f"{image!r} has {image.width}x{image.height}. {hint}",
         )
 

@@ -48,7 +48,8 @@ def messages_of(messages: object, add_note: AddNote = _silent) -> tuple[Message,
             items = list(messages)
         case _:
             raise UnsupportedContent(
-                f"messages is a str, a part, a list of these, or a list of messages; got {type(messages).__name__}."
+                "messages must be a str, a part, a list of these, or a list of messages; "
+                f"got {type(messages).__name__}."
             )
     if not items:
         raise InvalidRequestError("messages is empty: pass at least one user message.")

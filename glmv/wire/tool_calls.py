@@ -203,7 +203,7 @@ class ToolCalls:
         return call
 
     def _behind(self, call: _Call, call_id: str, name: str, arguments: str) -> str:
-        """The new part of a piece of arguments. A piece that begins with "{" may repeat all earlier arguments first."""
+        """The new part of a piece of arguments. A piece that begins with "{" may begin with all earlier pieces."""
         if len(arguments) <= call.size:
             return "" if call.grows and call.text().startswith(arguments) else arguments
         if call.is_empty() and (not name or (call_id and call_id == call.wire_id)) and call.returned_pieces <= 0:

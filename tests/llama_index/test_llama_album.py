@@ -77,7 +77,7 @@ def test_an_answer_and_its_first_source_come_from_the_picture_asked_about(
 
 
 @pytest.mark.parametrize(("question", "file", "answer"), search.QUESTIONS)
-def test_the_text_of_only_one_picture_node_contains_the_answer(
+def test_only_one_of_the_picture_nodes_has_the_answer_in_its_text(
     question: str, file: str, answer: str, album: Album
 ) -> None:
     nodes = album.index.docstore.docs.values()
