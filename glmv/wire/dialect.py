@@ -38,7 +38,7 @@ class Dialect:
         files: whether a message may have documents.
         functions_only: whether functions are the only tools.
         chooses_tools: which values of `tool_choice` work besides "auto". "no": none; "required": only "required";
-            "name": "required" and the name of a function.
+            "name": both "required" and a function's name.
         takes_json: whether `response_format` works, with and without a JSON Schema.
         least_side: the fewest pixels of a picture's side; a note is recorded for a shorter side. 0 means no minimum.
         most_aspect: the largest ratio of a picture's longer side to its shorter side; None means no maximum.

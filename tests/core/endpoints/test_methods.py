@@ -24,6 +24,6 @@ def test_a_generated_method_has_the_name_and_signature_and_docstring_of_its_flow
     assert (upload.__doc__ or "").startswith("Send a file of up to 100 MB.")
 
 
-def test_a_method_refuses_the_internal_parameter_context_as_an_argument() -> None:
+def test_a_method_refuses_context_as_an_argument_because_it_is_internal() -> None:
     with pytest.raises(TypeError, match="'context'"):
         CLIENTS[0].files.upload(b"x", context=1)  # type: ignore[call-arg]

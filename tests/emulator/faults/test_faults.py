@@ -183,7 +183,7 @@ def test_the_fault_drip_sends_a_slow_body_that_causes_no_read_timeout(glm: Any) 
     assert time.monotonic() - began > 0.002 * len(answer.content)
 
 
-def test_the_method_slow_delays_failing_and_successful_requests_until_a_reset(glm: Any) -> None:
+def test_after_slow_each_request_is_delayed_until_a_reset_whether_it_fails_or_not(glm: Any) -> None:
     glm.emu.slow(first=0.2)
     glm.emu.fail(code=1305)
     began = time.monotonic()
