@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from langchain_core.utils.pydantic import TBaseModel  # noqa: F401
 
 
-# The characters of numbers in JSON.
-_OF_NUMBERS = "+-.0123456789Ee"
+# A number at the end of unfinished JSON, in an object or a list.
+_LAST_NUMBER = re.compile(r"(?<=[:\[,\s])-?\d[-+.\deE]*\Z")
 
 
 class GrowingJson(JsonOutputParser):
@@ -32,9 +33,10 @@ class GrowingJson(JsonOutputParser):
     """The name of langchain-core's parser in traces."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        if partial and not _ends_in_string(result[0].text):
+        text = result[0].text
+        if partial and (number := _LAST_NUMBER.search(text)) and not _ends_in_string(text):
             # Some servers send the half of a number, which is another number than the whole.
-            result = [Generation(text=result[0].text.rstrip(_OF_NUMBERS))]
+            result = [Generation(text=text[: number.start()])]
         return super().parse_result(result, partial=partial)
 
     def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:  # noqa: A002  # langchain-core's name

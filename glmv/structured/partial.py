@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from math import isnan
 from typing import Any, TypeVar
 
@@ -10,6 +11,8 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 _M = TypeVar("_M", bound=BaseModel)
+# The beginning of an escape such as "\\u4e2d", which the parser drops without an error.
+_OPEN_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{0,3}\Z")
 
 
 def grows(before: object, after: object) -> bool:
@@ -67,9 +70,11 @@ def partial_object(text: str, model: type[_M], *, strings: bool = True) -> tuple
     candidate = _object(value, model)
     if candidate is None or repr(value) == repr(without):  # NaN is unequal to itself
         return candidate, value
+    if _OPEN_ESCAPE.search(text[-5:]):
+        return None, value
     try:
         longer = _object(from_json(f"{text}x", allow_partial="trailing-strings"), model)
-    except ValueError:  # the text ends inside an escape such as \\u00e9
+    except ValueError:  # the text ends in a backslash
         return None, value
     return (candidate if longer is not None and grows(candidate, longer) else None), value
 

@@ -182,12 +182,14 @@ class Stream(httpcore.NetworkStream):
         call.stage, call.encrypts_with = "encrypting", server_hostname or ""
         encrypted = Stream(self._stream.start_tls(ssl_context, server_hostname, call.seconds(timeout)))
         call.stage = "encrypted"
+        self.user = NO_CALL  # the encrypted stream is used instead, and the call refers to this one
         return encrypted
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
     def close(self) -> None:
+        self.user = NO_CALL  # the call refers to this stream
         self._stream.close()
 
 

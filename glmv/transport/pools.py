@@ -33,22 +33,6 @@ from glmv.transport.proxies import Proxy
 MOST_CANCELLED = 100
 
 
-class _Process:
-    """The number of this process. It is read once, and again after a fork, because reading it is a system call."""
-
-    def __init__(self) -> None:
-        self.read()
-        if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
-            os.register_at_fork(after_in_child=self.read)
-
-    def read(self) -> None:
-        """Get the number from the operating system."""
-        self.number = os.getpid()
-
-
-_process = _Process()
-
-
 class Pool:
     """A blocking HTTP client, or an HTTP client of any kind that the user passed in.
 
@@ -190,13 +174,13 @@ class Pools:
             with self._lock:
                 current = self._current
                 if not _usable(current, base_url):
-                    if current is not None and current[0] == _process.number:
+                    if current is not None and current[0] == os.getpid():
                         self._replaced.append(current)  # other threads may have running calls
                     settings = network_settings(base_url)
                     http, transport = http_client(settings)
                     # Frameworks do not close models.
-                    weakref.finalize(self, _close_here, _process.number, http).atexit = False
-                    current = _process.number, Pool(http, settings=settings, keeps_deadlines=transport.keeps_deadlines)
+                    weakref.finalize(self, _close_here, os.getpid(), http).atexit = False
+                    current = os.getpid(), Pool(http, settings=settings, keeps_deadlines=transport.keeps_deadlines)
                     self._current = current
         return current[1]
 
@@ -257,11 +241,11 @@ def _usable(entry: tuple[int, Pool] | None, base_url: str) -> TypeGuard[tuple[in
 
     A forked child must neither use nor close the sockets of its parent.
     """
-    return entry is not None and entry[0] == _process.number and not entry[1].is_outdated(base_url)
+    return entry is not None and entry[0] == os.getpid() and not entry[1].is_outdated(base_url)
 
 
 def _close_here(process: int, http: httpx.Client) -> None:
-    if process == _process.number:
+    if process == os.getpid():
         http.close()
 
 

@@ -599,3 +599,9 @@ def test_the_last_dict_of_a_stream_that_is_cut_in_a_string_has_all_of_the_string
     text = f'{{"count": 7, "note": "{note}'
     parts = [AIMessageChunk(piece) for piece in (text[:9], text[9:20], text[20:])]
     assert list(GrowingJson().transform(iter(parts)))[-1] == {"count": 7, "note": json.loads(f'"{note}"')}
+
+
+@pytest.mark.parametrize("pieces", [["4", "2"], ["tr", "ue"], ["-1", ".5"]])
+def test_a_stream_of_a_number_or_a_word_alone_ends_with_its_value(pieces: list[str]) -> None:
+    values = list(GrowingJson().transform(iter([AIMessageChunk(piece) for piece in pieces])))
+    assert values[-1] == json.loads("".join(pieces))

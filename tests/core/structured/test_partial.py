@@ -142,3 +142,8 @@ def test_partial_object_leaves_out_a_string_at_the_end_if_strings_is_false(text:
 
 def test_partial_object_of_a_text_that_is_not_json_has_no_value() -> None:
     assert partial_object("The price is", Ticket) == (None, None)
+
+
+@pytest.mark.parametrize("text", ['{"seat": "12\\u', '{"seat": "12\\u00', '{"seat": "12\\u003', '{"seat": "12\\'])
+def test_partial_object_is_none_if_the_text_ends_inside_an_escape(text: str) -> None:
+    assert partial_object(text, Ticket)[0] is None
