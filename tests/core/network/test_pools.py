@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -296,3 +299,20 @@ async def test_a_deadline_ends_an_async_upload_that_the_server_does_not_read(ser
     async with glmv.AsyncClient(KEY, base_url=server.base_url, model="without limits", deadline=0.3) as glm:
         with pytest.raises(glmv.DeadlineExceeded):
             await asyncio.wait_for(glm.chat(large(30_000_000)), 5)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_that_c_code_forked_does_not_use_the_connections_of_its_parent() -> None:
+    # uWSGI forks its workers so, without the functions of `os.register_at_fork`.
+    script = """
+import ctypes, os
+from glmv.transport.pools import Pools
+pools = Pools()
+first = pools.get("http://127.0.0.1:1/v4")
+child = ctypes.PyDLL(None).fork()
+if child == 0:
+    os._exit(pools.get("http://127.0.0.1:1/v4") is first)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "0\n"
