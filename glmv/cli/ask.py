@@ -159,15 +159,13 @@ def server(emulator: bool, base_url: str | None) -> Iterator[tuple[str | None, s
     """The key and the base URL of the server that the options name; an emulator runs as long as the command.
 
     Raises:
-        InvalidRequestError: the options name the emulator and another server.
+        BadParameter: the options name the emulator and another server.
     """
     if not emulator:
         yield None, base_url
         return
     if base_url:
-        raise glmv.InvalidRequestError(
-            "Use either --emulator or --base-url: the emulator that --emulator starts has its own address."
-        )
+        raise typer.BadParameter("leave out --base-url: it has its own address.", param_hint="--emulator")
     with emulator_class()() as emu:
         yield emu.api_key, emu.base_url
 

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 _M = TypeVar("_M", bound=BaseModel)
 # The beginning of an escape such as "\\u4e2d", which the parser drops without an error.
-_OPEN_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{0,3}\Z")
+_OPEN_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u[0-9a-fA-F]{0,3}\Z")
 
 
 def grows(before: object, after: object) -> bool:
@@ -60,7 +60,8 @@ def partial_object(text: str, model: type[_M], *, strings: bool = True) -> tuple
         strings: False leaves out a string at the end.
 
     Returns:
-        The object is None if the class does not accept the JSON so far. The value is None if the text is not JSON.
+        The object is None if the class does not accept the JSON so far. The value is None if the text is not JSON,
+        or is null.
     """
     try:
         value = from_json(text, allow_partial="trailing-strings" if strings else True)
@@ -70,7 +71,7 @@ def partial_object(text: str, model: type[_M], *, strings: bool = True) -> tuple
     candidate = _object(value, model)
     if candidate is None or repr(value) == repr(without):  # NaN is unequal to itself
         return candidate, value
-    if _OPEN_ESCAPE.search(text[-5:]):
+    if _OPEN_ESCAPE.search(text):
         return None, value
     try:
         longer = _object(from_json(f"{text}x", allow_partial="trailing-strings"), model)

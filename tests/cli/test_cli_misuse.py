@@ -477,5 +477,5 @@ def test_the_command_models_prints_one_line_per_model_and_prints_json_on_request
 def test_the_emulator_together_with_a_base_url_is_refused(folder: Path, emu: Emulator, command: str) -> None:
     words = [str(folder / "one.png"), "What is this?", *(["-o", str(folder / "both.jsonl")] * (command == "batch"))]
     result = CliRunner().invoke(app, [command, "--emulator", "--base-url", emu.base_url, *words])
-    assert result.exit_code == 1
-    assert "either --emulator or --base-url" in " ".join(result.stderr.split())
+    assert result.exit_code == 2
+    assert "for --emulator: leave out --base-url" in " ".join(result.stderr.split())

@@ -147,3 +147,9 @@ def test_partial_object_of_a_text_that_is_not_json_has_no_value() -> None:
 @pytest.mark.parametrize("text", ['{"seat": "12\\u', '{"seat": "12\\u00', '{"seat": "12\\u003', '{"seat": "12\\'])
 def test_partial_object_is_none_if_the_text_ends_inside_an_escape(text: str) -> None:
     assert partial_object(text, Ticket)[0] is None
+
+
+@pytest.mark.parametrize("note", ["C:\\u12", "\\\\under", "\\u"])
+def test_partial_object_has_a_string_with_a_backslash_and_a_u_that_are_not_an_escape(note: str) -> None:
+    text = f'{{"seat": {json.dumps(note)[:-1]}'
+    assert partial_object(text, Ticket)[0] == Ticket(seat=note)
