@@ -365,7 +365,7 @@ def _events(
             if unread:
                 data = unread.pop()
             else:
-                data = yield Read(tries.until(last_event + longest) if longest else tries.deadline)
+                data = yield Read(tries.until(last_event + longest if longest else None))
         except (Failure, GLMVError) as failure:
             if not decoder.finished:
                 if isinstance(failure, Failure) and idle and clock() - last_event >= idle:
@@ -384,8 +384,7 @@ def _events(
                     if not data and broken.retryable and isinstance(broken, MalformedResponse):
                         raise StreamTruncated(f"The stream ended inside an event: {broken}")
                     raise broken
-                if new_events:
-                    last_event, has_events = clock(), True
+                has_events = has_events or bool(new_events)
                 if decoder.ended:
                     break
         except MalformedResponse:
@@ -394,9 +393,11 @@ def _events(
             break  # the answer is complete: a failure after it does not matter
         if decoder.ended or not data:
             break
-        if not has_events and idle and decoder.finish_reason is None and clock() - last_event > idle:
+        if has_events:
+            last_event = clock()
+        elif idle and decoder.finish_reason is None and clock() - last_event > idle:
             raise _idle(idle)  # the driver ends a read without data; this ends a stream of comments
-        if tries.deadline is not None and decoder.finish_reason is None:
+        if decoder.finish_reason is None:
             tries.check()
     if not (decoder.finished or decoder.ended):
         raise StreamTruncated("The stream ended without a finish reason and without [DONE]: the answer is incomplete.")
