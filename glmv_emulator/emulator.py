@@ -45,7 +45,7 @@ class Emulator:
         strict: names of doubts (`Emulator.DOUBTS`). A doubt is a point on which the documents disagree; for each named
             doubt the emulator follows the narrower reading.
         seed: varies random faults, and details that no document specifies, such as the wrapping of JSON in an answer.
-        stubborn: whether the first answer is prose if only the prompt asks for JSON.
+        stubborn: whether the first answer is prose if JSON is asked for in the prompt alone.
         pace: seconds between two chunks of a stream.
         concurrency: for each model, the number of requests that may run at the same time; further requests are refused
             with 1302.

@@ -83,7 +83,7 @@ def parser(prog: str) -> Parser:
     doubts = ", ".join(sorted(DOUBTS))
     strict = f"be strict where the documents disagree: {doubts}"
     row("--strict", strict, many=True, choices=sorted(DOUBTS), metavar="DOUBT")
-    row("--stubborn", "give a first answer in prose if only the prompt asks for JSON", action="store_true")
+    row("--stubborn", "give a first answer in prose if JSON is asked for in the prompt alone", action="store_true")
     row("--seed", "varies random faults, and details that no document specifies", type=int, default=0, metavar="N")
     upstream = (
         "an OpenAI-compatible server (Ollama, vLLM, llama.cpp) that answers in place of the emulator, such as "

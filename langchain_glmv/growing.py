@@ -81,7 +81,9 @@ class GrowingObject(GrowingJson):
             return others.parse_result(result, partial=partial)
         if partial and text.lstrip()[:1] in ("{", "["):
             whole, _ = glmv.partial_object(text, model)
-            return glmv.partial_object(text, model, strings=False)[0] if whole is None else whole
+            if whole is None:  # the class may accept the JSON without the unfinished string
+                whole, _ = glmv.partial_object(text, model, strings=False)
+            return whole
         if partial:
             return others.parse_result(result, partial=True)
         try:

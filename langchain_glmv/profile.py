@@ -10,7 +10,8 @@ import glmv
 def profile_of(model: str, base_model: str | None = None) -> ModelProfile | None:
     """The documented abilities of a model; None for a model that is not in the catalogue.
 
-    The platform lacks two of them, which glmv provides: `structured_output`, and `tool_choice` for models with tools.
+    It also has two abilities that glmv adds to the platform's: `structured_output`, and `tool_choice` for models with
+    tools.
 
     Args:
         model: the model's name.

@@ -1,8 +1,7 @@
 """Limits the concurrent calls of this process for an account, host and model. First come, first served.
 
 The platform limits concurrent requests, not requests a minute (docs.bigmodel.cn, "速率限制"), and refuses those above
-the limit with code 1302. With a gate that has as many slots as the platform allows, no call is
-refused and sent again.
+the limit with code 1302. With a gate that has as many slots as the platform allows, no call is refused and sent again.
 
 If other programs use the account, too, the platform may still refuse calls. Then a gate does what TCP does in a
 congested network (RFC 5681): it reduces its width (the number of slots) immediately by a factor, and increases it again

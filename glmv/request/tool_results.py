@@ -272,7 +272,7 @@ class _ResultText:
         return Text(f"[{len(run):,} characters of base64 were left out]")
 
     def _bytes(self, data: Any) -> Part | None:
-        """The picture or video in `data`, or a text that replaces other binary data; None if the bytes are a text."""
+        """The picture or video in `data`; for other binary data a text instead; None for bytes of plain text."""
         if not isinstance(data, bytes):
             return None
         if (medium := _medium_of(data)) is not None:

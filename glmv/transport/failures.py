@@ -371,7 +371,10 @@ def _not_found(cause: socket.gaierror, way: Way) -> Failure:
         also = f", and {named_by}" if named_by and not exists else ""
         return Failure("dns", f"The name of {label} cannot be looked up at the moment. {check}{also}.")
     also = f"check {named_by}, the network, DNS and VPN" if named_by else "check the network, DNS and VPN"
-    return Failure("no_such_host", f"The name of {label} is unknown, or this machine is offline: {also}.")
+    return Failure(
+        "no_such_host",
+        f"No address was found for {label}: the name does not exist, or this machine is offline; {also}.",
+    )
 
 
 def _is_platform(name: str) -> bool:

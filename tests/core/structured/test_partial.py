@@ -100,7 +100,7 @@ def test_partial_object_has_the_fields_that_the_unfinished_json_has(text: str, f
 
 
 @pytest.mark.parametrize("text", ["", "no", '{"seat": 4', '{"seat": 4, "price": 1', '{"price": "1', '{"seat": "\\u00e'])
-def test_partial_object_is_none_if_the_class_refuses_the_json_or_a_string_may_become_another_value(text: str) -> None:
+def test_partial_object_is_none_if_the_class_refuses_the_json_or_a_string_may_change(text: str) -> None:
     assert partial_object(text, Ticket)[0] is None
 
 
